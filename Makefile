@@ -1,0 +1,66 @@
+# nftknock. "make help" lists the targets.
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+FUZZTIME ?= 60s
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# The race detector needs a C compiler; nothing else does.
+RACE    := $(if $(shell command -v gcc cc clang 2>/dev/null),-race,)
+TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build install lint bench fuzz interop clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## watch a hidden service open for a knock and close again; no root, 20 s
+	@$(GO) run ./test/demo
+
+test: ## run all tests that need no root, on the real kernel
+ifeq ($(RACE),)
+	@echo "No C compiler found: the tests run without the race detector. Install gcc to have it." >&2
+	@test -z "$$CI"
+endif
+	$(GO) test $(RACE) ./...
+
+build: ## build nftknockd and nftknock into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+install: build ## install programs, service and a sample policy (DESTDIR, PREFIX)
+	install -D -m 0755 bin/nftknockd $(DESTDIR)$(PREFIX)/sbin/nftknockd
+	install -D -m 0755 bin/nftknock $(DESTDIR)$(PREFIX)/bin/nftknock
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/sbin/nftknockd|$(PREFIX)/sbin/nftknockd|' deploy/systemd/nftknockd.service \
+	  > $(DESTDIR)$(PREFIX)/lib/systemd/system/nftknockd.service
+	install -d -m 0700 $(DESTDIR)/etc/nftknock $(DESTDIR)/etc/nftknock/conf.d
+	install -m 0600 deploy/nftknockd.toml $(DESTDIR)/etc/nftknock/nftknockd.toml.sample
+	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/nftknock/README.md
+
+lint: ## gofmt, vet, golangci-lint, staticcheck, and builds for the client's other systems
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt'd: run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags interop ./...
+	@$(call TOOL,github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck)
+	bin/tools/golangci-lint run ./...
+	bin/tools/staticcheck -tags interop ./...
+	@for os in darwin windows freebsd openbsd netbsd; do \
+	  echo "GOOS=$$os go vet ./cmd/nftknock"; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./cmd/nftknock || exit 1; done
+
+bench: ## time and allocations of the hot path, and from the last knock to an open door
+	$(GO) test -run '^$$' -bench . ./pkg/... ./test/e2e
+
+fuzz: ## fuzz every parser, FUZZTIME (60s) each
+	@for package in $$(grep -lr '^func Fuzz' pkg --include=*_test.go | xargs -n1 dirname | sort -u); do \
+	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
+	    echo "$$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done
+
+interop: ## meet nft, knock, nmap and nc (nftables, knockd, nmap, netcat-openbsd)
+	$(GO) test -tags interop -run Interop ./...
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,87 @@
+// Command nftknock knocks at the ports of a host that runs nftknockd, so that
+// it opens a service to this machine for a while.
+//
+// What the terminal shows: progress on standard output, one line an event,
+// text that begins with "[+] " or JSON; everything else on standard error,
+// one line each of "nftknock: error: ", "nftknock: hint: " and "nftknock:
+// warning: ".
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"nftknock/pkg/client"
+)
+
+// The exit codes.
+const (
+	exitGood   = 0
+	exitFailed = 1
+	exitConfig = 2 // usage or configuration
+	exitClosed = 3 // the port to verify stayed closed
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The second signal kills.
+	context.AfterFunc(ctx, stop)
+	err := newCommand(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	return report(os.Stderr, err)
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// closedError: the knock was sent and the port to verify stayed closed.
+type closedError struct{ error }
+
+// report prints a failure with its hint and returns the exit code.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitGood
+	}
+	fmt.Fprintf(w, "nftknock: error: %v\n", err)
+	var (
+		usage  usageError
+		closed closedError
+		advice *client.Error
+	)
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintln(w, "nftknock: hint: nftknock -h explains the flags")
+		return exitConfig
+	case errors.As(err, &closed):
+		closedHints(w)
+		return exitClosed
+	case errors.As(err, &advice):
+		if advice.Hint != "" {
+			fmt.Fprintf(w, "nftknock: hint: %s\n", advice.Hint)
+		}
+		if advice.Config {
+			return exitConfig
+		}
+	}
+	return exitFailed
+}
+
+// closedHints lists what keeps a port closed after a knock, the likely first.
+func closedHints(w io.Writer) {
+	for _, hint := range []string{
+		"the server's log knows the reason: journalctl -u nftknockd, or nftknockd explain YOUR-ADDRESS",
+		"is the sequence the same here and in the server's policy, element by element?",
+		"the server opens to the address it saw the knock from: behind NAT or a VPN it may differ from what its policy allows, and -4 or -6 may pick the other one",
+		"an access with require_os opens to that operating system only",
+		"a policy with min_interval wants a pause between the knocks: --delay",
+	} {
+		fmt.Fprintf(w, "nftknock: hint: %s\n", hint)
+	}
+}

@@ -1,0 +1,90 @@
+// Command nftknockd hides services behind port knocks. See nftknockd --help.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultPolicy is where packages install the policy.
+const defaultPolicy = "/etc/nftknock/nftknockd.toml"
+
+// Exit codes.
+const (
+	exitGood   = 0
+	exitFailed = 1
+	exitUsage  = 2 // usage or configuration
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	err := newRoot().Execute()
+	if err == nil {
+		return exitGood
+	}
+	var exit exitError
+	if !errors.As(err, &exit) {
+		// What cobra itself finds wrong is the command line.
+		exit = exitError{code: exitUsage, err: err, hint: "nftknockd --help lists commands and flags"}
+	}
+	exit.print(os.Stderr)
+	return exit.code
+}
+
+// exitError is an error that has its exit code, and perhaps a hint.
+type exitError struct {
+	code int
+	err  error // nil when everything has been said
+	hint string
+}
+
+func (e exitError) Error() string { return fmt.Sprint(e.err) }
+
+func (e exitError) print(w io.Writer) {
+	if e.err != nil {
+		fmt.Fprintln(w, "nftknockd: error:", e.err)
+	}
+	if e.hint != "" {
+		fmt.Fprintln(w, "nftknockd: hint:", e.hint)
+	}
+}
+
+// failed makes an error of an operation that went wrong.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return exitError{code: exitFailed, err: err}
+}
+
+// options are the flags that all commands share.
+type options struct {
+	config string
+}
+
+func newRoot() *cobra.Command {
+	var o options
+	root := &cobra.Command{
+		Use:   "nftknockd",
+		Short: "Hide services behind port knocks",
+		Long: `nftknockd hides services of this host behind port knocks. It watches for knock
+sequences over NFLOG and lets a knocker through the nftables gate for a limited
+time, which the kernel ends.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "policy `file`; conf.d beside it is read too")
+	root.AddCommand(
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newVersion(),
+	)
+	return root
+}

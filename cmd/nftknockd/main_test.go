@@ -1,0 +1,107 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"nftknockd": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			sample, err := filepath.Abs("../../deploy/nftknockd.toml")
+			env.Setenv("SAMPLE", sample)
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"capture": writeCapture,
+			"status":  status,
+		},
+	})
+}
+
+// status runs a program and wants an exit status: status 2 nftknockd check.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status CODE PROGRAM [ARG...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		got = strings.TrimPrefix(err.Error(), "exit status ")
+	}
+	if got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// writeCapture writes a pcap of packets from a Linux host at 192.0.2.10 to
+// 203.0.113.1: capture FILE TIME ELEMENT [TIME ELEMENT...].
+func writeCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args)%2 == 0 {
+		ts.Fatalf("usage: capture FILE [TIME ELEMENT]...")
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer f.Close()
+	w := pcapgo.NewWriter(f)
+	ts.Check(w.WriteFileHeader(65535, layers.LinkTypeRaw))
+	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for args := args[1:]; len(args) > 0; args = args[2:] {
+		after, err := time.ParseDuration(args[0])
+		ts.Check(err)
+		el, err := knock.ParseElement(args[1])
+		ts.Check(err)
+		b := wire(ts, el)
+		ts.Check(w.WritePacket(gopacket.CaptureInfo{Timestamp: epoch.Add(after), CaptureLength: len(b), Length: len(b)}, b))
+	}
+}
+
+// wire is an element as a Linux host sends it.
+func wire(ts *testscript.TestScript, el knock.Element) []byte {
+	ip := &layers.IPv4{Version: 4, TTL: 64, Id: 1, Flags: layers.IPv4DontFragment,
+		SrcIP: []byte{192, 0, 2, 10}, DstIP: []byte{203, 0, 113, 1}}
+	var transport gopacket.SerializableLayer
+	switch el.Protocol {
+	case packet.TCP:
+		ip.Protocol = layers.IPProtocolTCP
+		tcp := &layers.TCP{SrcPort: 40000, DstPort: layers.TCPPort(el.Port), Seq: 1, SYN: true, Window: 64240,
+			Options: []layers.TCPOption{
+				{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 180}},
+				{OptionType: layers.TCPOptionKindSACKPermitted, OptionLength: 2},
+				{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: []byte{0, 0, 0, 1, 0, 0, 0, 0}},
+				{OptionType: layers.TCPOptionKindNop},
+				{OptionType: layers.TCPOptionKindWindowScale, OptionLength: 3, OptionData: []byte{7}},
+			}}
+		ts.Check(tcp.SetNetworkLayerForChecksum(ip))
+		transport = tcp
+	case packet.UDP:
+		ip.Protocol = layers.IPProtocolUDP
+		udp := &layers.UDP{SrcPort: 40000, DstPort: layers.UDPPort(el.Port)}
+		ts.Check(udp.SetNetworkLayerForChecksum(ip))
+		transport = udp
+	default:
+		ip.Protocol = layers.IPProtocolICMPv4
+		transport = &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0)}
+	}
+	b := gopacket.NewSerializeBuffer()
+	ts.Check(gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, transport))
+	return b.Bytes()
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"nftknock/pkg/capture"
+	"nftknock/pkg/daemon"
+)
+
+func newReplay(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "replay FILE",
+		Short: "Run a capture through the policy: who would have been let in, and why not",
+		Long: `replay reads a pcap or pcapng capture as if its packets arrived now, and tells of
+every knock in it what the daemon would have decided. It needs no root and
+touches nothing.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return failed(replay(cmd.OutOrStdout(), plan, args[0], asJSON))
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a knock: time src access knock verdict reason os open timeout step")
+	return cmd
+}
+
+func replay(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
+	capt, err := capture.Open(file)
+	if err != nil {
+		return err
+	}
+	defer capt.Close()
+	defer showProgress(capt)()
+
+	granted, refused := 0, 0
+	packets, err := daemon.Replay(plan, capt, func(o daemon.Outcome) error {
+		if o.Verdict == daemon.Granted {
+			granted++
+		} else {
+			refused++
+		}
+		if asJSON {
+			return json.NewEncoder(w).Encode(o)
+		}
+		_, err := fmt.Fprintln(w, sentence(o))
+		return err
+	})
+	if err != nil || asJSON {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s: %s, %d to knock ports: %d granted, %d refused\n",
+		file, plural(capt.Packets(), "packet"), packets, granted, refused)
+	return err
+}
+
+func sentence(o daemon.Outcome) string {
+	s := o.Time.UTC().Format("2006-01-02T15:04:05.000Z") + " " + o.Source + " " + o.Access + ": "
+	if o.Verdict == daemon.Granted {
+		s += "granted " + o.Open + " for " + o.Timeout
+	} else {
+		s += fmt.Sprintf("refused after %s: %s", plural(o.Step, "element"), o.Reason)
+	}
+	if o.OS != "" {
+		s += " (OS guess: " + o.OS + ")"
+	}
+	return s
+}
+
+// showProgress writes how far a long file has been read to a terminal, once a
+// second, until the function it returns is called.
+func showProgress(capt *capture.Reader) (stop func()) {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				fmt.Fprint(os.Stderr, "\r\x1b[K")
+				return
+			case <-tick.C:
+				if part, ok := capt.Progress(); ok {
+					fmt.Fprintf(os.Stderr, "\r%3.0f %%", part*100)
+				}
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}

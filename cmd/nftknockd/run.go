@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"nftknock/pkg/daemon"
+	"nftknock/pkg/gate"
+	"nftknock/pkg/nflog"
+	"nftknock/pkg/policy"
+)
+
+func newRun(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Hide services and let knockers in, until SIGTERM or SIGINT",
+		Long: `run hides the services of the policy and watches for knocks, in the foreground.
+SIGHUP reads the policy again; if that fails, the old one stays. SIGTERM and
+SIGINT stop the daemon and leave the table and its running grants in the kernel:
+services stay hidden, and grants end when they would have.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			// A second signal ends a stop that hangs.
+			context.AfterFunc(ctx, stop)
+
+			log, level := daemon.NewLogger(cmd.ErrOrStderr(), plan.Policy.Log)
+			return failed(daemon.Run(ctx, daemon.Config{
+				Plan: plan,
+				Load: func() (*policy.Policy, error) {
+					p, diags := policy.Load(o.config)
+					return p, diags.Err()
+				},
+				Reload:     hangups(ctx),
+				Log:        log,
+				Level:      level,
+				OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
+				OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
+				// Without a service manager there is nobody to tell.
+				Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
+			}))
+		},
+	}
+}
+
+// hangups turns SIGHUP into requests to reload. Those that come during a
+// reload are one.
+func hangups(ctx context.Context) <-chan struct{} {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	requests := make(chan struct{})
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case requests <- struct{}{}:
+			}
+		}
+	}()
+	return requests
+}

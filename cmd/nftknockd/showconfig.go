@@ -1,0 +1,20 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newShowConfig(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show-config",
+		Short: "Print the effective policy, defaults filled in",
+		Long: `show-config prints the policy as the daemon understands it: all files as one,
+every default filled in, without secrets. The output is a valid policy.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return failed(plan.Policy.WriteTOML(cmd.OutOrStdout()))
+		},
+	}
+}

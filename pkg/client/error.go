@@ -1,0 +1,21 @@
+package client
+
+import "fmt"
+
+// Error is a failure with advice for the person at the terminal.
+type Error struct {
+	Err  error
+	Hint string // what to do about it; may be empty
+	// Config: the request or a file is wrong, and trying again without a
+	// change is in vain.
+	Config bool
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// configError is an Error about what somebody wrote.
+func configError(hint, format string, args ...any) *Error {
+	return &Error{Err: fmt.Errorf(format, args...), Hint: hint, Config: true}
+}

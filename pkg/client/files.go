@@ -1,0 +1,107 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"nftknock/pkg/knock"
+)
+
+// Host is what a file says about one knock server.
+type Host struct {
+	// Name is the name or address a person types to mean this host.
+	Name string
+	// Address is where the knock goes, an address or a name; "" if Name is
+	// that itself.
+	Address  string
+	Sequence []knock.Element
+	Delay    time.Duration
+	Verify   knock.Element // the zero Element if there is none
+	Origin   string        // FILE:LINE
+}
+
+// File is a file that may be read for hosts.
+type File struct {
+	Path string
+	// Parse is ParseHosts or ParseRC.
+	Parse func(path string, data []byte) ([]Host, error)
+	// Optional: a missing file is the same as an empty one.
+	Optional bool
+}
+
+// DefaultFiles are hosts.toml in the user's configuration directory and
+// ~/.fwknoprc, both optional, in the order in which they are asked. The path
+// of a file is "" if the environment does not tell where it would be.
+func DefaultFiles() (hosts, rc File) {
+	hosts = File{Parse: ParseHosts, Optional: true}
+	if dir, err := os.UserConfigDir(); err == nil {
+		hosts.Path = filepath.Join(dir, "nftknock", "hosts.toml")
+	}
+	rc = File{Parse: ParseRC, Optional: true}
+	if dir, err := os.UserHomeDir(); err == nil {
+		rc.Path = filepath.Join(dir, ".fwknoprc")
+	}
+	return hosts, rc
+}
+
+// maxFile bounds what is read of a file, in bytes.
+const maxFile = 1 << 20
+
+// Load reads the hosts of a file. It refuses a file that somebody else could
+// have changed: whoever can point a name to another address is sent its
+// sequence by the next knock. If others can merely read the file, warning
+// says so.
+func (f File) Load() (hosts []Host, warning string, err error) {
+	if f.Path == "" && f.Optional {
+		return nil, "", nil
+	}
+	data, warning, err := f.read()
+	if errors.Is(err, fs.ErrNotExist) && f.Optional {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	hosts, err = f.Parse(f.Path, data)
+	return hosts, warning, err
+}
+
+func (f File) read() (data []byte, warning string, err error) {
+	file, err := os.Open(f.Path)
+	if err != nil {
+		return nil, "", &Error{Err: err, Config: true}
+	}
+	defer file.Close()
+	// NB: the open file is looked at, not its name, which could by then
+	// be another's.
+	info, err := file.Stat()
+	if err != nil {
+		return nil, "", err
+	}
+	if warning, err = checkAccess(f.Path, info); err != nil {
+		return nil, "", err
+	}
+	data, err = io.ReadAll(io.LimitReader(file, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, "", &Error{Err: err, Config: true}
+	case len(data) > maxFile:
+		return nil, "", configError("", "%s: larger than %d bytes, which cannot be meant", f.Path, maxFile)
+	}
+	return data, warning, nil
+}
+
+// fileError is an Error at a place of a file; line and column count from 1, a
+// column of 0 is unknown.
+func fileError(path string, line, column int, hint, format string, args ...any) *Error {
+	place := fmt.Sprintf("%s:%d", path, line)
+	if column > 0 {
+		place += fmt.Sprintf(":%d", column)
+	}
+	return configError(hint, "%s: %s", place, fmt.Sprintf(format, args...))
+}

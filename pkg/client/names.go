@@ -1,0 +1,36 @@
+package client
+
+import (
+	"net/netip"
+	"strings"
+	"unicode"
+)
+
+// unbracket takes the brackets off "[fd00::1]".
+func unbracket(s string) string {
+	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// isHost reports whether s, without brackets, can be an address or the name
+// of a host. Names may be ones that only a file knows.
+func isHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsPrint(r) || strings.ContainsRune(`/\,;:"'[]@#%`, r)
+	})
+}
+
+// sameName compares names and addresses in whatever way they are written.
+func sameName(a, b string) bool {
+	addrA, errA := netip.ParseAddr(unbracket(a))
+	addrB, errB := netip.ParseAddr(unbracket(b))
+	if errA == nil && errB == nil {
+		return addrA.Unmap() == addrB.Unmap()
+	}
+	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
+}

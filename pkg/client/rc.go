@@ -1,0 +1,154 @@
+package client
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"nftknock/pkg/knock"
+)
+
+// rcExample is the hint to errors about the form of ~/.fwknoprc.
+const rcExample = "a line looks like this: 10.3.2.1: tcp/7000, udp/8000"
+
+// ParseRC reads the line form of ~/.fwknoprc, the file of the 2004 client:
+//
+//	10.3.2.1: tcp/50053, udp/6020, icmp,
+//	          icmp, tcp/24034, udp/9680    # comment
+//
+// A destination is a name or an address, IPv6 bare or in brackets. A list
+// goes on in the next line after a comma. The stanzas of fwknop 2.x ([name]
+// and lines of KEY VALUE) may stand in the same file and are passed over.
+func ParseRC(path string, data []byte) ([]Host, error) {
+	p := rcParser{path: path}
+	const byteOrderMark = "\ufeff"
+	text := strings.TrimPrefix(string(data), byteOrderMark)
+	for line := range strings.SplitSeq(text, "\n") {
+		p.line++
+		line, _, _ = strings.Cut(line, "#")
+		line = strings.TrimRight(line, " \t\r")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if err := p.statement(line); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.endEntry(); err != nil {
+		return nil, err
+	}
+	return p.hosts, nil
+}
+
+type rcParser struct {
+	path  string
+	line  int // counted from 1
+	hosts []Host
+
+	inStanza bool
+	// open: the last of hosts is being read; more: and its line ended in a
+	// comma. entry is where it began.
+	open, more bool
+	entry      int
+}
+
+// statement reads a line that has something on it besides its comment.
+func (p *rcParser) statement(line string) error {
+	colon := strings.LastIndexByte(line, ':')
+	if p.more && colon < 0 && !isStanza(line) {
+		return p.elements(line, 0)
+	}
+	if err := p.endEntry(); err != nil {
+		return err
+	}
+	switch {
+	case isStanza(line):
+		p.inStanza = true
+		return nil
+	case p.inStanza && !isEntry(line, colon):
+		return nil
+	case colon < 0:
+		return p.errorAt(line, 0, rcExample, "%q has no destination", strings.TrimSpace(line))
+	}
+	p.inStanza = false
+	if err := p.destination(line[:colon]); err != nil {
+		return err
+	}
+	return p.elements(line, colon+1)
+}
+
+// isStanza recognises "[name]", which is not the "[fd00::1]: ..." of an entry.
+func isStanza(line string) bool {
+	line = strings.TrimSpace(line)
+	return line[0] == '[' && line[len(line)-1] == ']'
+}
+
+// isEntry tells an entry of the line form from the KEY VALUE and KEY: VALUE of
+// the stanza it follows: keys are in capitals, and values may have colons.
+func isEntry(line string, colon int) bool {
+	if colon < 0 {
+		return false
+	}
+	if _, err := netip.ParseAddr(unbracket(strings.TrimSpace(line[:colon]))); err == nil {
+		return true
+	}
+	word, _, found := strings.Cut(strings.Fields(line)[0], ":")
+	return found && strings.ContainsFunc(word, func(r rune) bool { return r >= 'a' && r <= 'z' })
+}
+
+func (p *rcParser) destination(s string) error {
+	name := unbracket(strings.TrimSpace(s))
+	if !isHost(name) {
+		return p.errorAt(s, 0, rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
+	}
+	for _, h := range p.hosts {
+		if sameName(h.Name, name) {
+			return p.errorAt(s, 0, "", "%s is there twice, first at %s", name, h.Origin)
+		}
+	}
+	p.hosts = append(p.hosts, Host{Name: name, Origin: fmt.Sprintf("%s:%d", p.path, p.line)})
+	p.open, p.entry = true, p.line
+	return nil
+}
+
+// elements reads the list of elements that begins at an offset of a line.
+func (p *rcParser) elements(line string, offset int) error {
+	h := &p.hosts[len(p.hosts)-1]
+	p.more = false
+	for offset < len(line) {
+		field, _, comma := strings.Cut(line[offset:], ",")
+		e, err := knock.ParseElement(strings.TrimSpace(field))
+		if err != nil {
+			return p.errorAt(line, offset, "", "%v", err)
+		}
+		if h.Sequence = append(h.Sequence, e); len(h.Sequence) > knock.MaxSequence {
+			return p.errorAt(line, offset, "", "%v", checkLength(len(h.Sequence)))
+		}
+		offset += len(field)
+		if comma {
+			offset++
+			p.more = offset == len(line)
+		}
+	}
+	return nil
+}
+
+// endEntry is called where an entry can go on no longer.
+func (p *rcParser) endEntry() error {
+	if !p.open {
+		return nil
+	}
+	h := p.hosts[len(p.hosts)-1]
+	p.open, p.more = false, false
+	if err := checkLength(len(h.Sequence)); err != nil {
+		return fileError(p.path, p.entry, 0, "a sequence goes on in the next line only after a comma", "%v", err)
+	}
+	return nil
+}
+
+// errorAt points to the first character at or behind offset that is no blank.
+func (p *rcParser) errorAt(line string, offset int, hint, format string, args ...any) error {
+	rest := line[offset:]
+	column := offset + len(rest) - len(strings.TrimLeft(rest, " \t")) + 1
+	return fileError(p.path, p.line, column, hint, format, args...)
+}

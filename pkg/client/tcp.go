@@ -1,0 +1,88 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+)
+
+// AnswerWait bounds how long a TCP knock waits for its answer, which paces
+// the knock to the round trip time and so keeps its order. It stays well
+// below the first retransmission of a SYN, which comes after 1 s (RFC 6298,
+// section 2; Linux include/net/tcp.h, TCP_TIMEOUT_INIT), and below the 500 ms
+// after which Windows tries a refused port again.
+const AnswerWait = 100 * time.Millisecond
+
+// sendSYN begins a connection and tears it down. A socket closed before the
+// answer came is gone without a trace: no FIN, no RST and no second SYN leave
+// the host. An established connection is reset, which leaves nothing to
+// retransmit either.
+func (s *Sender) sendSYN(parent context.Context, port uint16) error {
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	dialer := net.Dialer{
+		KeepAlive: -1,
+		// NB: the wait begins here and not with the dialing. Between here
+		// and connect(2) nobody looks at ctx, so the SYN leaves however
+		// late the process gets to run.
+		Control: func(string, string, syscall.RawConn) error {
+			time.AfterFunc(AnswerWait, cancel)
+			return nil
+		},
+	}
+	// MPTCP puts an option of its own into the SYN.
+	dialer.SetMultipathTCP(false)
+	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(s.dst, port).String())
+	if err == nil {
+		_ = conn.(*net.TCPConn).SetLinger(0) // close with a reset
+		return conn.Close()
+	}
+	if parent.Err() != nil {
+		return parent.Err()
+	}
+	if errors.Is(err, context.Canceled) || answered(err) {
+		return nil
+	}
+	return sendError(err, "tcp/%d", port)
+}
+
+// answered tells the far end's refusals, after which the knock has been sent,
+// from failures of this host. Both come from connect; since checkRoute found a
+// route, what is left to this host is a short list.
+func answered(err error) bool {
+	var call *os.SyscallError
+	if !errors.As(err, &call) || call.Syscall != "connect" && call.Syscall != "connectex" {
+		return false
+	}
+	for _, errno := range localFailures {
+		if errors.Is(call.Err, errno) {
+			return false
+		}
+	}
+	return true
+}
+
+// sendError says that this host refused to send.
+func sendError(err error, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	e := &Error{Err: fmt.Errorf("%s: %w", what, innermost(err))}
+	if errors.Is(err, os.ErrPermission) {
+		e.Hint = "a firewall on this machine forbids it (look at its output rules)"
+	}
+	return e
+}
+
+// innermost takes the addresses off an error of package net; the messages
+// around it name them already.
+func innermost(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}

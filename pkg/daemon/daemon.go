@@ -1,0 +1,205 @@
+// Package daemon joins the parts: packets from nflog through the engines,
+// grants into the gate, reload, and words for the log. It is the one package
+// that knows all others.
+//
+// Each NFLOG group has a worker goroutine with an engine of its own; one
+// keeper goroutine owns the gate; the supervisor reloads. On the way from
+// worker to keeper nothing is dropped: while the keeper is busy, packets wait
+// in the kernel's queue.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/knock"
+	"nftknock/pkg/nflog"
+	"nftknock/pkg/policy"
+)
+
+// Config is what a daemon is made from.
+type Config struct {
+	Plan *Plan
+	// Load reads the policy again; each receive from Reload asks for it.
+	Load   func() (*policy.Policy, error)
+	Reload <-chan struct{}
+
+	Log *slog.Logger
+	// Level, unless nil, follows the policy's log level on reload.
+	Level *slog.LevelVar
+
+	// OpenSource and OpenGate reach the kernel, or a fake of it.
+	OpenSource func(nflog.Config) (nflog.Source, error)
+	OpenGate   func(gate.Config) (gate.Gate, error)
+	// Notify, unless nil, tells the service manager of a change of state, in
+	// the words of sd_notify(3).
+	Notify func(state string)
+}
+
+// daemon is a running Config.
+type daemon struct {
+	Config
+	workers   []*worker
+	keeper    *keeper
+	decisions chan decision
+	group     *errgroup.Group
+	reading   errgroup.Group // the workers alone
+}
+
+// Run hides the services of the plan and lets knockers in until ctx is done.
+// It then leaves the table and its running grants in the kernel and returns
+// nil. It returns an error, and has changed nothing in the kernel, if it
+// cannot begin; later, only if reading packets fails.
+func Run(ctx context.Context, c Config) error {
+	d := &daemon{Config: c, decisions: make(chan decision, 256)}
+	if d.Notify == nil {
+		d.Notify = func(string) {}
+	}
+	if err := d.openWorkers(); err != nil {
+		return err
+	}
+	g, grants, err := d.openGate()
+	if err != nil {
+		d.closeWorkers(d.workers)
+		return err
+	}
+	defer g.Close()
+	d.keeper = newKeeper(g, d.Log, d.decisions)
+	d.keeper.resume(grants)
+
+	d.group, ctx = errgroup.WithContext(ctx)
+	d.group.Go(d.keeper.run)
+	for _, w := range d.workers {
+		d.start(w)
+	}
+	d.group.Go(func() error {
+		d.supervise(ctx)
+		d.closeWorkers(d.workers)
+		// The keeper ends when the last worker has had its say.
+		err := d.reading.Wait()
+		close(d.decisions)
+		return err
+	})
+	d.ready("ready")
+	err = d.group.Wait()
+	d.Log.Info("stopped; the table and its running grants stay", "event", "stopped")
+	return err
+}
+
+// openWorkers subscribes to every group of the plan.
+func (d *daemon) openWorkers() error {
+	nflogConf := d.Plan.Policy.NFLog
+	for i := range nflogConf.Workers {
+		w, err := d.openWorker(nflogConf.Group+uint16(i), d.Plan)
+		if err != nil {
+			d.closeWorkers(d.workers)
+			return err
+		}
+		d.workers = append(d.workers, w)
+	}
+	return nil
+}
+
+func (d *daemon) openWorker(group uint16, plan *Plan) (*worker, error) {
+	engine, err := knock.New(plan.Engine)
+	if err != nil {
+		return nil, err
+	}
+	source, err := d.OpenSource(nflog.Config{Groups: []uint16{group}})
+	if err != nil {
+		return nil, err
+	}
+	return &worker{
+		group:     group,
+		source:    source,
+		shift:     &shift{plan, engine},
+		decisions: d.decisions,
+	}, nil
+}
+
+// openGate writes the table and returns the grants that were running.
+func (d *daemon) openGate() (gate.Gate, []gate.Grant, error) {
+	nft := d.Plan.Policy.NFTables
+	owner := map[policy.Owner]gate.OwnerMode{
+		policy.OwnerAuto: gate.OwnerAuto, policy.OwnerOn: gate.OwnerOn, policy.OwnerOff: gate.OwnerOff,
+	}[nft.Owner]
+	g, err := d.OpenGate(gate.Config{Table: nft.Table, Owner: owner})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := g.Apply(d.Plan.Ruleset); err != nil {
+		return nil, nil, errors.Join(err, g.Close())
+	}
+	grants, err := g.Grants()
+	if err != nil {
+		return nil, nil, errors.Join(err, g.Close())
+	}
+	return g, grants, nil
+}
+
+// start runs a worker. Its failure ends the daemon.
+func (d *daemon) start(w *worker) {
+	d.reading.Go(func() error {
+		err := w.run()
+		if err != nil {
+			d.group.Go(func() error { return err })
+		}
+		return err
+	})
+}
+
+func (d *daemon) closeWorkers(workers []*worker) {
+	for _, w := range workers {
+		if err := w.source.Close(); err != nil {
+			d.Log.Warn("close nflog: "+err.Error(), "event", "error")
+		}
+	}
+}
+
+// supervise reloads and reports losses until ctx is done.
+func (d *daemon) supervise(ctx context.Context) {
+	losses := time.NewTicker(10 * time.Second)
+	defer losses.Stop()
+	var lost uint64
+	for {
+		select {
+		case <-ctx.Done():
+			d.Notify("STOPPING=1")
+			return
+		case <-d.Reload:
+			d.reload(ctx)
+		case <-losses.C:
+			lost = d.reportLosses(lost)
+		}
+	}
+}
+
+// reportLosses warns when packets were lost since the last time.
+func (d *daemon) reportLosses(before uint64) uint64 {
+	var now uint64
+	for _, w := range d.workers {
+		now += w.source.Stats().Lost
+	}
+	if now > before {
+		d.Log.Warn(fmt.Sprintf("%d packets lost: they came faster than they were read", now-before),
+			"event", "lost", "packets", now-before)
+	}
+	return now
+}
+
+func (d *daemon) ready(event string) {
+	n := len(d.Plan.Accesses)
+	groups := fmt.Sprint("group ", d.workers[0].group)
+	if last := d.workers[len(d.workers)-1].group; last != d.workers[0].group {
+		groups = fmt.Sprint("groups ", d.workers[0].group, " to ", last)
+	}
+	d.Log.Info(fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", event, d.Plan.Ruleset.Table, groups, count(n, "access", "accesses")),
+		"event", event, "accesses", n)
+	d.Notify("READY=1\nSTATUS=" + count(n, "access", "accesses") + " watched")
+}

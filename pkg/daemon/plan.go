@@ -1,0 +1,178 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/knock"
+	"nftknock/pkg/p0f"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/policy"
+)
+
+// A Plan is a policy as the parts of the daemon want it: what the engines
+// watch for and what the table says. Making one touches nothing but the
+// signature files the policy names.
+type Plan struct {
+	Policy  *policy.Policy
+	Engine  knock.Config
+	Ruleset *gate.Ruleset
+	// Accesses are the enabled ones; the index is that of knock.Verdict.
+	Accesses []*policy.Access
+
+	labels []p0f.Label // by p0f.LabelID
+}
+
+// NewPlan works out a policy. It fails when a signature file is unreadable
+// or when there is nothing to do.
+func NewPlan(p *policy.Policy) (*Plan, error) {
+	plan := &Plan{Policy: p}
+	for i := range p.Accesses {
+		if p.Accesses[i].Enabled {
+			plan.Accesses = append(plan.Accesses, &p.Accesses[i])
+		}
+	}
+	if len(plan.Accesses) == 0 {
+		return nil, fmt.Errorf("the policy has no enabled [[access]], so there is nothing to do")
+	}
+	fingerprints, err := loadFingerprints(p.Fingerprint.Databases)
+	if err != nil {
+		return nil, err
+	}
+	plan.Engine = knock.Config{
+		MaxSources:   p.Engine.MaxSources,
+		Tripwires:    tripwires(plan.Accesses, p.Engine.Tripwires),
+		Fingerprints: fingerprints,
+	}
+	plan.labels = fingerprints.Labels()
+	for _, a := range plan.Accesses {
+		plan.Engine.Accesses = append(plan.Engine.Accesses, engineAccess(a))
+	}
+	plan.Ruleset = ruleset(plan)
+	return plan, nil
+}
+
+func loadFingerprints(names []string) (*p0f.Database, error) {
+	if slices.Equal(names, []string{policy.Builtin}) {
+		return p0f.Builtin(), nil
+	}
+	var dbs []*p0f.Database
+	for _, name := range names {
+		if name == policy.Builtin {
+			dbs = append(dbs, p0f.Builtin())
+			continue
+		}
+		db, err := parseFingerprints(name)
+		if err != nil {
+			return nil, err
+		}
+		dbs = append(dbs, db)
+	}
+	return p0f.Merge(dbs...), nil
+}
+
+func parseFingerprints(name string) (*p0f.Database, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return p0f.Parse(name, f)
+}
+
+func engineAccess(a *policy.Access) knock.Access {
+	confidence := p0f.Family
+	if a.OSConfidence == policy.ConfidenceLow {
+		confidence = p0f.Low
+	}
+	return knock.Access{
+		Name:         a.Name,
+		Sequence:     a.Sequence,
+		Source:       a.Source.Contains,
+		MinInterval:  a.MinInterval,
+		MaxInterval:  a.MaxInterval,
+		Within:       a.Within,
+		Reorder:      a.Reorder,
+		RequireOS:    a.RequireOS,
+		OSConfidence: confidence,
+		Expires:      a.Expires,
+	}
+}
+
+// tripwires chooses n ports that honest traffic has no reason to touch.
+func tripwires(accesses []*policy.Access, n int) []knock.Element {
+	var sequences [][]knock.Element
+	for _, a := range accesses {
+		sequences = append(sequences, a.Sequence)
+	}
+	return knock.Tripwires(n, sequences, func(e knock.Element) bool {
+		return slices.Contains(busyPorts, e.Port) || slices.ContainsFunc(accesses, func(a *policy.Access) bool {
+			return slices.ContainsFunc(a.Open, func(s gate.Service) bool {
+				return s.Protocol == e.Protocol && s.First <= e.Port && e.Port <= s.Last
+			})
+		})
+	})
+}
+
+// busyPorts are ports above 1023 on which servers commonly listen (IANA's
+// registry and the defaults of widely deployed software). No tripwire is laid
+// there, since honest clients touch them.
+var busyPorts = []uint16{
+	1080, 1194, 1433, 1521, 1701, 1723, 1812, 1813, 1883, 1900, 2049, 2181,
+	2222, 2375, 2376, 2377, 2379, 2380, 3000, 3128, 3260, 3268, 3269, 3306,
+	3389, 3478, 3479, 4222, 4369, 4500, 4646, 4789, 5000, 5060, 5061, 5201,
+	5222, 5269, 5349, 5353, 5355, 5432, 5671, 5672, 5900, 5901, 5984, 5985,
+	5986, 6000, 6081, 6379, 6443, 6514, 6660, 6667, 6697, 6881, 7946, 8000,
+	8008, 8080, 8081, 8086, 8088, 8125, 8443, 8472, 8500, 8883, 8888, 9000,
+	9001, 9042, 9090, 9091, 9092, 9093, 9100, 9200, 9300, 9418, 9443, 10000,
+	10050, 10051, 10250, 11211, 15672, 19132, 22000, 25565, 25826, 27015,
+	27017, 28017, 32400, 41641, 50000, 51413, 51820, 64738,
+}
+
+// ruleset is the table that the plan calls for.
+func ruleset(plan *Plan) *gate.Ruleset {
+	p := plan.Policy
+	r := &gate.Ruleset{
+		Table:      p.NFTables.Table,
+		Interfaces: p.NFTables.Interfaces,
+		Group:      p.NFLog.Group,
+		Workers:    p.NFLog.Workers,
+	}
+	if p.NFTables.Hide == policy.HideReject {
+		r.Hide = gate.Reject
+	}
+	log := func(e knock.Element) {
+		if e.Protocol == packet.ICMP {
+			r.ICMP = true
+			return
+		}
+		r.KnockPorts = append(r.KnockPorts, gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
+	}
+	for _, a := range plan.Accesses {
+		r.Protected = append(r.Protected, a.Open...)
+		for _, e := range a.Sequence {
+			log(e)
+		}
+	}
+	for _, e := range plan.Engine.Tripwires {
+		log(e)
+	}
+	r.Protected = sortServices(r.Protected)
+	r.KnockPorts = sortServices(r.KnockPorts)
+	return r
+}
+
+func sortServices(list []gate.Service) []gate.Service {
+	slices.SortFunc(list, func(a, b gate.Service) int {
+		if a.Protocol != b.Protocol {
+			return int(a.Protocol) - int(b.Protocol)
+		}
+		if a.First != b.First {
+			return int(a.First) - int(b.First)
+		}
+		return int(a.Last) - int(b.Last)
+	})
+	return slices.Compact(list)
+}

@@ -1,0 +1,103 @@
+package gate
+
+import (
+	"strings"
+
+	"github.com/google/nftables"
+)
+
+// gateChain is the name of the table's only chain.
+const gateChain = "gate"
+
+// chain is the table's base chain. It hooks in at prerouting with priority
+// mangle (-150): after conntrack, which it asks, and before anyone's
+// destination NAT (-100), so that it sees the port that the client dialled
+// also where that belongs to a container.
+type chain []rule
+
+// chain gives the rules in their order.
+//
+// Echo requests are logged before the rule about known connections: the
+// second request of one ping belongs to a connection that is established as
+// soon as the host has answered the first. All others are logged after it,
+// so that the traffic of open connections costs nothing but that rule.
+func (r *Ruleset) chain() chain {
+	c := r.elsewhere()
+	if r.ICMP {
+		c = append(c, r.log(rule{echoRequest(ipv4()), toLocalAddress()}, ipv4())...)
+		c = append(c, r.log(rule{echoRequest(ipv6()), toLocalAddress()}, ipv6())...)
+	}
+	c = append(c,
+		rule{ofKnownConnection(), accept()},
+		rule{notToLocalAddress(), accept()},
+		rule{grantedIn(ipv4(), granted4), accept()},
+		rule{grantedIn(ipv6(), granted6), accept()},
+	)
+	c = append(c, r.log(rule{pureSYN(), toServiceIn(knockPorts, "tcp")}, ipv4(), ipv6())...)
+	c = append(c, r.log(rule{overUDP(toServiceIn(knockPorts, "udp"))}, ipv4(), ipv6())...)
+	return append(c, r.hide()...)
+}
+
+// elsewhere lets packets pass that came in where the table does not act. A
+// chain of comparisons needs no set of its own, and takes wildcards.
+func (r *Ruleset) elsewhere() chain {
+	if len(r.Interfaces) == 0 {
+		return chain{rule{fromInterface("lo"), accept()}}
+	}
+	var pass rule
+	for _, name := range r.Interfaces {
+		pass = append(pass, notFromInterface(name))
+	}
+	return chain{append(pass, accept())}
+}
+
+// log gives the rules that log what matches: one for each worker and
+// protocol family, or one for all where there is nothing to share out.
+func (r *Ruleset) log(match rule, families ...family) chain {
+	if r.workers() == 1 {
+		return chain{append(match, logTo(r.Group))}
+	}
+	var c chain
+	for n := range r.workers() {
+		for _, f := range families {
+			share := append(rule{}, match...)
+			c = append(c, append(share, ofWorker(f, n, r.workers()), logTo(r.Group+uint16(n))))
+		}
+	}
+	return c
+}
+
+func (r *Ruleset) hide() chain {
+	if r.Hide == Reject {
+		return chain{
+			rule{overTCP(toServiceIn(protected, "tcp")), rejectWithReset()},
+			rule{toServiceIn(protected, "th"), rejectUnreachable()},
+		}
+	}
+	return chain{rule{toServiceIn(protected, "th"), drop()}}
+}
+
+// String gives the chain as nft prints it.
+func (c chain) String() string {
+	var b strings.Builder
+	b.WriteString("\tchain " + gateChain + " {\n")
+	b.WriteString("\t\ttype filter hook prerouting priority mangle; policy accept;\n")
+	for _, r := range c {
+		b.WriteString("\t\t" + r.String() + "\n")
+	}
+	b.WriteString("\t}\n")
+	return b.String()
+}
+
+// base is the chain as the netlink library knows it, without its rules.
+func (chain) base(t *nftables.Table) *nftables.Chain {
+	policy := nftables.ChainPolicyAccept
+	return &nftables.Chain{
+		Table:    t,
+		Name:     gateChain,
+		Type:     nftables.ChainTypeFilter,
+		Hooknum:  nftables.ChainHookPrerouting,
+		Priority: nftables.ChainPriorityMangle,
+		Policy:   &policy,
+	}
+}

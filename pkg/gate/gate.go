@@ -1,0 +1,134 @@
+// Package gate owns the nftables table that hides services and lets granted
+// sources through to them.
+//
+// A Ruleset says what the table is to hold, Apply makes it so in one
+// transaction, and a Grant is an element with a timeout in one of the
+// table's sets: the kernel closes the door by itself, whatever becomes of the
+// process that opened it. Kernel is the real thing, Fake has the same
+// behaviour without a kernel.
+//
+// What it cannot do: a packet that this table lets pass may still be dropped
+// by another table, and a connection that was opened in time outlives its
+// grant, because conntrack then knows it as established.
+package gate
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// DefaultTable is the name of the table where none is given. Its family is
+// inet.
+const DefaultTable = "nftknock"
+
+// Gate is a table of rules and the grants in it. Every method of a Kernel
+// blocks until the kernel has answered, which takes it microseconds, and
+// belongs to one goroutine: the connection's buffer is shared.
+type Gate interface {
+	// Apply makes the table say what the ruleset says, in one transaction:
+	// at no moment is a service of both the old and the new ruleset open or
+	// a grant missing. Running grants stay, with the time they have left. On
+	// error nothing has changed.
+	Apply(*Ruleset) error
+
+	// Grant lets a source through to a service until the timeout is over.
+	// It never shortens: a port whose running grant has more time left than
+	// the new timeout keeps it, all others get the new timeout in full.
+	// Either all ports of the service are granted or, on error, none. A
+	// grant that breaks a rule of (*Grant).Validate never leaves the process.
+	Grant(Grant) error
+
+	// Revoke ends the grants of a source to the ports of a service. Ports
+	// without a grant are passed over; ErrNoGrant when none had one.
+	// Connections that are established stay.
+	Revoke(netip.Addr, Service) error
+
+	// Grants lists what is granted at this moment, one Grant a port, ordered
+	// by source, protocol and port.
+	Grants() ([]Grant, error)
+
+	// Owned reports whether the last Apply left the table where no other
+	// process can change or flush it. A table that is not owned has to be
+	// watched.
+	Owned() bool
+
+	// Remove deletes the table and all grants. A table that is not there is
+	// no error.
+	Remove() error
+
+	// Close lets go of the table. It stays, and so do its grants until their
+	// time is over.
+	Close() error
+}
+
+// Hide is what becomes of a packet to a protected port.
+type Hide uint8
+
+// The ways to hide.
+const (
+	// Drop makes protected ports look filtered: no answer.
+	Drop Hide = iota
+	// Reject makes them look closed: a reset for TCP, an ICMP port
+	// unreachable for everything else.
+	Reject
+)
+
+// ParseHide reads "drop" or "reject".
+func ParseHide(s string) (Hide, error) {
+	switch s {
+	case "drop":
+		return Drop, nil
+	case "reject":
+		return Reject, nil
+	}
+	return 0, fmt.Errorf("bad hide %q: want drop or reject", s)
+}
+
+// String gives the form that ParseHide reads.
+func (h Hide) String() string {
+	if h == Reject {
+		return "reject"
+	}
+	return "drop"
+}
+
+// OwnerMode says whether the table is to be owned: closed to changes by
+// other processes, and skipped by `nft flush ruleset`.
+type OwnerMode uint8
+
+// The modes of ownership. The kernel has both flags it takes (owner and
+// persist) from Linux 6.9; owner alone, from 5.12, would delete the table
+// together with the daemon and is not used.
+const (
+	// OwnerAuto owns the table where the kernel can.
+	OwnerAuto OwnerMode = iota
+	// OwnerOn makes Apply fail where the kernel cannot.
+	OwnerOn
+	// OwnerOff leaves the table open to everyone, so that a saved ruleset
+	// that holds it can be loaded by an nft that does not know the flags.
+	OwnerOff
+)
+
+// ParseOwnerMode reads "auto", "on" or "off".
+func ParseOwnerMode(s string) (OwnerMode, error) {
+	switch s {
+	case "auto":
+		return OwnerAuto, nil
+	case "on":
+		return OwnerOn, nil
+	case "off":
+		return OwnerOff, nil
+	}
+	return 0, fmt.Errorf("bad owner %q: want auto, on or off", s)
+}
+
+// String gives the form that ParseOwnerMode reads.
+func (m OwnerMode) String() string {
+	switch m {
+	case OwnerOn:
+		return "on"
+	case OwnerOff:
+		return "off"
+	}
+	return "auto"
+}

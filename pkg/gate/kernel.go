@@ -1,0 +1,132 @@
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+)
+
+// Config says which table a Kernel is to own and how.
+type Config struct {
+	Table string // empty for DefaultTable
+	Owner OwnerMode
+}
+
+// Kernel is the Gate in the kernel's nf_tables, over one netlink connection
+// for its whole life. It needs CAP_NET_ADMIN, and belongs to one goroutine.
+type Kernel struct {
+	conn   *nftables.Conn
+	port   uint32 // the connection's netlink port: the owner's name
+	table  string
+	mode   OwnerMode
+	owned  bool
+	closed bool
+}
+
+var _ Gate = (*Kernel)(nil)
+
+// Open connects to the nf_tables of the calling thread's network namespace.
+// It changes nothing there. ErrOwned if another process owns the table.
+func Open(c Config) (*Kernel, error) {
+	if c.Table == "" {
+		c.Table = DefaultTable
+	}
+	if err := validateTable(c.Table); err != nil {
+		return nil, err
+	}
+	k := &Kernel{table: c.Table, mode: c.Owner}
+	if err := k.open(); err != nil {
+		return nil, fmt.Errorf("open table inet %s: %w", c.Table, err)
+	}
+	return k, nil
+}
+
+func (k *Kernel) open() error {
+	conn, err := nftables.New(nftables.AsLasting())
+	if err != nil {
+		return k.explainOpen(err)
+	}
+	k.conn = conn
+	err = k.check()
+	if err != nil {
+		conn.CloseLasting()
+	}
+	return err
+}
+
+func (k *Kernel) check() (err error) {
+	if k.port, err = k.conn.GetPortID(); err != nil {
+		return err
+	}
+	if _, err := k.conn.GetGen(); err != nil {
+		return k.explainOpen(err)
+	}
+	t, err := k.find()
+	if err != nil {
+		return k.explain(err)
+	}
+	if k.foreign(t) {
+		return ownedBy(t)
+	}
+	return nil
+}
+
+// find gives the table, or nil.
+func (k *Kernel) find() (*nftables.Table, error) {
+	t, err := k.conn.ListTableOfFamily(k.table, nftables.TableFamilyINet)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, nil
+	}
+	return t, err
+}
+
+// foreign reports whether somebody else owns the table.
+func (k *Kernel) foreign(t *nftables.Table) bool {
+	return t != nil && t.Flags&nftables.TableFlagOwner != 0 && t.Owner != k.port
+}
+
+// retry does an operation again while it fails for reasons that pass.
+func (k *Kernel) retry(operation func() error) error {
+	if k.closed {
+		return os.ErrClosed
+	}
+	const attempts = 20
+	var err error
+	for range attempts {
+		if err = operation(); !transient(err) {
+			break
+		}
+	}
+	return err
+}
+
+// Owned implements Gate.
+func (k *Kernel) Owned() bool { return k.owned }
+
+// Remove implements Gate.
+func (k *Kernel) Remove() error {
+	err := k.retry(func() error {
+		k.conn.DelTable(k.netlinkTable(0))
+		return k.conn.Flush()
+	})
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("remove table inet %s: %w", k.table, k.explain(err))
+	}
+	k.owned = false
+	return nil
+}
+
+// Close implements Gate. A table that was owned is then anyone's to change,
+// and the next Apply of any Kernel takes it over.
+func (k *Kernel) Close() error {
+	k.closed = true
+	k.owned = false
+	return k.conn.CloseLasting()
+}
+
+func (k *Kernel) netlinkTable(flags nftables.TableFlags) *nftables.Table {
+	return &nftables.Table{Name: k.table, Family: nftables.TableFamilyINet, Flags: flags}
+}

@@ -1,0 +1,116 @@
+package knock
+
+import (
+	"math/bits"
+
+	"nftknock/pkg/p0f"
+)
+
+// mark is the arrival of one element.
+type mark struct {
+	at int64 // nanoseconds on the engine's clock
+	os p0f.Match
+}
+
+// attempt is one source's way through a sequence.
+type attempt struct {
+	seen  uint32 // bit i: element i has arrived
+	start int64  // arrival of the element that came first
+	marks []mark // one an element; marks[i] holds if bit i of seen does
+}
+
+// outcome is what one packet did to an attempt.
+type outcome uint8
+
+const (
+	ongoing outcome = iota
+	completed
+	voided
+)
+
+// first is the position bit of a sequence's first element.
+const first = 1
+
+// begin makes a packet that is one of the elements in positions the only one
+// of the attempt.
+func (a *attempt) begin(positions uint32, m mark) {
+	a.seen = 0
+	a.put(bits.TrailingZeros32(positions), m)
+}
+
+// frontier is the element expected next.
+func (a *attempt) frontier() int { return bits.TrailingZeros32(^a.seen) }
+
+func (a *attempt) put(i int, m mark) {
+	if a.seen == 0 {
+		a.start = m.at
+	}
+	a.seen |= 1 << i
+	a.marks[i] = m
+}
+
+// feed takes a packet that is one of the elements in positions. It keeps to
+// the rules of rule: an element may precede its predecessor by up to reorder,
+// neighbours keep their distance, and whatever may be the repetition of an
+// element already seen does no harm.
+func (a *attempt) feed(r *rule, positions uint32, m mark) (outcome, Reason) {
+	if m.at-a.start > r.within {
+		if positions&first != 0 {
+			return voided, Incomplete // and a new knock begins
+		}
+		return voided, TooSlow
+	}
+	if !a.dropLate(r, m.at) {
+		return voided, OutOfOrder
+	}
+	free := positions &^ a.seen
+	if free == 0 {
+		return ongoing, None
+	}
+	i := bits.TrailingZeros32(free)
+	repeat := positions&a.seen != 0
+	if reason := a.timing(r, i, m.at); reason != None {
+		if repeat && reason == TooFast {
+			return ongoing, None
+		}
+		return voided, reason
+	}
+	a.put(i, m)
+	if a.seen == r.all {
+		return completed, None
+	}
+	return ongoing, None
+}
+
+// dropLate looks at the elements that came before their predecessor and
+// whose predecessor is still missing now, longer than reorder. One that may
+// have been the repetition of an earlier element is forgotten; any other
+// ends the attempt.
+func (a *attempt) dropLate(r *rule, now int64) (ok bool) {
+	early := a.seen &^ (1<<a.frontier() - 1)
+	for ; early != 0; early &= early - 1 {
+		j := bits.TrailingZeros32(early)
+		predecessor := uint32(1) << (j - 1)
+		if a.seen&predecessor != 0 || now-a.marks[j].at <= r.reorder {
+			continue
+		}
+		if a.seen&r.same[j]&(1<<j-1) == 0 {
+			return false
+		}
+		a.seen &^= 1 << j
+	}
+	return true
+}
+
+// timing checks the distances that element i would have to its neighbours.
+func (a *attempt) timing(r *rule, i int, at int64) Reason {
+	if i > 0 && a.seen&(1<<(i-1)) != 0 {
+		if reason := r.interval(at - a.marks[i-1].at); reason != None {
+			return reason
+		}
+	}
+	if a.seen&(1<<(i+1)) != 0 {
+		return r.interval(a.marks[i+1].at - at)
+	}
+	return None
+}

@@ -1,0 +1,76 @@
+package knock_test
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/p0f"
+	"nftknock/pkg/packet"
+)
+
+// load is a busy engine and the packets that keep it so.
+func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
+	a := access(t, "tcp/31337, udp/6020, tcp/49152")
+	a.RequireOS = regexp.MustCompile("(?i)linux")
+	wires := knock.Tripwires(256, [][]knock.Element{a.Sequence}, func(knock.Element) bool { return false })
+	e := engine(t, knock.Config{
+		Accesses: []knock.Access{a}, Tripwires: wires, MaxSources: 4096, Fingerprints: p0f.Builtin(),
+	})
+	var packets []*packet.Packet
+	for i := range uint32(8192) {
+		src := address(i * 77)
+		switch kind {
+		case "knock": // whole knocks, one source after the other
+			packets = append(packets, synOf(src, 31337, 64, linuxOptions),
+				touch(src, a.Sequence[1]), synOf(src, 49152, 64, linuxOptions))
+		case "flood": // first elements from more sources than fit
+			packets = append(packets, synOf(src, 31337, 64, linuxOptions))
+		case "scan": // tripwires
+			packets = append(packets, touch(src, wires[i%256]))
+		case "other":
+			packets = append(packets, touch(src, knock.Element{Protocol: packet.TCP, Port: 443}))
+		}
+	}
+	return e, packets
+}
+
+var loads = []string{"knock", "flood", "scan", "other"}
+
+// run feeds n packets, a millisecond apart, beginning with the from-th.
+func run(e *knock.Engine, packets []*packet.Packet, from, n int) {
+	for i := from; i < from+n; i++ {
+		e.Handle(epoch.Add(time.Duration(i)*time.Millisecond), packets[i%len(packets)])
+	}
+}
+
+func TestHandleAllocatesNothing(t *testing.T) {
+	for _, kind := range loads {
+		e, packets := load(t, kind)
+		at := len(packets)
+		run(e, packets, 0, at) // the table grows once
+		allocs := testing.AllocsPerRun(10, func() {
+			run(e, packets, at, len(packets))
+			at += len(packets)
+		})
+		if allocs != 0 {
+			t.Errorf("%s: %v allocations in %d packets, want none", kind, allocs, len(packets))
+		}
+	}
+}
+
+func BenchmarkHandle(b *testing.B) {
+	for _, kind := range loads {
+		b.Run(kind, func(b *testing.B) {
+			e, packets := load(b, kind)
+			run(e, packets, 0, len(packets))
+			b.ReportAllocs()
+			i := len(packets)
+			for b.Loop() {
+				run(e, packets, i, 1)
+				i++
+			}
+		})
+	}
+}

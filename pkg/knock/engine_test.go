@@ -1,0 +1,359 @@
+package knock_test
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/p0f"
+	"nftknock/pkg/packet"
+)
+
+var (
+	epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	alice = netip.MustParseAddr("192.0.2.10")
+	bob   = netip.MustParseAddr("2001:db8::b0b")
+)
+
+func sequence(t testing.TB, s string) []knock.Element {
+	t.Helper()
+	seq, err := knock.ParseSequence(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
+}
+
+// access is one with the defaults of a policy.
+func access(t testing.TB, seq string) knock.Access {
+	return knock.Access{
+		Name:     "test",
+		Sequence: sequence(t, seq),
+		Within:   time.Minute,
+		Reorder:  100 * time.Millisecond,
+	}
+}
+
+func engine(t testing.TB, c knock.Config) *knock.Engine {
+	t.Helper()
+	if c.MaxSources == 0 {
+		c.MaxSources = 1024
+	}
+	e, err := knock.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// touch is the packet that an element stands for.
+func touch(src netip.Addr, e knock.Element) *packet.Packet {
+	p := &packet.Packet{Version: 4, Src: src, Protocol: e.Protocol, DstPort: e.Port, TTL: 64}
+	if src.Is6() {
+		p.Version = 6
+	}
+	switch e.Protocol {
+	case packet.TCP:
+		p.TCP.Flags = packet.SYN
+	case packet.ICMP:
+		p.ICMP.Type = 8
+		if src.Is6() {
+			p.Protocol, p.ICMP.Type = packet.ICMPv6, 128
+		}
+	}
+	return p
+}
+
+// play sends a trace, "0 tcp/1000, 1s udp/2000, ...", from a source and tells
+// what the engine said: "granted" or the reason, joined by ", ".
+func play(t testing.TB, e *knock.Engine, src netip.Addr, trace string) string {
+	t.Helper()
+	var said []string
+	for field := range strings.SplitSeq(trace, ",") {
+		when, what, _ := strings.Cut(strings.TrimSpace(field), " ")
+		d, err := time.ParseDuration(when)
+		if err != nil {
+			t.Fatal(err)
+		}
+		el, err := knock.ParseElement(what)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range e.Handle(epoch.Add(d), touch(src, el)) {
+			said = append(said, say(v))
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+func say(v knock.Verdict) string {
+	if v.Granted() {
+		return "granted"
+	}
+	return fmt.Sprintf("%d: %s", v.Step, v.Reason)
+}
+
+func TestSharedSequence(t *testing.T) {
+	const article = "tcp/50053, udp/6020, icmp, icmp, tcp/24034, udp/9680"
+	abc := access(t, "tcp/1000, udp/2000, tcp/3000")
+	with := func(change func(*knock.Access)) knock.Access {
+		a := abc
+		change(&a)
+		return a
+	}
+	timed := with(func(a *knock.Access) {
+		a.MinInterval, a.MaxInterval, a.Within = 3*time.Second, 6*time.Second, 10*time.Second
+	})
+	for _, c := range []struct {
+		name   string
+		access knock.Access
+		trace  string
+		want   string
+	}{
+		{"ok in order", abc, "0s tcp/1000, 1s udp/2000, 2s tcp/3000", "granted"},
+		{"ok all at once", abc, "0s tcp/1000, 0s udp/2000, 0s tcp/3000", "granted"},
+		{"ok the article's", access(t, article),
+			"0s tcp/50053, 1s udp/6020, 2s icmp, 3s icmp, 4s tcp/24034, 5s udp/9680", "granted"},
+		{"ok twice in a row", abc,
+			"0s tcp/1000, 1s udp/2000, 2s tcp/3000, 3s tcp/1000, 4s udp/2000, 5s tcp/3000", "granted, granted"},
+		{"ok among other ports", abc,
+			"0s tcp/1000, 1s tcp/80, 1s udp/53, 2s udp/2000, 2s icmp, 3s tcp/3000", "granted"},
+		{"bad two of three", abc, "0s tcp/1000, 1s udp/2000", ""},
+		{"bad other protocol", abc, "0s tcp/1000, 1s tcp/2000, 2s tcp/3000, 3s udp/3000", ""},
+
+		{"ok every packet twice", abc,
+			"0s tcp/1000, 1ms tcp/1000, 1s udp/2000, 1001ms udp/2000, 2s tcp/3000, 2001ms tcp/3000", "granted"},
+		{"ok retransmitted SYN between", abc, "0s tcp/1000, 900ms udp/2000, 1s tcp/1000, 2s tcp/3000", "granted"},
+		{"ok late copy of a datagram", abc, "0s tcp/1000, 1s udp/2000, 1900ms udp/2000, 2s tcp/3000", "granted"},
+		{"ok neighbours swapped", abc, "0s udp/2000, 50ms tcp/1000, 60ms tcp/3000", "granted"},
+		{"ok last two swapped", abc, "0s tcp/1000, 1s tcp/3000, 1100ms udp/2000", "granted"},
+		{"ok swapped and doubled", abc,
+			"0s tcp/1000, 1s tcp/3000, 1s tcp/3000, 1050ms udp/2000, 1060ms udp/2000", "granted"},
+		{"ok the article's, neighbours swapped", access(t, article),
+			"0s udp/6020, 10ms tcp/50053, 20ms icmp, 30ms tcp/24034, 40ms icmp, 50ms udp/9680", "granted"},
+		{"bad swapped beyond reorder", abc, "0s tcp/1000, 1s tcp/3000, 1101ms udp/2000", "2: sequence out of order"},
+		{"bad order reversed", abc, "0s tcp/3000, 1s udp/2000, 2s tcp/1000", "1: sequence out of order"},
+		{"bad wrong order then the missing one", abc,
+			"0s tcp/1000, 1s tcp/3000, 2s udp/2000, 3s tcp/3000", "2: sequence out of order"},
+		{"ok begun anew after wrong order", abc,
+			"0s tcp/1000, 1s tcp/3000, 2s tcp/1000, 3s udp/2000, 4s tcp/3000", "2: sequence out of order, granted"},
+
+		{"ok begun anew half way", abc,
+			"0s tcp/1000, 1s udp/2000, 30s tcp/1000, 31s udp/2000, 32s tcp/3000", "granted"},
+		{"ok begun anew just before time is up", abc,
+			"0s tcp/1000, 58s tcp/1000, 59s udp/2000, 61s tcp/3000", "granted"},
+		{"ok within a minute", abc, "0s tcp/1000, 30s udp/2000, 60s tcp/3000", "granted"},
+		{"bad beyond a minute", abc, "0s tcp/1000, 30s udp/2000, 60001ms tcp/3000", "2: packets too far apart"},
+		{"ok old beginning, new knock", abc,
+			"0s tcp/1000, 90s tcp/1000, 91s udp/2000, 92s tcp/3000", "1: sequence not completed, granted"},
+
+		{"ok timed", timed, "0s tcp/1000, 3s udp/2000, 7s tcp/3000", "granted"},
+		{"ok timed, with retransmissions", timed,
+			"0s tcp/1000, 1s tcp/1000, 3s tcp/1000, 3100ms udp/2000, 3200ms udp/2000, 6200ms tcp/3000", "granted"},
+		{"bad too fast", timed, "0s tcp/1000, 2999ms udp/2000, 6s tcp/3000", "1: packets too close together"},
+		{"bad too slow", timed, "0s tcp/1000, 6001ms udp/2000", "1: packets too far apart"},
+		{"bad too long in all", with(func(a *knock.Access) { a.Within = 5 * time.Second }),
+			"0s tcp/1000, 3s udp/2000, 6s tcp/3000", "2: packets too far apart"},
+		{"bad swapped where intervals are kept", timed, "0s tcp/1000, 4s tcp/3000, 4050ms udp/2000", "2: packets too close together"},
+		{"ok begun anew after too slow", timed,
+			"0s tcp/1000, 7s tcp/1000, 11s udp/2000, 15s tcp/3000", "granted"},
+		{"ok doubled echo under an interval",
+			with(func(a *knock.Access) {
+				a.Sequence, a.MinInterval = sequence(t, "icmp, icmp, tcp/1000"), 3*time.Second
+			}),
+			"0s icmp, 1ms icmp, 3s icmp, 6s tcp/1000", "granted"},
+
+		{"ok an element again later", access(t, "tcp/1000, tcp/2000, tcp/1000"),
+			"0s tcp/1000, 1s tcp/2000, 2s tcp/1000", "granted"},
+		{"ok an element again later, first one retransmitted", access(t, "tcp/1000, tcp/2000, tcp/1000"),
+			"0s tcp/1000, 1s tcp/1000, 1500ms tcp/2000, 2500ms tcp/1000", "granted"},
+
+		{"bad tripwire", abc, "0s tcp/1000, 1s udp/2000, 2s tcp/666, 3s tcp/3000", "2: touched a port outside the sequence"},
+		{"bad knock right after a tripwire", abc,
+			"0s tcp/666, 1s tcp/1000, 1500ms udp/2000, 2s tcp/3000", "3: looks like a port scan"},
+		{"ok knock some time after a tripwire", abc,
+			"0s tcp/666, 8s tcp/1000, 8500ms udp/2000, 9s tcp/3000", "granted"},
+
+		{"bad expired", with(func(a *knock.Access) { a.Expires = epoch.Add(time.Second) }),
+			"0s tcp/1000, 1s udp/2000, 2s tcp/3000", "3: access has expired"},
+		{"ok not yet expired", with(func(a *knock.Access) { a.Expires = epoch.Add(2 * time.Second) }),
+			"0s tcp/1000, 1s udp/2000, 2s tcp/3000", "granted"},
+	} {
+		for _, src := range []netip.Addr{alice, bob} {
+			t.Run(fmt.Sprintf("%s/v%d", c.name, src.BitLen()), func(t *testing.T) {
+				e := engine(t, knock.Config{
+					Accesses:  []knock.Access{c.access},
+					Tripwires: []knock.Element{{Protocol: packet.TCP, Port: 666}},
+				})
+				if diff := cmp.Diff(c.want, play(t, e, src, c.trace)); diff != "" {
+					t.Errorf("verdicts (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestOnlyKnocksCount(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{access(t, "tcp/1000, icmp")}})
+	for name, p := range map[string]*packet.Packet{
+		"SYN and ACK": {Protocol: packet.TCP, DstPort: 1000, TCP: packet.TCPHeader{Flags: packet.SYN | packet.ACK}},
+		"RST":         {Protocol: packet.TCP, DstPort: 1000, TCP: packet.TCPHeader{Flags: packet.RST}},
+		"echo reply":  {Protocol: packet.ICMP},
+		"datagram":    {Protocol: packet.UDP, DstPort: 1000},
+	} {
+		p.Src = alice
+		e.Handle(epoch, p)
+		if n := e.Stats().Sources; n != 0 {
+			t.Errorf("%s: %d half-done knocks, want none", name, n)
+		}
+	}
+}
+
+func TestSourcesDoNotDisturbEachOther(t *testing.T) {
+	e := engine(t, knock.Config{
+		Accesses:  []knock.Access{access(t, "tcp/1000, tcp/2000, tcp/3000")},
+		Tripwires: []knock.Element{{Protocol: packet.TCP, Port: 666}},
+	})
+	stranger := netip.MustParseAddr("192.0.2.11")
+	for _, c := range []struct {
+		src         netip.Addr
+		trace, want string
+	}{
+		{alice, "0s tcp/1000", ""},
+		{bob, "0s tcp/1000", ""},
+		{stranger, "1s tcp/1000, 1s tcp/666, 1s tcp/3000, 1s tcp/2000", "1: touched a port outside the sequence"},
+		{alice, "2s tcp/2000", ""},
+		{bob, "2s tcp/2000, 3s tcp/3000", "granted"},
+		{stranger, "3s tcp/3000", "2: sequence out of order"},
+		{alice, "4s tcp/3000", "granted"},
+	} {
+		if got := play(t, e, c.src, c.trace); got != c.want {
+			t.Errorf("%v %s: %q, want %q", c.src, c.trace, got, c.want)
+		}
+	}
+}
+
+func TestTwoAccessesAtOnce(t *testing.T) {
+	one, two := access(t, "tcp/1000, tcp/2000"), access(t, "tcp/1000, tcp/3000")
+	two.Name = "two"
+	e := engine(t, knock.Config{Accesses: []knock.Access{one, two}})
+	// Two people behind one NAT.
+	if got := play(t, e, alice, "0s tcp/1000, 1s tcp/3000, 2s tcp/2000"); got != "granted, granted" {
+		t.Errorf("%q, want both granted", got)
+	}
+}
+
+func TestOnlySourcesOfTheAccess(t *testing.T) {
+	a := access(t, "tcp/1000, tcp/2000")
+	a.Source = func(addr netip.Addr) bool { return addr == bob }
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}})
+	if got := play(t, e, alice, "0s tcp/1000, 1s tcp/2000"); got != "" {
+		t.Errorf("stranger: %q, want nothing", got)
+	}
+	if got := play(t, e, bob, "0s tcp/1000, 1s tcp/2000"); got != "granted" {
+		t.Errorf("friend: %q, want granted", got)
+	}
+}
+
+// The options of the SYNs below.
+var (
+	linuxOptions   = []byte{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7}
+	windowsOptions = []byte{2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2}
+)
+
+func synOf(src netip.Addr, port uint16, ttl uint8, options []byte) *packet.Packet {
+	p := touch(src, knock.Element{Protocol: packet.TCP, Port: port})
+	p.TTL, p.ID, p.DontFragment = ttl, 4711, true
+	p.TCP.Seq, p.TCP.Window, p.TCP.Options = 1, 64240, options
+	return p
+}
+
+func TestEverySYNMustComeFromTheRequiredSystem(t *testing.T) {
+	a := access(t, "tcp/1000, icmp, tcp/2000")
+	a.RequireOS = regexp.MustCompile("(?i)linux")
+	linux := func(port uint16) *packet.Packet { return synOf(alice, port, 64, linuxOptions) }
+	windows := func(port uint16) *packet.Packet { return synOf(alice, port, 128, windowsOptions) }
+	farAway := func(port uint16) *packet.Packet { return synOf(alice, port, 20, linuxOptions) }
+	bare := func(port uint16) *packet.Packet {
+		return touch(alice, knock.Element{Protocol: packet.TCP, Port: port})
+	}
+	for _, c := range []struct {
+		name          string
+		first, second *packet.Packet
+		confidence    p0f.Confidence
+		want          string
+	}{
+		{"ok both", linux(1000), linux(2000), p0f.None, "granted"},
+		{"bad first", windows(1000), linux(2000), p0f.None, "3: operating system does not match"},
+		{"bad last", linux(1000), windows(2000), p0f.None, "3: operating system does not match"},
+		{"bad unknown", linux(1000), bare(2000), p0f.None, "3: operating system does not match"},
+		{"bad low confidence", linux(1000), farAway(2000), p0f.None, "3: operating system does not match"},
+		{"ok low confidence asked for", linux(1000), farAway(2000), p0f.Low, "granted"},
+		{"bad exact asked for", linux(1000), farAway(2000), p0f.Exact, "3: operating system does not match"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a.OSConfidence = c.confidence
+			e := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: p0f.Builtin()})
+			e.Handle(epoch, c.first)
+			e.Handle(epoch, touch(alice, knock.Element{Protocol: packet.ICMP}))
+			verdicts := e.Handle(epoch, c.second)
+			if len(verdicts) != 1 || say(verdicts[0]) != c.want {
+				t.Errorf("%v, want %q", verdicts, c.want)
+			}
+		})
+	}
+}
+
+func TestAdoptKeepsHalfDoneKnocksOfUnchangedAccesses(t *testing.T) {
+	kept, changed := access(t, "tcp/1000, tcp/2000"), access(t, "udp/1000, udp/2000")
+	kept.Name, changed.Name = "kept", "changed"
+	old := engine(t, knock.Config{Accesses: []knock.Access{kept, changed}})
+	play(t, old, alice, "0s tcp/1000, 0s udp/1000")
+
+	changed.Sequence = sequence(t, "udp/1000, udp/3000")
+	e := engine(t, knock.Config{Accesses: []knock.Access{changed, kept}})
+	e.Adopt(old)
+	if got := play(t, e, alice, "1s udp/3000"); got != "" {
+		t.Errorf("changed access: %q, want nothing", got)
+	}
+	if got := play(t, e, alice, "1s tcp/2000"); got != "granted" {
+		t.Errorf("unchanged access: %q, want granted", got)
+	}
+}
+
+func TestFlushEndsHalfDoneKnocks(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{access(t, "tcp/1000, tcp/2000, tcp/3000")}})
+	play(t, e, alice, "0s tcp/1000, 1s tcp/2000")
+	verdicts := e.Flush(epoch.Add(2 * time.Second))
+	if len(verdicts) != 1 || say(verdicts[0]) != "2: sequence not completed" || verdicts[0].Source != alice {
+		t.Errorf("%v, want alice's knock not completed after 2", verdicts)
+	}
+	if n := e.Stats().Sources; n != 0 {
+		t.Errorf("%d half-done knocks left", n)
+	}
+}
+
+func TestBadConfigs(t *testing.T) {
+	long := access(t, strings.Repeat("icmp,", 33))
+	timeless := access(t, "icmp, icmp")
+	timeless.Within = 0
+	noPrints := access(t, "tcp/1, icmp")
+	noPrints.RequireOS = regexp.MustCompile("linux")
+	for name, c := range map[string]knock.Config{
+		"no room":         {},
+		"no sequence":     {MaxSources: 1, Accesses: []knock.Access{{Name: "x", Within: 1}}},
+		"long sequence":   {MaxSources: 1, Accesses: []knock.Access{long}},
+		"no time":         {MaxSources: 1, Accesses: []knock.Access{timeless}},
+		"no fingerprints": {MaxSources: 1, Accesses: []knock.Access{noPrints}},
+	} {
+		if _, err := knock.New(c); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package knock_test
+
+import (
+	"math"
+	"net/netip"
+	"testing"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+)
+
+// arrival is a packet of the history an oracle looks back on.
+type arrival struct {
+	at time.Duration
+	el knock.Element
+}
+
+// possible is an oracle for grants, written for clarity alone: is there any
+// choice of arrivals, one for each element, that keeps all the rules? The
+// engine may refuse more than that (it forgets, and a late element out of
+// order voids), but never less.
+func possible(a knock.Access, history []arrival) bool {
+	marks := make([]time.Duration, len(a.Sequence))
+	var choose func(i int) bool
+	choose = func(i int) bool {
+		if i == len(marks) {
+			first, last := time.Duration(math.MaxInt64), time.Duration(math.MinInt64)
+			for _, m := range marks {
+				first, last = min(first, m), max(last, m)
+			}
+			return last-first <= a.Within
+		}
+		for _, h := range history {
+			if h.el != a.Sequence[i] {
+				continue
+			}
+			if i > 0 {
+				d := h.at - marks[i-1]
+				if d < -a.Reorder || a.MinInterval > 0 && d < a.MinInterval || a.MaxInterval > 0 && d > a.MaxInterval {
+					continue
+				}
+			}
+			marks[i] = h.at
+			if choose(i + 1) {
+				return true
+			}
+		}
+		return false
+	}
+	return choose(0)
+}
+
+// FuzzEngine turns bytes into packets of two sources to a handful of ports.
+// Whatever is granted must have been possible by the oracle, from that
+// source's packets since its last tripwire.
+func FuzzEngine(f *testing.F) {
+	f.Add([]byte{0, 10, 1, 10, 2, 10})
+	f.Add([]byte{0, 10, 2, 1, 1, 1, 5, 1, 0, 40, 1, 40, 2, 40})
+	f.Add([]byte{3, 10, 3, 0, 0, 50, 4, 10, 0, 200, 255, 255})
+	f.Add([]byte{0x80, 1, 0, 1, 0x81, 1, 1, 1, 0x82, 1, 2, 1})
+	ports := []knock.Element{
+		{Protocol: packet.TCP, Port: 1000}, {Protocol: packet.UDP, Port: 2000}, {Protocol: packet.TCP, Port: 3000},
+		{Protocol: packet.ICMP}, {Protocol: packet.TCP, Port: 4000}, {Protocol: packet.TCP, Port: 666},
+	}
+	wire := ports[5]
+	base := knock.Access{Within: 20 * time.Second, Reorder: 100 * time.Millisecond}
+	accesses := []knock.Access{base, base, base, base}
+	for i, seq := range []string{
+		"tcp/1000, udp/2000, tcp/3000", "icmp, icmp, tcp/1000", "tcp/1000, tcp/4000, tcp/1000", "udp/2000, tcp/4000",
+	} {
+		accesses[i].Name = seq
+		accesses[i].Sequence = sequence(f, seq)
+	}
+	accesses[3].MinInterval, accesses[3].MaxInterval = time.Second, 3*time.Second
+
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 64 {
+			return
+		}
+		e := engine(t, knock.Config{Accesses: accesses, Tripwires: []knock.Element{wire}, MaxSources: 5})
+		history := make(map[netip.Addr][]arrival)
+		var now time.Duration
+		for ; len(data) >= 2; data = data[2:] {
+			src, el := alice, ports[int(data[0]&0x7f)%len(ports)]
+			if data[0]&0x80 != 0 {
+				src = bob
+			}
+			now += time.Duration(data[1]) * time.Duration(data[1]) * time.Millisecond / 2
+			if el == wire {
+				history[src] = nil
+			} else {
+				history[src] = append(history[src], arrival{now, el})
+			}
+			for _, v := range e.Handle(epoch.Add(now), touch(src, el)) {
+				a := accesses[v.Access]
+				if v.Granted() && !possible(a, history[v.Source]) {
+					t.Fatalf("granted %q to %v, impossible after %v", a.Name, v.Source, history[v.Source])
+				}
+				if v.Granted() && (v.Source != src || v.Step != len(a.Sequence)) {
+					t.Fatalf("granted at %v's packet: %+v", src, v)
+				}
+			}
+			if n := e.Stats().Sources; n > 5 {
+				t.Fatalf("%d half-done knocks, 5 allowed", n)
+			}
+		}
+	})
+}
+
+func FuzzParseElement(f *testing.F) {
+	for _, s := range []string{"tcp/1", "udp/65535", "icmp", "tcp/0", "tcp/01", "icmp/1", "sctp/5", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		e, err := knock.ParseElement(s)
+		if err != nil {
+			if e != (knock.Element{}) {
+				t.Fatalf("%q: an element beside an error", s)
+			}
+			return
+		}
+		if e.String() != s {
+			t.Fatalf("%q was read as %q", s, e)
+		}
+	})
+}

@@ -1,0 +1,66 @@
+package knock
+
+import "hash/maphash"
+
+// key is an address as a hash table wants it: 16 bytes without a pointer.
+// IPv4 addresses are mapped (RFC 4291, section 2.5.5.2).
+type key [16]byte
+
+// node is what an index holds: a struct with a key and room for one link.
+type node[N any] interface {
+	*N
+	indexKey() key
+	indexNext() **N
+}
+
+// index is a hash table whose chains run through the nodes themselves, so
+// that adding one allocates nothing and the table's size is known from the
+// start. Several nodes may have the same key.
+type index[N any, P node[N]] struct {
+	seed    maphash.Seed // unknown to senders, who choose the keys
+	buckets []*N         // a power of two
+}
+
+// newIndex makes an index for up to n nodes, give or take.
+func newIndex[N any, P node[N]](n int) index[N, P] {
+	size := 1
+	for size < n {
+		size *= 2
+	}
+	return index[N, P]{seed: maphash.MakeSeed(), buckets: make([]*N, size)}
+}
+
+func (x *index[N, P]) bucket(k key) **N {
+	return &x.buckets[maphash.Comparable(x.seed, k)&uint64(len(x.buckets)-1)]
+}
+
+// first returns a node with the key, or nil; next goes on from there.
+func (x *index[N, P]) first(k key) *N {
+	return x.scan(*x.bucket(k), k)
+}
+
+func (x *index[N, P]) next(n *N) *N {
+	return x.scan(*P(n).indexNext(), P(n).indexKey())
+}
+
+func (x *index[N, P]) scan(n *N, k key) *N {
+	for n != nil && P(n).indexKey() != k {
+		n = *P(n).indexNext()
+	}
+	return n
+}
+
+func (x *index[N, P]) insert(n *N) {
+	b := x.bucket(P(n).indexKey())
+	*P(n).indexNext() = *b
+	*b = n
+}
+
+func (x *index[N, P]) remove(n *N) {
+	p := x.bucket(P(n).indexKey())
+	for *p != n {
+		p = P(*p).indexNext()
+	}
+	*p = *P(n).indexNext()
+	*P(n).indexNext() = nil
+}

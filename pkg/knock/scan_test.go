@@ -1,0 +1,148 @@
+package knock_test
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"nftknock/pkg/knock"
+)
+
+// doors are three-port sequences that scans must not open, from a scan's
+// worst case to its best.
+var doors = map[string]string{
+	"scattered":  "tcp/31337, tcp/7212, tcp/49152",
+	"ascending":  "tcp/7000, tcp/8000, tcp/9000",
+	"descending": "tcp/9000, tcp/8000, tcp/7000",
+	"adjacent":   "tcp/7000, tcp/7001, tcp/7002",
+	"backwards":  "tcp/7002, tcp/7001, tcp/7000",
+}
+
+func doorEngine(t testing.TB, seq string) (*knock.Engine, []knock.Element) {
+	a := access(t, seq)
+	wires := knock.Tripwires(256, [][]knock.Element{a.Sequence}, func(knock.Element) bool { return false })
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}, Tripwires: wires, MaxSources: 4096})
+	return e, append(slices.Clone(a.Sequence), wires...)
+}
+
+// scanPaces are times for a whole scan, from what a fast scanner manages on a
+// local network to a patient one.
+var scanPaces = []time.Duration{
+	500 * time.Millisecond, 5 * time.Second, time.Minute, 4 * time.Minute, time.Hour, 12 * time.Hour,
+}
+
+func address(n uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 0x0a000000+n)))
+}
+
+func TestNoRandomScanOpensADoor(t *testing.T) {
+	for name, seq := range doors {
+		t.Run(name, func(t *testing.T) {
+			scans := 1000
+			if name == "scattered" {
+				scans = 10000
+			}
+			e, ports := doorEngine(t, seq)
+			rng := rand.New(rand.NewPCG(1, 2))
+			var at time.Duration
+			for scan := range scans {
+				// Only what touches the engine matters: every port of it
+				// gets a place among 65,535.
+				places, order := make([]int, len(ports)), rng.Perm(len(ports))
+				for i := range places {
+					places[i] = rng.IntN(65535)
+				}
+				slices.SortFunc(order, func(i, j int) int { return cmp.Compare(places[i], places[j]) })
+				pace := scanPaces[scan%len(scanPaces)]
+				for _, i := range order {
+					when := at + pace*time.Duration(places[i])/65535
+					for _, v := range e.Handle(epoch.Add(when), touch(address(uint32(scan)), ports[i])) {
+						if v.Granted() {
+							t.Errorf("scan %d of %v opened the door", scan, pace)
+						}
+					}
+				}
+				at += pace
+			}
+		})
+	}
+}
+
+// An honest knock right after a scan by a neighbour, and some time after one
+// of the knocker's own, opens.
+func TestAScanDoesNotLockAnyoneOut(t *testing.T) {
+	e, ports := doorEngine(t, doors["scattered"])
+	for i, el := range ports {
+		e.Handle(epoch.Add(time.Duration(i)*time.Millisecond), touch(alice, el))
+	}
+	if got := play(t, e, bob, "1s tcp/31337, 1500ms tcp/7212, 2s tcp/49152"); got != "granted" {
+		t.Errorf("neighbour: %q, want granted", got)
+	}
+	if got := play(t, e, alice, "10s tcp/31337, 10500ms tcp/7212, 11s tcp/49152"); got != "granted" {
+		t.Errorf("scanner ten seconds later: %q, want granted", got)
+	}
+}
+
+func TestNoOrderedScanOpensADoor(t *testing.T) {
+	for name, seq := range doors {
+		e, ports := doorEngine(t, seq)
+		byPort := func(a, b knock.Element) int { return cmp.Compare(a.Port, b.Port) }
+		for direction, order := range map[string]func(a, b knock.Element) int{
+			"ascending":  byPort,
+			"descending": func(a, b knock.Element) int { return byPort(b, a) },
+		} {
+			slices.SortFunc(ports, order)
+			for i, pace := range scanPaces {
+				src := address(uint32(i) + uint32(len(direction))<<8)
+				for _, el := range ports {
+					when := pace * time.Duration(el.Port) / 65535
+					if direction == "descending" {
+						when = pace - when
+					}
+					for _, v := range e.Handle(epoch.Add(when), touch(src, el)) {
+						if v.Granted() {
+							t.Errorf("%s scan of %v opened the %s door", direction, pace, name)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestTripwires(t *testing.T) {
+	seqs := [][]knock.Element{sequence(t, "tcp/7000, udp/8000, icmp"), sequence(t, "tcp/7001, tcp/500")}
+	avoid := func(e knock.Element) bool { return e.Port == 6999 }
+	wires := knock.Tripwires(64, seqs, avoid)
+	if !slices.Equal(wires, knock.Tripwires(64, seqs, avoid)) {
+		t.Error("the same policy gives other tripwires")
+	}
+	seen := make(map[knock.Element]bool)
+	count := make(map[string]int)
+	for _, w := range wires {
+		if seen[w] || avoid(w) || w.Port < 1024 || slices.Contains(seqs[0], w) || slices.Contains(seqs[1], w) {
+			t.Errorf("bad tripwire %v", w)
+		}
+		seen[w] = true
+		count[w.Protocol.String()]++
+	}
+	if count["tcp"] != 64 || count["udp"] != 64 {
+		t.Errorf("%v tripwires, want 64 each", count)
+	}
+	for _, neighbour := range []string{"tcp/7002", "udp/7999", "udp/8001"} {
+		el, _ := knock.ParseElement(neighbour)
+		if !seen[el] {
+			t.Errorf("no tripwire at %s, beside a knock port", neighbour)
+		}
+	}
+	if n := len(knock.Tripwires(0, seqs, avoid)); n != 0 {
+		t.Errorf("%d tripwires where none were asked for", n)
+	}
+	if n := len(knock.Tripwires(64, seqs, func(e knock.Element) bool { return e.Port != 9999 })); n > 2 {
+		t.Errorf("%d tripwires in one port", n)
+	}
+}

@@ -1,0 +1,40 @@
+package knock
+
+import "hash/maphash"
+
+// calm is how many times its own duration a knock must follow the source's
+// last touch of a tripwire. A scan in random order that happens on a sequence
+// has rarely been away from the last tripwire for much longer than the
+// sequence took it; a person who knocks has not been near one. It scales with
+// the knock because scans come at every speed, and it stays small because the
+// touch may be forged.
+const calm = 8
+
+// trips remembers who touched a tripwire last: a table of fixed size in which
+// a newcomer takes the place of whoever was there. Flooding it makes it
+// forget, which costs the scan check and blocks nobody.
+type trips struct {
+	seed  maphash.Seed
+	slots [1 << 14]trip
+}
+
+type trip struct {
+	key key
+	at  int64
+	set bool
+}
+
+func newTrips() *trips { return &trips{seed: maphash.MakeSeed()} }
+
+func (t *trips) slot(k key) *trip {
+	return &t.slots[maphash.Comparable(t.seed, k)%uint64(len(t.slots))]
+}
+
+func (t *trips) record(k key, at int64) { *t.slot(k) = trip{key: k, at: at, set: true} }
+
+// recently reports whether the source touched a tripwire so shortly before
+// start that a knock of that duration is taken for part of a scan.
+func (t *trips) recently(k key, start, duration int64) bool {
+	s := t.slot(k)
+	return s.set && s.key == k && start-s.at < calm*duration
+}

@@ -1,0 +1,75 @@
+package p0f
+
+import (
+	"testing"
+
+	"nftknock/pkg/packet"
+)
+
+func TestMatchDoesNotAllocate(t *testing.T) {
+	db := Builtin()
+	for _, name := range []string{"linux-6.18", "scanners", "probes"} {
+		for i, p := range decodePcap(t, "testdata/"+name+".pcap") {
+			if n := testing.AllocsPerRun(10, func() { db.Match(&p) }); n != 0 {
+				t.Errorf("%s %d: %v allocations", name, i+1, n)
+			}
+		}
+	}
+}
+
+// benchPackets are the packets of linux-6.18.pcap in memory.
+func benchPackets(b *testing.B) [][]byte {
+	b.Helper()
+	return readPcap(b, "testdata/linux-6.18.pcap")
+}
+
+func BenchmarkDecode(b *testing.B) {
+	raw := benchPackets(b)
+	b.ReportAllocs()
+	var p packet.Packet
+	i := 0
+	for b.Loop() {
+		if err := packet.Decode(raw[i], &p); err != nil {
+			b.Fatal(err)
+		}
+		if i++; i == len(raw) {
+			i = 0
+		}
+	}
+}
+
+func BenchmarkDecodeMatch(b *testing.B) {
+	db, raw := Builtin(), benchPackets(b)
+	b.ReportAllocs()
+	var p packet.Packet
+	i := 0
+	for b.Loop() {
+		if err := packet.Decode(raw[i], &p); err != nil {
+			b.Fatal(err)
+		}
+		db.Match(&p)
+		if i++; i == len(raw) {
+			i = 0
+		}
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, test := range []struct{ name, syn string }{
+		{"linux", "4:64+0:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0"},
+		{"linux6", "6:64+0:0:1440:64800,10:mss,sok,ts,nop,ws:flow:0"},
+		{"generic", "4:64+0:0:1460:7300,0:mss,sok,ts,nop,ws:df,id+:0"},
+		{"windows", "4:128+0:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0"},
+		{"macos", "4:64+0:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0"},
+		{"unknown", "4:64+0:0:1460:65535,6:ws,nop,mss:df,id+:0"},
+		{"scanner", "4:245+10:0:1460:1024,0:mss::0"},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			db, p := Builtin(), syn(b, test.syn)
+			b.ReportAllocs()
+			for b.Loop() {
+				db.Match(p)
+			}
+		})
+	}
+}

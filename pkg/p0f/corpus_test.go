@@ -1,0 +1,283 @@
+package p0f
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"nftknock/pkg/packet"
+)
+
+// corpus is a collection of captures that stands beside a checkout where there
+// is one; see readPublic.
+const corpus = "../../../shared/corpus"
+
+// readPcap gives the packets of a capture of raw IP.
+func readPcap(t testing.TB, name string) [][]byte {
+	t.Helper()
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	r, err := pcapgo.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for {
+		b, _, err := r.ReadPacketData()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+}
+
+func decodePcap(t testing.TB, name string) []packet.Packet {
+	t.Helper()
+	raw := readPcap(t, name)
+	all := make([]packet.Packet, len(raw))
+	for i, b := range raw {
+		if err := packet.Decode(b, &all[i]); err != nil {
+			t.Fatalf("%s, packet %d: %v", name, i+1, err)
+		}
+	}
+	return all
+}
+
+// readLines gives the lines of a file, each cut at tabs.
+func readLines(t testing.TB, name string) [][]string {
+	t.Helper()
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var all [][]string
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		all = append(all, strings.Split(lines.Text(), "\t"))
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Linux 6.18 under 44 settings, over IPv4 and IPv6: all are Linux, and
+// confidently so but for those that the rules call doubtful.
+func TestLinuxIsLinux(t *testing.T) {
+	db := Builtin()
+	count := map[string]int{}
+	for i, p := range decodePcap(t, "testdata/linux-6.18.pcap") {
+		s, _ := Observe(&p)
+		m := db.Match(&p)
+		if m.Confidence == None || m.Class != OS || db.Label(m.Label).Family != "linux" {
+			t.Errorf("packet %d, %v: %s", i+1, s, answer(db, &p))
+			continue
+		}
+		doubtful := p.Version == 4 && (!p.DontFragment || p.TTL > 64)
+		if doubtful != (m.Confidence == Low) {
+			t.Errorf("packet %d, %v: %s", i+1, s, answer(db, &p))
+		}
+		count[fmt.Sprintf("IPv%d %s", p.Version, answer(db, &p))]++
+	}
+	logCounts(t, count)
+}
+
+func TestScannersAreNoSystem(t *testing.T) {
+	db := Builtin()
+	for i, p := range decodePcap(t, "testdata/scanners.pcap") {
+		s, _ := Observe(&p)
+		t.Logf("%v: %s", s, answer(db, &p))
+		if m := db.Match(&p); m.Class == OS && m.Confidence > Low {
+			t.Errorf("packet %d, %v: %s", i+1, s, answer(db, &p))
+		}
+	}
+}
+
+// p0f 3.09b's raw signatures of the same packets are the standard, but for
+// its bugs: what is not the low bit of the first byte of the acknowledgement
+// number, and the last byte of the padding, it does not see; and it gives no
+// distance above 35.
+func TestObservesWhatP0fObserves(t *testing.T) {
+	exceptions := map[string]string{
+		"probes 1": "4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+,ack+:0",
+		"probes 3": "4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+,ack+:0",
+		"probes 4": "4:64+0:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,opt+:0",
+		"probes 7": "4:200+55:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+:0",
+	}
+	for _, name := range []string{"linux-6.18", "scanners", "probes"} {
+		want := readLines(t, "testdata/"+name+".sigs")
+		for i, p := range decodePcap(t, "testdata/"+name+".pcap") {
+			packet := fmt.Sprintf("%s %d", name, i+1)
+			wanted := want[i][0]
+			if exception := exceptions[packet]; exception != "" {
+				wanted = exception
+			}
+			got, ok := Observe(&p)
+			if !ok || got.String() != wanted {
+				t.Errorf("%s: got %v, want %s", packet, got, wanted)
+			}
+			if parsed, err := ParseSignature(got.String()); err != nil || parsed != got {
+				t.Errorf("%s: %v is read back as %v, %v", packet, got, parsed, err)
+			}
+		}
+	}
+}
+
+// source is one capture of the corpus, with p0f's answers beside it.
+type source struct {
+	name    string
+	packets []packet.Packet
+	rows    [][]string // n, file, frame, ts, ipver, src, ...
+	p0f     [][]string // n, kind, answer, params, dist, raw_sig
+}
+
+// readPublic reads the public captures of the corpus, which are not part of
+// the project and may be absent; the tests then have the project's own alone.
+func readPublic(t testing.TB) []source {
+	t.Helper()
+	names, err := filepath.Glob(corpus + "/public/*.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(names) == 0 {
+		t.Logf("no captures in %s: tested with testdata only", corpus)
+	}
+	var all []source
+	for _, name := range names {
+		base := strings.TrimSuffix(name, ".pcap")
+		all = append(all, source{
+			name:    filepath.Base(base),
+			packets: decodePcap(t, name),
+			rows:    readLines(t, base+".tsv")[1:],
+			p0f:     readLines(t, base+".p0f.tsv")[1:],
+		})
+	}
+	return all
+}
+
+func TestObservesWhatP0fObservesInPublicCaptures(t *testing.T) {
+	same, none := 0, 0
+	for _, src := range readPublic(t) {
+		for i, p := range src.packets {
+			want := src.p0f[i][5]
+			got, ok := Observe(&p)
+			if !ok {
+				t.Errorf("%s %d: not observed", src.name, i+1)
+				continue
+			}
+			if !strings.Contains(want, "ack+") {
+				got.Quirks &^= QuirkAckNonZero
+			}
+			text := got.String()
+			if got.Hops > MaxDistance {
+				text = strings.Replace(text, fmt.Sprintf("+%d:", got.Hops), "+?:", 1)
+			}
+			switch want {
+			case "":
+				none++ // p0f gave no answer: a repeated SYN of a flow it knew
+			case text:
+				same++
+			default:
+				t.Errorf("%s %d: got %s, want %s", src.name, i+1, text, want)
+			}
+		}
+	}
+	t.Logf("%d the same, %d without p0f's answer", same, none)
+}
+
+// Where captures hold evidence of the system (user agents, NTLM builds) no
+// answer may name another one confidently, as far as the evidence is sound.
+func TestPublicCapturesByEvidence(t *testing.T) {
+	sources := readPublic(t)
+	if len(sources) == 0 {
+		return
+	}
+	families := map[string]string{"Linux": "linux", "Windows": "windows", "Apple": "apple"}
+	evidence := map[string]string{}
+	for _, row := range readLines(t, corpus+"/public/LABELLED.tsv")[1:] {
+		// A proxy's SYNs under a browser's user agent.
+		if strings.Contains(row[1], "three_http_streams") || strings.Contains(row[1], "http-packets2") {
+			continue
+		}
+		evidence[strings.Join(row[:3], " ")] = families[row[9]]
+	}
+	db := Builtin()
+	count := map[string]int{}
+	for _, src := range sources {
+		for i, p := range src.packets {
+			family := evidence[src.name+" "+src.rows[i][1]+" "+src.rows[i][2]]
+			if family == "" {
+				continue
+			}
+			verdict := judge(db, db.Match(&p), family)
+			if len(p.TCP.Options) == 0 {
+				verdict += " (no options)"
+			}
+			count[fmt.Sprintf("IPv%d %-8s %s", p.Version, family, verdict)]++
+			if verdict == "wrong" {
+				s, _ := Observe(&p)
+				t.Logf("%s %s: %s is called %s", src.name, src.rows[i][1], s, answer(db, &p))
+			}
+		}
+	}
+	logCounts(t, count)
+}
+
+func judge(db *Database, m Match, family string) string {
+	switch {
+	case m.Confidence == None:
+		return "unknown"
+	case m.Class == Tool:
+		return "tool"
+	case db.Label(m.Label).Family != family && m.Confidence == Low:
+		return "wrong, low"
+	case db.Label(m.Label).Family != family:
+		return "wrong"
+	default:
+		return "right, " + m.Confidence.String()
+	}
+}
+
+func TestPublicCapturesByAnswer(t *testing.T) {
+	db := Builtin()
+	answers, unknown := map[string]int{}, map[string]int{}
+	for _, src := range readPublic(t) {
+		for i := range src.packets {
+			p := &src.packets[i]
+			if len(p.TCP.Options) == 0 {
+				continue
+			}
+			m := db.Match(p)
+			answers[fmt.Sprintf("IPv%d %s %s", p.Version, m.Class, m.Confidence)]++
+			if m.Confidence == None {
+				s, _ := Observe(p)
+				unknown[s.String()]++
+			}
+		}
+	}
+	logCounts(t, answers)
+	logCounts(t, unknown)
+}
+
+func logCounts(t testing.TB, count map[string]int) {
+	t.Helper()
+	for _, key := range slices.Sorted(maps.Keys(count)) {
+		t.Logf("%5d  %s", count[key], key)
+	}
+}

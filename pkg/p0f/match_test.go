@@ -1,0 +1,307 @@
+package p0f
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nftknock/pkg/packet"
+)
+
+// answer is a Match as people read it.
+func answer(db *Database, p *packet.Packet) string {
+	m := db.Match(p)
+	if m.Confidence == None {
+		return "none"
+	}
+	return m.Class.String() + " " + m.Confidence.String() + " " + db.Label(m.Label).String()
+}
+
+func TestBuiltinAnswers(t *testing.T) {
+	tests := []struct{ name, syn, want string }{
+		{"Linux 6.18", "4:64+0:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.20 or newer"},
+		{"Linux 6.18 over IPv6", "6:64+0:0:1440:64800,10:mss,sok,ts,nop,ws:flow:0", "os exact Linux 4.20 or newer"},
+		{"Linux behind PPPoE", "4:54+10:0:1452:65340,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.20 or newer"},
+		{"Linux, MSS clamped on the path", "4:54+10:0:1360:64240,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.20 or newer"},
+		{"Linux, MSS clamped to where another multiple fits", "4:54+10:0:1168:64240,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.20 or newer"},
+		{"Linux with jumbo frames", "4:64+0:0:8960:62720,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.20 or newer"},
+		{"Linux over loopback", "4:64+0:0:65495:65495,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.20 or newer"},
+		{"Linux that asks for ECN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ecn:0", "os exact Linux 4.20 or newer"},
+		{"Linux 6.8", "4:64+0:0:1460:32120,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 6.6 to 6.9"},
+		{"Linux 4.9", "4:64+0:0:1460:29200,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 3.11 to 4.19"},
+		{"Linux 4.9, MSS clamped", "4:50+14:0:1360:29200,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 3.11 to 4.19"},
+		{"Linux 2.4, pf.os S4:64:1:60:M*,S,T,N,W0", "4:64+0:0:1460:5840,0:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 2.4 or 2.6 (up to 2.6.7)"},
+		{"the same with another MSS", "4:60+4:0:1400:5600,0:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 2.4 or 2.6 (up to 2.6.7)"},
+		{"Android", "4:50+14:0:1400:65535,9:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux (Android or tuned)"},
+		{"Android behind 464XLAT", "4:50+14:0:1400:65535,9:mss,sok,ts,nop,ws:df:0", "os exact Linux (Android or tuned)"},
+		{"Android, timestamps stripped", "4:50+14:0:1400:65535,9:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+:0", "os family Linux (timestamps stripped)"},
+		{"Linux with an odd buffer", "4:64+0:0:1460:7300,0:mss,sok,ts,nop,ws:df,id+:0", "os family Linux"},
+		{"Linux without DF", "4:64+0:0:1460:64240,10:mss,sok,ts,nop,ws::0", "os low Linux 4.20 or newer"},
+		{"Linux with TTL 128", "4:128+0:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os low Linux 4.20 or newer"},
+		{"Linux 44 hops away", "4:20+12:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os low Linux 4.20 or newer"},
+		{"Linux with ID zero", "4:64+0:0:1460:64240,10:mss,sok,ts,nop,ws:df:0", "os low Linux 4.20 or newer"},
+
+		{"Windows 10", "4:118+10:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os exact Windows 10 or newer"},
+		{"Windows 11", "4:118+10:0:1460:65535,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os exact Windows 10 or newer"},
+		{"Windows Server 2019", "4:118+10:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+,ecn:0", "os exact Windows 10 or newer"},
+		{"Windows 10 with timestamps", "4:118+10:0:1460:64240,8:mss,nop,ws,sok,ts:df,id+:0", "os exact Windows 10 or newer"},
+		{"Windows 10 over IPv6, advertised hop limit", "6:60+4:0:1440:64800,8:mss,nop,ws,nop,nop,sok:flow:0", "os exact Windows 10 or newer"},
+		{"Windows 10 over IPv6, own hop limit", "6:120+8:0:1440:64800,8:mss,nop,ws,nop,nop,sok:flow:0", "os exact Windows 10 or newer"},
+		{"Windows 7", "4:118+10:0:1460:8192,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os exact Windows 7 to 10 (before 1703)"},
+		{"Windows XP", "4:118+10:0:1460:64512,0:mss,nop,nop,sok:df,id+:0", "os family Windows"},
+		{"Windows options at TTL 64", "4:64+0:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os low Windows 10 or newer"},
+
+		{"macOS 14", "4:54+10:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0", "os exact macOS/iOS (macOS 10.14, iOS 12 or newer)"},
+		{"macOS 14 with ECN", "4:54+10:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn:0", "os exact macOS/iOS (macOS 10.14, iOS 12 or newer)"},
+		{"macOS over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:flow:0", "os exact macOS/iOS (macOS 10.14, iOS 12 or newer)"},
+		{"FreeBSD 14", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df:0", "os exact FreeBSD 11 or newer"},
+		{"FreeBSD 10", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df,id+:0", "os exact FreeBSD 9 or 10"},
+		{"FreeBSD over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,sok,ts:flow:0", "os exact FreeBSD 9 or newer"},
+		{"OpenBSD 7", "4:54+10:0:1460:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+:0", "os exact OpenBSD 6.1 or newer"},
+		{"NetBSD 10", "4:54+10:0:1460:32768,3:mss,nop,ws,sok,nop,nop,nop,nop,ts:df:0", "os exact NetBSD 6 or newer"},
+
+		{"nmap", "4:44+20:0:1460:1024,0:mss::0", "tool exact Nmap SYN scan"},
+		{"masscan", "4:245+10:0:1460:1024,0:mss:id=dst^dport^seq:0", "tool exact masscan"},
+		{"masscan pretending TTL 64", "4:54+10:0:1460:1024,0:mss:id=dst^dport^seq:0", "tool exact masscan"},
+		{"zmap as Linux", "4:245+10:0:1460:65535,7:mss,sok,ts,nop,ws:id=54321:0", "tool exact ZMap"},
+		{"zmap with another ID", "4:245+10:0:1460:65535,7:mss,sok,ts,nop,ws::0", "tool exact ZMap"},
+		{"zmap with another TTL", "4:54+10:0:1460:65535,7:mss,sok,ts,nop,ws:id=54321:0", "tool exact ZMap"},
+		{"Mirai", "4:50+14:0:0:19003,0::seq=dst:0", "tool exact Mirai scanner"},
+		{"scapy", "4:64+0:0:0:8192,0::seq-:0", "tool exact Scapy"},
+		{"hping3", "4:64+0:0:0:512,0:::0", "tool exact hping"},
+
+		{"acknowledgement number set", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ack+:0", "none"},
+		{"data in the SYN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:+", "none"},
+		{"IP options", "4:64+0:4:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0", "none"},
+		{"nobody's layout", "4:64+0:0:1460:64240,7:ws,nop,mss:df,id+:0", "none"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := answer(Builtin(), syn(t, test.syn)); got != test.want {
+				t.Errorf("%s: got %q, want %q", test.syn, got, test.want)
+			}
+		})
+	}
+}
+
+func table(t testing.TB, name, text string) *Database {
+	t.Helper()
+	db, err := Parse(name, strings.NewReader("classes = unix,win\n[tcp:request]\n"+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+const (
+	tableSpecific = "label = s:unix:Alpha:1\nsig = *:64:0:*:8192,0:mss:df,id+:0\n"
+	tableGeneric  = "label = g:unix:Beta:\nsig = *:64:0:*:*,0:mss::0\nsig = *:64:0:*:*,0:mss:df,id+:0\n"
+	tableTool     = "label = s:!:tool:\nsys = @unix\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
+)
+
+func TestMatchPrefers(t *testing.T) {
+	tests := []struct{ name, table, syn, want string }{
+		{"specific before an earlier generic", tableGeneric + tableSpecific, "4:64:0:1460:8192,0:mss:df,id+:0", "os exact Alpha 1"},
+		{"generic before an earlier fuzzy specific", tableSpecific + tableGeneric, "4:64:0:1460:8192,0:mss::0", "os family Beta"},
+		{"fuzzy at last", tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
+		{"tool before an earlier system", tableSpecific + tableTool, "4:64:0:1460:8192,0:mss:df,id+:0", "tool exact tool"},
+		{"no tool for a mere likeness", tableTool, "4:64:0:1460:8192,0:mss::0", "none"},
+		{"system for a likeness of both", tableTool + tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := answer(table(t, "t", test.table), syn(t, test.syn)); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Each signature is compared with packets that fit, nearly fit and do not.
+func TestFieldsOfASignature(t *testing.T) {
+	tests := []struct {
+		name, sig, syn string
+		want           Confidence
+	}{
+		{"version 4 with IPv4", "4:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss::0", Exact},
+		{"version 4 with IPv6", "4:64:0:*:100,0:mss::0", "6:64:0:1460:100,0:mss::0", None},
+		{"version 6 with IPv4", "6:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss::0", None},
+		{"any version drops IPv4's quirks for IPv6", "*:64:0:*:100,0:mss:df,id+,0+:0", "6:64:0:1460:100,0:mss::0", Exact},
+		{"any version drops IPv6's quirks for IPv4", "*:64:0:*:100,0:mss:flow:0", "4:64:0:1460:100,0:mss::0", Exact},
+		{"flow label not spoken of", "6:64:0:*:100,0:mss::0", "6:64:0:1460:100,0:mss:flow:0", Exact},
+		{"flow label demanded and missing", "6:64:0:*:100,0:mss:flow:0", "6:64:0:1460:100,0:mss::0", None},
+		{"flow label demanded and there", "6:64:0:*:100,0:mss:flow:0", "6:64:0:1460:100,0:mss:flow:0", Exact},
+
+		{"TTL at the greatest distance", "*:64:0:*:100,0:mss::0", "4:29+35:0:1460:100,0:mss::0", Exact},
+		{"TTL beyond it", "*:64:0:*:100,0:mss::0", "4:28+36:0:1460:100,0:mss::0", Low},
+		{"TTL above the initial", "*:64:0:*:100,0:mss::0", "4:65:0:1460:100,0:mss::0", Low},
+		{"TTL far above a low initial", "*:32:0:*:100,0:mss::0", "4:255:0:1460:100,0:mss::0", Low},
+		{"random TTL below the maximum", "*:64-:0:*:100,0:mss::0", "4:1:0:1460:100,0:mss::0", Exact},
+		{"random TTL above the maximum", "*:64-:0:*:100,0:mss::0", "4:65:0:1460:100,0:mss::0", None},
+
+		{"DF and ID lost", "*:64:0:*:100,0:mss:df,id+:0", "4:64:0:1460:100,0:mss::0", Low},
+		{"DF lost, ID zero", "*:64:0:*:100,0:mss:df,id+:0", "4:64:0:1460:100,0:mss:id-:0", Low},
+		{"ID lost", "*:64:0:*:100,0:mss:df,id+:0", "4:64:0:1460:100,0:mss:df:0", Low},
+		{"DF gained", "*:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss:df,id+:0", None},
+		{"ECN gained", "*:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss:ecn:0", Low},
+		{"ECN lost", "*:64:0:*:100,0:mss:ecn:0", "4:64:0:1460:100,0:mss::0", None},
+		{"optional quirk there", "*:64:0:*:100,0:mss:ecn?:0", "4:64:0:1460:100,0:mss:ecn:0", Exact},
+		{"optional quirk not there", "*:64:0:*:100,0:mss:ecn?:0", "4:64:0:1460:100,0:mss::0", Exact},
+		{"push gained", "*:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss:pushf+:0", None},
+
+		{"MSS equal", "*:64:0:1460:100,0:mss::0", "4:64:0:1460:100,0:mss::0", Exact},
+		{"MSS other", "*:64:0:1460:100,0:mss::0", "4:64:0:1459:100,0:mss::0", None},
+		{"scale equal", "*:64:0:*:100,7:mss,nop,ws::0", "4:64:0:1460:100,7:mss,nop,ws::0", Exact},
+		{"scale other", "*:64:0:*:100,7:mss,nop,ws::0", "4:64:0:1460:100,8:mss,nop,ws::0", None},
+		{"scale any", "*:64:0:*:100,*:mss,nop,ws::0", "4:64:0:1460:100,8:mss,nop,ws::0", Exact},
+		{"payload demanded", "*:64:0:*:100,0:mss::+", "4:64:0:1460:100,0:mss::+", Exact},
+		{"payload demanded and missing", "*:64:0:*:100,0:mss::+", "4:64:0:1460:100,0:mss::0", None},
+		{"payload any", "*:64:0:*:100,0:mss::*", "4:64:0:1460:100,0:mss::+", Exact},
+		{"padding other", "*:64:0:*:100,0:mss,eol+3::0", "4:64:0:1460:100,0:mss,eol+7::0", None},
+		{"padding not zero", "*:64:0:*:100,0:mss,eol+3::0", "4:64:0:1460:100,0:mss,eol+3:opt+:0", None},
+
+		{"window any", "*:64:0:*:*,0:mss::0", "4:64:0:1460:1,0:mss::0", Exact},
+		{"window equal", "*:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss::0", Exact},
+		{"window other", "*:64:0:*:100,0:mss::0", "4:64:0:1460:101,0:mss::0", None},
+		{"window a multiple", "*:64:0:*:%100,0:mss::0", "4:64:0:1460:700,0:mss::0", Exact},
+		{"window no multiple", "*:64:0:*:%100,0:mss::0", "4:64:0:1460:701,0:mss::0", None},
+		{"window in segments", "*:64:0:*:mss*4,0:mss::0", "4:64:0:1400:5600,0:mss::0", Exact},
+		{"window in segments of Ethernet", "*:64:0:*:mss*4,0:mss::0", "4:64:0:1400:5840,0:mss::0", Exact},
+		{"window in segments less timestamps", "*:64:0:*:mss*4,0:mss,nop,nop,ts::0", "4:64:0:1400:5552,0:mss,nop,nop,ts::0", Exact},
+		{"window in segments, no timestamps", "*:64:0:*:mss*4,0:mss::0", "4:64:0:1400:5552,0:mss::0", None},
+		{"window in segments, MSS too small", "*:64:0:*:mss*4,0:mss::0", "4:64:0:99:396,0:mss::0", None},
+		{"window in segments of IPv6 over IPv4", "*:64:0:*:mss*4,0:mss::0", "4:64:0:1400:5760,0:mss::0", None},
+		{"window in segments of IPv6", "*:64:0:*:mss*4,0:mss::0", "6:64:0:1400:5760,0:mss::0", Exact},
+		{"window in packets", "*:64:0:*:mtu*4,0:mss::0", "4:64:0:1400:5760,0:mss::0", Exact},
+		{"window in packets of Ethernet", "*:64:0:*:mtu*4,0:mss::0", "4:64:0:1400:6000,0:mss::0", Exact},
+		{"window in packets of IPv6", "*:64:0:*:mtu*4,0:mss::0", "6:64:0:1400:5840,0:mss::0", Exact},
+		{"whole segments", "*:64:0:*:fit65536,0:mss::0", "4:64:0:1000:65000,0:mss::0", Exact},
+		{"whole segments, exactly 64 KiB", "*:64:0:*:fit65536,0:mss::0", "4:64:0:1024:65535,0:mss::0", Exact},
+		{"whole segments, 64 KiB do not divide", "*:64:0:*:fit65536,0:mss::0", "4:64:0:1000:65535,0:mss::0", None},
+		{"one segment less", "*:64:0:*:fit65536,0:mss::0", "4:64:0:1000:64000,0:mss::0", None},
+		{"whole segments of a larger size", "*:64:0:*:fit65536,0:mss::0", "4:64:0:1300:64240,0:mss::0", Exact},
+		{"whole segments of a smaller size", "*:64:0:*:fit65536,0:mss::0", "4:64:0:1461:64240,0:mss::0", None},
+		{"buffer smaller than a segment", "*:64:0:*:fit33280,0:mss::0", "4:64:0:65495:33280,0:mss::0", Exact},
+		{"whole segments without MSS", "*:64:0:*:fit65536,0:::0", "4:64:0:0:65535,0:::0", None},
+
+		{"condition met", "4:64:0:*:100,0:mss:id=4711:0", "4:64:0:1460:100,0:mss:id=4711:0", Exact},
+		{"condition not met", "4:64:0:*:100,0:mss:id=4712:0", "4:64:0:1460:100,0:mss:id=4711:0", None},
+		{"condition not spoken of", "4:64:0:*:100,0:mss::0", "4:64:0:1460:100,0:mss:seq=dst:0", Exact},
+		{"two conditions, one met", "4:64:0:*:100,0:mss:id=4711,seq=dst:0", "4:64:0:1460:100,0:mss:id=4711:0", None},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			db := table(t, "t", "label = s:unix:A:\nsig = "+test.sig+"\n")
+			if m := db.Match(syn(t, test.syn)); m.Confidence != test.want {
+				t.Errorf("%s against %s: got %v, want %v", test.sig, test.syn, m.Confidence, test.want)
+			}
+		})
+	}
+}
+
+func TestDistance(t *testing.T) {
+	db := table(t, "t", "label = s:unix:A:\nsig = *:64:0:*:100,0:mss::0\n")
+	tests := []struct {
+		name, syn string
+		want      uint8
+	}{
+		{"from the signature", "4:20+44:0:1460:100,0:mss::0", 44},
+		{"TTL above the signature's", "4:120+8:0:1460:100,0:mss::0", 8},
+		{"unknown", "4:250+5:0:1460:100,0:nop,nop,nop,nop::0", 5},
+		{"unknown, low TTL", "4:20+12:0:1460:100,0:nop,nop,nop,nop::0", 12},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if m := db.Match(syn(t, test.syn)); m.Distance != test.want {
+				t.Errorf("got %d, want %d", m.Distance, test.want)
+			}
+		})
+	}
+}
+
+func TestOnlyPureSYNsMatch(t *testing.T) {
+	b := generate(t, signature(t, "4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0"), variant{version: 4})
+	for _, flags := range []packet.TCPFlags{packet.SYN | packet.ACK, packet.SYN | packet.RST, packet.SYN | packet.FIN, packet.ACK, 0} {
+		b[20+13] = byte(flags)
+		p := decoded(t, b)
+		if m := Builtin().Match(p); m != (Match{}) {
+			t.Errorf("flags %#x: got %+v", flags, m)
+		}
+		if s, ok := Observe(p); ok || s != (Signature{}) {
+			t.Errorf("flags %#x: observed %v", flags, s)
+		}
+	}
+	if m := Builtin().Match(new(packet.Packet)); m != (Match{}) {
+		t.Errorf("zero packet: got %+v", m)
+	}
+}
+
+func TestMerge(t *testing.T) {
+	p := syn(t, "4:64:0:1460:8192,0:mss:df,id+:0")
+	alpha, beta := table(t, "a", tableSpecific), table(t, "b", strings.ReplaceAll(tableSpecific, "Alpha", "Gamma"))
+	tool := table(t, "c", tableTool)
+	for _, test := range []struct {
+		name string
+		db   *Database
+		want string
+	}{
+		{"nothing", Merge(), "none"},
+		{"one", Merge(alpha), "os exact Alpha 1"},
+		{"the earlier counts", Merge(alpha, beta), "os exact Alpha 1"},
+		{"in either order", Merge(beta, alpha), "os exact Gamma 1"},
+		{"a system before the tools of a later one", Merge(alpha, tool), "os exact Alpha 1"},
+		{"twice the same", Merge(alpha, alpha), "os exact Alpha 1"},
+		{"the zero database", new(Database), "none"},
+		{"with the zero database", Merge(new(Database), beta), "os exact Gamma 1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := answer(test.db, p); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+	want := []Label{{OS, "unix", "Alpha", "1"}, {OS, "unix", "Gamma", "1"}}
+	if diff := cmp.Diff(want, Merge(alpha, beta, alpha).Labels()); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+}
+
+func TestLabelsAreTheCallers(t *testing.T) {
+	Builtin().Labels()[0].Name = "changed"
+	if Builtin().Label(0).Name == "changed" {
+		t.Error("the database was changed through Labels")
+	}
+}
+
+func TestMatchesAtTheSameTime(t *testing.T) {
+	p := syn(t, "4:64:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 1000 {
+				if m := Builtin().Match(p); m.Confidence != Exact {
+					t.Error(m)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestStrings(t *testing.T) {
+	got := []string{
+		None.String(), Low.String(), Family.String(), Exact.String(), Confidence(9).String(),
+		OS.String(), Tool.String(),
+		Label{OS, "linux", "Linux", "4.20 or newer"}.String(), Label{Tool, "zmap", "ZMap", ""}.String(),
+	}
+	want := []string{
+		"none", "low", "family", "exact", "invalid",
+		"os", "tool",
+		"Linux 4.20 or newer", "ZMap",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,235 @@
+package p0f
+
+import (
+	"encoding/binary"
+
+	"nftknock/pkg/packet"
+)
+
+// features are the fields of a SYN that signatures speak of.
+type features struct {
+	layout  Layout
+	key     key
+	quirks  Quirk
+	mss     uint16 // 0 if the option is missing
+	window  uint16
+	headers uint16 // length of the IP and TCP headers
+	six     uint8  // 1 for IPv6, 0 for IPv4: an index
+	ttl     uint8
+	scale   uint8 // 0 if the option is missing
+	olen    uint8
+	tsval   bool // own timestamp is there and not zero
+	payload bool
+}
+
+// Observe gives the signature of one packet as p0f writes it:
+// "4:54+10:0:1460:mss*44,10:mss,sok,ts,nop,ws:df,id+:0". With the observed
+// values replaced by rules it can be added to a file. ok is false if the packet
+// is no pure SYN.
+func Observe(p *packet.Packet) (s Signature, ok bool) {
+	if !p.PureSYN() {
+		return Signature{}, false
+	}
+	var f features
+	f.read(p)
+	initial := guessInitial(f.ttl)
+	s = Signature{
+		Version:   p.Version,
+		TTL:       initial,
+		TTLForm:   TTLObserved,
+		Hops:      initial - f.ttl,
+		IPOptions: f.olen,
+		MSS:       int32(f.mss),
+		Window:    f.observedWindow(),
+		Scale:     int16(f.scale),
+		Layout:    f.layout,
+		Quirks:    f.quirks,
+	}
+	if f.payload {
+		s.Payload = PayloadSome
+	}
+	return s, true
+}
+
+// guessInitial is the initial TTL a packet most likely had: systems send one
+// of four.
+func guessInitial(ttl uint8) uint8 {
+	switch {
+	case ttl <= 32:
+		return 32
+	case ttl <= 64:
+		return 64
+	case ttl <= 128:
+		return 128
+	}
+	return 255
+}
+
+// read fills f, which is zero, from a pure SYN.
+func (f *features) read(p *packet.Packet) {
+	const headers4, headers6 = 20 + 20, 40 + 20
+	f.window = p.TCP.Window
+	f.ttl = p.TTL
+	f.payload = len(p.Payload) > 0
+	if p.Version == 6 {
+		f.six = 1
+		f.headers = headers6 + uint16(len(p.TCP.Options))
+		if p.FlowLabel != 0 {
+			f.quirks |= QuirkFlow
+		}
+	} else {
+		f.olen = uint8(len(p.IPOptions))
+		f.headers = headers4 + uint16(len(p.IPOptions)+len(p.TCP.Options))
+		f.quirks |= quirksOfIPv4(p)
+	}
+	f.quirks |= quirksOfTCP(p)
+	f.readOptions(p.TCP.Options)
+	const mostScale = 14 // RFC 7323, section 2.3
+	if f.scale > mostScale {
+		f.quirks |= QuirkScale
+	}
+	f.key = newKey(f.quirks, f.mss, f.scale, f.olen, f.payload)
+}
+
+func quirksOfIPv4(p *packet.Packet) Quirk {
+	var q Quirk
+	switch {
+	case p.DontFragment && p.ID != 0:
+		q = QuirkDF | QuirkIDNonZero
+	case p.DontFragment:
+		q = QuirkDF
+	case p.ID == 0:
+		q = QuirkIDZero
+	}
+	if p.EvilBit {
+		q |= QuirkReserved
+	}
+	return q
+}
+
+// quirksOfTCP looks at the fixed header, and at the ECN bits of both headers.
+// QuirkAckZero needs ACK set, which no pure SYN has.
+func quirksOfTCP(p *packet.Packet) Quirk {
+	const ect = 0x03 // RFC 3168
+	var q Quirk
+	if p.TOS&ect != 0 || p.TCP.Flags&(packet.ECE|packet.CWR|packet.AE) != 0 {
+		q |= QuirkECN
+	}
+	if p.TCP.Seq == 0 {
+		q |= QuirkSeqZero
+	}
+	if p.TCP.Ack != 0 {
+		q |= QuirkAckNonZero
+	}
+	if p.TCP.Flags&packet.URG != 0 {
+		q |= QuirkURG
+	} else if p.TCP.Urgent != 0 {
+		q |= QuirkUrgNonZero
+	}
+	if p.TCP.Flags&packet.PSH != 0 {
+		q |= QuirkPSH
+	}
+	return q
+}
+
+// readOptions walks the options as p0f does, so that the signatures written
+// for it fit: an option whose size is fixed has that size whatever its length
+// byte says, a wrong byte being only a quirk. That is why packet.Options.Next
+// does not serve here. It is one loop, and gathers kinds in a register, because
+// this is most of what a match costs.
+func (f *features) readOptions(b []byte) {
+	var kinds uint64
+	n := uint(0)
+walk:
+	for len(b) > 0 {
+		if n == MaxOptions {
+			f.quirks |= QuirkBad
+			break
+		}
+		kinds |= uint64(b[0]) << (n % 8 * 8)
+		if n++; n%8 == 0 {
+			f.layout.kinds[(n-1)/8], kinds = kinds, 0
+		}
+		size := 0
+		switch packet.OptionKind(b[0]) {
+		case packet.OptionEnd:
+			f.readPadding(b[1:])
+			break walk
+		case packet.OptionNOP:
+			b = b[1:]
+			continue
+		case packet.OptionMSS:
+			if size = 4; len(b) >= size {
+				f.mss = binary.BigEndian.Uint16(b[2:])
+			}
+		case packet.OptionWindowScale:
+			if size = 3; len(b) >= size {
+				f.scale = b[2]
+			}
+		case packet.OptionSACKPermitted:
+			size = 2
+		case packet.OptionTimestamps:
+			if size = 10; len(b) >= size {
+				f.readTimestamps(binary.BigEndian.Uint64(b[2:]))
+			}
+		default:
+			size = variableSize(b)
+		}
+		if size == 0 || len(b) < size {
+			f.quirks |= QuirkBad
+			break
+		}
+		if int(b[1]) != size {
+			f.quirks |= QuirkBad
+		}
+		b = b[size:]
+	}
+	if n < MaxOptions {
+		f.layout.kinds[n/8] |= kinds
+	}
+	f.layout.n = uint8(n)
+}
+
+// variableSize is the size an option of another kind claims, 0 if it is out
+// of bounds.
+func variableSize(b []byte) int {
+	const (
+		leastSACK, mostSACK = 10, 34 // one block to four, RFC 2018
+		least, most         = 2, 40
+	)
+	if len(b) < 2 {
+		return 0
+	}
+	size := int(b[1])
+	if packet.OptionKind(b[0]) == packet.OptionSACK {
+		if size < leastSACK || size > mostSACK {
+			return 0
+		}
+		return size
+	}
+	if size < least || size > most {
+		return 0
+	}
+	return size
+}
+
+func (f *features) readTimestamps(both uint64) {
+	value, echo := uint32(both>>32), uint32(both)
+	f.tsval = value != 0
+	if value == 0 {
+		f.quirks |= QuirkTSZero
+	}
+	if echo != 0 {
+		f.quirks |= QuirkTSPeer
+	}
+}
+
+func (f *features) readPadding(b []byte) {
+	f.layout.pad = uint8(len(b))
+	for _, c := range b {
+		if c != 0 {
+			f.quirks |= QuirkPadding
+			return
+		}
+	}
+}

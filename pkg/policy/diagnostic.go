@@ -1,0 +1,80 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Severity tells errors from warnings.
+type Severity string
+
+// The severities. A policy with an error is not used; one with warnings is.
+const (
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
+)
+
+// A Diagnostic is one thing to say about a policy file.
+type Diagnostic struct {
+	File string `json:"file"`
+	// Line and Column count from 1, the column in characters. Both are 0
+	// when the file as a whole is meant.
+	Line     int      `json:"line"`
+	Column   int      `json:"column"`
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"` // what is wrong
+	Hint     string   `json:"hint"`    // what would be right; may be empty
+}
+
+// String gives one line, "file:3:7: error: message; hint".
+func (d Diagnostic) String() string {
+	s := Pos{d.File, d.Line, d.Column}.String() + ": " + string(d.Severity) + ": " + d.Message
+	if d.Hint != "" {
+		s += "; " + d.Hint
+	}
+	return s
+}
+
+// Diagnostics are in the order in which the files were read, and within a
+// file by line and column.
+type Diagnostics []Diagnostic
+
+// HasErrors reports whether any of them is an error.
+func (ds Diagnostics) HasErrors() bool {
+	return slices.ContainsFunc(ds, func(d Diagnostic) bool { return d.Severity == SeverityError })
+}
+
+// Err is nil when there are at most warnings, and ds itself otherwise.
+func (ds Diagnostics) Err() error {
+	if !ds.HasErrors() {
+		return nil
+	}
+	return ds
+}
+
+// Error gives one line for each diagnostic, warnings too. Use Err to turn
+// Diagnostics into an error.
+func (ds Diagnostics) Error() string {
+	lines := make([]string, len(ds))
+	for i, d := range ds {
+		lines[i] = d.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sort orders ds by the order of files, then line and column. Those of one
+// place stay as they are.
+func (ds Diagnostics) sort(files []string) {
+	rank := make(map[string]int, len(files))
+	for i, f := range files {
+		rank[f] = i
+	}
+	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
+		return cmp.Or(
+			cmp.Compare(rank[a.File], rank[b.File]),
+			cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Column, b.Column),
+		)
+	})
+}

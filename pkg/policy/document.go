@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// A document is one TOML text, where its keys and values stand, and where
+// diagnostics about it go.
+type document struct {
+	file  string
+	text  string
+	lines []int // offset of each line's first byte
+	root  *node
+	diags *Diagnostics
+}
+
+// parse reads text and returns its top table, or nil after reporting why there
+// is none.
+func parse(file, text string, diags *Diagnostics) *table {
+	text = strings.TrimLeft(text, "\ufeff")
+	d := &document{file: file, text: text, diags: diags}
+	if len(text) > maxFileSize {
+		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 1 MiB")
+		return nil
+	}
+	d.lines = append(d.lines, 0)
+	for i := range len(text) {
+		if text[i] == '\n' {
+			d.lines = append(d.lines, i+1)
+		}
+	}
+	if i := notText(text); i >= 0 {
+		d.report(d.pos(i), SeverityError, fmt.Sprintf("byte 0x%02x is not UTF-8 text", text[i]), "save the file as UTF-8")
+		return nil
+	}
+	root, end, why := locate(text)
+	if why == failDepth {
+		d.report(d.pos(end), SeverityError, fmt.Sprintf("nested deeper than %d levels", maxDepth), "a policy needs two")
+		return nil
+	}
+	d.root = root
+	values, err := decode(text)
+	if err != nil {
+		d.reportSyntax(err)
+		return nil
+	}
+	return &table{doc: d, node: root, values: values}
+}
+
+// decode parses TOML into Go's generic types.
+//
+// NB: the library panics on states it holds to be impossible. A policy file
+// must not be able to end the daemon, so here they are errors.
+func decode(text string) (values map[string]any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			values, err = nil, errors.New("the TOML parser failed on this file")
+		}
+	}()
+	_, err = toml.Decode(text, &values)
+	return values, err
+}
+
+// notText returns the offset of the first byte that is not UTF-8, or is NUL, as
+// in files of UTF-16; -1 if there is none.
+func notText(s string) int {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && size == 1 || r == 0 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// reportSyntax reports an error of the TOML parser.
+func (d *document) reportSyntax(err error) {
+	var p toml.ParseError
+	if !errors.As(err, &p) {
+		d.report(Pos{File: d.file}, SeverityError, err.Error(), "")
+		return
+	}
+	message, hint := strings.TrimSuffix(shorten(p.Message, 200), "."), ""
+	switch {
+	case maybeSecret(p.LastKey):
+		// The parser quotes what it cannot read.
+		message, hint = "this value is not TOML", "strings stand in double quotes, with \\\" and \\\\ for \" and \\"
+	case strings.HasPrefix(message, "expected value but found"):
+		hint = "strings stand in double quotes"
+	case strings.HasPrefix(message, "invalid escape"):
+		hint = `in double quotes, \ is written \\; in single quotes it is an ordinary character`
+	case strings.HasPrefix(message, "Key "):
+		message = "k" + message[1:]
+	}
+	d.report(d.pos(p.Position.Start), SeverityError, message, hint)
+}
+
+// maybeSecret reports whether a key looks like that of a secret, whose value
+// must not be shown.
+func maybeSecret(key string) bool {
+	key = strings.ToLower(key)
+	return slices.ContainsFunc([]string{"key", "secret", "pass", "psk", "hmac", "token"},
+		func(word string) bool { return strings.Contains(key, word) })
+}
+
+// shorten cuts s, at a character, to about limit bytes.
+func shorten(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "..."
+}
+
+// quote is %q for input of any length.
+func quote(s string) string { return fmt.Sprintf("%q", shorten(s, 80)) }
+
+// pos translates an offset.
+func (d *document) pos(offset int) Pos {
+	offset = max(0, min(offset, len(d.text)))
+	line, found := slices.BinarySearch(d.lines, offset)
+	if !found {
+		line--
+	}
+	column := utf8.RuneCountInString(d.text[d.lines[line]:offset]) + 1
+	return Pos{File: d.file, Line: line + 1, Column: column}
+}
+
+func (d *document) report(at Pos, s Severity, message, hint string) {
+	*d.diags = append(*d.diags, Diagnostic{
+		File: at.File, Line: at.Line, Column: at.Column,
+		Severity: s, Message: message, Hint: hint,
+	})
+}

@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// duration reads a string such as "30s", from lo to hi.
+//
+// A bare number is an error whatever its value: a decoder that took it for
+// nanoseconds would turn "timeout = 30" into an element the kernel rounds to
+// no timeout at all, a door open for ever.
+func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) bool {
+	if !t.has(key) {
+		return false
+	}
+	var s string
+	switch v := t.values[key].(type) {
+	case string:
+		s = v
+	case int64:
+		t.bareNumber(key, v, fmt.Sprintf("%ds", v), v >= 0 && v <= 86400)
+		return false
+	case float64:
+		t.bareNumber(key, v, fmt.Sprintf("%vs", v), v >= 0.001 && v <= 86400)
+		return false
+	default:
+		t.mismatch(key, `a duration in quotes, such as "30s"`)
+		return false
+	}
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		t.fail(t.valueAt(key), fmt.Sprintf("bad duration %s for %s", quote(s), key),
+			`want numbers with the units "h", "m", "s" or "ms" and no blanks, such as "30s" or "1h30m"; a day is "24h"`)
+		return false
+	case d < lo || d > hi:
+		t.fail(t.valueAt(key), fmt.Sprintf("%s = %s is out of range", key, quote(s)),
+			fmt.Sprintf("want a duration from %s to %s", short(lo), short(hi)))
+		return false
+	}
+	*dst = d
+	return true
+}
+
+// bareNumber reports a duration without a unit. The likely one in seconds
+// makes the hint, if it is likely at all.
+func (t *table) bareNumber(key string, v any, seconds string, likely bool) {
+	if !likely {
+		seconds = "30s"
+	}
+	t.fail(t.valueAt(key), fmt.Sprintf("%s = %v has no unit", key, v),
+		fmt.Sprintf(`durations are strings with a unit: %s = %q`, key, seconds))
+}
+
+// short writes a duration without zero units at its end: "1m", not "1m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,96 @@
+package policy
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Keys that belong to the policy's language but not to this version. None of
+// them is ignored in silence.
+
+var (
+	laterNFTables = []string{"set4", "set6", "mark"}
+	laterAccess   = []string{
+		"limit", "max_timeout", "allow_other_address", "single_use",
+		"prefix4", "prefix6", "port_base", "window", "forward",
+		"key", "key_file", "key_credential",
+		"hmac_key", "hmac_key_file", "hmac_key_credential",
+		"require_user", "encoding", "allow_unauthenticated",
+		"hmac", "cipher", "protocol", "max_attempts",
+	}
+)
+
+// unsupported reports those of keys that are present: leaving out what the
+// administrator asked for could open more than was meant.
+func (t *table) unsupported(keys []string) {
+	t.later = keys
+	for _, key := range keys {
+		if _, ok := t.values[key]; ok {
+			t.fail(t.keyAt(key), key+" is not supported by this version", "remove it")
+		}
+	}
+}
+
+// readWithoutEffect reads the sections that later versions use. They cannot
+// make this one do less than was asked for, so they get a warning only.
+func readWithoutEffect(root *table) {
+	state := root.section("state")
+	state.ineffective("dir", "an absolute path", isPath)
+	state.finish()
+
+	metrics := root.section("metrics")
+	metrics.ineffective("listen", `"127.0.0.1:9798", "unix:/run/nftknock/metrics.sock" or ""`, isListen)
+	metrics.finish()
+
+	control := root.section("control")
+	control.ineffective("socket", "an absolute path of at most 107 bytes", isSocket)
+	control.finish()
+}
+
+// ineffective checks the form of a string nothing is done with yet. An empty
+// one asks for nothing and is right if ok says so.
+func (t *table) ineffective(key, want string, ok func(string) bool) {
+	var s string
+	switch {
+	case !t.text(key, &s):
+	case !ok(s):
+		t.fail(t.valueAt(key), "bad "+key+" "+quote(s), "want "+want)
+	case s != "":
+		t.warn(t.keyAt(key), key+" has no effect in this version", "")
+	}
+}
+
+func isPath(s string) bool { return filepath.IsAbs(s) && !strings.ContainsRune(s, 0) }
+
+// isSocket: sun_path of unix(7) holds 108 bytes with the NUL at its end.
+func isSocket(s string) bool { return isPath(s) && len(s) < 108 }
+
+func isListen(s string) bool {
+	if path, ok := strings.CutPrefix(s, "unix:"); ok || s == "" {
+		return !ok || isSocket(path)
+	}
+	// A name would have to be resolved, which may fail at every start.
+	host, port, ok := cutLast(s, ":")
+	if !ok {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return false
+	}
+	if host == "" || host == "localhost" {
+		return true
+	}
+	_, err = netip.ParseAddrPort(s)
+	return err == nil
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}

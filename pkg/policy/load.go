@@ -1,0 +1,247 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"nftknock/pkg/knock"
+)
+
+// Bounds of what is read.
+const (
+	maxFileSize  = 1 << 20
+	maxTotalSize = 8 << 20
+	maxFiles     = 256
+	maxAccesses  = 4096
+)
+
+// Load reads the policy file at path, then the files *.toml of the directory
+// conf.d beside it in the order of their names, hidden ones left out; these
+// may hold [[access]] only. Every signature database named must be a file that
+// can be opened.
+//
+// With any error the Policy is nil. Otherwise the diagnostics are warnings.
+func Load(path string) (*Policy, Diagnostics) { return Check(path, nil) }
+
+// Check is Load with warnings for knock ports that are in use; see PortsInUse.
+func Check(path string, inUse map[knock.Element]bool) (*Policy, Diagnostics) {
+	l := newLoader(time.Now(), inUse)
+	l.load(path)
+	return l.result()
+}
+
+// Parse reads the text of one policy file, which diagnostics call file. It
+// opens nothing: neither conf.d nor signature databases. Otherwise it is as
+// Load.
+func Parse(file string, data []byte) (*Policy, Diagnostics) {
+	l := newLoader(time.Now(), nil)
+	l.main(file, data)
+	return l.result()
+}
+
+// A loader gathers a policy from several files.
+type loader struct {
+	now   time.Time
+	inUse map[knock.Element]bool
+
+	policy  Policy
+	entries []entry
+	diags   Diagnostics
+	files   []string
+	size    int
+}
+
+func newLoader(now time.Time, inUse map[knock.Element]bool) *loader {
+	return &loader{now: now, inUse: inUse, policy: defaults()}
+}
+
+func (l *loader) fail(file, message, hint string) {
+	if !slices.Contains(l.files, file) {
+		l.files = append(l.files, file)
+	}
+	l.diags = append(l.diags, Diagnostic{File: file, Severity: SeverityError, Message: message, Hint: hint})
+}
+
+func (l *loader) load(path string) {
+	data, err := readFile(path)
+	if err != nil {
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
+		}
+		l.fail(path, reason(err), hint)
+		return
+	}
+	if root := l.main(path, data); root != nil {
+		l.openDatabases(root.section("fingerprint"))
+	}
+	l.confDir(filepath.Join(filepath.Dir(path), "conf.d"))
+}
+
+// main reads the text of the main file.
+func (l *loader) main(file string, data []byte) *table {
+	root := l.parse(file, data)
+	if root == nil {
+		return nil
+	}
+	readSections(root, &l.policy)
+	l.accesses(root)
+	root.finish()
+	return root
+}
+
+// confDir reads the files of conf.d, if there is one.
+func (l *loader) confDir(dir string) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			l.fail(dir, reason(err), "")
+		}
+		return
+	}
+	for _, f := range list {
+		if filepath.Ext(f.Name()) != ".toml" || strings.HasPrefix(f.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(dir, f.Name())
+		if len(l.files) == maxFiles {
+			l.fail(path, "too many policy files", fmt.Sprintf("the limit is %d", maxFiles))
+			return
+		}
+		l.confFile(path)
+	}
+}
+
+func (l *loader) confFile(path string) {
+	// A fifo would block the open.
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	var data []byte
+	if err == nil {
+		data, err = readFile(path)
+	}
+	if err != nil {
+		l.fail(path, reason(err), "every conf.d/*.toml is read; rename it if it is not meant to be")
+		return
+	}
+	root := l.parse(path, data)
+	if root == nil {
+		return
+	}
+	l.accesses(root)
+	for _, section := range []string{"nflog", "nftables", "fingerprint", "engine", "state", "log", "metrics", "control"} {
+		if _, ok := root.values[section]; ok {
+			root.has(section)
+			root.fail(root.keyAt(section), "["+section+"] may not stand in a file of conf.d", "move it to the main file; here only [[access]] may stand")
+		}
+	}
+	root.finish()
+}
+
+// parse turns one file's text into a table, within the bounds.
+func (l *loader) parse(file string, data []byte) *table {
+	l.files = append(l.files, file)
+	if l.size += len(data); l.size > maxTotalSize {
+		l.fail(file, "the policy files are too large together", "the limit is 8 MiB")
+		return nil
+	}
+	return parse(file, string(data), &l.diags)
+}
+
+func (l *loader) accesses(root *table) {
+	for _, t := range root.sections("access") {
+		if len(l.entries) == maxAccesses {
+			t.fail(t.at(), "too many accesses", fmt.Sprintf("the limit is %d", maxAccesses))
+			return
+		}
+		before := len(l.diags)
+		a := readAccess(t)
+		l.entries = append(l.entries, entry{Access: &a, table: t, sound: len(l.diags) == before})
+	}
+}
+
+// openDatabases makes sure that the files can be read when they are needed.
+func (l *loader) openDatabases(t *table) {
+	for i, path := range l.policy.Fingerprint.Databases {
+		if path == Builtin {
+			continue
+		}
+		if err := openRegular(path); err != nil {
+			t.fail(t.itemAt("databases", i), fmt.Sprintf("database %s: %s", quote(path), reason(err)), `want "builtin" or a file that can be read`)
+		}
+	}
+}
+
+// result applies the rules that look at several accesses and ends the load.
+func (l *loader) result() (*Policy, Diagnostics) {
+	checkNames(l.entries)
+	checkProtected(l.entries)
+	warnShared(l.entries)
+	enabled := false
+	for _, e := range l.entries {
+		if e.active() {
+			enabled = true
+			warnAccess(e, l.now)
+			warnInUse(e, l.inUse)
+		}
+		l.policy.Accesses = append(l.policy.Accesses, *e.Access)
+	}
+	if !enabled && !l.diags.HasErrors() {
+		l.diags = append(l.diags, Diagnostic{
+			File: l.files[0], Severity: SeverityWarning,
+			Message: "no access is enabled, so there is nothing to open",
+			Hint:    "add an [[access]]; the daemon does not run without one",
+		})
+	}
+	l.diags.sort(l.files)
+	if l.diags.HasErrors() {
+		return nil, l.diags
+	}
+	return &l.policy, l.diags
+}
+
+var errNotRegular = errors.New("not a regular file")
+
+// openRegular reports whether path is a regular file that can be opened.
+func openRegular(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return errNotRegular
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// readFile reads one byte more than a policy file may have at most.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+}
+
+// reason strips an error of the path, which the diagnostic names already.
+func reason(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return "cannot read it: " + p.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,209 @@
+// Package policy turns the TOML files of an administrator into a validated
+// Policy, and says precisely what is wrong with those that are not valid.
+//
+// A main file holds everything; files of the directory conf.d beside it may
+// add accesses. Nothing is half-loaded: any error anywhere means no Policy at
+// all, and every error is reported, not only the first. What is legal but
+// weak gives a warning and a Policy.
+//
+// Input is bounded: 1 MiB a file, 8 MiB and 256 files in all, 4096 accesses.
+// The package reads the files it is given and nothing else of the host; it
+// needs neither root nor netlink. Values never appear in a diagnostic when
+// their key may be that of a secret.
+//
+// Of the knocks, only shared sequences are known to this version.
+package policy
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/knock"
+)
+
+// A Policy is the effective policy: what the files say, with every default
+// filled in. It holds no secrets.
+type Policy struct {
+	NFLog       NFLog
+	NFTables    NFTables
+	Fingerprint Fingerprint
+	Engine      Engine
+	Log         Log
+	// Accesses are in the order of the files. There may be none, or none
+	// that is enabled; a daemon should refuse to run with that.
+	Accesses []Access
+}
+
+// NFLog says where packets come from: the NFLOG groups Group to
+// Group+Workers-1, each with a worker of its own.
+type NFLog struct {
+	Group   uint16
+	Workers int // 1 to 64
+}
+
+// NFTables describes our table.
+type NFTables struct {
+	Table string // an nft identifier
+	Mode  Mode
+	Hide  Hide
+	// Interfaces are those whose packets are looked at; none means all but
+	// the loopback interface. They need not exist yet.
+	Interfaces []string
+	Owner      Owner
+}
+
+// Mode is how a grant takes effect.
+type Mode string
+
+// The modes of this version.
+const (
+	ModeGate Mode = "gate" // our chain drops what no grant covers
+)
+
+// Hide is how a protected port looks to those who have not knocked.
+type Hide string
+
+// The ways to hide.
+const (
+	HideDrop   Hide = "drop"   // filtered: no answer
+	HideReject Hide = "reject" // closed: TCP reset, ICMP port unreachable
+)
+
+// Owner says whether the table is to belong to our process alone.
+type Owner string
+
+// The kinds of ownership.
+const (
+	OwnerAuto Owner = "auto" // where the kernel can keep an owned table
+	OwnerOn   Owner = "on"
+	OwnerOff  Owner = "off"
+)
+
+// Fingerprint names the signature databases.
+type Fingerprint struct {
+	// Databases are absolute paths, or Builtin.
+	Databases []string
+}
+
+// Builtin names the signatures that are part of the program.
+const Builtin = "builtin"
+
+// Engine bounds the engine that matches knocks.
+type Engine struct {
+	MaxSources int // half-done knocks held at once
+	Tripwires  int // ports that void a source's half-done knock, 0 to 4096
+}
+
+// Log is how the daemon writes its log.
+type Log struct {
+	Format LogFormat
+	Level  LogLevel
+}
+
+// LogFormat is the shape of a log line.
+type LogFormat string
+
+// The log formats of this version.
+const (
+	LogAuto LogFormat = "auto"
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// LogLevel is the least severity that is logged.
+type LogLevel string
+
+// The log levels.
+const (
+	LevelDebug LogLevel = "debug"
+	LevelInfo  LogLevel = "info"
+	LevelWarn  LogLevel = "warn"
+	LevelError LogLevel = "error"
+)
+
+// An Access is one knock and what it opens.
+type Access struct {
+	Name     string // unique; letters, digits, "-", "_" and "."
+	Enabled  bool
+	Source   SourceFilter // who may knock
+	Knock    Knock
+	Sequence []knock.Element // knock.MinSequence to knock.MaxSequence of them
+	Open     []gate.Service  // no two overlap
+	Timeout  time.Duration   // of a grant, 1 s to 24 h
+
+	// MinInterval and MaxInterval bound the time between neighbours of the
+	// sequence, Within that between its first and its last.
+	MinInterval, MaxInterval, Within time.Duration
+	// Reorder is how much earlier than the one before it an element may
+	// arrive.
+	Reorder time.Duration
+
+	// RequireOS must match the label of every SYN of the knock; nil if any
+	// system will do. It ignores case.
+	RequireOS    *regexp.Regexp
+	OSConfidence OSConfidence
+
+	// Expires is the time from which the access is void; zero for never.
+	Expires time.Time
+
+	Pos Pos // of the [[access]] line
+}
+
+// Knock is a kind of knock.
+type Knock string
+
+// The kinds of knock of this version.
+const (
+	KnockShared Knock = "shared" // a sequence of packets known to both sides
+)
+
+// OSConfidence is how sure a fingerprint must be to satisfy RequireOS.
+type OSConfidence string
+
+// The degrees of confidence.
+const (
+	ConfidenceHigh OSConfidence = "high"
+	ConfidenceLow  OSConfidence = "low"
+)
+
+// Pos is a place in a policy file. Line and Column count from 1, the column
+// in characters; a zero Line stands for the file as a whole.
+type Pos struct {
+	File         string
+	Line, Column int
+}
+
+// String gives "file:line:column".
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// defaults is the policy of an empty file.
+func defaults() Policy {
+	return Policy{
+		NFLog:       NFLog{Group: 5, Workers: 1},
+		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto},
+		Fingerprint: Fingerprint{Databases: []string{Builtin}},
+		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
+		Log:         Log{Format: LogAuto, Level: LevelInfo},
+	}
+}
+
+// defaultAccess is the access of an empty [[access]]. MaxInterval has no
+// default of its own: it is Within, beyond which it would not matter.
+func defaultAccess() Access {
+	return Access{
+		Enabled:      true,
+		Source:       Anyone(),
+		Knock:        KnockShared,
+		Timeout:      30 * time.Second,
+		Within:       60 * time.Second,
+		Reorder:      100 * time.Millisecond,
+		OSConfidence: ConfidenceHigh,
+	}
+}

@@ -1,0 +1,210 @@
+package policy
+
+import (
+	"bytes"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+)
+
+var update = flag.Bool("update", false, "write what is wanted into the files of testdata")
+
+// testTime is what "in the past" is measured against.
+var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// equal compares policies by what they mean: positions differ after a round
+// trip, and a Regexp is its text.
+var equal = cmp.Options{
+	cmpopts.IgnoreTypes(Pos{}),
+	cmp.Comparer(func(a, b *regexp.Regexp) bool {
+		return (a == nil) == (b == nil) && (a == nil || a.String() == b.String())
+	}),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
+
+func parseAt(now time.Time, file string, data []byte, inUse map[knock.Element]bool) (*Policy, Diagnostics) {
+	l := newLoader(now, inUse)
+	l.main(file, data)
+	return l.result()
+}
+
+// TestFiles compares the diagnostics of each file below testdata with those
+// that stand at its end in lines beginning with "#:". Those of bad have
+// errors, those of warn warnings only, those of ok neither.
+func TestFiles(t *testing.T) {
+	for _, dir := range []string{"bad", "warn", "ok"} {
+		files, err := filepath.Glob(filepath.Join("testdata", dir, "*.toml"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files for %s: %v", dir, err)
+		}
+		for _, path := range files {
+			t.Run(dir+"/"+filepath.Base(path), func(t *testing.T) { testFile(t, dir, path) })
+		}
+	}
+}
+
+func testFile(t *testing.T, dir, path string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inUse := map[knock.Element]bool{{Protocol: packet.TCP, Port: 4444}: true}
+	p, diags := parseAt(testTime, filepath.Base(path), data, inUse)
+
+	text, _, _ := bytes.Cut(data, []byte("#: "))
+	var got bytes.Buffer
+	for _, d := range diags {
+		got.WriteString("#: " + d.String() + "\n")
+	}
+	if *update {
+		if err := os.WriteFile(path, append(text, got.Bytes()...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(string(data[len(text):]), got.String()); diff != "" {
+		t.Errorf("diagnostics (-want +got):\n%s", diff)
+	}
+	if diags.HasErrors() != (dir == "bad") || dir == "ok" && len(diags) > 0 || dir == "warn" && len(diags) == 0 {
+		t.Errorf("a file of %q gave %d diagnostics, errors: %t", dir, len(diags), diags.HasErrors())
+	}
+	if (p == nil) != diags.HasErrors() {
+		t.Errorf("policy is nil: %t, errors: %t", p == nil, diags.HasErrors())
+	}
+	if p != nil {
+		checkRoundTrip(t, p)
+	}
+}
+
+// checkRoundTrip verifies that what WriteTOML writes is the same policy, and
+// that it writes the same again.
+func checkRoundTrip(t *testing.T, p *Policy) {
+	t.Helper()
+	var first, second bytes.Buffer
+	if err := p.WriteTOML(&first); err != nil {
+		t.Fatal(err)
+	}
+	again, diags := Parse("again", first.Bytes())
+	if diags.HasErrors() {
+		t.Fatalf("what was written does not parse: %v\n%s", diags, first.String())
+	}
+	if diff := cmp.Diff(p, again, equal); diff != "" {
+		t.Errorf("round trip (-written +read):\n%s", diff)
+	}
+	if err := again.WriteTOML(&second); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.String(), second.String()); diff != "" {
+		t.Errorf("written twice (-first +second):\n%s", diff)
+	}
+}
+
+func TestArticleExampleGivesThePolicyItSays(t *testing.T) {
+	p, diags := Load("testdata/ok/article.toml")
+	if len(diags) != 0 {
+		t.Fatalf("diagnostics: %v", diags)
+	}
+	want := &Policy{
+		NFLog:       NFLog{Group: 5, Workers: 1},
+		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto},
+		Fingerprint: Fingerprint{Databases: []string{"builtin"}},
+		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
+		Log:         Log{Format: LogAuto, Level: LevelInfo},
+		Accesses: []Access{{
+			Name:    "ssh-shared",
+			Enabled: true,
+			Source:  SourceFilter{Include: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
+			Knock:   KnockShared,
+			Sequence: []knock.Element{
+				{Protocol: packet.TCP, Port: 50053}, {Protocol: packet.UDP, Port: 6020},
+				{Protocol: packet.ICMP}, {Protocol: packet.ICMP},
+				{Protocol: packet.TCP, Port: 24034}, {Protocol: packet.UDP, Port: 9680},
+			},
+			Open:         []gate.Service{{Protocol: packet.TCP, First: 22, Last: 22}},
+			Timeout:      30 * time.Second,
+			MaxInterval:  time.Minute,
+			Within:       time.Minute,
+			Reorder:      100 * time.Millisecond,
+			RequireOS:    regexp.MustCompile("(?i)linux"),
+			OSConfidence: ConfidenceHigh,
+		}},
+	}
+	if diff := cmp.Diff(want, p, equal); diff != "" {
+		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	if got := p.Accesses[0].Pos.String(); got != "testdata/ok/article.toml:18:1" {
+		t.Errorf("the access is at %s", got)
+	}
+	if !p.Accesses[0].RequireOS.MatchString("Linux 4.20 or newer") {
+		t.Error("require_os does not ignore case")
+	}
+}
+
+func TestWriteTOMLIsReadable(t *testing.T) {
+	p, _ := Load("testdata/ok/full.toml")
+	var got bytes.Buffer
+	if err := p.WriteTOML(&got); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/full.show-config"
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+		t.Errorf("show-config (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaultsComeFromAnEmptyFile(t *testing.T) {
+	p, diags := Parse("empty", nil)
+	want := defaults()
+	if diff := cmp.Diff(&want, p, equal); diff != "" {
+		t.Errorf("policy (-want +got):\n%s", diff)
+	}
+	if len(diags) != 1 || diags[0].Severity != SeverityWarning || !strings.Contains(diags[0].Message, "nothing to open") {
+		t.Errorf("diagnostics: %v", diags)
+	}
+}
+
+func TestDatesWithoutAZoneAreLocalOnTheirOwnDay(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func(old *time.Location) { time.Local = old }(time.Local)
+	time.Local = berlin
+	const access = "[[access]]\nname = \"x\"\nsequence = [\"tcp/5000\", \"udp/3000\", \"tcp/9000\"]\nopen = [\"tcp/22\"]\nexpires = "
+	for text, want := range map[string]string{
+		"2030-01-15":                "2030-01-14T23:00:00Z",
+		"2030-07-15":                "2030-07-14T22:00:00Z", // summer time, whatever it is today
+		"2030-07-15T12:00:00":       "2030-07-15T10:00:00Z",
+		"2030-07-15 12:00:00+05:00": "2030-07-15T07:00:00Z",
+	} {
+		p, diags := Parse("x", []byte(access+text))
+		if diags.HasErrors() {
+			t.Errorf("%s: %v", text, diags)
+			continue
+		}
+		if got := p.Accesses[0].Expires.UTC().Format(time.RFC3339); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+}

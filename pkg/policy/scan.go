@@ -1,0 +1,254 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A scanner steps over the tokens of TOML 1.1. It is laxer than a parser: what
+// is not TOML at all it may well step over, but on every text that the parser
+// takes it finds the tokens the parser finds.
+type scanner struct {
+	text string
+	pos  int
+	fail failure
+}
+
+// failure is why a scanner stopped.
+type failure uint8
+
+const (
+	failNone   failure = iota
+	failSyntax         // not TOML: the parser says it better
+	failDepth          // nested deeper than maxDepth
+)
+
+// maxDepth bounds nesting and the parts of a dotted key. The parser that reads
+// the text afterwards recurses without bound, and takes quadratic time over
+// long dotted keys. A policy needs a depth of two.
+const maxDepth = 16
+
+// stop makes every further step a no-op. The first reason counts.
+func (s *scanner) stop(why failure) {
+	if s.fail == failNone {
+		s.fail = why
+	}
+}
+
+// peek returns the next byte, or 0 at the end and after a failure. NUL itself
+// is not allowed in TOML.
+func (s *scanner) peek() byte {
+	if s.fail != failNone || s.pos >= len(s.text) {
+		return 0
+	}
+	return s.text[s.pos]
+}
+
+// accept steps over prefix if it comes next.
+func (s *scanner) accept(prefix string) bool {
+	if s.fail != failNone || !strings.HasPrefix(s.text[s.pos:], prefix) {
+		return false
+	}
+	s.pos += len(prefix)
+	return true
+}
+
+func (s *scanner) expect(c string) {
+	if !s.accept(c) {
+		s.stop(failSyntax)
+	}
+}
+
+func (s *scanner) blanks() { s.skip(" \t") }
+
+// gap steps over blanks, newlines and comments.
+func (s *scanner) gap() {
+	s.skip(" \t\r\n")
+	for s.peek() == '#' {
+		s.line()
+		s.skip(" \t\r\n")
+	}
+}
+
+// line steps to the end of the line.
+func (s *scanner) line() {
+	if i := strings.IndexByte(s.text[s.pos:], '\n'); i >= 0 {
+		s.pos += i
+		return
+	}
+	s.pos = len(s.text)
+}
+
+func (s *scanner) skip(set string) {
+	for c := s.peek(); c != 0 && strings.IndexByte(set, c) >= 0; c = s.peek() {
+		s.pos++
+	}
+}
+
+// part is one part of a dotted key.
+type part struct {
+	name   string
+	offset int
+}
+
+// key reads a dotted key.
+func (s *scanner) key() []part {
+	var parts []part
+	for s.fail == failNone {
+		if len(parts) == maxDepth {
+			s.stop(failDepth)
+			break
+		}
+		s.blanks()
+		p := part{offset: s.pos}
+		p.name = s.keyPart()
+		parts = append(parts, p)
+		s.blanks()
+		if !s.accept(".") {
+			break
+		}
+	}
+	return parts
+}
+
+func (s *scanner) keyPart() string {
+	start := s.pos
+	switch s.peek() {
+	case '"':
+		s.quoted('"')
+		if s.fail != failNone {
+			return ""
+		}
+		return unescape(s.text[start+1 : s.pos-1])
+	case '\'':
+		s.quoted('\'')
+		if s.fail != failNone {
+			return ""
+		}
+		return s.text[start+1 : s.pos-1]
+	}
+	for isBareKey(s.peek()) {
+		s.pos++
+	}
+	if s.pos == start {
+		s.stop(failSyntax)
+	}
+	return s.text[start:s.pos]
+}
+
+func isBareKey(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+}
+
+// scalar steps over a value that is neither array nor table.
+func (s *scanner) scalar() {
+	switch {
+	case s.accept(`"""`):
+		s.multiline('"')
+	case s.accept(`'''`):
+		s.multiline('\'')
+	case s.peek() == '"', s.peek() == '\'':
+		s.quoted(s.peek())
+	default:
+		// Dates may hold a blank, so only these end a bare value.
+		end := strings.IndexAny(s.text[s.pos:], ",]}#\r\n")
+		if end < 0 {
+			end = len(s.text) - s.pos
+		}
+		if end == 0 {
+			s.stop(failSyntax)
+		}
+		s.pos += end
+	}
+}
+
+// quoted steps over a string of one line.
+func (s *scanner) quoted(quote byte) {
+	s.pos++
+	for {
+		switch c := s.peek(); {
+		case c == 0 || c == '\n':
+			s.stop(failSyntax)
+			s.pos = min(s.pos, len(s.text)) // an escape may point past the end
+			return
+		case c == quote:
+			s.pos++
+			return
+		case c == '\\' && quote == '"':
+			s.pos++
+			if s.peek() == '\n' {
+				s.stop(failSyntax)
+				return
+			}
+		}
+		s.pos++
+	}
+}
+
+// multiline steps over the rest of a string of many lines. Up to two quotes
+// may stand before the three that end it, so it ends with the first run of
+// three or more.
+func (s *scanner) multiline(quote byte) {
+	run := 0
+	for c := s.peek(); c != 0; c = s.peek() {
+		switch {
+		case c == quote:
+			run++
+		case run >= 3:
+			return
+		case c == '\\' && quote == '"':
+			s.pos++
+			run = 0
+		default:
+			run = 0
+		}
+		s.pos++
+	}
+	if run < 3 {
+		s.stop(failSyntax)
+	}
+	s.pos = min(s.pos, len(s.text))
+}
+
+// unescape resolves the escapes of a basic string that has been found well
+// formed; what is no escape stays as it is.
+func unescape(s string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(s, `\`)
+		b.WriteString(before)
+		if !found || after == "" {
+			return b.String()
+		}
+		r, size := escaped(after)
+		b.WriteRune(r)
+		s = after[size:]
+	}
+}
+
+// escaped reads what stands behind a backslash and returns its length.
+func escaped(s string) (rune, int) {
+	digits := 0
+	switch s[0] {
+	case 'x':
+		digits = 2
+	case 'u':
+		digits = 4
+	case 'U':
+		digits = 8
+	default:
+		if i := strings.IndexByte("btnfre", s[0]); i >= 0 {
+			return rune("\b\t\n\f\r\x1b"[i]), 1
+		}
+		return utf8.DecodeRuneInString(s)
+	}
+	if len(s) <= digits {
+		return utf8.RuneError, len(s)
+	}
+	n, err := strconv.ParseUint(s[1:1+digits], 16, 32)
+	if err != nil {
+		return utf8.RuneError, 1
+	}
+	return rune(n), 1 + digits
+}

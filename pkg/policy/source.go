@@ -1,0 +1,181 @@
+package policy
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// SourceFilter says which addresses may knock: those in Include that are not
+// in Exclude, whatever the order they were written in. The zero value lets
+// nobody. Prefixes are masked, without zones, and never IPv4-mapped.
+type SourceFilter struct {
+	Include, Exclude []netip.Prefix
+}
+
+var (
+	all4 = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	all6 = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+)
+
+// Anyone returns the filter that "any" stands for.
+func Anyone() SourceFilter { return SourceFilter{Include: []netip.Prefix{all4, all6}} }
+
+// ParseSource reads the written form of a filter: addresses, prefixes, "any",
+// and any of these but "any" behind "!" to exclude it. Prefixes must be
+// canonical: 10.0.0.0/8 and not 10.0.0.1/8.
+func ParseSource(items []string) (SourceFilter, error) {
+	var f SourceFilter
+	for _, s := range items {
+		i, err := parseSourceItem(s)
+		if err != nil {
+			return SourceFilter{}, err
+		}
+		f.add(i)
+	}
+	if err := f.check(); err != nil {
+		return SourceFilter{}, err
+	}
+	return f, nil
+}
+
+// sourceItem is one string of a filter.
+type sourceItem struct {
+	exclude  bool
+	prefixes []netip.Prefix
+}
+
+func (f *SourceFilter) add(i sourceItem) {
+	if i.exclude {
+		f.Exclude = append(f.Exclude, i.prefixes...)
+	} else {
+		f.Include = append(f.Include, i.prefixes...)
+	}
+}
+
+// check refuses filters that let nobody in.
+func (f SourceFilter) check() error {
+	switch {
+	case len(f.Include)+len(f.Exclude) == 0:
+		return hinted{"source is empty, so nobody may knock", `want addresses, prefixes or "any"`}
+	case len(f.Include) == 0:
+		return hinted{"source only excludes, so nobody may knock", `put what it is to include beside it, such as "any"`}
+	}
+	for _, p := range f.Include {
+		if !coveredBy(p, f.Exclude) {
+			return nil
+		}
+	}
+	return hinted{"source excludes all it includes, so nobody may knock", "leave one of the two out"}
+}
+
+// coveredBy reports whether one of the prefixes holds all of p.
+func coveredBy(p netip.Prefix, by []netip.Prefix) bool {
+	return slices.ContainsFunc(by, func(q netip.Prefix) bool {
+		return q.Bits() <= p.Bits() && q.Contains(p.Addr())
+	})
+}
+
+func parseSourceItem(s string) (sourceItem, error) {
+	if s == "any" {
+		return sourceItem{prefixes: Anyone().Include}, nil
+	}
+	text, exclude := strings.CutPrefix(s, "!")
+	if text == "any" {
+		return sourceItem{}, hinted{`source "!any" excludes everyone`, "leave it out"}
+	}
+	p, err := parsePrefix(text)
+	if err != nil {
+		return sourceItem{}, err
+	}
+	return sourceItem{exclude, []netip.Prefix{p}}, nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	bad := errors.New("bad source " + quote(s) + `: want an address, a prefix such as 10.0.0.0/8, or "any"; "!" excludes`)
+	if strings.Contains(s, "%") {
+		return netip.Prefix{}, hinted{"source " + quote(s) + " has a zone", "packets have none: list the interface in nftables.interfaces instead"}
+	}
+	if !strings.Contains(s, "/") {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return netip.Prefix{}, bad
+		}
+		if a.Is4In6() {
+			return netip.Prefix{}, hinted{"source " + quote(s) + " is an IPv4 address in IPv6 form", "want " + a.Unmap().String()}
+		}
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, bad
+	case p.Addr().Is4In6():
+		v4 := netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)).Masked()
+		return netip.Prefix{}, hinted{"source " + quote(s) + " is an IPv4 prefix in IPv6 form", "want " + v4.String()}
+	case p != p.Masked():
+		return netip.Prefix{}, hinted{"source " + quote(s) + " has bits set behind the prefix", "want " + p.Masked().String() + ", or " + p.Addr().String() + " for the one address"}
+	}
+	return p, nil
+}
+
+// Contains reports whether packets from a may knock. An IPv4-mapped address
+// counts as the IPv4 address it holds, and a zone does not count. It does not
+// allocate.
+func (f SourceFilter) Contains(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return contains(f.Include, a) && !contains(f.Exclude, a)
+}
+
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlaps reports whether some address may be let in by both filters. It
+// errs on the side of true when only several exclusions together cover an
+// intersection.
+func (f SourceFilter) overlaps(g SourceFilter) bool {
+	for _, p := range f.Include {
+		for _, q := range g.Include {
+			if !p.Overlaps(q) {
+				continue
+			}
+			if q.Bits() < p.Bits() {
+				q = p // the smaller one is the intersection
+			}
+			if !coveredBy(q, f.Exclude) && !coveredBy(q, g.Exclude) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Strings gives the form that ParseSource reads.
+func (f SourceFilter) Strings() []string {
+	var out []string
+	for rest := f.Include; len(rest) > 0; {
+		if len(rest) > 1 && rest[0] == all4 && rest[1] == all6 {
+			out, rest = append(out, "any"), rest[2:]
+			continue
+		}
+		out, rest = append(out, prefixString(rest[0])), rest[1:]
+	}
+	for _, p := range f.Exclude {
+		out = append(out, "!"+prefixString(p))
+	}
+	return out
+}
+
+func prefixString(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}

@@ -1,0 +1,141 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A table is a TOML table being read. Its getters leave the destination alone
+// when the key is absent, report what is wrong with it when it is not right,
+// and remember that the key is known: whatever was never asked for is unknown
+// when finish is called.
+//
+// A getter returns true only when it set the destination. The zero-value node
+// and a nil map stand for an absent table.
+type table struct {
+	doc    *document
+	node   *node
+	values map[string]any
+	known  []string // keys asked for
+	later  []string // keys of a later version
+}
+
+// has reports whether the key is present, and marks it as known.
+func (t *table) has(key string) bool {
+	if !slices.Contains(t.known, key) {
+		t.known = append(t.known, key)
+	}
+	_, ok := t.values[key]
+	return ok
+}
+
+// at is where the table begins.
+func (t *table) at() Pos { return t.doc.pos(t.node.key) }
+
+// keyAt is where a key stands, or the table if there is no such key.
+func (t *table) keyAt(key string) Pos {
+	if n, ok := t.node.children[key]; ok {
+		return t.doc.pos(n.key)
+	}
+	return t.at()
+}
+
+// valueAt is where the value of a key stands, or the table if there is no such
+// key.
+func (t *table) valueAt(key string) Pos {
+	if n, ok := t.node.children[key]; ok {
+		return t.doc.pos(n.value)
+	}
+	return t.at()
+}
+
+// itemAt is where item i of an array stands.
+func (t *table) itemAt(key string, i int) Pos {
+	if n, ok := t.node.children[key]; ok && i < len(n.items) {
+		return t.doc.pos(n.items[i].value)
+	}
+	return t.valueAt(key)
+}
+
+// fail reports an error at a place.
+func (t *table) fail(at Pos, message, hint string) {
+	t.doc.report(at, SeverityError, message, hint)
+}
+
+// warn reports a warning at a place.
+func (t *table) warn(at Pos, message, hint string) {
+	t.doc.report(at, SeverityWarning, message, hint)
+}
+
+// mismatch reports a value of the wrong type.
+func (t *table) mismatch(key, want string) {
+	t.fail(t.valueAt(key), key+" is "+typeName(t.values[key]), "want "+want)
+}
+
+// section returns the table of a key, an empty one if it is absent or no table.
+func (t *table) section(key string) *table {
+	sub := &table{doc: t.doc, node: &node{}}
+	if !t.has(key) {
+		return sub
+	}
+	values, ok := t.values[key].(map[string]any)
+	if !ok {
+		t.mismatch(key, "a table: ["+key+"]")
+		return sub
+	}
+	sub.values = values
+	if n, ok := t.node.children[key]; ok {
+		sub.node = n
+	}
+	return sub
+}
+
+// sections returns the tables of an array of tables, written in either of
+// TOML's two ways.
+func (t *table) sections(key string) []*table {
+	if !t.has(key) {
+		return nil
+	}
+	var subs []*table
+	add := func(i int, values map[string]any) {
+		sub := &table{doc: t.doc, node: &node{}, values: values}
+		if n, ok := t.node.children[key]; ok && i < len(n.items) {
+			sub.node = n.items[i]
+		}
+		subs = append(subs, sub)
+	}
+	switch v := t.values[key].(type) {
+	case []map[string]any:
+		for i, values := range v {
+			add(i, values)
+		}
+	case []any:
+		for i, item := range v {
+			values, ok := item.(map[string]any)
+			if !ok {
+				t.fail(t.itemAt(key, i), "an item of "+key+" is "+typeName(item), "want a table: [["+key+"]]")
+				continue
+			}
+			add(i, values)
+		}
+	default:
+		t.mismatch(key, "tables in double brackets: [["+key+"]]")
+	}
+	return subs
+}
+
+// finish reports the keys nobody asked for.
+func (t *table) finish() {
+	for _, key := range slices.Sorted(maps.Keys(t.values)) {
+		if slices.Contains(t.known, key) || slices.Contains(t.later, key) {
+			continue
+		}
+		hint := "known here: " + strings.Join(t.known, ", ")
+		if near := nearest(key, t.known); near != "" {
+			hint = fmt.Sprintf("did you mean %q?", near)
+		}
+		t.fail(t.keyAt(key), "unknown key "+quote(key), hint)
+	}
+}

@@ -1,0 +1,206 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The getters of a table's values: one line in a reader function is all that a
+// key needs.
+
+// text reads a string.
+func (t *table) text(key string, dst *string) bool {
+	if !t.has(key) {
+		return false
+	}
+	s, ok := t.values[key].(string)
+	if !ok {
+		t.mismatch(key, "a string in quotes")
+		return false
+	}
+	*dst = s
+	return true
+}
+
+// boolean reads true or false.
+func (t *table) boolean(key string, dst *bool) bool {
+	if !t.has(key) {
+		return false
+	}
+	b, ok := t.values[key].(bool)
+	if !ok {
+		t.mismatch(key, "true or false, without quotes")
+		return false
+	}
+	*dst = b
+	return true
+}
+
+// integer reads a number from lo to hi.
+func integer[N ~int | ~uint16](t *table, key string, dst *N, lo, hi int64) bool {
+	if !t.has(key) {
+		return false
+	}
+	want := fmt.Sprintf("an integer from %d to %d", lo, hi)
+	n, ok := t.values[key].(int64)
+	switch {
+	case !ok:
+		t.mismatch(key, want)
+		return false
+	case n < lo || n > hi:
+		t.fail(t.valueAt(key), fmt.Sprintf("%s = %d is out of range", key, n), "want "+want)
+		return false
+	}
+	*dst = N(n)
+	return true
+}
+
+// choice reads one of some words. Those of later are known to be words of a
+// later version.
+func choice[S ~string](t *table, key string, dst *S, words []S, later ...S) bool {
+	if !t.has(key) {
+		return false
+	}
+	want := oneOf(words)
+	s, ok := t.values[key].(string)
+	if !ok {
+		t.mismatch(key, want)
+		return false
+	}
+	for _, w := range words {
+		if s == string(w) {
+			*dst = w
+			return true
+		}
+	}
+	message := fmt.Sprintf("bad %s %s", key, quote(s))
+	for _, w := range later {
+		if s == string(w) {
+			message = fmt.Sprintf("%s %q is not supported by this version", key, s)
+		}
+	}
+	t.fail(t.valueAt(key), message, "want "+want)
+	return false
+}
+
+func oneOf[S ~string](words []S) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = fmt.Sprintf("%q", string(w))
+	}
+	last := len(quoted) - 1
+	if last == 0 {
+		return quoted[0]
+	}
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}
+
+// list reads an array of strings and has parse look at each of them; an
+// error of parse is reported at the item. An empty array gives nil.
+func list[T any](t *table, key string, dst *[]T, parse func(string) (T, error)) bool {
+	if !t.has(key) {
+		return false
+	}
+	items, ok := t.values[key].([]any)
+	if !ok {
+		t.mismatch(key, `an array of strings: ["...", "..."]`)
+		return false
+	}
+	good, out := true, make([]T, 0, len(items))
+	for i, item := range items {
+		v, err := parseItem(item, parse)
+		if err != nil {
+			message, hint := split(err)
+			t.fail(t.itemAt(key, i), message, hint)
+			good = false
+		}
+		out = append(out, v)
+	}
+	switch {
+	case !good:
+		return false
+	case len(out) == 0:
+		out = nil
+	}
+	*dst = out
+	return true
+}
+
+func parseItem[T any](item any, parse func(string) (T, error)) (T, error) {
+	s, ok := item.(string)
+	if !ok {
+		var none T
+		return none, hinted{"this item is " + typeName(item), "want a string in quotes"}
+	}
+	return parse(s)
+}
+
+// hinted is an error that knows what would be right.
+type hinted struct{ message, hint string }
+
+func (h hinted) Error() string { return h.message + "; " + h.hint }
+
+// split returns the two halves of a diagnostic that err holds. The parsers of
+// other packages write "what is wrong: want what would be right".
+func split(err error) (message, hint string) {
+	if h, ok := err.(hinted); ok {
+		return h.message, h.hint
+	}
+	message, hint, found := strings.Cut(err.Error(), ": want ")
+	if found {
+		hint = "want " + hint
+	}
+	return shorten(message, 200), shorten(hint, 200)
+}
+
+// date reads a date or a date and time. What names no zone is local time; a
+// date alone is its first moment.
+func (t *table) date(key string, dst *time.Time) bool {
+	const want = "a date without quotes: 2027-01-31 or 2027-01-31T18:00:00Z"
+	if !t.has(key) {
+		return false
+	}
+	v, ok := t.values[key].(time.Time)
+	if !ok {
+		t.mismatch(key, want)
+		return false
+	}
+	switch v.Location().String() {
+	case "time-local":
+		t.fail(t.valueAt(key), key+" is a time without a date", "want "+want)
+		return false
+	case "date-local", "datetime-local":
+		// The parser takes today's offset from UTC for every day of the year.
+		v = time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), v.Nanosecond(), time.Local)
+	}
+	if v.Year() < 1970 || v.Year() > 9000 {
+		t.fail(t.valueAt(key), fmt.Sprintf("%s has the year %d", key, v.Year()), "want a year from 1970 to 9000")
+		return false
+	}
+	*dst = v
+	return true
+}
+
+// typeName names the TOML type of a decoded value, with its article.
+func typeName(v any) string {
+	switch v.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a float"
+	case bool:
+		return "a boolean"
+	case time.Time:
+		return "a date or time"
+	case map[string]any:
+		return "a table"
+	case []map[string]any:
+		return "an array of tables"
+	case []any:
+		return "an array"
+	}
+	return "of an unknown type"
+}

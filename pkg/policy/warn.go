@@ -1,0 +1,135 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nftknock/pkg/knock"
+)
+
+// What is legal and weak. Only enabled accesses are looked at. That anyone on
+// the path can replay a shared sequence is no warning: it is so for every one
+// of them, and a warning nobody can act on hides the others.
+
+const (
+	// fewElements: a sequence shorter than this is found by chance or by
+	// trying.
+	fewElements = 3
+	// narrowRange: a sweep of a handful of ports around a known service hits
+	// every element of a sequence that spans no more than this.
+	narrowRange = 16
+	// privileged: scanners look at the ports below it first, and services
+	// come to live there.
+	privileged = 1024
+	// leastInterval is what a client on a slow link can keep to: a round trip
+	// or a retransmission is of this order.
+	leastInterval = 100 * time.Millisecond
+	// longTimeout is long for a door that whoever saw the knock opens again.
+	longTimeout = time.Hour
+)
+
+// warnAccess warns of what is weak in one access.
+func warnAccess(e entry, now time.Time) {
+	if !e.Expires.IsZero() && !e.Expires.After(now) {
+		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), "no knock opens it")
+	}
+	warnSequence(e)
+	warnTiming(e)
+	warnOS(e)
+}
+
+func warnSequence(e entry) {
+	at := e.table.valueAt("sequence")
+	if n := len(e.Sequence); n < fewElements {
+		e.table.warn(at, fmt.Sprintf("a sequence of %d elements is easy to hit by chance", n), fmt.Sprintf("want %d or more", fewElements))
+	}
+	ps := ports(e.Sequence)
+	switch n := len(ps); {
+	case n == 0:
+		e.table.warn(at, "every element is icmp, so a plain ping is a knock", "add tcp or udp elements")
+		return
+	case n > 1:
+		warnOrder(e, ps)
+		warnRange(e, ps)
+	}
+	var low []string
+	for _, el := range ps {
+		if el.Port < privileged && !slices.Contains(low, el.String()) {
+			low = append(low, el.String())
+		}
+	}
+	if len(low) > 0 {
+		e.table.warn(at, "knock ports below 1024: "+strings.Join(low, ", "), "scanners and services use these: want ports from 1024 to 65535")
+	}
+}
+
+func warnOrder(e entry, ps []knock.Element) {
+	rising, falling := true, true
+	for i := 1; i < len(ps); i++ {
+		rising = rising && ps[i-1].Port < ps[i].Port
+		falling = falling && ps[i-1].Port > ps[i].Port
+	}
+	order := "ascending"
+	if falling {
+		order = "descending"
+	}
+	if rising || falling {
+		e.table.warn(e.table.valueAt("sequence"), "the ports of this sequence are in "+order+" order, as a scan sends them", "mix the order")
+	}
+}
+
+func warnRange(e entry, ps []knock.Element) {
+	low, high := ps[0].Port, ps[0].Port
+	for _, el := range ps {
+		low, high = min(low, el.Port), max(high, el.Port)
+	}
+	if high-low < narrowRange {
+		e.table.warn(e.table.valueAt("sequence"), fmt.Sprintf("the ports of this sequence lie close together, from %d to %d", low, high),
+			"spread them over the whole range")
+	}
+}
+
+func warnTiming(e entry) {
+	t := e.table
+	steps := time.Duration(len(e.Sequence) - 1)
+	switch {
+	case e.MaxInterval < leastInterval && t.has("max_interval"):
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s is hard to keep to over a real network", short(e.MaxInterval)),
+			fmt.Sprintf("want %s or more", short(leastInterval)))
+	case e.Within < leastInterval*steps:
+		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network with %d elements", short(e.Within), len(e.Sequence)),
+			fmt.Sprintf("want %s or more", short(leastInterval*steps)))
+	case e.MaxInterval-e.MinInterval < leastInterval:
+		t.warn(t.valueAt("min_interval"), fmt.Sprintf("only %s lie between min_interval and the longest interval allowed, hard to keep to over a real network",
+			short(e.MaxInterval-e.MinInterval)), fmt.Sprintf("want %s or more", short(leastInterval)))
+	}
+	if t.has("max_interval") && e.MaxInterval > e.Within {
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", short(e.MaxInterval), short(e.Within)), "")
+	}
+	if e.Timeout > longTimeout {
+		t.warn(t.valueAt("timeout"), fmt.Sprintf("timeout %s is long for a sequence that an observer can repeat", short(e.Timeout)),
+			"established connections outlive it: it need only be long enough to connect")
+	}
+}
+
+func warnOS(e entry) {
+	t := e.table
+	switch {
+	case e.RequireOS == nil && t.has("os_confidence"):
+		t.warn(t.keyAt("os_confidence"), "os_confidence has no effect without require_os", "")
+	case e.RequireOS != nil && e.RequireOS.MatchString(""):
+		t.warn(t.valueAt("require_os"), "require_os matches every label, even an empty one", "is an alternative in it empty?")
+	}
+}
+
+// warnInUse warns of knock ports on which this host itself listens.
+func warnInUse(e entry, inUse map[knock.Element]bool) {
+	for i, el := range e.Sequence {
+		if inUse[el] && !slices.Contains(e.Sequence[:i], el) {
+			e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el),
+				"its own clients would knock without wanting to: want a port nothing listens on")
+		}
+	}
+}

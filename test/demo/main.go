@@ -1,0 +1,87 @@
+// Command demo shows nftknock at its main job, on the real kernel and without
+// root: a hidden service, a knock, a guess at the knocker's system, an open
+// door, and the kernel that closes it again.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"nftknock/test/lab"
+	"nftknock/test/netns"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The outer process only waits: what Ctrl-C means is up to the inner one,
+	// which cleans up.
+	inside, status, err := netns.Enter()
+	if err == nil && inside {
+		err = show(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "\ndemo: interrupted; everything is cleaned up")
+		return 130
+	case errors.Is(err, netns.ErrForbidden):
+		fmt.Fprintf(os.Stderr, "demo: error: %v\ndemo: hint: %s\n", err, netns.Hint)
+		return 1
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo: error:", err)
+		return 1
+	}
+	return status
+}
+
+// policy is the article's first example with a timeout short enough to watch.
+const policy = `
+[[access]]
+name = "ssh"
+knock = "shared"
+sequence = ["tcp/50053", "udp/6020", "icmp", "icmp", "tcp/24034", "udp/9680"]
+open = ["tcp/22"]
+timeout = "4s"
+require_os = "linux"
+within = "20s"
+`
+
+// rc is the configuration of the article's client.
+const rc = "10.3.2.1: tcp/50053, udp/6020, icmp, icmp, tcp/24034, udp/9680\n"
+
+// show builds the stage, plays the story and clears up, whatever happens.
+func show(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "nftknock-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := lab.Build(dir); err != nil {
+		return err
+	}
+	l, err := lab.New(dir, 2)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if err := errors.Join(
+		write(l, "nftknockd.toml", policy), write(l, "fwknoprc", rc),
+		l.Serve(ctx, 22, "SSH-2.0-a_hidden_service"),
+	); err != nil {
+		return err
+	}
+	s := &story{ctx: ctx, lab: l, rc: filepath.Join(dir, "fwknoprc")}
+	return s.tell(filepath.Join(dir, "nftknockd.toml"))
+}
+
+func write(l *lab.Lab, name, content string) error {
+	_, err := l.Write(name, content)
+	return err
+}

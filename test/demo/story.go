@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+
+	"nftknock/test/lab"
+)
+
+// story plays the demo and says what happens. Whatever does not go as told
+// ends it with an error: the demo is a test too.
+type story struct {
+	ctx    context.Context
+	lab    *lab.Lab
+	daemon *lab.Daemon
+	logged int // lines of the daemon's log that were shown
+	rc     string
+}
+
+func (s *story) tell(policy string) (err error) {
+	linux, windows := s.lab.Clients[0], s.lab.Clients[1]
+	fmt.Printf(`nftknock: a server at %s hides its tcp/22 from everyone who does not knock.
+Two clients can reach it: %s (Linux) and %s (a Windows stack).
+`, lab.Server4, linux.Addr4, windows.Addr4)
+
+	s.chapter("The server starts its daemon")
+	if s.daemon, err = s.lab.StartDaemon(nil, "run", "--config", policy); err != nil {
+		return err
+	}
+	defer func() {
+		if _, stopErr := s.daemon.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	for _, act := range []func() error{
+		func() error { return s.hears("ready: ") },
+		func() error {
+			s.chapter("tcp/22 is closed: the service runs, and no packet gets to it")
+			return s.closed(linux)
+		},
+		func() error { return s.knocks(linux) },
+		func() error {
+			s.chapter("tcp/22 is open, for this client alone")
+			return errors.Join(s.open(linux), s.closed(windows))
+		},
+		func() error {
+			s.chapter("The kernel ends the grant by its own timer, with no help from the daemon")
+			return s.hears(" ended, ")
+		},
+		func() error { return s.closed(linux) },
+		func() error { return s.forges(windows) },
+		func() error { return s.closed(windows) },
+	} {
+		if s.ctx.Err() != nil {
+			return s.ctx.Err()
+		}
+		if err := act(); err != nil {
+			return err
+		}
+	}
+	fmt.Println("\nThat was all real: namespaces, NFLOG, nftables. Nothing of it is left.")
+	return nil
+}
+
+func (s *story) chapter(title string) { fmt.Printf("\n== %s\n", title) }
+
+// closed tries the door and wants it shut.
+func (s *story) closed(c *lab.Client) error {
+	conn, err := c.Dial(lab.Server4, 22, time.Second)
+	var timeout net.Error
+	switch {
+	case err == nil:
+		conn.Close()
+		return fmt.Errorf("%v got in at tcp/22, which should be closed", c.Addr4)
+	case !errors.As(err, &timeout) || !timeout.Timeout():
+		return fmt.Errorf("%v at tcp/22: %w, want no answer at all", c.Addr4, err)
+	}
+	fmt.Printf("   %s -> tcp/22: no answer\n", c.Addr4)
+	return nil
+}
+
+// open tries the door and wants to be greeted.
+func (s *story) open(c *lab.Client) error {
+	conn, err := c.Dial(lab.Server4, 22, time.Second)
+	if err != nil {
+		return fmt.Errorf("%v could not get in at tcp/22: %w", c.Addr4, err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	banner, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	fmt.Printf("   %s -> tcp/22: connected: %s\n", c.Addr4, strings.TrimSpace(banner))
+	return nil
+}
+
+// knocks runs the real client.
+func (s *story) knocks(c *lab.Client) error {
+	s.chapter("The Linux client knocks")
+	fmt.Printf("   $ nftknock %s\n", lab.Server4)
+	out, err := c.Nftknock("--rc", s.rc, lab.Server4.String())
+	fmt.Print(indent(out))
+	if err != nil {
+		return fmt.Errorf("nftknock: %w", err)
+	}
+	return s.hears("granted ")
+}
+
+// forges sends the same sequence with another system's SYNs.
+func (s *story) forges(c *lab.Client) error {
+	s.chapter("The other client knows the sequence too, but the policy says require_os = \"linux\"")
+	for _, element := range []string{"tcp/50053", "udp/6020", "icmp", "icmp", "tcp/24034", "udp/9680"} {
+		var err error
+		switch port := uint16(0); {
+		case strings.HasPrefix(element, "tcp/"):
+			if _, err = fmt.Sscanf(element, "tcp/%d", &port); err == nil {
+				err = c.SYN(lab.Server4, port, lab.Windows)
+			}
+		default:
+			_, err = c.Nftknock("-q", lab.Server4.String(), element)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Printf("   %s -> %s\n", c.Addr4, element)
+	}
+	return s.hears("not accepted")
+}
+
+var (
+	stamp  = regexp.MustCompile(`^\S+ `)
+	fields = regexp.MustCompile(` \[event=.*\]$`)
+)
+
+// hears waits for a line in the daemon's log and shows all up to it, without
+// times and fields.
+func (s *story) hears(text string) error {
+	_, next, err := s.daemon.Await(text, s.logged)
+	if err != nil {
+		return err
+	}
+	for _, line := range strings.Split(s.daemon.Log(), "\n")[s.logged:next] {
+		line = fields.ReplaceAllString(stamp.ReplaceAllString(line, ""), "")
+		fmt.Printf("   nftknockd: %s\n", line)
+	}
+	s.logged = next
+	return nil
+}
+
+func indent(s string) string {
+	return "   " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n   ") + "\n"
+}

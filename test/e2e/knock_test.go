@@ -1,0 +1,203 @@
+package e2e
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nftknock/test/lab"
+)
+
+const three = "tcp/50053 udp/6020 tcp/24034"
+
+var article = []string{"tcp/50053", "udp/6020", "icmp", "icmp", "tcp/24034", "udp/9680"}
+
+func TestTheArticlesExample(t *testing.T) {
+	for name, server := range map[string]netip.Addr{"IPv4": lab.Server4, "IPv6": lab.Server6} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(access("ssh", strings.Join(article, " "), "3s", `require_os = "linux"`, `within = "20s"`))
+			c := s.Clients[0]
+			s.wantOpen(c, server, false)
+			s.knock(c, server, article...)
+			src := c.Addr4.String()
+			if server.Is6() {
+				src = c.Addr6.String()
+			}
+			s.await("OS guess: Linux")
+			s.await("port knock access sequence matched for " + src)
+			s.await("granted " + src + " access to tcp/22 for 3s")
+			s.wantOpen(c, server, true)
+			s.await("access of " + src + " to tcp/22 ended, 3s timeout exceeded")
+			s.wantOpen(c, server, false)
+		})
+	}
+}
+
+func TestAConnectionOutlivesItsGrant(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start(access("ssh", three, "1s"))
+	c := s.Clients[0]
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	conn, err := c.Dial(lab.Server4, 22, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	buf := make([]byte, 64)
+	if _, err := conn.Read(buf); err != nil {
+		t.Fatal(err)
+	}
+	s.await(" ended, ")
+	s.wantOpen(c, lab.Server4, false)
+	// The server answers the end of our side with the end of its own.
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(buf); n != 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("after the grant ended: read %d, %v; want the connection's orderly end", n, err)
+	}
+}
+
+func TestKnocks(t *testing.T) {
+	const slack = `reorder = "1s"` // so that a slow machine swaps no verdict
+	for _, c := range []struct {
+		name   string
+		policy string
+		knock  []string
+		log    string
+		open   bool
+	}{
+		{"ok in order", access("ssh", three, "5s"), strings.Fields(three), "granted ", true},
+		{"ok a packet twice", access("ssh", three, "5s"),
+			[]string{"tcp/50053", "tcp/50053", "udp/6020", "udp/6020", "tcp/24034"}, "granted ", true},
+		{"ok neighbours swapped", access("ssh", three, "5s", slack),
+			[]string{"udp/6020", "tcp/50053", "tcp/24034"}, "granted ", true},
+		{"bad wrong order", access("ssh", three, "5s"),
+			[]string{"--delay", "300ms", "tcp/50053", "tcp/24034", "udp/6020"}, "sequence out of order", false},
+		{"bad too fast", access("ssh", three, "5s", `min_interval = "2s"`), strings.Fields(three),
+			"packets too close together", false},
+		{"bad too slow", access("ssh", three, "5s", `max_interval = "200ms"`, `reorder = "0s"`),
+			[]string{"--delay", "400ms", "tcp/50053", "udp/6020", "tcp/24034"}, "packets too far apart", false},
+		{"bad beyond within", access("ssh", three, "5s", `within = "500ms"`, `reorder = "0s"`),
+			[]string{"--delay", "400ms", "tcp/50053", "udp/6020", "tcp/24034"}, "packets too far apart", false},
+		{"ok timed", access("ssh", three, "5s", `min_interval = "100ms"`, `max_interval = "10s"`),
+			[]string{"--delay", "300ms", "tcp/50053", "udp/6020", "tcp/24034"}, "granted ", true},
+		{"bad wrong system", access("ssh", three, "5s", `require_os = "windows"`), strings.Fields(three),
+			"OS guess: Linux", false},
+		{"ok two workers", "[nflog]\nworkers = 2\n" + access("ssh", three, "5s"), strings.Fields(three), "granted ", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start("[log]\nlevel = \"debug\"\n" + c.policy)
+			s.wantOpen(s.Clients[0], lab.Server4, false)
+			s.knock(s.Clients[0], lab.Server4, c.knock...)
+			s.await(c.log)
+			s.wantOpen(s.Clients[0], lab.Server4, c.open)
+		})
+	}
+}
+
+func TestAForgedStackIsToldFromLinux(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start(access("ssh", "tcp/50053 tcp/24034", "5s", `require_os = "linux"`))
+	for _, port := range []uint16{50053, 24034} {
+		if err := s.Clients[0].SYN(lab.Server4, port, lab.Windows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line := s.await("not accepted")
+	if !strings.Contains(line, "OS guess: Windows") || !strings.Contains(line, "required: linux") {
+		t.Errorf("the log says %q", line)
+	}
+	s.wantOpen(s.Clients[0], lab.Server4, false)
+}
+
+func TestTwoClientsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 3)
+	s.start(access("ssh", strings.Join(article, " "), "20s", `require_os = "linux"`))
+	var wg sync.WaitGroup
+	for _, c := range s.Clients[:2] {
+		wg.Go(func() {
+			if out, err := c.Nftknock(append([]string{"--delay", "100ms", lab.Server4.String()}, article...)...); err != nil {
+				t.Errorf("%v: %v\n%s", c.Addr4, err, out)
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range s.Clients[:2] {
+		s.await("granted " + c.Addr4.String() + " ")
+		s.wantOpen(c, lab.Server4, true)
+	}
+	s.wantOpen(s.Clients[2], lab.Server4, false)
+}
+
+// A knock stands out among whatever else its source sends, as long as that
+// stays off the knock ports.
+func TestAKnockAmongUnrelatedTraffic(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start("[engine]\ntripwires = 0\n" + access("ssh", three, "20s"))
+	c := s.Clients[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for port := 1000; ctx.Err() == nil && port < 6000; port++ {
+			_ = c.Do(func() error {
+				conn, err := net.DialTimeout("tcp", net.JoinHostPort(lab.Server4.String(), strconv.Itoa(port)), time.Second)
+				if err == nil {
+					conn.Close()
+				}
+				datagram, err := net.Dial("udp", net.JoinHostPort(lab.Server4.String(), strconv.Itoa(port)))
+				if err == nil {
+					_, _ = datagram.Write([]byte("noise"))
+					datagram.Close()
+				}
+				return nil
+			})
+		}
+	})
+	s.knock(c, lab.Server4, append([]string{"--delay", "50ms"}, strings.Fields(three)...)...)
+	s.await("granted ")
+	cancel()
+	wg.Wait()
+	s.wantOpen(c, lab.Server4, true)
+}
+
+func TestATripwireEndsTheKnock(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start(access("ssh", "tcp/50053 tcp/24034 tcp/31000", "5s"))
+	s.knock(s.Clients[0], lab.Server4, "tcp/50053", "tcp/24034", "tcp/24035", "tcp/31000")
+	s.await("touched a port outside the sequence")
+	s.wantOpen(s.Clients[0], lab.Server4, false)
+}
+
+func TestRejectLooksClosed(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start("[nftables]\nhide = \"reject\"\n" + access("ssh", three, "5s"))
+	for _, server := range []netip.Addr{lab.Server4, lab.Server6} {
+		conn, err := s.Clients[0].Dial(server, 22, 10*time.Second)
+		if err == nil {
+			conn.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("%v: %v, want connection refused", server, err)
+		}
+	}
+}

@@ -1,0 +1,264 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+
+	"nftknock/test/lab"
+)
+
+// grantedIn looks into the kernel for the elements of granted4.
+func (s *stage) grantedIn(table string) (elements []nftables.SetElement) {
+	s.Helper()
+	err := s.Server.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		set, err := conn.GetSetByName(&nftables.Table{Name: table, Family: nftables.TableFamilyINet}, "granted4")
+		if err != nil {
+			return err
+		}
+		elements, err = conn.GetSetElements(set)
+		return err
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return elements
+}
+
+// tables counts the tables of the server's ruleset.
+func (s *stage) tables() int {
+	s.Helper()
+	n := 0
+	err := s.Server.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		tables, err := conn.ListTables()
+		n = len(tables)
+		return err
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return n
+}
+
+// eventuallyClosed waits for the door to close, as the kernel has it.
+func (s *stage) eventuallyClosed(c *lab.Client) {
+	s.Helper()
+	for range 200 {
+		if len(s.grantedIn("nftknock")) == 0 {
+			s.wantOpen(c, lab.Server4, false)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	s.Fatal("the grant did not end")
+}
+
+func TestTheDoorClosesWhenTheDaemonIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start(access("ssh", three, "3s"))
+	c := s.Clients[0]
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	if err := s.daemon.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.daemon.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	s.wantOpen(c, lab.Server4, true)
+	left := s.grantedIn("nftknock")
+	if len(left) != 1 || left[0].Timeout != 3*time.Second || left[0].Expires > 3*time.Second {
+		t.Errorf("the kernel holds %+v, want one element of 3s with no more than that left", left)
+	}
+	s.eventuallyClosed(c)
+}
+
+func TestARestartKeepsRunningGrants(t *testing.T) {
+	for name, stop := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(access("ssh", three, "6s"))
+			c := s.Clients[0]
+			s.knock(c, lab.Server4, strings.Fields(three)...)
+			s.await("granted ")
+			if err := s.daemon.Signal(stop); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.daemon.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			before := s.grantedIn("nftknock")
+			s.launch()
+			s.await("access of " + c.Addr4.String() + " to tcp/22 goes on")
+			s.await("ready: ")
+			after := s.grantedIn("nftknock")
+			if len(before) != 1 || len(after) != 1 || after[0].Expires > before[0].Expires {
+				t.Errorf("left before the restart %+v, after it %+v: want the same element with no more time", before, after)
+			}
+			s.wantOpen(c, lab.Server4, true)
+			s.await("access of " + c.Addr4.String() + " to tcp/22 ended, 6s timeout exceeded")
+			s.wantOpen(c, lab.Server4, false)
+		})
+	}
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	old := access("ssh", three, "1s")
+	s.start(old)
+	c := s.Clients[0]
+
+	// A broken file: refused by check, and by the daemon, which goes on.
+	s.write(strings.Replace(old, `"1s"`, "1", 1))
+	out, err := exec.Command(filepath.Join(s.Dir, "nftknockd"), "check", s.policy).CombinedOutput()
+	if status := exitStatus(err); status != 2 || !strings.Contains(string(out), "nftknockd.toml:5:") {
+		t.Errorf("check: status %d and\n%s\nwant 2 and the place of the error", status, out)
+	}
+	s.reload("reload failed, the old policy stays: ")
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	s.await(" ended, ")
+
+	// A good one: the new sequence opens, the old one does not.
+	s.write(access("ssh", "udp/5001 udp/5002", "20s"))
+	s.reload("reloaded: ")
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.wantOpen(c, lab.Server4, false)
+	s.knock(c, lab.Server4, "udp/5001", "udp/5002")
+	s.await("granted " + c.Addr4.String() + " access to tcp/22 for 20s")
+	s.wantOpen(c, lab.Server4, true)
+
+	// A running grant and a half-done knock live through a reload.
+	s.write(access("ssh", "udp/5001 udp/5002", "20s") + access("more", "udp/6001 udp/6002", "20s"))
+	s.reload("reloaded: table inet nftknock, NFLOG group 5, 2 accesses")
+	s.wantOpen(c, lab.Server4, true)
+
+	// More workers, then fewer.
+	s.write("[nflog]\nworkers = 3\n" + access("ssh", three, "7s"))
+	s.reload("reloaded: table inet nftknock, NFLOG groups 5 to 7")
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("for 7s")
+	s.write(access("ssh", three, "8s"))
+	s.reload("reloaded: table inet nftknock, NFLOG group 5, 1 access")
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("for 8s")
+}
+
+// reload sends SIGHUP and waits for a line that was not there before.
+func (s *stage) reload(text string) {
+	s.Helper()
+	before := strings.Count(s.daemon.Log(), "\n") + 1
+	if err := s.daemon.Signal(syscall.SIGHUP); err != nil {
+		s.Fatal(err)
+	}
+	if _, _, err := s.daemon.Await(text, before); err != nil {
+		s.Fatal(err)
+	}
+}
+
+func TestAHalfDoneKnockLivesThroughAReload(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start(access("ssh", three, "5s"))
+	c := s.Clients[0]
+	s.knock(c, lab.Server4, "tcp/50053", "udp/6020")
+	s.write(access("other", "udp/7001 udp/7002 icmp", "5s") + access("ssh", three, "5s"))
+	s.reload("reloaded: ")
+	s.knock(c, lab.Server4, "tcp/24034", "tcp/24034")
+	s.await("granted ")
+	s.wantOpen(c, lab.Server4, true)
+}
+
+func TestABadPolicyStartsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 0)
+	for _, policy := range []string{
+		"",
+		"[nflog]\ngroup = 70000\n" + access("ssh", three, "5s"),
+		access("ssh", three, "5"),
+		access("ssh", "tcp/1", "5s"),
+		access("ssh", three, "5s", `require_os = "("`),
+		access("ssh", three, "5s", "typo = 1"),
+		access("ssh", three, "5s") + access("ssh", three, "5s"),
+		"[[access",
+	} {
+		s.write(policy)
+		s.refuses(2, "nftknockd.toml")
+		if n := s.tables(); n != 0 {
+			t.Errorf("%q left %d tables in the kernel", policy, n)
+		}
+	}
+}
+
+func TestTheDaemonSaysWhatItLacks(t *testing.T) {
+	t.Parallel()
+	t.Run("the group", func(t *testing.T) {
+		s := newStage(t, 0)
+		s.start(access("ssh", three, "5s"))
+		s.write("[nftables]\ntable = \"second\"\n" + access("ssh", three, "5s"))
+		first := s.daemon
+		s.refuses(1, "nftknockd: error: ", "group 5", "/proc/net/netfilter/nfnetlink_log")
+		s.daemon = first
+		if n := s.tables(); n != 1 {
+			t.Errorf("%d tables, want the first daemon's alone", n)
+		}
+	})
+	t.Run("the table", func(t *testing.T) {
+		s := newStage(t, 0)
+		s.start(access("ssh", three, "5s"))
+		s.write("[nflog]\ngroup = 6\n" + access("ssh", three, "5s"))
+		first := s.daemon
+		s.refuses(1, "nftknockd: error: ", "table inet nftknock")
+		s.daemon = first
+	})
+	t.Run("the capability", func(t *testing.T) {
+		s := newStage(t, 0)
+		s.write(access("ssh", three, "5s"))
+		cmd := exec.Command(filepath.Join(s.Dir, "nftknockd"), "run", "--config", s.policy)
+		// Root of a further user namespace is nobody in the network
+		// namespace of this one.
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := s.Server.Start(cmd); err != nil {
+			t.Fatal(err)
+		}
+		err := cmd.Wait()
+		if status := exitStatus(err); status != 1 || !strings.Contains(out.String(), "CAP_NET_ADMIN") {
+			t.Errorf("status %d and\n%s\nwant 1 and the missing CAP_NET_ADMIN", status, out.String())
+		}
+	})
+}
+
+// exitStatus is that of a finished command.
+func exitStatus(err error) int {
+	if err == nil {
+		return 0
+	}
+	exit, ok := err.(*exec.ExitError)
+	if !ok {
+		return -1
+	}
+	return exit.ExitCode()
+}

@@ -1,0 +1,155 @@
+// Package e2e tests the real programs against each other on the real kernel.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"nftknock/test/lab"
+	"nftknock/test/netns/netnstest"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
+
+// programs are built once, with the race detector if the tests have it.
+var programs = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "nftknock-e2e-")
+	if err != nil {
+		return "", err
+	}
+	return dir, lab.Build(dir, buildFlags...)
+})
+
+// stage is a lab with a service on tcp/22 and a daemon.
+type stage struct {
+	*lab.Lab
+	testing.TB
+	policy string // path
+	daemon *lab.Daemon
+}
+
+// newStage makes a lab with n clients and no daemon yet.
+func newStage(t testing.TB, n int) *stage {
+	t.Helper()
+	netnstest.Require(t)
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"nftknockd", "nftknock"} {
+		if err := os.Symlink(filepath.Join(bin, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := lab.New(dir, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	if err := l.Serve(ctx, 22, "SSH-2.0-hidden"); err != nil {
+		t.Fatal(err)
+	}
+	return &stage{Lab: l, TB: t}
+}
+
+// write replaces the policy file.
+func (s *stage) write(policy string) {
+	s.Helper()
+	path, err := s.Lab.Write("nftknockd.toml", policy)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.policy = path
+}
+
+// start writes a policy and runs a daemon until it is ready. The test ends
+// with a clean stop of it.
+func (s *stage) start(policy string) {
+	s.Helper()
+	s.write(policy)
+	s.launch()
+	s.await("ready: ")
+	s.Cleanup(func() {
+		if status, err := s.daemon.Stop(); err != nil || status > 0 {
+			s.Errorf("the daemon ended with status %d, %v:\n%s", status, err, s.daemon.Log())
+		}
+	})
+}
+
+func (s *stage) launch() {
+	s.Helper()
+	var err error
+	if s.daemon, err = s.StartDaemon(nil, "run", "--config", s.policy); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// await waits for a line in the daemon's log.
+func (s *stage) await(text string) string {
+	s.Helper()
+	line, _, err := s.daemon.Await(text, 0)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return line
+}
+
+// refuses runs nftknockd to its end and wants a status and texts.
+func (s *stage) refuses(status int, texts ...string) {
+	s.Helper()
+	s.launch()
+	got, err := s.daemon.Wait()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if got != status {
+		s.Errorf("exit status %d, want %d", got, status)
+	}
+	for _, text := range texts {
+		if !strings.Contains(s.daemon.Log(), text) {
+			s.Errorf("it said:\n%s\nand nothing of %q", s.daemon.Log(), text)
+		}
+	}
+}
+
+// knock runs the client with elements, or flags before them.
+func (s *stage) knock(c *lab.Client, server netip.Addr, args ...string) {
+	s.Helper()
+	if out, err := c.Nftknock(append([]string{server.String()}, args...)...); err != nil {
+		s.Fatalf("nftknock %v: %v\n%s", args, err, out)
+	}
+}
+
+func (s *stage) wantOpen(c *lab.Client, server netip.Addr, want bool) {
+	s.Helper()
+	if got := c.Open(server, 22); got != want {
+		s.Errorf("%v -> [%v]:22 open: %v, want %v; log:\n%s", c.Addr4, server, got, want, s.daemon.Log())
+	}
+}
+
+// access is an [[access]] to tcp/22 with further lines.
+func access(name, sequence, timeout string, more ...string) string {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "[[access]]\nname = %q\nknock = \"shared\"\nopen = [\"tcp/22\"]\ntimeout = %q\nsequence = [", name, timeout)
+	for i, e := range strings.Fields(sequence) {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", e)
+	}
+	b.WriteString("]\n")
+	for _, line := range more {
+		b.WriteString(line + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,124 @@
+// Package house tests the shape of the project itself.
+package house
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+// imports says which packages of ours each package may import. It reads from
+// the bottom to the top: nothing imports what stands below it.
+var imports = map[string][]string{
+	// The packet path.
+	"pkg/packet":  {},
+	"pkg/p0f":     {"pkg/packet"},
+	"pkg/knock":   {"pkg/p0f", "pkg/packet"},
+	"pkg/capture": {},
+	// The kernel; nothing of knocks.
+	"pkg/nflog": {},
+	"pkg/gate":  {"pkg/packet"},
+	// What people write.
+	"pkg/tomlpos": {},
+	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/tomlpos"},
+	// The two programs.
+	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/tomlpos"},
+	"pkg/daemon":    {"pkg/capture", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
+	"cmd/nftknockd": {"pkg/capture", "pkg/daemon", "pkg/gate", "pkg/nflog", "pkg/policy"},
+	"cmd/nftknock":  {"pkg/client", "pkg/knock"},
+}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = root
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, &stderr)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, line := range goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./pkg/...", "./cmd/...") {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], "nftknock/")
+		allowed, ok := imports[pkg]
+		if !ok {
+			t.Errorf("%s has no place in the house: say here what it may import", pkg)
+		}
+		seen[pkg] = true
+		for _, imp := range fields[1:] {
+			ours, ok := strings.CutPrefix(imp, "nftknock/")
+			if ok && !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s", pkg, ours)
+			}
+		}
+	}
+	for pkg := range imports {
+		if !seen[pkg] {
+			t.Errorf("%s has a place in the house and does not exist", pkg)
+		}
+	}
+}
+
+// Every module that is linked into a program is in docs/dependencies.md with
+// the reason for it, and nothing else is.
+func TestDependenciesAreArgued(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, _, _ := strings.Cut(string(page), "## Tests and tools")
+	linked := make(map[string]bool)
+	for _, module := range goList(t, "-deps", "-f", `{{with .Module}}{{.Path}}{{end}}`, "./cmd/...") {
+		if module != "" && module != "nftknock" {
+			linked[module] = true
+		}
+	}
+	for module := range linked {
+		if !strings.Contains(program, "| `"+module+"` |") {
+			t.Errorf("%s is linked into a program and not argued in docs/dependencies.md", module)
+		}
+	}
+	for _, line := range strings.Split(program, "\n") {
+		if rest, ok := strings.CutPrefix(line, "| `"); ok {
+			if module, _, _ := strings.Cut(rest, "`"); !linked[module] {
+				t.Errorf("docs/dependencies.md argues for %s, which no program needs", module)
+			}
+		}
+	}
+}
+
+// Relative links in the documentation lead somewhere.
+func TestDocumentationLinks(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CHANGELOG.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range strings.Split(string(text), "](")[1:] {
+			link, _, _ := strings.Cut(part, ")")
+			link, _, _ = strings.Cut(link, "#")
+			if link == "" || strings.Contains(link, "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), link)); err != nil {
+				t.Errorf("%s links to %s: %v", page, link, err)
+			}
+		}
+	}
+}

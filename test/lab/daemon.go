@@ -1,0 +1,139 @@
+package lab
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// patience bounds every wait of the lab. It is no measure of speed: nothing
+// that works comes near it.
+const patience = 20 * time.Second
+
+// Daemon is a running nftknockd.
+type Daemon struct {
+	cmd    *exec.Cmd
+	mu     sync.Mutex
+	lines  []string
+	news   chan struct{} // closed and renewed at each line
+	done   chan struct{}
+	status error
+	tap    io.Writer
+}
+
+// StartDaemon runs nftknockd on the server with the arguments given. What it
+// logs is kept, and copied to tap unless that is nil.
+func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
+	d := &Daemon{
+		cmd:  exec.Command(filepath.Join(l.Dir, "nftknockd"), args...),
+		news: make(chan struct{}),
+		done: make(chan struct{}),
+		tap:  tap,
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	d.cmd.Stdout, d.cmd.Stderr = in, in
+	err = l.Server.Start(d.cmd)
+	in.Close()
+	if err != nil {
+		out.Close()
+		return nil, err
+	}
+	go d.read(out)
+	return d, nil
+}
+
+func (d *Daemon) read(out io.ReadCloser) {
+	defer out.Close()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if d.tap != nil {
+			fmt.Fprintln(d.tap, lines.Text())
+		}
+		d.mu.Lock()
+		d.lines = append(d.lines, lines.Text())
+		close(d.news)
+		d.news = make(chan struct{})
+		d.mu.Unlock()
+	}
+	d.status = d.cmd.Wait()
+	close(d.done)
+}
+
+// Log is everything logged so far.
+func (d *Daemon) Log() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(d.lines, "\n")
+}
+
+// Await waits for a line that holds text, from line number from on. It
+// returns the line and the number of the one after it.
+func (d *Daemon) Await(text string, from int) (line string, next int, err error) {
+	deadline := time.After(patience)
+	for {
+		d.mu.Lock()
+		news := d.news
+		for i := from; i < len(d.lines); i++ {
+			if strings.Contains(d.lines[i], text) {
+				defer d.mu.Unlock()
+				return d.lines[i], i + 1, nil
+			}
+		}
+		d.mu.Unlock()
+		select {
+		case <-news:
+		case <-d.done:
+			return "", 0, fmt.Errorf("nftknockd ended (%v) without logging %q; it logged:\n%s", d.status, text, d.Log())
+		case <-deadline:
+			return "", 0, fmt.Errorf("nftknockd did not log %q in %v; it logged:\n%s", text, patience, d.Log())
+		}
+	}
+}
+
+// Signal sends the daemon a signal.
+func (d *Daemon) Signal(sig syscall.Signal) error { return d.cmd.Process.Signal(sig) }
+
+// Wait waits for the daemon's end and returns its exit status, -1 for one
+// that a signal ended.
+func (d *Daemon) Wait() (int, error) {
+	select {
+	case <-d.done:
+		return d.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(patience):
+		return 0, fmt.Errorf("nftknockd did not end in %v; it logged:\n%s", patience, d.Log())
+	}
+}
+
+// Stop ends the daemon as a service manager does.
+func (d *Daemon) Stop() (int, error) {
+	// One that has ended already needs no signal.
+	_ = d.Signal(syscall.SIGTERM)
+	return d.Wait()
+}
+
+// safeBuffer is a strings.Builder that two writers may share.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

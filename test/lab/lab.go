@@ -1,0 +1,183 @@
+// Package lab is the smallest network nftknock can be seen at work in: a
+// server and its clients, each a network namespace, joined by cables. The
+// daemon and the client in it are the real programs.
+//
+// The process must be inside netns.Enter.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"nftknock/test/netns"
+)
+
+// The server's addresses: the first is that of the 2004 article.
+var (
+	Server4 = netip.MustParseAddr("10.3.2.1")
+	Server6 = netip.MustParseAddr("fd00:3:2::1")
+)
+
+// Lab is a server, and where its files and programs are.
+type Lab struct {
+	Dir     string
+	Server  *netns.NS
+	Clients []*Client
+}
+
+// Client is a host with one cable to the server, through which it reaches
+// the server's addresses.
+type Client struct {
+	*netns.NS
+	Addr4, Addr6 netip.Addr
+	lab          *Lab
+}
+
+// New makes a server and n clients. The first client has the address of the
+// article's, 192.168.10.2; the others follow, each in a network of its own.
+// dir holds the programs that Build made and takes the server's files.
+func New(dir string, n int) (*Lab, error) {
+	l := &Lab{Dir: dir}
+	var err error
+	if l.Server, err = netns.New(); err != nil {
+		return nil, err
+	}
+	for i := range n {
+		if err := l.addClient(i); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// Close gives up the namespaces.
+func (l *Lab) Close() {
+	for _, c := range l.Clients {
+		c.Close()
+	}
+	l.Server.Close()
+}
+
+func (l *Lab) addClient(i int) error {
+	host, err := netns.New()
+	if err != nil {
+		return err
+	}
+	c := &Client{
+		NS:    host,
+		Addr4: netip.AddrFrom4([4]byte{192, 168, byte(10 + i), 2}),
+		Addr6: netip.AddrFrom16([16]byte{0: 0xfd, 3: byte(10 + i), 15: 2}),
+		lab:   l,
+	}
+	l.Clients = append(l.Clients, c)
+	gateway4 := netip.AddrFrom4([4]byte{192, 168, byte(10 + i), 1})
+	gateway6 := netip.AddrFrom16([16]byte{0: 0xfd, 3: byte(10 + i), 15: 1})
+	server := []netip.Prefix{
+		netip.PrefixFrom(gateway4, 24), netip.PrefixFrom(gateway6, 64),
+	}
+	if i == 0 {
+		server = append(server, netip.PrefixFrom(Server4, 32), netip.PrefixFrom(Server6, 128))
+	}
+	err = netns.Connect(l.Server, host, fmt.Sprint("eth", i), server,
+		[]netip.Prefix{netip.PrefixFrom(c.Addr4, 24), netip.PrefixFrom(c.Addr6, 64)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(host.Route(gateway4), host.Route(gateway6))
+}
+
+// Build compiles both programs into dir, with further flags of go build.
+func Build(dir string, flags ...string) error {
+	args := append([]string{"build", "-o", dir + "/"}, flags...)
+	cmd := exec.Command("go", append(args, "nftknock/cmd/nftknockd", "nftknock/cmd/nftknock")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+	}
+	return nil
+}
+
+// Write makes a file in the lab's directory and returns its path.
+func (l *Lab) Write(name, content string) (string, error) {
+	path := filepath.Join(l.Dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", err
+	}
+	return path, os.WriteFile(path, []byte(content), 0o600)
+}
+
+// Serve offers a TCP service on every address of the server that sends a
+// banner to whoever connects, until ctx is done.
+func (l *Lab) Serve(ctx context.Context, port uint16, banner string) error {
+	var listener net.Listener
+	err := l.Server.Do(func() (err error) {
+		listener, err = net.Listen("tcp", fmt.Sprint(":", port))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if _, err := io.WriteString(conn, banner+"\n"); err == nil {
+					// Keeps the connection until the other side is done.
+					_, _ = io.Copy(io.Discard, conn)
+				}
+			}()
+		}
+	}()
+	return nil
+}
+
+// Dial connects to a port of the server.
+func (c *Client) Dial(server netip.Addr, port uint16, timeout time.Duration) (net.Conn, error) {
+	var conn net.Conn
+	err := c.Do(func() (err error) {
+		conn, err = net.DialTimeout("tcp", netip.AddrPortFrom(server, port).String(), timeout)
+		return err
+	})
+	return conn, err
+}
+
+// Open reports whether a port of the server accepts connections. One that
+// does not answer is given a second, the time in which TCP would try again.
+func (c *Client) Open(server netip.Addr, port uint16) bool {
+	conn, err := c.Dial(server, port, 900*time.Millisecond)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
+}
+
+// Run runs a program on the client and returns what it printed.
+func (c *Client) Run(name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	var out safeBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := c.Start(cmd); err != nil {
+		return "", err
+	}
+	err := cmd.Wait()
+	return out.String(), err
+}
+
+// Nftknock runs the knock client on the client.
+func (c *Client) Nftknock(args ...string) (string, error) {
+	return c.Run(filepath.Join(c.lab.Dir, "nftknock"), args...)
+}
