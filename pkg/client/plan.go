@@ -62,8 +62,9 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (Knock, error) {
 	} else if !found {
 		return Knock{}, r.unknown(host, dst)
 	}
-	if err := checkLength(len(entry.Sequence)); err != nil {
-		return Knock{}, &Error{Err: err, Config: true}
+	// What a person types may be any part of a knock; a file holds a whole one.
+	if n := len(entry.Sequence); n == 0 || n > knock.MaxSequence {
+		return Knock{}, &Error{Err: fmt.Errorf("%d elements: want 1 to %d", n, knock.MaxSequence), Config: true}
 	}
 	return Knock{
 		Dst: dst, Sequence: entry.Sequence, Delay: entry.Delay,

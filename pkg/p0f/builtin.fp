@@ -73,8 +73,8 @@ sig   = *:64:0:0:512,0:::*
 
 ; ---- Linux
 
-; Window as many whole segments as fit into 64 KiB: commit a337531b942b ("tcp:
-; up initial rmem to 128KB and SYN rwin to around 64KB"), Linux 4.20. The scale
+; Window as many whole segments as fit into 64 KiB: "tcp: up initial rmem to
+; 128KB and SYN rwin to around 64KB", Linux 4.20. The scale
 ; follows tcp_rmem[2], which depends on memory and is 32 MB since commit 572be9bf9d0d
 ; (6.16). All of these captured from Linux 6.18: default, timestamps off,
 ; SACK off, both off, scaling off, Multipath TCP (?30), Fast Open (?34).
@@ -111,8 +111,8 @@ label = s:linux:Linux:3.x or 4.x (loopback)
 sig   = *:64:0:65495:43690,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
 sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0
 
-; Ten segments: TCP_INIT_CWND in tcp_select_initial_window, since "TCP: increase
-; default initial receive window" of December 2010.
+; Ten segments: commit 356f039822b8 ("TCP: increase default initial receive
+; window", December 2010).
 label = s:linux:Linux:3.0 to 3.10
 sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
 

@@ -150,7 +150,7 @@ walk:
 		if n++; n%8 == 0 {
 			f.layout.kinds[(n-1)/8], kinds = kinds, 0
 		}
-		size := 0
+		var size int
 		switch packet.OptionKind(b[0]) {
 		case packet.OptionEnd:
 			f.readPadding(b[1:])

@@ -83,7 +83,7 @@ func (p *Packet) decodeIPv6(b []byte) ([]byte, error) {
 // next, until b begins with the transport header.
 func (p *Packet) walkExtensions(next uint8, b []byte) ([]byte, error) {
 	for {
-		size := 0
+		var size int
 		switch next {
 		case extHopByHop, extRouting, extDestination:
 			if len(b) < 2 {

@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -120,15 +119,7 @@ func (l *loader) confDir(dir string) {
 }
 
 func (l *loader) confFile(path string) {
-	// A fifo would block the open.
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errNotRegular
-	}
-	var data []byte
-	if err == nil {
-		data, err = readFile(path)
-	}
+	data, err := readRegular(path)
 	if err != nil {
 		l.fail(path, reason(err), "every conf.d/*.toml is read; rename it if it is not meant to be")
 		return
@@ -207,41 +198,4 @@ func (l *loader) result() (*Policy, Diagnostics) {
 		return nil, l.diags
 	}
 	return &l.policy, l.diags
-}
-
-var errNotRegular = errors.New("not a regular file")
-
-// openRegular reports whether path is a regular file that can be opened.
-func openRegular(path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errNotRegular
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return f.Close()
-}
-
-// readFile reads one byte more than a policy file may have at most.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
-}
-
-// reason strips an error of the path, which the diagnostic names already.
-func reason(err error) string {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return "cannot read it: " + p.Err.Error()
-	}
-	return err.Error()
 }

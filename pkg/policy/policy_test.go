@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -205,6 +206,43 @@ func TestDatesWithoutAZoneAreLocalOnTheirOwnDay(t *testing.T) {
 		}
 		if got := p.Accesses[0].Expires.UTC().Format(time.RFC3339); got != want {
 			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestLongListsAreRefused(t *testing.T) {
+	many := func(n int, format string) string {
+		items := make([]string, n)
+		for i := range items {
+			items[i] = fmt.Sprintf(format, i)
+		}
+		return strings.Join(items, ",")
+	}
+	for name, tt := range map[string]struct{ text, want string }{
+		"interfaces": {
+			"[nftables]\ninterfaces = [" + many(maxInterfaces+1, `"eth%d"`) + "]\n",
+			"x:2:14: error: 257 interfaces are too many; the limit is 256",
+		},
+		"databases": {
+			"[fingerprint]\ndatabases = [" + many(maxDatabases+1, `"/p0f/%d"`) + "]\n",
+			"x:2:13: error: 65 databases are too many; the limit is 64",
+		},
+		"source": {
+			access("a", 1) + "source = [" + many(maxSourceItems+1, `"2001:db8::%x"`) + "]\n",
+			"x:5:10: error: source has 1025 entries; the limit is 1024",
+		},
+		"require_os": {
+			access("a", 1) + `require_os = "` + strings.Repeat("x", maxRegexp+1) + "\"\n",
+			"x:5:14: error: require_os has 1025 bytes; the limit is 1024",
+		},
+		"require_os type": {
+			access("a", 1) + "require_os = 5\n",
+			"x:5:14: error: require_os is an integer; want a string in quotes",
+		},
+	} {
+		_, diags := Parse("x", []byte(tt.text))
+		if diff := cmp.Diff(tt.want, diags.Error()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }

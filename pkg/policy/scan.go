@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"strconv"
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // A scanner steps over the tokens of TOML 1.1. It is laxer than a parser: what
 // is not TOML at all it may well step over, but on every text that the parser
@@ -161,94 +157,4 @@ func (s *scanner) scalar() {
 		}
 		s.pos += end
 	}
-}
-
-// quoted steps over a string of one line.
-func (s *scanner) quoted(quote byte) {
-	s.pos++
-	for {
-		switch c := s.peek(); {
-		case c == 0 || c == '\n':
-			s.stop(failSyntax)
-			s.pos = min(s.pos, len(s.text)) // an escape may point past the end
-			return
-		case c == quote:
-			s.pos++
-			return
-		case c == '\\' && quote == '"':
-			s.pos++
-			if s.peek() == '\n' {
-				s.stop(failSyntax)
-				return
-			}
-		}
-		s.pos++
-	}
-}
-
-// multiline steps over the rest of a string of many lines. Up to two quotes
-// may stand before the three that end it, so it ends with the first run of
-// three or more.
-func (s *scanner) multiline(quote byte) {
-	run := 0
-	for c := s.peek(); c != 0; c = s.peek() {
-		switch {
-		case c == quote:
-			run++
-		case run >= 3:
-			return
-		case c == '\\' && quote == '"':
-			s.pos++
-			run = 0
-		default:
-			run = 0
-		}
-		s.pos++
-	}
-	if run < 3 {
-		s.stop(failSyntax)
-	}
-	s.pos = min(s.pos, len(s.text))
-}
-
-// unescape resolves the escapes of a basic string that has been found well
-// formed; what is no escape stays as it is.
-func unescape(s string) string {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(s, `\`)
-		b.WriteString(before)
-		if !found || after == "" {
-			return b.String()
-		}
-		r, size := escaped(after)
-		b.WriteRune(r)
-		s = after[size:]
-	}
-}
-
-// escaped reads what stands behind a backslash and returns its length.
-func escaped(s string) (rune, int) {
-	digits := 0
-	switch s[0] {
-	case 'x':
-		digits = 2
-	case 'u':
-		digits = 4
-	case 'U':
-		digits = 8
-	default:
-		if i := strings.IndexByte("btnfre", s[0]); i >= 0 {
-			return rune("\b\t\n\f\r\x1b"[i]), 1
-		}
-		return utf8.DecodeRuneInString(s)
-	}
-	if len(s) <= digits {
-		return utf8.RuneError, len(s)
-	}
-	n, err := strconv.ParseUint(s[1:1+digits], 16, 32)
-	if err != nil {
-		return utf8.RuneError, 1
-	}
-	return rune(n), 1 + digits
 }

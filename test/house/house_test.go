@@ -25,13 +25,12 @@ var imports = map[string][]string{
 	"pkg/nflog": {},
 	"pkg/gate":  {"pkg/packet"},
 	// What people write.
-	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/tomlpos"},
+	"pkg/policy": {"pkg/gate", "pkg/knock", "pkg/packet"},
 	// The two programs.
-	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/tomlpos"},
+	"pkg/client":    {"pkg/knock", "pkg/packet"},
 	"pkg/daemon":    {"pkg/capture", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
 	"cmd/nftknockd": {"pkg/capture", "pkg/daemon", "pkg/gate", "pkg/nflog", "pkg/policy"},
-	"cmd/nftknock":  {"pkg/client", "pkg/knock"},
+	"cmd/nftknock":  {"pkg/client", "pkg/knock", "pkg/packet"},
 }
 
 func goList(t *testing.T, args ...string) []string {

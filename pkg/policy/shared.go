@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+)
+
+// Bounds of a shared sequence's timing.
+const (
+	// maxWithin bounds how long a half-done knock is remembered.
+	maxWithin = time.Hour
+	// maxReorder: within it order does not matter, so a longer one would let
+	// a scan in any order pass.
+	maxReorder = time.Second
+)
+
+// readShared reads the keys of a shared sequence; without check it marks them
+// as known and leaves the rules alone.
+func readShared(t *table, a *Access, check bool) {
+	sequenceRead := list(t, "sequence", &a.Sequence, knock.ParseElement)
+	before := len(*t.doc.diags)
+	t.duration("within", &a.Within, time.Millisecond, maxWithin)
+	t.duration("min_interval", &a.MinInterval, 0, maxWithin)
+	a.MaxInterval = a.Within
+	t.duration("max_interval", &a.MaxInterval, time.Millisecond, maxWithin)
+	t.duration("reorder", &a.Reorder, 0, maxReorder)
+	timingRead := len(*t.doc.diags) == before
+	if !check {
+		return
+	}
+	if !t.has("sequence") {
+		t.fail(t.at(), "this access has no sequence", `a shared knock needs one, such as sequence = ["tcp/50053", "udp/6020", "icmp"]`)
+	}
+	if sequenceRead {
+		checkSequence(t, a)
+	}
+	if timingRead {
+		checkIntervals(t, a)
+	}
+}
+
+func checkSequence(t *table, a *Access) {
+	n := len(a.Sequence)
+	if n < knock.MinSequence || n > knock.MaxSequence {
+		t.fail(t.valueAt("sequence"), fmt.Sprintf("bad sequence length %d", n),
+			fmt.Sprintf("want %d to %d elements", knock.MinSequence, knock.MaxSequence))
+	}
+	if t.has("require_os") && !slices.ContainsFunc(a.Sequence, isTCP) {
+		t.fail(t.keyAt("require_os"), "require_os can never match: the sequence has no tcp element, and only a SYN has a fingerprint",
+			"add a tcp element or remove require_os")
+	}
+}
+
+func isTCP(e knock.Element) bool { return e.Protocol == packet.TCP }
+
+// checkIntervals refuses timing that no knock can meet.
+func checkIntervals(t *table, a *Access) {
+	steps := time.Duration(max(len(a.Sequence)-1, 1))
+	switch least := a.MinInterval * steps; {
+	case t.has("max_interval") && a.MinInterval > a.MaxInterval:
+		t.fail(t.valueAt("min_interval"), fmt.Sprintf("min_interval %s is above max_interval %s", short(a.MinInterval), short(a.MaxInterval)),
+			"want it to be at most that")
+	case least > a.Within:
+		t.fail(t.valueAt("min_interval"), fmt.Sprintf("no knock can be in time: %d intervals of at least %s take %s, within is %s",
+			steps, short(a.MinInterval), short(least), short(a.Within)),
+			fmt.Sprintf("want within at least %s or a smaller min_interval", short(least)))
+	}
+}
