@@ -93,7 +93,7 @@ func TestNextFindsTheIPHeader(t *testing.T) {
 				if !when.Equal(at) {
 					t.Errorf("captured at %v, want %v", when, at)
 				}
-				if _, _, err := r.Next(); err != io.EOF {
+				if _, _, err := r.Next(); !errors.Is(err, io.EOF) {
 					t.Errorf("after the last packet: %v, want EOF", err)
 				}
 			})

@@ -50,7 +50,7 @@ func Replay(plan *Plan, capt *capture.Reader, emit func(Outcome) error) (knockPa
 	for {
 		at, ip, err := capt.Next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return engine.Stats().Packets, report(engine.Flush(last))
 		case errors.Is(err, capture.ErrNotIP):
 			continue

@@ -42,7 +42,7 @@ func (k *Kernel) apply(r *Ruleset) error {
 		return err
 	}
 	if k.mode == OwnerOn {
-		return fmt.Errorf(`the kernel cannot keep the table owned (Linux 6.9 or newer can; owner = "auto" goes without): %v`, err)
+		return fmt.Errorf(`the kernel cannot keep the table owned (Linux 6.9 or newer can; owner = "auto" goes without): %w`, err)
 	}
 	return k.transact(r, 0)
 }
@@ -61,14 +61,14 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags) error {
 	if k.foreign(t) {
 		return ownedBy(t)
 	}
-	build, err := k.plan(r, t, flags)
+	fill, err := k.plan(r, t, flags)
 	if errors.Is(err, unix.ENOENT) {
 		return errChanged
 	}
 	if err != nil {
 		return err
 	}
-	build()
+	fill()
 	if err := k.conn.FlushWithGenID(gen.ID); err != nil {
 		return err
 	}
@@ -189,11 +189,10 @@ func (k *Kernel) survivors(r *Ruleset, t *nftables.Table) (map[string][]nftables
 }
 
 // build fills a transaction with the whole table and grants to begin with.
-// Here and in update, errors of the library are kept and given back by Flush.
 func (k *Kernel) build(r *Ruleset, flags nftables.TableFlags, grants map[string][]nftables.SetElement) {
 	t := k.conn.AddTable(k.netlinkTable(flags))
 	for _, s := range r.sets() {
-		k.conn.AddSet(s.netlink(t), slices.Concat(s.elements(), grants[s.name]))
+		encoded(k.conn.AddSet(s.netlink(t), slices.Concat(s.elements(), grants[s.name])))
 	}
 	k.addRules(k.conn.AddChain(r.chain().base(t)), r.chain())
 }
@@ -207,8 +206,8 @@ func (k *Kernel) update(r *Ruleset, flags nftables.TableFlags, found map[string]
 			continue
 		}
 		want := s.elements()
-		k.conn.SetDeleteElements(s.netlink(t), without(found[s.name], want))
-		k.conn.SetAddElements(s.netlink(t), without(want, found[s.name]))
+		encoded(k.conn.SetDeleteElements(s.netlink(t), without(found[s.name], want)))
+		encoded(k.conn.SetAddElements(s.netlink(t), without(want, found[s.name])))
 	}
 	c := r.chain().base(t)
 	k.conn.FlushChain(c)

@@ -66,10 +66,17 @@ func (k *Kernel) renew(set *nftables.Set, fresh, again []nftables.SetElement) {
 	for _, e := range again {
 		keys = append(keys, nftables.SetElement{Key: e.Key})
 	}
-	// Errors of these are kept and given back by Flush.
-	k.conn.SetAddElements(set, again)
-	k.conn.SetDeleteElements(set, keys)
-	k.conn.SetAddElements(set, slices.Concat(fresh, again))
+	encoded(k.conn.SetAddElements(set, again))
+	encoded(k.conn.SetDeleteElements(set, keys))
+	encoded(k.conn.SetAddElements(set, slices.Concat(fresh, again)))
+}
+
+// encoded takes the library's word on whether it could write a message. What
+// we give it was validated, and half a transaction must not be sent.
+func encoded(err error) {
+	if err != nil {
+		panic("gate: cannot encode: " + err.Error())
+	}
 }
 
 // Revoke implements Gate.
@@ -94,7 +101,7 @@ func (k *Kernel) Revoke(source netip.Addr, s Service) error {
 			return ErrNoGrant
 		}
 		seen = true
-		k.conn.SetDeleteElements(k.grantSet(grantSet(source)), keys)
+		encoded(k.conn.SetDeleteElements(k.grantSet(grantSet(source)), keys))
 		err = k.conn.Flush()
 		if errors.Is(err, unix.ENOENT) {
 			return errChanged // one of them ended since we looked

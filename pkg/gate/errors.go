@@ -51,7 +51,7 @@ func (k *Kernel) explain(err error) error {
 	case errors.Is(err, unix.ENFILE):
 		return errFull()
 	case transient(err):
-		return fmt.Errorf("other processes keep changing the ruleset: try again: %v", err)
+		return fmt.Errorf("other processes keep changing the ruleset: try again: %w", err)
 	}
 	return fmt.Errorf("nf_tables: %w", err)
 }

@@ -52,9 +52,9 @@ func (k *Kernel) open() error {
 	k.conn = conn
 	err = k.check()
 	if err != nil {
-		conn.CloseLasting()
+		return errors.Join(err, conn.CloseLasting())
 	}
-	return err
+	return nil
 }
 
 func (k *Kernel) check() (err error) {

@@ -30,7 +30,7 @@ type rig struct {
 	data func(Record) []byte // what log was given
 }
 
-func fakeRig(t *testing.T) rig {
+func fakeRig(*testing.T) rig {
 	f := NewFake(5, 6)
 	return rig{
 		Source: f,

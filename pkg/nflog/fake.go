@@ -35,7 +35,7 @@ type event struct {
 func NewFake(groups ...uint16) *Fake {
 	f := &Fake{seq: make(map[uint16]uint32)}
 	f.fed = sync.NewCond(&f.mu)
-	f.stream.init(groups)
+	f.init(groups)
 	for _, g := range groups {
 		f.seq[g] = 0
 	}

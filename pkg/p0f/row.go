@@ -16,8 +16,6 @@ const (
 	keyScale     = 40
 	keyIPOptions = 48
 	keyPayload   = 56
-
-	keyQuirks key = 1<<keyMSS - 1
 )
 
 func newKey(quirks Quirk, mss uint16, scale, ipOptions uint8, payload bool) key {

@@ -11,9 +11,9 @@ import (
 // A bare number is an error whatever its value: a decoder that took it for
 // nanoseconds would turn "timeout = 30" into an element the kernel rounds to
 // no timeout at all, a door open for ever.
-func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) bool {
+func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 	if !t.has(key) {
-		return false
+		return
 	}
 	var s string
 	switch v := t.values[key].(type) {
@@ -21,27 +21,26 @@ func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) b
 		s = v
 	case int64:
 		t.bareNumber(key, v, fmt.Sprintf("%ds", v), v >= 0 && v <= 86400)
-		return false
+		return
 	case float64:
 		t.bareNumber(key, v, fmt.Sprintf("%vs", v), v >= 0.001 && v <= 86400)
-		return false
+		return
 	default:
 		t.mismatch(key, `a duration in quotes, such as "30s"`)
-		return false
+		return
 	}
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
 		t.fail(t.valueAt(key), fmt.Sprintf("bad duration %s for %s", quote(s), key),
 			`want numbers with the units "h", "m", "s" or "ms" and no blanks, such as "30s" or "1h30m"; a day is "24h"`)
-		return false
+		return
 	case d < lo || d > hi:
 		t.fail(t.valueAt(key), fmt.Sprintf("%s = %s is out of range", key, quote(s)),
 			fmt.Sprintf("want a duration from %s to %s", short(lo), short(hi)))
-		return false
+		return
 	}
 	*dst = d
-	return true
 }
 
 // bareNumber reports a duration without a unit. The likely one in seconds

@@ -72,7 +72,7 @@ func unescape(s string) string {
 
 // escaped reads what stands behind a backslash and returns its length.
 func escaped(s string) (rune, int) {
-	digits := 0
+	var digits int
 	switch s[0] {
 	case 'x':
 		digits = 2

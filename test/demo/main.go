@@ -62,7 +62,7 @@ func show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if err := lab.Build(dir); err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func newStage(t testing.TB, n int) *stage {
 // write replaces the policy file.
 func (s *stage) write(policy string) {
 	s.Helper()
-	path, err := s.Lab.Write("nftknockd.toml", policy)
+	path, err := s.Write("nftknockd.toml", policy)
 	if err != nil {
 		s.Fatal(err)
 	}
