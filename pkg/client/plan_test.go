@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,8 @@ func TestPlan(t *testing.T) {
 			Knock{Dst: v4, Sequence: two, Verify: element(t, "tcp/22"), Origin: "f:2"}},
 		{"ok sequence overrides", Request{Host: "alias", Sequence: two},
 			Knock{Dst: v6, Sequence: two, Delay: time.Second, Origin: "command line"}},
+		{"ok part of a knock, typed", Request{Host: "10.9.9.9", Sequence: two[:1]},
+			Knock{Dst: netip.MustParseAddr("10.9.9.9"), Sequence: two[:1], Origin: "command line"}},
 		{"ok sequence for a host nobody knows", Request{Host: "10.9.9.9", Sequence: two},
 			Knock{Dst: netip.MustParseAddr("10.9.9.9"), Sequence: two, Origin: "command line"}},
 	} {
@@ -95,7 +98,8 @@ func TestPlanMistakes(t *testing.T) {
 		{"bad name server", Request{Host: "broken.example.org"}, false, `cannot resolve "broken.example.org": server misbehaving`},
 		{"bad host without a sequence", Request{Host: "ssh.example.org"}, true, `no sequence is known for ssh.example.org (fd00::1)`},
 		{"bad address without a sequence", Request{Host: "10.9.9.9"}, true, `no sequence is known for 10.9.9.9`},
-		{"bad length", Request{Host: "10.9.9.9", Sequence: seq[:1]}, true, `a sequence of length 1: want 2 to 32 elements`},
+		{"bad no elements", Request{Host: "10.9.9.9", Sequence: seq[:0]}, true, `0 elements: want 1 to 32`},
+		{"bad long sequence", Request{Host: "10.9.9.9", Sequence: slices.Repeat(seq, 17)}, true, `34 elements: want 1 to 32`},
 		{"bad multicast", Request{Host: "ff02::1", Sequence: seq}, true, `ff02::1 is not the address of a host`},
 		{"bad wildcard", Request{Host: "0.0.0.0", Sequence: seq}, true, `0.0.0.0 is not the address of a host`},
 	} {

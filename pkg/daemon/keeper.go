@@ -159,6 +159,9 @@ func (k *keeper) refuse(d decision, a *policy.Access) {
 // watch sets the timer for the line that tells of a grant's end.
 func (k *keeper) watch(d door, access string, timeout, remaining time.Duration) {
 	if old := k.running[d]; old != nil {
+		if time.Until(old.until) > remaining {
+			return // the gate never shortens a grant
+		}
 		old.timer.Stop()
 	}
 	k.running[d] = &running{

@@ -1,0 +1,87 @@
+package e2e
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nftknock/test/lab"
+)
+
+// BenchmarkKnockToOpen measures from the last packet of a knock to the first
+// connection that is accepted, in two network namespaces joined by veth. The
+// knocker tries a new connection every 50 µs, since one that was dropped would
+// wait a second before TCP tries again.
+func BenchmarkKnockToOpen(b *testing.B) {
+	s := newStage(b, 1)
+	s.start(access("ssh", "udp/9700 udp/6020 udp/9680", "1s"))
+	c := s.Clients[0]
+	var total time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		for len(s.grantedIn("nftknock")) > 0 {
+			time.Sleep(20 * time.Millisecond)
+		}
+		err := c.Do(func() error {
+			knock, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(knock)
+			if err := errors.Join(
+				unix.Sendto(knock, []byte{0}, 0, inet4(lab.Server4, 9700)),
+				unix.Sendto(knock, []byte{0}, 0, inet4(lab.Server4, 6020)),
+			); err != nil {
+				return err
+			}
+			time.Sleep(5 * time.Millisecond)
+			b.StartTimer()
+			start := time.Now()
+			if err := unix.Sendto(knock, []byte{0}, 0, inet4(lab.Server4, 9680)); err != nil {
+				return err
+			}
+			err = connectSoon(inet4(lab.Server4, 22))
+			total += time.Since(start)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(total.Microseconds())/float64(b.N), "µs/knock")
+}
+
+func inet4(addr netip.Addr, port int) *unix.SockaddrInet4 {
+	return &unix.SockaddrInet4{Addr: addr.As4(), Port: port}
+}
+
+// connectSoon begins connections until one is established, at most 10,000.
+func connectSoon(to unix.Sockaddr) error {
+	var polls []unix.PollFd
+	defer func() {
+		for _, p := range polls {
+			unix.Close(int(p.Fd))
+		}
+	}()
+	for range 10_000 {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		polls = append(polls, unix.PollFd{Fd: int32(fd), Events: unix.POLLOUT})
+		if err := unix.Connect(fd, to); err != nil && err != unix.EINPROGRESS {
+			return err
+		}
+		if n, err := unix.Ppoll(polls, &unix.Timespec{Nsec: 50_000}, nil); n > 0 || err != nil && err != unix.EINTR {
+			return err
+		}
+		if len(polls) > 200 {
+			unix.Close(int(polls[0].Fd))
+			polls = polls[1:]
+		}
+	}
+	return unix.ETIMEDOUT
+}

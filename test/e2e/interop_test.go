@@ -1,0 +1,67 @@
+//go:build interop
+
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"nftknock/test/lab"
+)
+
+// Other people's programs knock. That they are installed is what the build
+// tag says: one that is missing fails the test.
+func TestInteropClientsOfOthers(t *testing.T) {
+	server := lab.Server4.String()
+	for _, c := range []struct {
+		name     string
+		sequence string
+		commands []string
+	}{
+		{"knock of knockd", "tcp/7001 udp/7105 tcp/7209", []string{"knock -d 50 " + server + " 7001:tcp 7105:udp 7209:tcp"}},
+		{"nmap", "tcp/7001 tcp/7105 tcp/7209", []string{
+			"nmap -Pn -n --max-retries 0 -p 7001 " + server,
+			"nmap -Pn -n --max-retries 0 -p 7105 " + server,
+			"nmap -Pn -n --max-retries 0 -p 7209 " + server,
+		}},
+		{"nc", "tcp/7001 tcp/7105 tcp/7209", []string{
+			"nc -n -z -w 1 " + server + " 7001",
+			"nc -n -z -w 1 " + server + " 7105",
+			"nc -n -z -w 1 " + server + " 7209",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(access("ssh", c.sequence, "20s"))
+			s.wantOpen(s.Clients[0], lab.Server4, false)
+			for _, command := range c.commands {
+				args := strings.Fields(command)
+				// Their exit status tells of the closed port; whether the
+				// program is there is another matter.
+				out, err := s.Clients[0].Run(args[0], args[1:]...)
+				if exitStatus(err) < 0 {
+					t.Fatalf("%s: %v\n%s", command, err, out)
+				}
+			}
+			s.await("granted ")
+			s.wantOpen(s.Clients[0], lab.Server4, true)
+		})
+	}
+}
+
+// A whole scan by nmap, in its random order, opens nothing.
+func TestInteropScanOpensNothing(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start(access("ssh", "tcp/7000 tcp/8000 tcp/9000", "20s"))
+	for range 2 {
+		if out, err := s.Clients[0].Run("nmap", "-Pn", "-n", "-T5", "-p-", lab.Server4.String()); err != nil {
+			t.Fatalf("nmap: %v\n%s", err, out)
+		}
+	}
+	s.wantOpen(s.Clients[0], lab.Server4, false)
+	if n := len(s.grantedIn("nftknock")); n != 0 {
+		t.Errorf("%d grants after scans", n)
+	}
+}
