@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"errors"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -195,7 +196,7 @@ func TestDecodeRefuses(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := Packet{Version: 9, Payload: []byte("left over")}
-			if err := Decode(test.bytes, &got); err != test.want {
+			if err := Decode(test.bytes, &got); !errors.Is(err, test.want) {
 				t.Errorf("got error %v, want %v", err, test.want)
 			}
 			if !reflect.ValueOf(got).IsZero() {

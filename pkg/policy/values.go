@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -144,7 +145,7 @@ func (h hinted) Error() string { return h.message + "; " + h.hint }
 // split returns the two halves of a diagnostic that err holds. The parsers of
 // other packages write "what is wrong: want what would be right".
 func split(err error) (message, hint string) {
-	if h, ok := err.(hinted); ok {
+	if h := (hinted{}); errors.As(err, &h) {
 		return h.message, h.hint
 	}
 	message, hint, found := strings.Cut(err.Error(), ": want ")

@@ -22,7 +22,7 @@ func TestTheArticlesExample(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t, 1)
-			s.start(access("ssh", strings.Join(article, " "), "3s", `require_os = "linux"`, `within = "20s"`))
+			s.start(access("ssh", strings.Join(article, " "), "8s", `require_os = "linux"`, `within = "20s"`))
 			c := s.Clients[0]
 			s.wantOpen(c, server, false)
 			s.knock(c, server, article...)
@@ -32,9 +32,9 @@ func TestTheArticlesExample(t *testing.T) {
 			}
 			s.await("OS guess: Linux")
 			s.await("port knock access sequence matched for " + src)
-			s.await("granted " + src + " access to tcp/22 for 3s")
+			s.await("granted " + src + " access to tcp/22 for 8s")
 			s.wantOpen(c, server, true)
-			s.await("access of " + src + " to tcp/22 ended, 3s timeout exceeded")
+			s.await("access of " + src + " to tcp/22 ended, 8s timeout exceeded")
 			s.wantOpen(c, server, false)
 		})
 	}
@@ -43,11 +43,11 @@ func TestTheArticlesExample(t *testing.T) {
 func TestAConnectionOutlivesItsGrant(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
-	s.start(access("ssh", three, "1s"))
+	s.start(access("ssh", three, "8s"))
 	c := s.Clients[0]
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
-	conn, err := c.Dial(lab.Server4, 22, time.Second)
+	conn, err := c.Dial(lab.Server4, 22, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,24 +79,24 @@ func TestKnocks(t *testing.T) {
 		log    string
 		open   bool
 	}{
-		{"ok in order", access("ssh", three, "5s"), strings.Fields(three), "granted ", true},
-		{"ok a packet twice", access("ssh", three, "5s"),
+		{"ok in order", access("ssh", three, "20s"), strings.Fields(three), "granted ", true},
+		{"ok a packet twice", access("ssh", three, "20s"),
 			[]string{"tcp/50053", "tcp/50053", "udp/6020", "udp/6020", "tcp/24034"}, "granted ", true},
-		{"ok neighbours swapped", access("ssh", three, "5s", slack),
+		{"ok neighbours swapped", access("ssh", three, "20s", slack),
 			[]string{"udp/6020", "tcp/50053", "tcp/24034"}, "granted ", true},
-		{"bad wrong order", access("ssh", three, "5s"),
+		{"bad wrong order", access("ssh", three, "20s"),
 			[]string{"--delay", "300ms", "tcp/50053", "tcp/24034", "udp/6020"}, "sequence out of order", false},
-		{"bad too fast", access("ssh", three, "5s", `min_interval = "2s"`), strings.Fields(three),
+		{"bad too fast", access("ssh", three, "20s", `min_interval = "2s"`), strings.Fields(three),
 			"packets too close together", false},
-		{"bad too slow", access("ssh", three, "5s", `max_interval = "200ms"`, `reorder = "0s"`),
+		{"bad too slow", access("ssh", three, "20s", `max_interval = "200ms"`, `reorder = "0s"`),
 			[]string{"--delay", "400ms", "tcp/50053", "udp/6020", "tcp/24034"}, "packets too far apart", false},
-		{"bad beyond within", access("ssh", three, "5s", `within = "500ms"`, `reorder = "0s"`),
+		{"bad beyond within", access("ssh", three, "20s", `within = "500ms"`, `reorder = "0s"`),
 			[]string{"--delay", "400ms", "tcp/50053", "udp/6020", "tcp/24034"}, "packets too far apart", false},
-		{"ok timed", access("ssh", three, "5s", `min_interval = "100ms"`, `max_interval = "10s"`),
+		{"ok timed", access("ssh", three, "20s", `min_interval = "100ms"`, `max_interval = "10s"`),
 			[]string{"--delay", "300ms", "tcp/50053", "udp/6020", "tcp/24034"}, "granted ", true},
-		{"bad wrong system", access("ssh", three, "5s", `require_os = "windows"`), strings.Fields(three),
+		{"bad wrong system", access("ssh", three, "20s", `require_os = "windows"`), strings.Fields(three),
 			"OS guess: Linux", false},
-		{"ok two workers", "[nflog]\nworkers = 2\n" + access("ssh", three, "5s"), strings.Fields(three), "granted ", true},
+		{"ok two workers", "[nflog]\nworkers = 2\n" + access("ssh", three, "20s"), strings.Fields(three), "granted ", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -113,7 +113,7 @@ func TestKnocks(t *testing.T) {
 func TestAForgedStackIsToldFromLinux(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
-	s.start(access("ssh", "tcp/50053 tcp/24034", "5s", `require_os = "linux"`))
+	s.start(access("ssh", "tcp/50053 tcp/24034", "20s", `require_os = "linux"`))
 	for _, port := range []uint16{50053, 24034} {
 		if err := s.Clients[0].SYN(lab.Server4, port, lab.Windows); err != nil {
 			t.Fatal(err)
@@ -181,7 +181,7 @@ func TestAKnockAmongUnrelatedTraffic(t *testing.T) {
 func TestATripwireEndsTheKnock(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
-	s.start(access("ssh", "tcp/50053 tcp/24034 tcp/31000", "5s"))
+	s.start(access("ssh", "tcp/50053 tcp/24034 tcp/31000", "20s"))
 	s.knock(s.Clients[0], lab.Server4, "tcp/50053", "tcp/24034", "tcp/24035", "tcp/31000")
 	s.await("touched a port outside the sequence")
 	s.wantOpen(s.Clients[0], lab.Server4, false)
@@ -190,7 +190,7 @@ func TestATripwireEndsTheKnock(t *testing.T) {
 func TestRejectLooksClosed(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
-	s.start("[nftables]\nhide = \"reject\"\n" + access("ssh", three, "5s"))
+	s.start("[nftables]\nhide = \"reject\"\n" + access("ssh", three, "20s"))
 	for _, server := range []netip.Addr{lab.Server4, lab.Server6} {
 		conn, err := s.Clients[0].Dial(server, 22, 10*time.Second)
 		if err == nil {

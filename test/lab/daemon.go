@@ -92,7 +92,7 @@ func (d *Daemon) Await(text string, from int) (line string, next int, err error)
 		select {
 		case <-news:
 		case <-d.done:
-			return "", 0, fmt.Errorf("nftknockd ended (%v) without logging %q; it logged:\n%s", d.status, text, d.Log())
+			return "", 0, fmt.Errorf("nftknockd ended (%s) without logging %q; it logged:\n%s", d.cmd.ProcessState, text, d.Log())
 		case <-deadline:
 			return "", 0, fmt.Errorf("nftknockd did not log %q in %v; it logged:\n%s", text, patience, d.Log())
 		}
