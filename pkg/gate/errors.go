@@ -81,7 +81,7 @@ func (k *Kernel) explainElement(err error) error {
 func (k *Kernel) explainOpen(err error) error {
 	for _, missing := range []error{unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.EINVAL, unix.ENOENT} {
 		if errors.Is(err, missing) {
-			return fmt.Errorf("the kernel has no nf_tables (modprobe nf_tables): %v", err)
+			return fmt.Errorf("the kernel has no nf_tables (modprobe nf_tables): %w", err)
 		}
 	}
 	return k.explain(err)

@@ -19,13 +19,12 @@ const patience = 20 * time.Second
 
 // Daemon is a running nftknockd.
 type Daemon struct {
-	cmd    *exec.Cmd
-	mu     sync.Mutex
-	lines  []string
-	news   chan struct{} // closed and renewed at each line
-	done   chan struct{}
-	status error
-	tap    io.Writer
+	cmd   *exec.Cmd
+	mu    sync.Mutex
+	lines []string
+	news  chan struct{} // closed and renewed at each line
+	done  chan struct{}
+	tap   io.Writer
 }
 
 // StartDaemon runs nftknockd on the server with the arguments given. What it
@@ -64,7 +63,7 @@ func (d *Daemon) read(out io.ReadCloser) {
 		d.news = make(chan struct{})
 		d.mu.Unlock()
 	}
-	d.status = d.cmd.Wait()
+	_ = d.cmd.Wait() // ProcessState says it all
 	close(d.done)
 }
 
