@@ -18,13 +18,15 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## watch a hidden service open for a knock and close again; no root, 20 s
-	@$(GO) run ./test/demo
+	@$(GO) build -o bin/demo/ ./cmd/... ./test/demo
+	@bin/demo/demo
 
 test: ## run all tests that need no root, on the real kernel
 ifeq ($(RACE),)
 	@echo "No C compiler found: the tests run without the race detector. Install gcc to have it." >&2
 	@test -z "$$CI"
 endif
+	@$(GO) mod download
 	$(GO) test $(RACE) -parallel 8 ./...
 
 build: ## build nftknockd and nftknock into bin/

@@ -1,6 +1,7 @@
 // Command demo shows nftknock at its main job, on the real kernel and without
 // root: a hidden service, a knock, a guess at the knocker's system, an open
-// door, and the kernel that closes it again.
+// door, and the kernel that closes it again. It expects both programs beside
+// itself.
 package main
 
 import (
@@ -63,10 +64,11 @@ func show(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := lab.Build(dir); err != nil {
+	exe, err := os.Executable()
+	if err != nil {
 		return err
 	}
-	l, err := lab.New(dir, 2)
+	l, err := lab.New(dir, filepath.Dir(exe), 2)
 	if err != nil {
 		return err
 	}

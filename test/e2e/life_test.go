@@ -128,7 +128,7 @@ func TestReload(t *testing.T) {
 
 	// A broken file: refused by check, and by the daemon, which goes on.
 	s.write(strings.Replace(old, `"1s"`, "1", 1))
-	out, err := exec.Command(filepath.Join(s.Dir, "nftknockd"), "check", s.policy).CombinedOutput()
+	out, err := exec.Command(filepath.Join(s.Programs, "nftknockd"), "check", s.policy).CombinedOutput()
 	if status := exitStatus(err); status != 2 || !strings.Contains(string(out), "nftknockd.toml:5:") {
 		t.Errorf("check: status %d and\n%s\nwant 2 and the place of the error", status, out)
 	}
@@ -232,7 +232,7 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 	t.Run("the capability", func(t *testing.T) {
 		s := newStage(t, 0)
 		s.write(access("ssh", three, "5s"))
-		cmd := exec.Command(filepath.Join(s.Dir, "nftknockd"), "run", "--config", s.policy)
+		cmd := exec.Command(filepath.Join(s.Programs, "nftknockd"), "run", "--config", s.policy)
 		// Root of a further user namespace is nobody in the network
 		// namespace of this one.
 		cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -43,13 +42,7 @@ func newStage(t testing.TB, n int) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for _, name := range []string{"nftknockd", "nftknock"} {
-		if err := os.Symlink(filepath.Join(bin, name), filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l, err := lab.New(dir, n)
+	l, err := lab.New(t.TempDir(), bin, n)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type Daemon struct {
 // logs is kept, and copied to tap unless that is nil.
 func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
 	d := &Daemon{
-		cmd:  exec.Command(filepath.Join(l.Dir, "nftknockd"), args...),
+		cmd:  exec.Command(filepath.Join(l.Programs, "nftknockd"), args...),
 		news: make(chan struct{}),
 		done: make(chan struct{}),
 		tap:  tap,

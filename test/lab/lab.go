@@ -28,9 +28,10 @@ var (
 
 // Lab is a server, and where its files and programs are.
 type Lab struct {
-	Dir     string
-	Server  *netns.NS
-	Clients []*Client
+	Dir      string
+	Programs string
+	Server   *netns.NS
+	Clients  []*Client
 }
 
 // Client is a host with one cable to the server, through which it reaches
@@ -43,9 +44,9 @@ type Client struct {
 
 // New makes a server and n clients. The first client has the address of the
 // article's, 192.168.10.2; the others follow, each in a network of its own.
-// dir holds the programs that Build made and takes the server's files.
-func New(dir string, n int) (*Lab, error) {
-	l := &Lab{Dir: dir}
+// dir takes the server's files, programs holds nftknockd and nftknock.
+func New(dir, programs string, n int) (*Lab, error) {
+	l := &Lab{Dir: dir, Programs: programs}
 	var err error
 	if l.Server, err = netns.New(); err != nil {
 		return nil, err
@@ -95,7 +96,8 @@ func (l *Lab) addClient(i int) error {
 	return errors.Join(host.Route(gateway4), host.Route(gateway6))
 }
 
-// Build compiles both programs into dir, with further flags of go build.
+// Build compiles both programs into dir, with further flags of go build. From
+// inside a namespace nothing can be downloaded: the modules must be there.
 func Build(dir string, flags ...string) error {
 	args := append([]string{"build", "-o", dir + "/"}, flags...)
 	cmd := exec.Command("go", append(args, "nftknock/cmd/nftknockd", "nftknock/cmd/nftknock")...)
@@ -179,5 +181,5 @@ func (c *Client) Run(name string, args ...string) (string, error) {
 
 // Nftknock runs the knock client on the client.
 func (c *Client) Nftknock(args ...string) (string, error) {
-	return c.Run(filepath.Join(c.lab.Dir, "nftknock"), args...)
+	return c.Run(filepath.Join(c.lab.Programs, "nftknock"), args...)
 }
