@@ -141,7 +141,7 @@ func (k *keeper) refuse(d decision, a *policy.Access) {
 	if !k.log.Enabled(context.Background(), level) {
 		return
 	}
-	ok, omitted := k.refused.allow(v.Time)
+	ok, omitted := k.refused.allow(time.Now())
 	if !ok {
 		return
 	}

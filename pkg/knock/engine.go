@@ -296,17 +296,29 @@ func (e *Engine) verdict(n *pending, a *attempt, why Reason, now int64) Verdict 
 
 // Adopt takes over the half-done knocks of an engine that this one replaces,
 // for the accesses that both have with the same sequence. The old engine must
-// not be used afterwards. Fingerprints are carried over, so the two must
-// share their database or neither require an operating system.
+// not be used afterwards. Marks hold labels by number, so where the databases
+// number them otherwise, knocks that require an operating system are left.
 func (e *Engine) Adopt(old *Engine) {
 	e.epoch, e.trips = old.epoch, old.trips
+	sameLabels := slices.Equal(labels(e.db), labels(old.db))
 	same := make([]int, len(old.rules))
 	for i, r := range old.rules {
 		same[i] = slices.IndexFunc(e.rules, r.sameKnock)
+		if r.allowed != nil && !sameLabels {
+			same[i] = -1
+		}
 	}
 	for l := old.table.ages.first; l != nil && !e.table.full(); l = l.next {
 		if to := same[l.of.access]; to >= 0 {
 			e.table.copy(l.of, to)
 		}
 	}
+}
+
+// labels are those of a database, none for no database.
+func labels(db *p0f.Database) []p0f.Label {
+	if db == nil {
+		return nil
+	}
+	return db.Labels()
 }

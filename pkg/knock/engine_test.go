@@ -357,3 +357,27 @@ func TestBadConfigs(t *testing.T) {
 		}
 	}
 }
+
+func TestAdoptLeavesFingerprintsOfAnotherDatabase(t *testing.T) {
+	a := access(t, "tcp/1000, icmp")
+	a.RequireOS = regexp.MustCompile("(?i)linux")
+	other, err := p0f.Parse("other", strings.NewReader("classes = linux\n[tcp:request]\nlabel = s:linux:Linux:own\nsys = @linux\nsig = *:64:0:*:mss*7,0:mss:df:0\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		db   *p0f.Database
+		want string
+	}{
+		"same":  {p0f.Builtin(), "granted"},
+		"other": {other, ""},
+	} {
+		old := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: p0f.Builtin()})
+		old.Handle(epoch, synOf(alice, 1000, 64, linuxOptions))
+		e := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: c.db})
+		e.Adopt(old)
+		if got := play(t, e, alice, "1s icmp"); got != c.want {
+			t.Errorf("%s database: %q, want %q", name, got, c.want)
+		}
+	}
+}
