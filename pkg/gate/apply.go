@@ -3,7 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"os"
 	"time"
 
 	"github.com/google/nftables"
@@ -12,12 +12,16 @@ import (
 
 // Apply implements Gate.
 //
-// A table of the shape we give it is changed in place: the sets of grants
-// are not touched, and of the sets of services only what differs, so that
-// nothing depends on how the kernel swaps the contents of a set. (Their
-// elements may then be listed in another order than String gives.) Any other
-// table of our name is deleted and built anew in the same transaction,
-// grants included; the timeout they show is then the time that was left.
+// A table of the shape we give it is changed in place, and only where it
+// differs: the sets of grants are not touched. (The elements of the others may
+// then be listed in another order than String gives.) Any other table of our
+// name is deleted and built anew in the same transaction, grants included; the
+// timeout they show is then the time that was left.
+//
+// Where the set of protected services is built anew, or loses elements while
+// it gains others, the transaction leaves a bridge in the chain (see
+// (*Ruleset).bridge), and a second one takes it away. Should only the second
+// fail, packets fare as the ruleset says all the same.
 func (k *Kernel) Apply(r *Ruleset) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -25,208 +29,156 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	if r.table() != k.table {
 		return errTable(r.table(), k.table)
 	}
-	if err := k.retry(func() error { return k.apply(r) }); err != nil {
+	if _, err := k.restore(r); err != nil {
 		return fmt.Errorf("apply table inet %s: %w", k.table, k.explainApply(err))
 	}
+	applied := *r
+	k.applied = &applied
 	return nil
 }
 
-// apply owns the table as the mode says.
-func (k *Kernel) apply(r *Ruleset) error {
-	const owned = nftables.TableFlagOwner | nftables.TableFlagPersist
-	if k.mode == OwnerOff {
-		return k.transact(r, 0)
+// Repair implements Gate.
+func (k *Kernel) Repair() (repaired bool, err error) {
+	switch {
+	case k.closed:
+		err = os.ErrClosed
+	case k.applied == nil:
+		err = ErrNoTable
+	default:
+		if repaired, err = k.restore(k.applied); err != nil {
+			err = k.explainApply(err)
+		}
 	}
-	err := k.transact(r, owned)
-	if !errors.Is(err, unix.EOPNOTSUPP) {
-		return err
+	if err != nil {
+		return false, fmt.Errorf("repair table inet %s: %w", k.table, err)
 	}
-	if k.mode == OwnerOn {
-		return fmt.Errorf(`the kernel cannot keep the table owned (Linux 6.9 or newer can; owner = "auto" goes without): %w`, err)
-	}
-	return k.transact(r, 0)
+	return repaired, nil
 }
 
-// transact brings the table to the ruleset in one transaction, which the
-// kernel refuses with ERESTART if anything changed since we looked.
-func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags) error {
-	gen, err := k.conn.GetGen()
-	if err != nil {
-		return err
+// restore brings the table to the ruleset, in the ownership that the mode
+// says, and reports whether anything had to be changed.
+func (k *Kernel) restore(r *Ruleset) (changed bool, err error) {
+	err = k.retry(func() error {
+		if k.watch.deleted.Swap(false) {
+			k.replaced = true
+		}
+		c, err := k.own(r)
+		changed = changed || c
+		if err != nil || k.owned {
+			return err
+		}
+		return k.learn()
+	})
+	return changed, err
+}
+
+// own owns the table where that is wanted and can be.
+func (k *Kernel) own(r *Ruleset) (changed bool, err error) {
+	const owned = nftables.TableFlagOwner | nftables.TableFlagPersist
+	if k.mode != OwnerOff {
+		changed, err = k.transact(r, owned)
+		if !errors.Is(err, unix.EOPNOTSUPP) {
+			return changed, err
+		}
+		if k.mode == OwnerOn {
+			return false, fmt.Errorf("%w: %w", errCannotOwn, err)
+		}
 	}
-	t, err := k.find()
-	if err != nil {
-		return err
+	// Whatever happens to the table from its first moment on is heard of.
+	if err := k.watch.join(); err != nil {
+		return false, err
 	}
-	if k.foreign(t) {
-		return ownedBy(t)
+	changed, err = k.transact(r, 0)
+	if err == nil {
+		k.mode = OwnerOff
 	}
-	fill, err := k.plan(r, t, flags)
+	return changed, err
+}
+
+// learn takes what the kernel holds for what was given: others may have
+// deleted grants, or added some.
+func (k *Kernel) learn() error {
+	list, err := k.listAll()
 	if errors.Is(err, unix.ENOENT) {
 		return errChanged
 	}
 	if err != nil {
 		return err
 	}
-	fill()
-	if err := k.conn.FlushWithGenID(gen.ID); err != nil {
-		return err
+	now := time.Now()
+	clear(k.given)
+	for _, g := range list {
+		g.Timeout = g.Remaining
+		k.given.put(g, now)
 	}
-	k.owned = flags != 0
 	return nil
 }
 
-// plan reads what the transaction depends on, and gives what fills it.
-func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags) (func(), error) {
-	if t == nil {
-		return func() { k.build(r, flags, nil) }, nil
+// transact brings the table to the ruleset. It reports whether it had to
+// change anything.
+func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags) (changed bool, err error) {
+	c, err := k.step(r, flags)
+	if c.bridged && err == nil {
+		_, err = k.step(r, flags)
 	}
-	fits, err := k.fits(r, t, flags)
-	if err != nil {
-		return nil, err
-	}
-	if fits {
-		services, err := k.services(r, t)
-		return func() { k.update(r, flags, services) }, err
-	}
-	grants, err := k.survivors(r, t)
-	return func() {
-		k.conn.DelTable(t)
-		k.build(r, flags, grants)
-	}, err
+	return !c.empty(), err
 }
 
-// fits reports whether the table can be changed in place: it has our sets
-// and our chain and nothing else, and the flags are what they should be.
-// (Flags cannot be taken back, and ownership only be had of a new table or of
-// one that lost its owner; that one has kept the flag persist.)
-func (k *Kernel) fits(r *Ruleset, t *nftables.Table, flags nftables.TableFlags) (bool, error) {
-	want := r.sets()
-	const chains = 1
-	if t.Flags&^nftables.TableFlagOwner != flags&^nftables.TableFlagOwner || int(t.Use) != len(want)+chains {
-		return false, nil
-	}
-	found, err := k.setsOf(t)
+// step is one transaction, which the kernel refuses with ERESTART if anything
+// changed since we looked.
+func (k *Kernel) step(r *Ruleset, flags nftables.TableFlags) (change, error) {
+	gen, err := k.conn.GetGen()
 	if err != nil {
-		return false, err
+		return change{}, err
 	}
-	for _, s := range want {
-		if n := found[s.name]; n == nil || !s.same(n) {
-			return false, nil
-		}
+	t, err := k.find()
+	if err != nil {
+		return change{}, err
 	}
-	c, err := k.conn.ListChain(t, gateChain)
+	if k.foreign(t) {
+		return change{}, ownedBy(t)
+	}
+	c, err := k.plan(r, t, flags)
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return change{}, errChanged
 	}
 	if err != nil {
-		return false, err
+		return change{}, err
 	}
-	return sameChain(c, r.chain().base(t)), nil
+	if !c.empty() {
+		k.fill(c, k.netlinkTable(flags))
+		err = k.conn.FlushWithGenID(gen.ID)
+	}
+	if err == nil {
+		k.owned, k.replaced = flags != 0, false
+	}
+	return c, err
 }
 
-func sameChain(a, b *nftables.Chain) bool {
-	return a.Type == b.Type &&
-		a.Hooknum != nil && *a.Hooknum == *b.Hooknum &&
-		a.Priority != nil && *a.Priority == *b.Priority &&
-		a.Policy != nil && *a.Policy == *b.Policy
-}
-
-// setsOf gives the named sets of the table.
-func (k *Kernel) setsOf(t *nftables.Table) (map[string]*nftables.Set, error) {
-	list, err := k.conn.GetSets(t)
-	if err != nil {
-		return nil, err
+// fill writes a change into the connection's buffer. To add a table that is
+// there takes it over if it has lost its owner.
+func (k *Kernel) fill(c change, t *nftables.Table) {
+	if c.anew != nil {
+		k.conn.DelTable(c.anew)
 	}
-	sets := make(map[string]*nftables.Set)
-	for _, s := range list {
-		sets[s.Name] = s
-	}
-	return sets, nil
-}
-
-// services gives the elements of the sets of services, by name of the set.
-func (k *Kernel) services(r *Ruleset, t *nftables.Table) (map[string][]nftables.SetElement, error) {
-	elements := make(map[string][]nftables.SetElement)
-	for _, s := range r.sets() {
-		if s.grants {
-			continue
+	k.conn.AddTable(t)
+	for _, s := range c.sets {
+		n := s.set.netlink(t)
+		if c.build {
+			encoded(k.conn.AddSet(n, nil))
 		}
-		var err error
-		if elements[s.name], err = k.conn.GetSetElements(s.netlink(t)); err != nil {
-			return nil, err
-		}
+		encoded(k.conn.SetDeleteElements(n, s.gone))
+		encoded(k.conn.SetAddElements(n, s.added))
 	}
-	return elements, nil
-}
-
-// survivors gives the running grants of a table that will be built anew, by
-// name of the set, with the time they have left for a timeout. Elements that
-// would not end are left behind.
-func (k *Kernel) survivors(r *Ruleset, t *nftables.Table) (map[string][]nftables.SetElement, error) {
-	found, err := k.setsOf(t)
-	if err != nil {
-		return nil, err
+	base := baseChain(t)
+	if c.build {
+		k.conn.AddChain(base)
 	}
-	grants := make(map[string][]nftables.SetElement)
-	for _, s := range r.sets() {
-		n := found[s.name]
-		if !s.grants || n == nil || n.IsMap || n.Interval || n.KeyType != s.keyType() {
-			continue
-		}
-		elements, err := k.conn.GetSetElements(n)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range elements {
-			if e.Expires >= time.Millisecond {
-				e.Timeout = e.Expires
-				grants[s.name] = append(grants[s.name], e)
-			}
-		}
+	if c.rules == nil {
+		return
 	}
-	return grants, nil
-}
-
-// build fills a transaction with the whole table and grants to begin with.
-func (k *Kernel) build(r *Ruleset, flags nftables.TableFlags, grants map[string][]nftables.SetElement) {
-	t := k.conn.AddTable(k.netlinkTable(flags))
-	for _, s := range r.sets() {
-		encoded(k.conn.AddSet(s.netlink(t), slices.Concat(s.elements(), grants[s.name])))
+	k.conn.FlushChain(base)
+	for _, r := range c.rules {
+		k.conn.AddRule(&nftables.Rule{Table: t, Chain: base, Exprs: r.exprs()})
 	}
-	k.addRules(k.conn.AddChain(r.chain().base(t)), r.chain())
-}
-
-// update fills a transaction with what changes a table that fits. To add the
-// table again takes it over if it has lost its owner.
-func (k *Kernel) update(r *Ruleset, flags nftables.TableFlags, found map[string][]nftables.SetElement) {
-	t := k.conn.AddTable(k.netlinkTable(flags))
-	for _, s := range r.sets() {
-		if s.grants {
-			continue
-		}
-		want := s.elements()
-		encoded(k.conn.SetDeleteElements(s.netlink(t), without(found[s.name], want)))
-		encoded(k.conn.SetAddElements(s.netlink(t), without(want, found[s.name])))
-	}
-	c := r.chain().base(t)
-	k.conn.FlushChain(c)
-	k.addRules(c, r.chain())
-}
-
-func (k *Kernel) addRules(c *nftables.Chain, rules chain) {
-	for _, r := range rules {
-		k.conn.AddRule(&nftables.Rule{Table: c.Table, Chain: c, Exprs: r.exprs()})
-	}
-}
-
-// without gives the intervals of a that are not in b.
-func without(a, b []nftables.SetElement) []nftables.SetElement {
-	known := make(map[string]bool)
-	for _, e := range b {
-		known[string(e.Key)+string(e.KeyEnd)] = true
-	}
-	return slices.DeleteFunc(slices.Clone(a), func(e nftables.SetElement) bool {
-		return known[string(e.Key)+string(e.KeyEnd)]
-	})
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/google/nftables"
+
+	"nftknock/pkg/packet"
 )
 
 // gateChain is the name of the table's only chain.
@@ -16,12 +18,31 @@ const gateChain = "gate"
 type chain []rule
 
 // chain gives the rules in their order.
+func (r *Ruleset) chain() chain { return append(r.pass(), r.hide()...) }
+
+// bridge gives the same rules with one more for each protected service, so
+// that they hide everything without the set of protected services.
+//
+// NB: a transaction shows its new rules to packets first and the new
+// contents of interval sets a little later (nf_tables_commit and
+// nft_set_commit_update in net/netfilter/nf_tables_api.c), which is no matter
+// of microseconds when it also holds thousands of grants. Hash sets, such as
+// those of grants, change at the same moment as the rules.
+func (r *Ruleset) bridge() chain {
+	c := r.pass()
+	for _, s := range normal(r.Protected) {
+		c = append(c, rule{toService(s), r.refuse(s.Protocol)})
+	}
+	return append(c, r.hide()...)
+}
+
+// pass gives the rules that let packets pass and those that log them.
 //
 // Echo requests are logged before the rule about known connections: the
 // second request of one ping belongs to a connection that is established as
 // soon as the host has answered the first. All others are logged after it,
 // so that the traffic of open connections costs nothing but that rule.
-func (r *Ruleset) chain() chain {
+func (r *Ruleset) pass() chain {
 	c := r.elsewhere()
 	if r.ICMP {
 		c = append(c, r.log(rule{echoRequest(ipv4()), toLocalAddress()}, ipv4())...)
@@ -34,8 +55,7 @@ func (r *Ruleset) chain() chain {
 		rule{grantedIn(ipv6(), granted6), accept()},
 	)
 	c = append(c, r.log(rule{pureSYN(), toServiceIn(knockPorts, "tcp")}, ipv4(), ipv6())...)
-	c = append(c, r.log(rule{overUDP(toServiceIn(knockPorts, "udp"))}, ipv4(), ipv6())...)
-	return append(c, r.hide()...)
+	return append(c, r.log(rule{overUDP(toServiceIn(knockPorts, "udp"))}, ipv4(), ipv6())...)
 }
 
 // elsewhere lets packets pass that came in where the table does not act. A
@@ -70,11 +90,22 @@ func (r *Ruleset) log(match rule, families ...family) chain {
 func (r *Ruleset) hide() chain {
 	if r.Hide == Reject {
 		return chain{
-			rule{overTCP(toServiceIn(protected, "tcp")), rejectWithReset()},
-			rule{toServiceIn(protected, "th"), rejectUnreachable()},
+			rule{overTCP(toServiceIn(protected, "tcp")), r.refuse(packet.TCP)},
+			rule{toServiceIn(protected, "th"), r.refuse(packet.UDP)},
 		}
 	}
 	return chain{rule{toServiceIn(protected, "th"), drop()}}
+}
+
+// refuse is what becomes of a packet of the protocol to a protected port.
+func (r *Ruleset) refuse(p packet.Protocol) statement {
+	switch {
+	case r.Hide == Drop:
+		return drop()
+	case p == packet.TCP:
+		return rejectWithReset()
+	}
+	return rejectUnreachable()
 }
 
 // String gives the chain as nft prints it.
@@ -89,8 +120,8 @@ func (c chain) String() string {
 	return b.String()
 }
 
-// base is the chain as the netlink library knows it, without its rules.
-func (chain) base(t *nftables.Table) *nftables.Chain {
+// baseChain is the chain as the netlink library knows it, without its rules.
+func baseChain(t *nftables.Table) *nftables.Chain {
 	policy := nftables.ChainPolicyAccept
 	return &nftables.Chain{
 		Table:    t,

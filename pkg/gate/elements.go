@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -27,7 +28,20 @@ func (k *Kernel) Grant(g Grant) error {
 	if err != nil {
 		return fmt.Errorf("grant %s to %s: %w", g.Service, g.Source, k.explainElement(err))
 	}
+	if !k.owned {
+		k.remember(g)
+	}
 	return nil
+}
+
+// remember notes a grant that the kernel has taken. What has ended is left in
+// the ledger for a while: it takes no more room than the sets do.
+func (k *Kernel) remember(g Grant) {
+	now := time.Now()
+	if len(k.given) >= 2*maxGrants {
+		k.given.expire(now)
+	}
+	k.given.put(g, now)
 }
 
 // due gives the elements of a grant, those that are new and those whose time
@@ -111,6 +125,7 @@ func (k *Kernel) Revoke(source netip.Addr, s Service) error {
 	if err != nil {
 		return fmt.Errorf("revoke %s of %s: %w", s, source, k.explainElement(err))
 	}
+	k.given.drop(source, s)
 	return nil
 }
 
@@ -132,13 +147,8 @@ func (k *Kernel) granted(source netip.Addr, s Service) ([]nftables.SetElement, e
 // Grants implements Gate.
 func (k *Kernel) Grants() ([]Grant, error) {
 	var all []Grant
-	err := k.retry(func() error {
-		v4, err := k.list(granted4)
-		if err != nil {
-			return err
-		}
-		v6, err := k.list(granted6)
-		all = slices.Concat(v4, v6)
+	err := k.retry(func() (err error) {
+		all, err = k.listAll()
 		return err
 	})
 	if err != nil {
@@ -146,6 +156,15 @@ func (k *Kernel) Grants() ([]Grant, error) {
 	}
 	slices.SortFunc(all, compareGrants)
 	return all, nil
+}
+
+func (k *Kernel) listAll() ([]Grant, error) {
+	v4, err := k.list(granted4)
+	if err != nil {
+		return nil, err
+	}
+	v6, err := k.list(granted6)
+	return slices.Concat(v4, v6), err
 }
 
 func (k *Kernel) list(set string) ([]Grant, error) {

@@ -24,6 +24,10 @@ var (
 // our transaction, or while we looked.
 var errChanged = errors.New("the ruleset changed meanwhile")
 
+// errCannotOwn comes with the kernel's EOPNOTSUPP, which means more than one
+// thing.
+var errCannotOwn = errors.New(`the kernel cannot keep a table owned (Linux 6.9 or newer can; owner = "auto" goes without)`)
+
 // transient reports an error after which the same transaction may well
 // succeed. ENOBUFS also hides what became of the transaction, so that every
 // operation has to bear being done twice.
@@ -59,6 +63,8 @@ func (k *Kernel) explain(err error) error {
 // explainApply adds what only a whole ruleset can run into.
 func (k *Kernel) explainApply(err error) error {
 	switch {
+	case errors.Is(err, errCannotOwn):
+		return err
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("the kernel lacks a part of nf_tables that the rules need (modprobe -a nf_tables nf_conntrack nft_ct nft_fib_inet nft_log nft_hash nft_reject_inet; Linux 5.10 or newer): %w", err)
 	case errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):

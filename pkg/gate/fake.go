@@ -2,10 +2,8 @@ package gate
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
 )
@@ -14,26 +12,16 @@ import (
 // does, errors included, by the clock it is given. Its methods may be called
 // from several goroutines.
 type Fake struct {
-	table string
-	mode  OwnerMode
-	now   func() time.Time
+	table   string
+	mode    OwnerMode
+	now     func() time.Time
+	changes chan struct{}
 
 	mu      sync.Mutex
-	ruleset *Ruleset // nil while there is no table
-	grants  map[element]deadline
+	applied *Ruleset // nil before Apply and after Remove
+	flushed bool     // by someone else
+	grants  ledger
 	closed  bool
-}
-
-// element is the key of an element in a set of grants.
-type element struct {
-	source  netip.Addr
-	service Service // of a single port
-}
-
-// deadline is a grant and the moment at which it ends.
-type deadline struct {
-	grant Grant
-	ends  time.Time
 }
 
 var _ Gate = (*Fake)(nil)
@@ -47,7 +35,7 @@ func NewFake(c Config, now func() time.Time) (*Fake, error) {
 	if err := validateTable(c.Table); err != nil {
 		return nil, err
 	}
-	return &Fake{table: c.Table, mode: c.Owner, now: now}, nil
+	return &Fake{table: c.Table, mode: c.Owner, now: now, changes: make(chan struct{}, 1), grants: make(ledger)}, nil
 }
 
 // Apply implements Gate.
@@ -64,18 +52,32 @@ func (f *Fake) Apply(r *Ruleset) error {
 		return fmt.Errorf("apply table inet %s: %w", f.table, os.ErrClosed)
 	}
 	applied := *r
-	f.ruleset = &applied
-	if f.grants == nil {
-		f.grants = make(map[element]deadline)
-	}
+	f.applied, f.flushed = &applied, false
 	return nil
 }
+
+// Repair implements Gate.
+func (f *Fake) Repair() (repaired bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed || f.applied == nil {
+		return false, fmt.Errorf("repair table inet %s: %w", f.table, f.ready())
+	}
+	repaired, f.flushed = f.flushed, false
+	return repaired, nil
+}
+
+// Changes implements Gate.
+func (f *Fake) Changes() <-chan struct{} { return f.changes }
 
 // Ruleset gives what was applied last, or nil while there is no table.
 func (f *Fake) Ruleset() *Ruleset {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.ruleset
+	if f.flushed {
+		return nil
+	}
+	return f.applied
 }
 
 // Grant implements Gate.
@@ -96,31 +98,27 @@ func (f *Fake) grant(g Grant) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
-	ends := f.now().Add(g.Timeout)
-	due := make(map[element]deadline)
-	added := 0
-	for n := range g.Service.Ports() {
-		e := element{g.Source, g.Service.single(n)}
-		running, ok := f.grants[e]
-		if !ok {
-			added++
-		}
-		if !ok || !running.ends.After(ends) {
-			single := g
-			single.Service = e.service
-			due[e] = deadline{single, ends}
-		}
-	}
-	if len(f.grants)+added > maxGrants && f.count(grantSet(g.Source))+added > maxGrants {
+	f.grants.expire(f.now())
+	if f.count(grantSet(g.Source))+f.fresh(g) > maxGrants {
 		return errFull()
 	}
-	maps.Copy(f.grants, due)
+	f.grants.put(g, f.now())
 	return nil
+}
+
+// fresh is the number of elements that a grant adds.
+func (f *Fake) fresh(g Grant) int {
+	n := 0
+	for _, e := range elementsOf(g) {
+		if _, ok := f.grants[e]; !ok {
+			n++
+		}
+	}
+	return n
 }
 
 // count is the number of elements in one of the sets of grants.
 func (f *Fake) count(set string) int {
-	f.expire()
 	n := 0
 	for e := range f.grants {
 		if grantSet(e.source) == set {
@@ -151,15 +149,11 @@ func (f *Fake) revoke(source netip.Addr, s Service) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
-	f.expire()
-	err := ErrNoGrant
-	for e := range f.grants {
-		if e.source == source && s.covers(e.service) {
-			delete(f.grants, e)
-			err = nil
-		}
+	f.grants.expire(f.now())
+	if !f.grants.drop(source, s) {
+		return ErrNoGrant
 	}
-	return err
+	return nil
 }
 
 // Grants implements Gate.
@@ -169,31 +163,17 @@ func (f *Fake) Grants() ([]Grant, error) {
 	if err := f.ready(); err != nil {
 		return nil, fmt.Errorf("list grants: %w", err)
 	}
-	f.expire()
-	var list []Grant
-	for _, d := range f.grants {
-		g := d.grant
-		g.Remaining = d.ends.Sub(f.now())
-		list = append(list, g)
-	}
-	slices.SortFunc(list, compareGrants)
-	return list, nil
+	return f.grants.running(f.now()), nil
 }
 
 func (f *Fake) ready() error {
 	switch {
 	case f.closed:
 		return os.ErrClosed
-	case f.ruleset == nil:
+	case f.applied == nil, f.flushed:
 		return ErrNoTable
 	}
 	return nil
-}
-
-// expire drops the grants whose time is over, as the kernel does by itself.
-func (f *Fake) expire() {
-	now := f.now()
-	maps.DeleteFunc(f.grants, func(_ element, d deadline) bool { return !d.ends.After(now) })
 }
 
 // Owned implements Gate.
@@ -203,15 +183,20 @@ func (f *Fake) Owned() bool {
 	return f.owned()
 }
 
-func (f *Fake) owned() bool { return f.mode == OwnerOn && f.ruleset != nil && !f.closed }
+func (f *Fake) owned() bool { return f.mode == OwnerOn && f.applied != nil && !f.closed }
 
 // Flush deletes the table behind the gate's back unless it is owned, as `nft
 // flush ruleset` by another process does.
 func (f *Fake) Flush() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.owned() {
-		f.ruleset, f.grants = nil, nil
+	if f.owned() || f.applied == nil || f.flushed {
+		return
+	}
+	f.flushed = true
+	select {
+	case f.changes <- struct{}{}:
+	default:
 	}
 }
 
@@ -222,7 +207,8 @@ func (f *Fake) Remove() error {
 	if f.closed {
 		return fmt.Errorf("remove table inet %s: %w", f.table, os.ErrClosed)
 	}
-	f.ruleset, f.grants = nil, nil
+	f.applied, f.flushed = nil, false
+	clear(f.grants)
 	return nil
 }
 
@@ -230,6 +216,9 @@ func (f *Fake) Remove() error {
 func (f *Fake) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.closed = true
+	if !f.closed {
+		f.closed = true
+		close(f.changes)
+	}
 	return nil
 }

@@ -12,10 +12,7 @@
 // grant, because conntrack then knows it as established.
 package gate
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "net/netip"
 
 // DefaultTable is the name of the table where none is given. Its family is
 // inet.
@@ -30,6 +27,20 @@ type Gate interface {
 	// a grant missing. Running grants stay, with the time they have left. On
 	// error nothing has changed.
 	Apply(*Ruleset) error
+
+	// Repair makes the table say again what the last Apply made it say, and
+	// reports whether it had to: after another process deleted it or changed
+	// its rules or services. Grants that went with the table are given again,
+	// for the time they had left; one that was deleted by itself stays so.
+	// ErrNoTable if there is nothing to go back to.
+	Repair() (repaired bool, err error)
+
+	// Changes receives when another process changed the table, or may have:
+	// time to Repair. Several changes may be one. Nothing comes while the
+	// table is owned. The channel is closed by Close, or when there is no way
+	// to hear of changes any more. Unlike the other methods it is for any
+	// goroutine.
+	Changes() <-chan struct{}
 
 	// Grant lets a source through to a service until the timeout is over.
 	// It never shortens: a port whose running grant has more time left than
@@ -48,8 +59,8 @@ type Gate interface {
 	Grants() ([]Grant, error)
 
 	// Owned reports whether the last Apply left the table where no other
-	// process can change or flush it. A table that is not owned has to be
-	// watched.
+	// process can change or flush it. A table that is not owned is to be
+	// repaired whenever Changes says so.
 	Owned() bool
 
 	// Remove deletes the table and all grants. A table that is not there is
@@ -73,18 +84,7 @@ const (
 	Reject
 )
 
-// ParseHide reads "drop" or "reject".
-func ParseHide(s string) (Hide, error) {
-	switch s {
-	case "drop":
-		return Drop, nil
-	case "reject":
-		return Reject, nil
-	}
-	return 0, fmt.Errorf("bad hide %q: want drop or reject", s)
-}
-
-// String gives the form that ParseHide reads.
+// String gives the word that nft has for it.
 func (h Hide) String() string {
 	if h == Reject {
 		return "reject"
@@ -108,27 +108,3 @@ const (
 	// that holds it can be loaded by an nft that does not know the flags.
 	OwnerOff
 )
-
-// ParseOwnerMode reads "auto", "on" or "off".
-func ParseOwnerMode(s string) (OwnerMode, error) {
-	switch s {
-	case "auto":
-		return OwnerAuto, nil
-	case "on":
-		return OwnerOn, nil
-	case "off":
-		return OwnerOff, nil
-	}
-	return 0, fmt.Errorf("bad owner %q: want auto, on or off", s)
-}
-
-// String gives the form that ParseOwnerMode reads.
-func (m OwnerMode) String() string {
-	switch m {
-	case OwnerOn:
-		return "on"
-	case OwnerOff:
-		return "off"
-	}
-	return "auto"
-}

@@ -20,10 +20,19 @@ type Config struct {
 type Kernel struct {
 	conn   *nftables.Conn
 	port   uint32 // the connection's netlink port: the owner's name
+	watch  *watcher
 	table  string
-	mode   OwnerMode
+	mode   OwnerMode // never OwnerAuto once the kernel was found not to own
 	owned  bool
 	closed bool
+
+	applied *Ruleset // what Repair goes back to, or nil
+	// given are the grants that would have to be given again. Only a table
+	// that is not owned can be lost.
+	given ledger
+	// replaced is set while a table of our name may be one that somebody else
+	// put in the place of ours.
+	replaced bool
 }
 
 var _ Gate = (*Kernel)(nil)
@@ -37,7 +46,7 @@ func Open(c Config) (*Kernel, error) {
 	if err := validateTable(c.Table); err != nil {
 		return nil, err
 	}
-	k := &Kernel{table: c.Table, mode: c.Owner}
+	k := &Kernel{table: c.Table, mode: c.Owner, given: make(ledger)}
 	if err := k.open(); err != nil {
 		return nil, fmt.Errorf("open table inet %s: %w", c.Table, err)
 	}
@@ -51,6 +60,9 @@ func (k *Kernel) open() error {
 	}
 	k.conn = conn
 	err = k.check()
+	if err == nil {
+		k.watch, err = newWatcher(k.table, k.port)
+	}
 	if err != nil {
 		return errors.Join(err, conn.CloseLasting())
 	}
@@ -106,6 +118,9 @@ func (k *Kernel) retry(operation func() error) error {
 // Owned implements Gate.
 func (k *Kernel) Owned() bool { return k.owned }
 
+// Changes implements Gate.
+func (k *Kernel) Changes() <-chan struct{} { return k.watch.changes }
+
 // Remove implements Gate.
 func (k *Kernel) Remove() error {
 	err := k.retry(func() error {
@@ -115,16 +130,20 @@ func (k *Kernel) Remove() error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove table inet %s: %w", k.table, k.explain(err))
 	}
-	k.owned = false
+	k.owned, k.applied = false, nil
+	clear(k.given)
 	return nil
 }
 
 // Close implements Gate. A table that was owned is then anyone's to change,
 // and the next Apply of any Kernel takes it over.
 func (k *Kernel) Close() error {
+	if k.closed {
+		return nil
+	}
 	k.closed = true
 	k.owned = false
-	return k.conn.CloseLasting()
+	return errors.Join(k.watch.close(), k.conn.CloseLasting())
 }
 
 func (k *Kernel) netlinkTable(flags nftables.TableFlags) *nftables.Table {

@@ -70,22 +70,3 @@ func TestNormalJoinsOverlaps(t *testing.T) {
 		})
 	}
 }
-
-func TestWordsOfTheConfiguration(t *testing.T) {
-	for _, s := range []string{"drop", "reject"} {
-		if h, err := ParseHide(s); err != nil || h.String() != s {
-			t.Errorf("hide %q: %v, %v", s, h, err)
-		}
-	}
-	for _, s := range []string{"auto", "on", "off"} {
-		if m, err := ParseOwnerMode(s); err != nil || m.String() != s {
-			t.Errorf("owner %q: %v, %v", s, m, err)
-		}
-	}
-	if _, err := ParseHide("Drop"); err == nil {
-		t.Error("bad hide accepted")
-	}
-	if _, err := ParseOwnerMode(""); err == nil {
-		t.Error("bad owner accepted")
-	}
-}

@@ -223,6 +223,16 @@ func toServiceIn(set, header string) statement {
 	}}
 }
 
+// toService matches one service without a set.
+func toService(s Service) statement {
+	proto, ports, _ := strings.Cut(s.String(), "/")
+	return statement{fmt.Sprintf("%s dport %s", proto, ports), append(ofProtocol(s.Protocol),
+		loadDestinationPort(reg1),
+		&expr.Cmp{Op: expr.CmpOpGte, Register: reg1, Data: binaryutil.BigEndian.PutUint16(s.First)},
+		&expr.Cmp{Op: expr.CmpOpLte, Register: reg1, Data: binaryutil.BigEndian.PutUint16(s.Last)},
+	)}
+}
+
 // overUDP and overTCP narrow a rule to one protocol. nft prints that as the
 // name of the port's header in the statement that follows.
 func overUDP(next statement) statement {

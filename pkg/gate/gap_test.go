@@ -1,0 +1,180 @@
+package gate
+
+import (
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+
+	"nftknock/test/netns/netnstest"
+)
+
+// flood sends datagrams from the client to the server as fast as it can
+// until stop is called, which gives their number.
+func (l *lab) flood(to string) (stop func() int) {
+	conn := l.listenUDP(l.client, ":0")
+	target := netip.MustParseAddrPort(to)
+	var done atomic.Bool
+	sent := make(chan int)
+	go func() {
+		n := 0
+		for ; !done.Load(); n++ {
+			conn.WriteToUDPAddrPort([]byte("x"), target)
+		}
+		sent <- n
+	}()
+	return func() int {
+		done.Store(true)
+		return <-sent
+	}
+}
+
+// received counts what a socket has got until it has got nothing for a while.
+func received(t *testing.T, conn *net.UDPConn) int {
+	t.Helper()
+	for n := 0; ; n++ {
+		conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := conn.Read(make([]byte, 16)); err != nil {
+			return n
+		}
+	}
+}
+
+func TestNothingSlipsThroughWhileRulesetsChange(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Config{Owner: OwnerOff})
+	conn := l.listenUDP(l.server, ":53")
+	changes := []Ruleset{
+		{Protected: services("udp/53")},
+		{Protected: services("tcp/22", "udp/53", "udp/1000-2000"), ICMP: true},
+		{Protected: services("udp/50-60"), KnockPorts: services("tcp/1", "udp/2", "tcp/3"), Workers: 4, Group: 7},
+	}
+	apply(t, l.gate, &changes[0])
+	stop := l.flood(server4 + ":53")
+	for n := range 300 {
+		apply(t, l.gate, &changes[n%len(changes)])
+	}
+	sent := stop()
+	if n := received(t, conn); n != 0 {
+		t.Errorf("%d of %d datagrams came through", n, sent)
+	}
+}
+
+// foreignSet makes the table one that Apply has to build anew.
+func foreignSet(t testing.TB, other *nftables.Conn) {
+	t.Helper()
+	table := &nftables.Table{Name: DefaultTable, Family: nftables.TableFamilyINet}
+	other.AddSet(&nftables.Set{Table: table, Name: "foreign", KeyType: nftables.TypeIPAddr}, nil)
+	if err := other.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// other is a connection of another process to the server's nf_tables.
+func (l *lab) other() *nftables.Conn {
+	l.t.Helper()
+	var conn *nftables.Conn
+	netnstest.Do(l.t, l.server, func() (err error) {
+		conn, err = nftables.New(nftables.AsLasting())
+		return err
+	})
+	l.t.Cleanup(func() { conn.CloseLasting() })
+	return conn
+}
+
+func TestNothingSlipsThroughWhileTheTableIsBuiltAnew(t *testing.T) {
+	for _, hide := range []Hide{Drop, Reject} {
+		t.Run(hide.String(), func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Config{Owner: OwnerOff})
+			conn := l.listenUDP(l.server, ":53")
+			r := Ruleset{Hide: hide, Protected: services("tcp/22", "udp/50-60")}
+			apply(t, l.gate, &r)
+			// Grants make the transaction a long one.
+			grant(t, l.gate, Grant{Source: addr("10.9.9.9"), Service: service("tcp/1-1500"), Timeout: time.Hour})
+			other := l.other()
+			stop := l.flood(server4 + ":53")
+			for range 50 {
+				foreignSet(t, other)
+				apply(t, l.gate, &r)
+			}
+			sent := stop()
+			if n := received(t, conn); n != 0 {
+				t.Errorf("%d of %d datagrams came through", n, sent)
+			}
+		})
+	}
+}
+
+// steady sends datagrams to the server until stop is called, and fails the
+// test if one is missing at the other end.
+func (l *lab) steady(to string, at *net.UDPConn) (stop func() int) {
+	conn := l.listenUDP(l.client, ":0")
+	target := netip.MustParseAddrPort(to)
+	var done atomic.Bool
+	sent := make(chan int)
+	go func() {
+		n := 0
+		defer func() { sent <- n }()
+		for !done.Load() {
+			const burst = 16 // no more than a socket holds
+			for range burst {
+				conn.WriteToUDPAddrPort([]byte("x"), target)
+			}
+			at.SetReadDeadline(time.Now().Add(5 * time.Second))
+			for range burst {
+				if _, err := at.Read(make([]byte, 16)); err != nil {
+					l.t.Errorf("after %d datagrams: %v", n, err)
+					return
+				}
+				n++
+			}
+		}
+	}()
+	return func() int {
+		done.Store(true)
+		return <-sent
+	}
+}
+
+func TestGrantedTrafficLosesNothing(t *testing.T) {
+	tests := []struct {
+		name string
+		do   func(*lab, *nftables.Conn)
+	}{
+		{"while grants are renewed", func(l *lab, _ *nftables.Conn) {
+			for n := range 1000 {
+				timeout := time.Minute + time.Duration(n%2)*time.Second
+				grant(l.t, l.gate, Grant{Source: addr(client4), Service: service("udp/53"), Timeout: timeout})
+			}
+		}},
+		{"while rulesets change", func(l *lab, _ *nftables.Conn) {
+			for n := range 200 {
+				apply(l.t, l.gate, &Ruleset{Protected: services("udp/53"), Hide: Hide(n % 2)})
+			}
+		}},
+		{"while the table is built anew", func(l *lab, other *nftables.Conn) {
+			for range 100 {
+				foreignSet(l.t, other)
+				apply(l.t, l.gate, &Ruleset{Protected: services("udp/53")})
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Config{Owner: OwnerOff})
+			conn := l.listenUDP(l.server, ":53")
+			apply(t, l.gate, &Ruleset{Protected: services("udp/53")})
+			grant(t, l.gate, Grant{Source: addr(client4), Service: service("udp/53"), Timeout: time.Minute})
+			stop := l.steady(server4+":53", conn)
+			tt.do(l, l.other())
+			if stop() == 0 {
+				t.Error("nothing was sent meanwhile")
+			}
+		})
+	}
+}

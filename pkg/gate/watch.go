@@ -1,0 +1,115 @@
+package gate
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// watcher hears of the changes that other processes make to a table.
+type watcher struct {
+	conn    *netlink.Conn
+	table   string
+	ours    uint32 // the netlink port that our own changes come from
+	joined  bool
+	changes chan struct{}
+	// deleted is set when the table was, and cleared by whoever cares. There
+	// may be a table of the name again: saved rulesets bring theirs along.
+	deleted atomic.Bool
+}
+
+// watchBuffer holds what a firewall of some thousand rules sends when it is
+// loaded anew; after more than that, ENOBUFS makes us look.
+const watchBuffer = 1 << 20
+
+// newWatcher opens the watcher's socket in the network namespace of the
+// calling thread. It hears nothing until join.
+func newWatcher(table string, ours uint32) (*watcher, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return nil, err
+	}
+	w := &watcher{conn: conn, table: table, ours: ours, changes: make(chan struct{}, 1)}
+	if err := conn.SetReadBuffer(watchBuffer); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return w, nil
+}
+
+// join begins to listen. What changes after it has returned is heard of.
+func (w *watcher) join() error {
+	if w.joined {
+		return nil
+	}
+	if err := w.conn.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
+		return fmt.Errorf("watch the table: %w", err)
+	}
+	w.joined = true
+	go w.run()
+	return nil
+}
+
+// run ends when the socket is closed or of no more use, and closes the
+// channel then.
+func (w *watcher) run() {
+	defer close(w.changes)
+	for {
+		messages, err := w.conn.Receive()
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			w.signal() // what was lost may have been about the table
+		case err != nil:
+			return
+		}
+		for _, m := range messages {
+			if !touches(m, w.table, w.ours) {
+				continue
+			}
+			if m.Header.Type&0xff == unix.NFT_MSG_DELTABLE {
+				w.deleted.Store(true)
+			}
+			w.signal()
+		}
+	}
+}
+
+// signal makes one of all changes that nobody has looked at yet.
+func (w *watcher) signal() {
+	select {
+	case w.changes <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watcher) close() error { return w.conn.Close() }
+
+// touches reports whether a message tells of a change to the table that did
+// not come from the netlink port ours: an event carries the port of whoever
+// caused it. The name of the table is attribute 1 of all kinds of objects
+// (linux/netfilter/nf_tables.h); what they say beside it may change with the
+// kernel, and the table itself is where the truth is.
+func touches(m netlink.Message, table string, ours uint32) bool {
+	const (
+		header    = 4 // struct nfgenmsg: family, version, res_id
+		tableName = unix.NFTA_TABLE_NAME
+	)
+	if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || m.Header.PID == ours ||
+		len(m.Data) < header || m.Data[0] != unix.NFPROTO_INET {
+		return false
+	}
+	attrs, err := netlink.NewAttributeDecoder(m.Data[header:])
+	if err != nil {
+		return false
+	}
+	attrs.ByteOrder = binary.BigEndian
+	for attrs.Next() {
+		if attrs.Type() == tableName {
+			return attrs.String() == table
+		}
+	}
+	return false
+}
