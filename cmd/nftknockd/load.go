@@ -8,19 +8,26 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// loadPlan reads the policy and works it out. Warnings and errors are
-// printed to w.
-func loadPlan(path string, w io.Writer) (*daemon.Plan, error) {
+// loadPlan reads the policy and works it out. Errors are printed to w;
+// warnings come back beside the plan.
+func loadPlan(path string, w io.Writer) (*daemon.Plan, policy.Diagnostics, error) {
 	p, diags := policy.Load(path)
-	printDiagnostics(w, diags)
 	if diags.HasErrors() {
-		return nil, exitError{code: exitUsage}
+		printDiagnostics(w, diags)
+		return nil, nil, exitError{code: exitUsage}
 	}
 	plan, err := daemon.NewPlan(p)
 	if err != nil {
-		return nil, exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, err)}
+		return nil, nil, exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, err)}
 	}
-	return plan, nil
+	return plan, diags, nil
+}
+
+// loadPlanAloud is loadPlan that prints warnings too.
+func loadPlanAloud(path string, w io.Writer) (*daemon.Plan, error) {
+	plan, warnings, err := loadPlan(path, w)
+	printDiagnostics(w, warnings)
+	return plan, err
 }
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {

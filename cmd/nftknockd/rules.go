@@ -14,7 +14,7 @@ func newRules(o *options) *cobra.Command {
 output shows knock ports and tripwires: it is as secret as the policy.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

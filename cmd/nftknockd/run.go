@@ -20,12 +20,13 @@ func newRun(o *options) *cobra.Command {
 		Use:   "run",
 		Short: "Hide services and let knockers in, until SIGTERM or SIGINT",
 		Long: `run hides the services of the policy and watches for knocks, in the foreground.
-SIGHUP reads the policy again; if that fails, the old one stays. SIGTERM and
-SIGINT stop the daemon and leave the table and its running grants in the kernel:
-services stay hidden, and grants end when they would have.`,
+SIGHUP, or "nftknockd reload", has it read the policy again; if that fails, the
+old one stays. SIGTERM and SIGINT stop the daemon and leave the table and its
+running grants in the kernel: services stay hidden, and grants end when they
+would have.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			plan, warnings, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -35,30 +36,28 @@ services stay hidden, and grants end when they would have.`,
 			context.AfterFunc(ctx, stop)
 
 			log, level := daemon.NewLogger(cmd.ErrOrStderr(), plan.Policy.Log)
-			return failed(daemon.Run(ctx, daemon.Config{
-				Plan: plan,
-				Load: func() (*policy.Policy, error) {
-					p, diags := policy.Load(o.config)
-					return p, diags.Err()
-				},
-				Reload:     hangups(ctx),
+			d := daemon.New(daemon.Config{
+				Plan:       plan,
+				Warnings:   warnings,
+				Load:       func() (*policy.Policy, policy.Diagnostics) { return policy.Load(o.config) },
 				Log:        log,
 				Level:      level,
 				OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
 				OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
 				// Without a service manager there is nobody to tell.
 				Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
-			}))
+			})
+			reloadOnHangup(ctx, d)
+			return failed(d.Run(ctx))
 		},
 	}
 }
 
-// hangups turns SIGHUP into requests to reload. Those that come during a
-// reload are one.
-func hangups(ctx context.Context) <-chan struct{} {
+// reloadOnHangup turns SIGHUP into requests to reload until ctx is done. Those
+// that come during a reload are one.
+func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
-	requests := make(chan struct{})
 	go func() {
 		defer signal.Stop(signals)
 		for {
@@ -66,13 +65,9 @@ func hangups(ctx context.Context) <-chan struct{} {
 			case <-ctx.Done():
 				return
 			case <-signals:
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case requests <- struct{}{}:
+				// The log says how it went, and nobody else asked.
+				_ = d.Reload(ctx)
 			}
 		}
 	}()
-	return requests
 }

@@ -10,7 +10,7 @@ func newShowConfig(o *options) *cobra.Command {
 every default filled in, without secrets. The output is a valid policy.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

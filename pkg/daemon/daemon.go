@@ -13,22 +13,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
-	"nftknock/pkg/knock"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/policy"
 )
 
-// Config is what a daemon is made from.
+// Config is what a Daemon is made from.
 type Config struct {
 	Plan *Plan
-	// Load reads the policy again; each receive from Reload asks for it.
-	Load   func() (*policy.Policy, error)
-	Reload <-chan struct{}
+	// Warnings are those of the plan's policy, for the log.
+	Warnings policy.Diagnostics
+	// Load reads the policy again, for a reload.
+	Load func() (*policy.Policy, policy.Diagnostics)
 
 	Log *slog.Logger
 	// Level, unless nil, follows the policy's log level on reload.
@@ -42,35 +44,54 @@ type Config struct {
 	Notify func(state string)
 }
 
-// daemon is a running Config.
-type daemon struct {
+// Daemon hides the services of a plan and lets knockers in.
+type Daemon struct {
 	Config
 	workers   []*worker
 	keeper    *keeper
 	decisions chan decision
+	reloads   chan chan<- error
+	stopping  chan struct{}
 	group     *errgroup.Group
 	reading   errgroup.Group // the workers alone
 }
 
-// Run hides the services of the plan and lets knockers in until ctx is done.
-// It then leaves the table and its running grants in the kernel and returns
-// nil. It returns an error, and has changed nothing in the kernel, if it
-// cannot begin; later, only if reading packets fails.
-func Run(ctx context.Context, c Config) error {
-	d := &daemon{Config: c, decisions: make(chan decision, 256)}
-	if d.Notify == nil {
-		d.Notify = func(string) {}
+// New makes a daemon that does nothing before Run.
+func New(c Config) *Daemon {
+	if c.Notify == nil {
+		c.Notify = func(string) {}
+	}
+	return &Daemon{
+		Config:    c,
+		decisions: make(chan decision, 256),
+		reloads:   make(chan chan<- error),
+		stopping:  make(chan struct{}),
+	}
+}
+
+// Run works until ctx is done. It then leaves the table and its running grants
+// in the kernel and returns nil. It returns an error, and has changed nothing
+// in the kernel, if it cannot begin; later, only if reading packets fails. It
+// can be called once.
+func (d *Daemon) Run(ctx context.Context) error {
+	d.warn(d.Warnings)
+	socket, err := d.listen()
+	if err != nil {
+		return err
+	}
+	if socket != nil {
+		defer socket.Close()
 	}
 	if err := d.openWorkers(); err != nil {
 		return err
 	}
 	g, grants, err := d.openGate()
 	if err != nil {
-		d.closeWorkers(d.workers)
+		d.closeWorkers()
 		return err
 	}
 	defer g.Close()
-	d.keeper = newKeeper(g, d.Log, d.decisions)
+	d.keeper = newKeeper(g, d.Log, d.Plan, d.decisions)
 	d.keeper.resume(grants)
 
 	d.group, ctx = errgroup.WithContext(ctx)
@@ -79,9 +100,12 @@ func Run(ctx context.Context, c Config) error {
 		d.start(w)
 	}
 	d.ready("ready") // before a reload may change what it tells of
+	if socket != nil {
+		d.group.Go(func() error { return control.Serve(ctx, socket, d) })
+	}
 	d.group.Go(func() error {
 		d.supervise(ctx)
-		d.closeWorkers(d.workers)
+		d.closeWorkers()
 		// The keeper ends when the last worker has had its say.
 		err := d.reading.Wait()
 		close(d.decisions)
@@ -92,13 +116,22 @@ func Run(ctx context.Context, c Config) error {
 	return err
 }
 
+// listen opens the control socket, if there is to be one.
+func (d *Daemon) listen() (net.Listener, error) {
+	path := d.Plan.Policy.Control.Socket
+	if path == "" {
+		return nil, nil
+	}
+	return control.Listen(path)
+}
+
 // openWorkers subscribes to every group of the plan.
-func (d *daemon) openWorkers() error {
+func (d *Daemon) openWorkers() error {
 	nflogConf := d.Plan.Policy.NFLog
 	for i := range nflogConf.Workers {
-		w, err := d.openWorker(nflogConf.Group+uint16(i), d.Plan)
+		w, err := d.openWorker(nflogConf.Group + uint16(i))
 		if err != nil {
-			d.closeWorkers(d.workers)
+			d.closeWorkers()
 			return err
 		}
 		d.workers = append(d.workers, w)
@@ -106,8 +139,8 @@ func (d *daemon) openWorkers() error {
 	return nil
 }
 
-func (d *daemon) openWorker(group uint16, plan *Plan) (*worker, error) {
-	engine, err := knock.New(plan.Engine)
+func (d *Daemon) openWorker(group uint16) (*worker, error) {
+	m, err := newMatcher(d.Plan)
 	if err != nil {
 		return nil, err
 	}
@@ -115,16 +148,11 @@ func (d *daemon) openWorker(group uint16, plan *Plan) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &worker{
-		group:     group,
-		source:    source,
-		shift:     &shift{plan, engine},
-		decisions: d.decisions,
-	}, nil
+	return &worker{group: group, source: source, matcher: m, decisions: d.decisions}, nil
 }
 
 // openGate writes the table and returns the grants that were running.
-func (d *daemon) openGate() (gate.Gate, []gate.Grant, error) {
+func (d *Daemon) openGate() (gate.Gate, []gate.Grant, error) {
 	nft := d.Plan.Policy.NFTables
 	owner := map[policy.Owner]gate.OwnerMode{
 		policy.OwnerAuto: gate.OwnerAuto, policy.OwnerOn: gate.OwnerOn, policy.OwnerOff: gate.OwnerOff,
@@ -145,7 +173,7 @@ func (d *daemon) openGate() (gate.Gate, []gate.Grant, error) {
 }
 
 // start runs a worker. Its failure ends the daemon.
-func (d *daemon) start(w *worker) {
+func (d *Daemon) start(w *worker) {
 	d.reading.Go(func() error {
 		err := w.run()
 		if err != nil {
@@ -155,8 +183,8 @@ func (d *daemon) start(w *worker) {
 	})
 }
 
-func (d *daemon) closeWorkers(workers []*worker) {
-	for _, w := range workers {
+func (d *Daemon) closeWorkers() {
+	for _, w := range d.workers {
 		if err := w.source.Close(); err != nil {
 			d.Log.Warn("close nflog: "+err.Error(), "event", "error")
 		}
@@ -164,7 +192,7 @@ func (d *daemon) closeWorkers(workers []*worker) {
 }
 
 // supervise reloads and reports losses until ctx is done.
-func (d *daemon) supervise(ctx context.Context) {
+func (d *Daemon) supervise(ctx context.Context) {
 	losses := time.NewTicker(10 * time.Second)
 	defer losses.Stop()
 	var lost uint64
@@ -172,9 +200,10 @@ func (d *daemon) supervise(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			d.Notify("STOPPING=1")
+			close(d.stopping)
 			return
-		case <-d.Reload:
-			d.reload(ctx)
+		case done := <-d.reloads:
+			done <- d.reload()
 		case <-losses.C:
 			lost = d.reportLosses(lost)
 		}
@@ -182,7 +211,7 @@ func (d *daemon) supervise(ctx context.Context) {
 }
 
 // reportLosses warns when packets were lost since the last time.
-func (d *daemon) reportLosses(before uint64) uint64 {
+func (d *Daemon) reportLosses(before uint64) uint64 {
 	var now uint64
 	for _, w := range d.workers {
 		now += w.source.Stats().Lost
@@ -194,7 +223,14 @@ func (d *daemon) reportLosses(before uint64) uint64 {
 	return now
 }
 
-func (d *daemon) ready(event string) {
+// warn tells what is legal and weak in a policy.
+func (d *Daemon) warn(warnings policy.Diagnostics) {
+	for _, w := range warnings {
+		d.Log.Warn(w.Text(), "event", "policy", "file", w.File, "line", w.Line, "column", w.Column)
+	}
+}
+
+func (d *Daemon) ready(event string) {
 	n := len(d.Plan.Accesses)
 	groups := fmt.Sprint("group ", d.workers[0].group)
 	if last := d.workers[len(d.workers)-1].group; last != d.workers[0].group {

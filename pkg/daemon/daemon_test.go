@@ -33,9 +33,10 @@ func datagram(host byte, port uint16) []byte {
 	}
 }
 
+// parse reads a policy without a control socket.
 func parse(t testing.TB, text string) *policy.Policy {
 	t.Helper()
-	p, diags := policy.Parse("test.toml", []byte(text))
+	p, diags := policy.Parse("test.toml", []byte("[control]\nsocket = \"\"\n"+text))
 	if err := diags.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func (b *buffer) await(t testing.TB, text string) {
 	t.Fatalf("no %q in\n%s", text, b)
 }
 
-// brokenGate is a Fake whose Apply can be made to fail.
+// brokenGate is a Fake whose Apply, Repair and Grant can be made to fail.
 type brokenGate struct {
 	*gate.Fake
 	mu     sync.Mutex
@@ -95,13 +96,31 @@ func (g *brokenGate) fail(err error) {
 	g.broken = err
 }
 
-func (g *brokenGate) Apply(r *gate.Ruleset) error {
+func (g *brokenGate) failure() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.broken != nil {
-		return g.broken
+	return g.broken
+}
+
+func (g *brokenGate) Apply(r *gate.Ruleset) error {
+	if err := g.failure(); err != nil {
+		return err
 	}
 	return g.Fake.Apply(r)
+}
+
+func (g *brokenGate) Repair() (bool, error) {
+	if err := g.failure(); err != nil {
+		return false, err
+	}
+	return g.Fake.Repair()
+}
+
+func (g *brokenGate) Grant(what gate.Grant) error {
+	if err := g.failure(); err != nil {
+		return err
+	}
+	return g.Fake.Grant(what)
 }
 
 func (g *brokenGate) Close() error {
@@ -111,42 +130,46 @@ func (g *brokenGate) Close() error {
 
 // rig is a daemon on fakes.
 type rig struct {
+	testing.TB
 	log, states buffer
 	source      *nflog.Fake
 	gate        *brokenGate
-	reload      chan struct{}
-	next        struct {
-		sync.Mutex
-		policy *policy.Policy
-		err    error
-	}
-	stop func() error
+	daemon      *daemon.Daemon
+	next        policy.Policy // for the next reload
+	diags       policy.Diagnostics
+	stop        func() error
 }
 
-func start(t *testing.T, text string) *rig {
+// newGate makes a gate without a table.
+func newGate(t testing.TB) *brokenGate {
 	t.Helper()
 	fake, err := gate.NewFake(gate.Config{Table: "nftknock"}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{source: nflog.NewFake(5), gate: &brokenGate{Fake: fake}, reload: make(chan struct{})}
+	return &brokenGate{Fake: fake}
+}
+
+func start(t *testing.T, text string) *rig {
+	t.Helper()
+	return startOn(t, newGate(t), text)
+}
+
+func startOn(t *testing.T, g *brokenGate, text string) *rig {
+	t.Helper()
+	r := &rig{TB: t, source: nflog.NewFake(5), gate: g}
 	p := plan(t, text)
 	log, level := daemon.NewLogger(&r.log, p.Policy.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() {
-		done <- daemon.Run(ctx, daemon.Config{
-			Plan: p, Log: log, Level: level, Reload: r.reload,
-			Load: func() (*policy.Policy, error) {
-				r.next.Lock()
-				defer r.next.Unlock()
-				return r.next.policy, r.next.err
-			},
-			OpenSource: func(nflog.Config) (nflog.Source, error) { return r.source, nil },
-			OpenGate:   func(gate.Config) (gate.Gate, error) { return r.gate, nil },
-			Notify:     func(s string) { fmt.Fprintln(&r.states, s) },
-		})
-	}()
+	r.daemon = daemon.New(daemon.Config{
+		Plan: p, Log: log, Level: level,
+		Load:       func() (*policy.Policy, policy.Diagnostics) { return &r.next, r.diags },
+		OpenSource: func(nflog.Config) (nflog.Source, error) { return r.source, nil },
+		OpenGate:   func(gate.Config) (gate.Gate, error) { return r.gate, nil },
+		Notify:     func(s string) { fmt.Fprintln(&r.states, s) },
+	})
+	go func() { done <- r.daemon.Run(ctx) }()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { _ = r.stop() })
 	r.log.await(t, "ready: ")
@@ -159,11 +182,11 @@ func (r *rig) knock(host byte, ports ...uint16) {
 	}
 }
 
-func (r *rig) reloads(p *policy.Policy, err error) {
-	r.next.Lock()
-	r.next.policy, r.next.err = p, err
-	r.next.Unlock()
-	r.reload <- struct{}{}
+// reload takes up a policy, with these diagnostics about it.
+func (r *rig) reload(text string, diags ...policy.Diagnostic) error {
+	r.Helper()
+	r.next, r.diags = *parse(r, text), diags
+	return r.daemon.Reload(context.Background())
 }
 
 func TestAKnockIsGrantedAndLogged(t *testing.T) {
@@ -213,19 +236,29 @@ func TestRefusalsAreLoggedNotTooOften(t *testing.T) {
 func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
 	r := start(t, ssh)
 	r.knock(10, 7300)
-	r.reloads(nil, errors.New("line 3 is wrong"))
-	r.log.await(t, "error: reload failed, the old policy stays: line 3 is wrong")
+	fails := func(why, text string, diags ...policy.Diagnostic) {
+		t.Helper()
+		if err := r.reload(text, diags...); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("reload: %v, want %q", err, why)
+		}
+		r.log.await(t, "error: reload failed, the old policy stays: "+why)
+		r.states.await(t, "READY=1\nSTATUS=reload failed, the old policy stays")
+	}
+	fails("test.toml:3:1: error: this is wrong", ssh,
+		policy.Diagnostic{File: "test.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: "this is wrong"})
 	r.gate.fail(errors.New("the kernel will not"))
-	r.reloads(parse(t, strings.Replace(ssh, "7200", "9000", 1)), nil)
-	r.log.await(t, "the old policy stays: the kernel will not")
+	fails("the kernel will not", strings.Replace(ssh, "7200", "9000", 1))
 	r.gate.fail(nil)
 	for key, change := range map[string]string{
-		"table":  "[nftables]\ntable = \"other\"\n",
-		"owner":  "[nftables]\nowner = \"off\"\n",
-		"format": "[log]\nformat = \"json\"\n",
+		"group":   "[nflog]\ngroup = 6\n",
+		"workers": "[nflog]\nworkers = 2\n",
+		"table":   "[nftables]\ntable = \"other\"\n",
+		"owner":   "[nftables]\nowner = \"off\"\n",
+		"format":  "[log]\nformat = \"json\"\n",
 	} {
-		r.reloads(parse(t, change+ssh), nil)
-		r.log.await(t, key+" cannot change while running: restart the service")
+		if err := r.reload(change + ssh); err == nil || !strings.Contains(err.Error(), key+" cannot change while running: restart the service") {
+			t.Errorf("%s: %v", key, err)
+		}
 	}
 	r.knock(10, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.10 ")
@@ -234,12 +267,142 @@ func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
 func TestReloadThatSucceedsKeepsHalfDoneKnocks(t *testing.T) {
 	r := start(t, ssh)
 	r.knock(10, 7300, 7100)
-	r.reloads(parse(t, ssh+strings.NewReplacer("ssh", "web", "7", "8", "22", "80").Replace(ssh)), nil)
+	err := r.reload(ssh+strings.NewReplacer("ssh", "web", "7", "8", "22", "80").Replace(ssh),
+		policy.Diagnostic{File: "test.toml", Line: 7, Column: 2, Severity: policy.SeverityWarning, Message: "weak", Hint: "make it strong"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.log.await(t, "reloaded: table inet nftknock, NFLOG group 5, 2 accesses")
+	r.log.await(t, "warn: test.toml:7:2: weak; make it strong [event=policy ")
 	r.knock(10, 7200)
 	r.log.await(t, "granted 192.0.2.10 access to tcp/22 for 30s")
 	r.knock(11, 8300, 8100, 8200)
 	r.log.await(t, "granted 192.0.2.11 access to tcp/80 for 30s")
+}
+
+// A knock that was completed under a policy that a reload has replaced counts
+// if its access has stayed what it was, and only then.
+func TestADecisionMeetsTheNewPolicy(t *testing.T) {
+	for name, c := range map[string]struct{ after, want string }{
+		"same":    {"[log]\nlevel = \"debug\"\n" + ssh, "granted 192.0.2.10 access to tcp/22 for 30s"},
+		"changed": {strings.Replace(ssh, "30s", "5s", 1), "refused for 192.0.2.10: the access was changed by a reload meanwhile"},
+		"gone":    {strings.Replace(ssh, `"ssh"`, `"other"`, 1), "refused for 192.0.2.10: the access was changed by a reload meanwhile"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log buffer
+			logger, _ := daemon.NewLogger(&log, policy.Log{})
+			before, after := plan(t, ssh), plan(t, c.after)
+			g := newGate(t)
+			if err := g.Apply(before.Ruleset); err != nil {
+				t.Fatal(err)
+			}
+			daemon.DecideAfterReload(logger, g, before, after, knock.Verdict{Source: netip.MustParseAddr("192.0.2.10"), Step: 3})
+			log.await(t, c.want)
+		})
+	}
+}
+
+func TestATableThatOthersTookAwayIsPutBack(t *testing.T) {
+	r := start(t, ssh)
+	r.knock(10, 7300, 7100, 7200)
+	r.log.await(t, "granted 192.0.2.10 ")
+	r.gate.Flush()
+	r.log.await(t, "warn: table inet nftknock was changed by another process and is put back")
+	if list, err := r.gate.Grants(); err != nil || len(list) != 1 {
+		t.Errorf("grants %+v, %v; want the running one", list, err)
+	}
+
+	// While that is impossible the log says so once, and tries go on.
+	r.gate.fail(errors.New("the kernel will not"))
+	r.gate.Flush()
+	r.log.await(t, "error: services may be open to everyone: the kernel will not")
+	r.knock(11, 7300, 7100, 7200)
+	r.log.await(t, "error: cannot grant 192.0.2.11 access to tcp/22: the kernel will not")
+	r.gate.fail(nil)
+	for range 2000 {
+		if r.gate.Ruleset() != nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	r.knock(12, 7300, 7100, 7200)
+	r.log.await(t, "granted 192.0.2.12 ")
+	if n := strings.Count(r.log.String(), "services may be open"); n != 1 {
+		t.Errorf("said %d times that services may be open, want once", n)
+	}
+}
+
+// A process that takes the table away again and again does not keep the
+// daemon from its work, nor fill the log.
+func TestRepairsAreBounded(t *testing.T) {
+	r := start(t, ssh)
+	for range 200 {
+		r.gate.Flush()
+		time.Sleep(time.Millisecond)
+	}
+	for range 2000 {
+		if r.gate.Ruleset() != nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if r.gate.Ruleset() == nil {
+		t.Error("in the end the table is not there")
+	}
+	if n := strings.Count(r.log.String(), "put back"); n < 20 || n > 100 {
+		t.Errorf("repaired %d times in 200 flushes, want the first twenty and few more", n)
+	}
+}
+
+const ranges = `[[access]]
+name = "web"
+sequence = ["udp/7300", "udp/7100", "udp/7200"]
+open = ["tcp/8000-8010", "udp/53"]
+timeout = "2s"
+`
+
+// After a restart a range is one door again, as it was before, and a knock
+// that renews it leaves no line of an end that did not come.
+func TestRangesAfterARestart(t *testing.T) {
+	g := newGate(t)
+	p := plan(t, ranges)
+	if err := g.Apply(p.Ruleset); err != nil {
+		t.Fatal(err)
+	}
+	src := netip.MustParseAddr("192.0.2.10")
+	for _, s := range p.Accesses[0].Open {
+		if err := g.Grant(gate.Grant{Source: src, Service: s, Timeout: time.Second, Comment: "web shared"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := startOn(t, g, ranges)
+	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 goes on for 1s")
+	r.log.await(t, "access of 192.0.2.10 to udp/53 goes on for 1s")
+	r.knock(10, 7300, 7100, 7200)
+	r.log.await(t, "granted 192.0.2.10 access to tcp/8000-8010 for 2s")
+	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 ended, 2s timeout exceeded")
+	r.log.await(t, "access of 192.0.2.10 to udp/53 ended, 2s timeout exceeded")
+	if n := strings.Count(r.log.String(), " ended, "); n != 2 {
+		t.Errorf("%d lines of an end, want 2:\n%s", n, &r.log)
+	}
+	if n := strings.Count(r.log.String(), " goes on "); n != 2 {
+		t.Errorf("%d lines of what goes on, want 2:\n%s", n, &r.log)
+	}
+}
+
+// Two accesses that open the same port are one door.
+func TestTheLongerOfTwoGrantsEnds(t *testing.T) {
+	r := start(t, strings.Replace(ssh, "30s", "1s", 1)+`[[access]]
+name = "wide"
+sequence = ["udp/8300", "udp/8100", "udp/8200"]
+open = ["tcp/20-30"]
+timeout = "2s"
+`)
+	r.knock(10, 7300, 7100, 7200, 8300, 8100, 8200, 7300, 7100, 7200)
+	r.log.await(t, "access of 192.0.2.10 to tcp/20-30 ended, 2s timeout exceeded")
+	if strings.Contains(r.log.String(), "to tcp/22 ended") {
+		t.Errorf("tcp/22 is said to have ended while it was open:\n%s", &r.log)
+	}
 }
 
 func TestAReadErrorEndsTheDaemon(t *testing.T) {
@@ -252,11 +415,8 @@ func TestAReadErrorEndsTheDaemon(t *testing.T) {
 }
 
 func TestWhatCannotBeginChangesNothing(t *testing.T) {
-	fake, err := gate.NewFake(gate.Config{Table: "nftknock"}, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &brokenGate{Fake: fake, broken: errors.New("no table")}
+	g := newGate(t)
+	g.fail(errors.New("no table"))
 	source := nflog.NewFake(5)
 	log, _ := daemon.NewLogger(new(buffer), policy.Log{})
 	c := daemon.Config{
@@ -264,7 +424,7 @@ func TestWhatCannotBeginChangesNothing(t *testing.T) {
 		OpenSource: func(nflog.Config) (nflog.Source, error) { return source, nil },
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 	}
-	if err := daemon.Run(context.Background(), c); err == nil || err.Error() != "no table" {
+	if err := daemon.New(c).Run(context.Background()); err == nil || err.Error() != "no table" {
 		t.Errorf("bad table: %v", err)
 	}
 	if err := source.Close(); err != nil || !g.closed {
@@ -272,8 +432,13 @@ func TestWhatCannotBeginChangesNothing(t *testing.T) {
 	}
 	c.OpenSource = func(nflog.Config) (nflog.Source, error) { return nil, nflog.ErrGroupTaken }
 	c.OpenGate = func(gate.Config) (gate.Gate, error) { t.Error("the gate was opened"); return g, nil }
-	if err := daemon.Run(context.Background(), c); !errors.Is(err, nflog.ErrGroupTaken) {
+	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, nflog.ErrGroupTaken) {
 		t.Errorf("group taken: %v", err)
+	}
+	c.Plan.Policy.Control.Socket = "/nowhere/at/all.sock"
+	c.OpenSource = func(nflog.Config) (nflog.Source, error) { t.Error("nflog was opened"); return source, nil }
+	if err := daemon.New(c).Run(context.Background()); err == nil || !strings.Contains(err.Error(), "/nowhere/at/all.sock") {
+		t.Errorf("no control socket: %v", err)
 	}
 }
 

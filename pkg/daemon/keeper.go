@@ -2,8 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -13,57 +14,49 @@ import (
 )
 
 // keeper is the one goroutine that owns the gate. It carries out decisions,
-// says when a grant has ended, and applies rulesets between the two.
+// says when a grant has ended, repairs the table, and applies plans between
+// the three.
 type keeper struct {
 	gate      gate.Gate
 	log       *slog.Logger
+	plan      *Plan // what the table says
 	decisions <-chan decision
 	orders    chan order
-	ends      chan door
+	doors     doors
+	stopped   chan struct{}
 
-	stopped chan struct{}
+	changes <-chan struct{}  // by other processes
+	repairs *rate.Limiter    // against a process that changes it back each time
+	again   <-chan time.Time // when to try another repair
+	failure string           // of the last repair
 
-	running map[door]*running
 	refused limiter
-}
-
-// door is what one element of the granted sets opens.
-type door struct {
-	source  netip.Addr
-	service gate.Service
-}
-
-// running is a grant the kernel has a timer for, and our own timer for the
-// line in the log: the kernel tells nobody when an element expires.
-type running struct {
-	access  string
-	timeout time.Duration
-	until   time.Time
-	timer   *time.Timer
 }
 
 // order asks the keeper to make the table say something else.
 type order struct {
-	ruleset *gate.Ruleset
-	done    chan<- error
+	plan *Plan
+	done chan<- error
 }
 
-func newKeeper(g gate.Gate, log *slog.Logger, decisions <-chan decision) *keeper {
+func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, decisions <-chan decision) *keeper {
 	return &keeper{
 		gate:      g,
 		log:       log,
+		plan:      plan,
 		decisions: decisions,
 		orders:    make(chan order),
-		ends:      make(chan door),
+		doors:     newDoors(),
 		stopped:   make(chan struct{}),
-		running:   make(map[door]*running),
+		changes:   g.Changes(),
+		repairs:   rate.NewLimiter(10, 20),
 		refused:   limiter{limit: rate.NewLimiter(5, 20)},
 	}
 }
 
 // run works until there are no more decisions to come.
 func (k *keeper) run() error {
-	defer close(k.stopped)
+	defer k.doors.stop()
 	for {
 		select {
 		case d, ok := <-k.decisions:
@@ -71,30 +64,42 @@ func (k *keeper) run() error {
 				return nil
 			}
 			k.decide(d)
-		case d := <-k.ends:
+		case d := <-k.doors.ends:
 			k.ended(d)
 		case o := <-k.orders:
-			o.done <- k.gate.Apply(o.ruleset)
+			o.done <- k.apply(o.plan)
+		case _, ok := <-k.changes:
+			k.changed(ok)
+		case <-k.again:
+			k.repair()
 		}
 	}
 }
 
-// apply has the keeper's goroutine apply a ruleset.
-func (k *keeper) apply(ctx context.Context, r *gate.Ruleset) error {
+// adopt has the keeper's goroutine bring the table to another plan.
+func (k *keeper) adopt(p *Plan) error {
 	done := make(chan error, 1)
-	select {
-	case k.orders <- order{r, done}:
-		return <-done
-	case <-k.stopped:
-		return ctx.Err()
+	k.orders <- order{p, done}
+	return <-done
+}
+
+func (k *keeper) apply(p *Plan) error {
+	if err := k.gate.Apply(p.Ruleset); err != nil {
+		return err
 	}
+	k.plan = p
+	return nil
 }
 
 // decide acts on a verdict.
 func (k *keeper) decide(d decision) {
-	a := d.plan.Accesses[d.verdict.Access]
 	if !d.verdict.Granted() {
-		k.refuse(d, a)
+		k.refuse(d, d.access(), d.verdict.Reason.String())
+		return
+	}
+	a, ok := k.current(d)
+	if !ok {
+		k.refuse(d, d.access(), "the access was changed by a reload meanwhile")
 		return
 	}
 	src := d.verdict.Source
@@ -109,13 +114,31 @@ func (k *keeper) decide(d decision) {
 	}
 }
 
+// current is the access of a decision as the plan has it that the table
+// follows: a reload may have come in between.
+func (k *keeper) current(d decision) (a *policy.Access, ok bool) {
+	if d.plan == k.plan {
+		return d.access(), true
+	}
+	i := slices.IndexFunc(k.plan.Accesses, d.access().Equal)
+	if i < 0 {
+		return nil, false
+	}
+	return k.plan.Accesses[i], true
+}
+
 func (k *keeper) grant(d door, a *policy.Access, os string) {
-	err := k.gate.Grant(gate.Grant{
+	g := gate.Grant{
 		Source:  d.source,
 		Service: d.service,
 		Timeout: a.Timeout,
 		Comment: a.Name + " " + string(a.Knock),
-	})
+	}
+	err := k.gate.Grant(g)
+	if errors.Is(err, gate.ErrNoTable) {
+		k.repair()
+		err = k.gate.Grant(g)
+	}
 	fields := []any{"event", "granted", "src", d.source, "access", a.Name, "knock", a.Knock,
 		"open", d.service.String(), "timeout", a.Timeout.String()}
 	if os != "" {
@@ -127,12 +150,12 @@ func (k *keeper) grant(d door, a *policy.Access, os string) {
 		return
 	}
 	k.log.Info("granted "+d.source.String()+" access to "+d.service.String()+" for "+brief(a.Timeout), fields...)
-	k.watch(d, a.Name, a.Timeout, a.Timeout)
+	k.doors.open(d, a.Name, a.Timeout, a.Timeout)
 }
 
 // refuse says why a knock failed, as long as strangers do not make it say so
 // too often. A single stray packet is no knock.
-func (k *keeper) refuse(d decision, a *policy.Access) {
+func (k *keeper) refuse(d decision, a *policy.Access, reason string) {
 	v := d.verdict
 	level := slog.LevelInfo
 	if v.Step < 2 {
@@ -146,57 +169,34 @@ func (k *keeper) refuse(d decision, a *policy.Access) {
 		return
 	}
 	fields := []any{"event", "refused", "src", v.Source, "access", a.Name, "knock", a.Knock,
-		"reason", v.Reason.String(), "step", v.Step}
+		"reason", reason, "step", v.Step}
 	if a.RequireOS != nil {
 		fields = append(fields, "os", d.os(), "os_required", osRequired(a))
 	}
 	if omitted > 0 {
 		fields = append(fields, "omitted", omitted)
 	}
-	k.log.Log(context.Background(), level, refusal(d, a), fields...)
-}
-
-// watch sets the timer for the line that tells of a grant's end.
-func (k *keeper) watch(d door, access string, timeout, remaining time.Duration) {
-	if old := k.running[d]; old != nil {
-		if time.Until(old.until) > remaining {
-			return // the gate never shortens a grant
-		}
-		old.timer.Stop()
-	}
-	k.running[d] = &running{
-		access:  access,
-		timeout: timeout,
-		until:   time.Now().Add(remaining),
-		timer:   time.AfterFunc(remaining, func() { k.ring(d) }),
-	}
-}
-
-// ring tells the keeper's goroutine that a timer has run out.
-func (k *keeper) ring(d door) {
-	select {
-	case k.ends <- d:
-	case <-k.stopped:
-	}
-}
-
-func (k *keeper) ended(d door) {
-	r := k.running[d]
-	if r == nil || time.Now().Before(r.until) {
-		return // extended while the message was on its way
-	}
-	delete(k.running, d)
-	k.log.Info("access of "+d.source.String()+" to "+d.service.String()+" ended, "+brief(r.timeout)+" timeout exceeded",
-		"event", "ended", "src", d.source, "access", r.access, "open", d.service.String(), "timeout", r.timeout.String())
+	k.log.Log(context.Background(), level, refusal(d, a, reason), fields...)
 }
 
 // resume takes up the grants that an earlier run left in the kernel.
 func (k *keeper) resume(grants []gate.Grant) {
 	for _, g := range grants {
-		d := door{g.Source, g.Service}
 		access, _ := cutComment(g.Comment)
-		k.watch(d, access, g.Timeout, g.Remaining)
+		d := door{g.Source, k.plan.service(access, g.Service)}
+		if !k.doors.open(d, access, g.Timeout, g.Remaining) {
+			continue // another port of the same service
+		}
 		k.log.Info("access of "+d.source.String()+" to "+d.service.String()+" goes on for "+brief(g.Remaining.Round(time.Second)),
 			"event", "resumed", "src", d.source, "access", access, "open", d.service.String())
 	}
+}
+
+func (k *keeper) ended(d door) {
+	r, ok := k.doors.close(d)
+	if !ok {
+		return // extended while the message was on its way
+	}
+	k.log.Info("access of "+d.source.String()+" to "+d.service.String()+" ended, "+brief(r.timeout)+" timeout exceeded",
+		"event", "ended", "src", d.source, "access", r.access, "open", d.service.String(), "timeout", r.timeout.String())
 }

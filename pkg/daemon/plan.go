@@ -110,7 +110,7 @@ func tripwires(accesses []*policy.Access, n int) []knock.Element {
 	return knock.Tripwires(n, sequences, func(e knock.Element) bool {
 		return slices.Contains(busyPorts, e.Port) || slices.ContainsFunc(accesses, func(a *policy.Access) bool {
 			return slices.ContainsFunc(a.Open, func(s gate.Service) bool {
-				return s.Protocol == e.Protocol && s.First <= e.Port && e.Port <= s.Last
+				return s.Covers(gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
 			})
 		})
 	})
@@ -159,20 +159,21 @@ func ruleset(plan *Plan) *gate.Ruleset {
 	for _, e := range plan.Engine.Tripwires {
 		log(e)
 	}
-	r.Protected = sortServices(r.Protected)
-	r.KnockPorts = sortServices(r.KnockPorts)
 	return r
 }
 
-func sortServices(list []gate.Service) []gate.Service {
-	slices.SortFunc(list, func(a, b gate.Service) int {
-		if a.Protocol != b.Protocol {
-			return int(a.Protocol) - int(b.Protocol)
+// service is what an access opens that holds a port, or the port alone where
+// it opens no such thing any more.
+func (p *Plan) service(access string, port gate.Service) gate.Service {
+	for _, a := range p.Accesses {
+		if a.Name != access {
+			continue
 		}
-		if a.First != b.First {
-			return int(a.First) - int(b.First)
+		for _, s := range a.Open {
+			if s.Covers(port) {
+				return s
+			}
 		}
-		return int(a.Last) - int(b.Last)
-	})
-	return slices.Compact(list)
+	}
+	return port
 }

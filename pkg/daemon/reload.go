@@ -3,97 +3,94 @@ package daemon
 import (
 	"context"
 	"errors"
-	"slices"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
-	"nftknock/pkg/knock"
+	"nftknock/pkg/policy"
 )
 
-// reload takes up a changed policy, or keeps the old one and says why. All
-// that can fail is made first; the table is the last of it and changes in
-// one transaction.
-func (d *daemon) reload(ctx context.Context) {
-	d.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
-	if err := d.tryReload(ctx); err != nil {
-		d.Log.Error("reload failed, the old policy stays: "+err.Error(), "event", "reload", "reason", err.Error())
-		d.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
-		return
+// errStopping answers what comes too late.
+var errStopping = errors.New("the daemon is stopping")
+
+// Reload has a running daemon read its policy again, and returns when it has
+// done so. The error says why the old policy stays; the log says it too. It
+// may be called from any goroutine; requests are taken one after the other.
+func (d *Daemon) Reload(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case d.reloads <- done:
+	case <-d.stopping:
+		return errStopping
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	d.ready("reloaded")
+	return <-done
 }
 
-func (d *daemon) tryReload(ctx context.Context) error {
-	p, err := d.Load()
+// reload takes up a changed policy, or keeps the old one and says why.
+func (d *Daemon) reload() error {
+	d.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+	err := d.tryReload()
 	if err != nil {
+		d.Log.Error("reload failed, the old policy stays: "+err.Error(), "event", "reload", "reason", err.Error())
+		d.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
+		return err
+	}
+	d.ready("reloaded")
+	return nil
+}
+
+// tryReload makes all that can fail first; the table is the last of it and
+// changes in one transaction.
+func (d *Daemon) tryReload() error {
+	p, diags := d.Load()
+	if err := diags.Err(); err != nil {
 		return err
 	}
 	plan, err := NewPlan(p)
 	if err != nil {
 		return err
 	}
-	if err := d.restartOnly(plan); err != nil {
+	if err := restartOnly(d.Plan.Policy, p); err != nil {
 		return err
 	}
-	next, relief, opened, err := d.staff(plan)
-	if err != nil {
+	matchers := make([]*matcher, len(d.workers))
+	for i := range matchers {
+		if matchers[i], err = newMatcher(plan); err != nil {
+			return err
+		}
+	}
+	if err := d.keeper.adopt(plan); err != nil {
 		return err
 	}
-	if err := d.keeper.apply(ctx, plan.Ruleset); err != nil {
-		d.closeWorkers(opened)
-		return err
+	for i, w := range d.workers {
+		w.replace(matchers[i])
 	}
-	d.closeWorkers(slices.DeleteFunc(d.workers, func(w *worker) bool { return slices.Contains(next, w) }))
-	d.workers, d.Plan = next, plan
-	for w, s := range relief {
-		w.relieve(s)
-	}
-	for _, w := range opened {
-		d.start(w)
-	}
+	d.Plan = plan
 	if d.Level != nil {
 		d.Level.Set(Level(p.Log.Level))
 	}
+	d.warn(diags)
 	return nil
 }
 
-// staff finds the workers for a plan: those that have its groups already,
-// with the shift that relieves theirs, and newly opened ones.
-func (d *daemon) staff(plan *Plan) (all []*worker, relief map[*worker]*shift, opened []*worker, err error) {
-	relief = make(map[*worker]*shift)
-	for i := range plan.Policy.NFLog.Workers {
-		group := plan.Policy.NFLog.Group + uint16(i)
-		if i := slices.IndexFunc(d.workers, func(w *worker) bool { return w.group == group }); i >= 0 {
-			engine, err := knock.New(plan.Engine)
-			if err != nil {
-				d.closeWorkers(opened)
-				return nil, nil, nil, err
-			}
-			relief[d.workers[i]] = &shift{plan, engine}
-			all = append(all, d.workers[i])
-			continue
+// restartOnly refuses changes that a running daemon cannot make without
+// losing half-done knocks, grants, or whoever reads its log.
+func restartOnly(now, then *policy.Policy) error {
+	for _, key := range []struct {
+		name      string
+		different bool
+	}{
+		{"[nflog] group", now.NFLog.Group != then.NFLog.Group},
+		{"[nflog] workers", now.NFLog.Workers != then.NFLog.Workers},
+		{"[nftables] table", now.NFTables.Table != then.NFTables.Table},
+		{"[nftables] owner", now.NFTables.Owner != then.NFTables.Owner},
+		{"[log] format", now.Log.Format != then.Log.Format},
+		{"[control] socket", now.Control.Socket != then.Control.Socket},
+	} {
+		if key.different {
+			return errors.New(key.name + " cannot change while running: restart the service")
 		}
-		w, err := d.openWorker(group, plan)
-		if err != nil {
-			d.closeWorkers(opened)
-			return nil, nil, nil, err
-		}
-		opened = append(opened, w)
-		all = append(all, w)
-	}
-	return all, relief, opened, nil
-}
-
-// restartOnly refuses changes that a running daemon cannot make.
-func (d *daemon) restartOnly(next *Plan) error {
-	now, then := d.Plan.Policy, next.Policy
-	switch {
-	case now.NFTables.Table != then.NFTables.Table:
-		return errors.New("[nftables] table cannot change while running: restart the service")
-	case now.NFTables.Owner != then.NFTables.Owner:
-		return errors.New("[nftables] owner cannot change while running: restart the service")
-	case now.Log.Format != then.Log.Format:
-		return errors.New("[log] format cannot change while running: restart the service")
 	}
 	return nil
 }

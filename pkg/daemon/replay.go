@@ -68,7 +68,7 @@ func Replay(plan *Plan, capt *capture.Reader, emit func(Outcome) error) (knockPa
 }
 
 func outcome(d decision) Outcome {
-	a := d.plan.Accesses[d.verdict.Access]
+	a := d.access()
 	o := Outcome{
 		Time:    d.verdict.Time,
 		Source:  d.verdict.Source.String(),

@@ -13,6 +13,9 @@ import (
 	"nftknock/pkg/policy"
 )
 
+// access is the one that a verdict is about, as its plan has it.
+func (d decision) access() *policy.Access { return d.plan.Accesses[d.verdict.Access] }
+
 // os names the system a verdict speaks of, or is empty where none was told.
 func (d decision) os() string {
 	m := d.verdict.OS
@@ -28,10 +31,10 @@ func osRequired(a *policy.Access) string {
 }
 
 // refusal says why a knock failed.
-func refusal(d decision, a *policy.Access) string {
+func refusal(d decision, a *policy.Access, reason string) string {
 	src := d.verdict.Source.String()
 	if d.verdict.Reason != knock.WrongOS {
-		return "port knock access sequence refused for " + src + ": " + d.verdict.Reason.String()
+		return "port knock access sequence refused for " + src + ": " + reason
 	}
 	os := d.os()
 	if os == "" {

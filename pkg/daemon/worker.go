@@ -11,10 +11,18 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// shift is what a worker works by: an engine and the plan it was made from.
-type shift struct {
+// matcher is an engine and the plan it was made from.
+type matcher struct {
 	plan   *Plan
 	engine *knock.Engine
+}
+
+func newMatcher(p *Plan) (*matcher, error) {
+	engine, err := knock.New(p.Engine)
+	if err != nil {
+		return nil, err
+	}
+	return &matcher{p, engine}, nil
 }
 
 // decision is a verdict and the plan that its access is to be looked up in.
@@ -29,15 +37,14 @@ type decision struct {
 type worker struct {
 	group     uint16
 	source    nflog.Source
-	shift     *shift
-	relief    atomic.Pointer[shift] // takes over before the next packet
+	matcher   *matcher
+	next      atomic.Pointer[matcher] // takes over before the next packet
 	decisions chan<- decision
-	unread    atomic.Uint64 // packets that could not be decoded
 }
 
-// relieve lets another engine take over, with the half-done knocks of
+// replace lets another matcher take over, with the half-done knocks of
 // accesses that stay the same.
-func (w *worker) relieve(s *shift) { w.relief.Store(s) }
+func (w *worker) replace(m *matcher) { w.next.Store(m) }
 
 // run works until the source is closed.
 func (w *worker) run() error {
@@ -52,16 +59,19 @@ func (w *worker) run() error {
 			}
 			return fmt.Errorf("read nflog group %d: %w", w.group, err)
 		}
-		if next := w.relief.Swap(nil); next != nil {
-			next.engine.Adopt(w.shift.engine)
-			w.shift = next
+		if w.next.Load() != nil {
+			w.takeOver(w.next.Swap(nil))
 		}
-		if err := packet.Decode(rec.Payload, &p); err != nil {
-			w.unread.Add(1)
-			continue
+		if packet.Decode(rec.Payload, &p) != nil {
+			continue // a fragment or garbage: no knock
 		}
-		for _, v := range w.shift.engine.Handle(rec.Time, &p) {
-			w.decisions <- decision{w.shift.plan, v}
+		for _, v := range w.matcher.engine.Handle(rec.Time, &p) {
+			w.decisions <- decision{w.matcher.plan, v}
 		}
 	}
+}
+
+func (w *worker) takeOver(m *matcher) {
+	m.engine.Adopt(w.matcher.engine)
+	w.matcher = m
 }

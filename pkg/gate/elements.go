@@ -137,7 +137,7 @@ func (k *Kernel) granted(source netip.Addr, s Service) ([]nftables.SetElement, e
 	}
 	var keys []nftables.SetElement
 	for _, g := range list {
-		if g.Source == source && s.covers(g.Service) {
+		if g.Source == source && s.Covers(g.Service) {
 			keys = append(keys, nftables.SetElement{Key: grantKey(source, g.Service.Protocol, g.Service.First)})
 		}
 	}

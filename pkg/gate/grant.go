@@ -106,11 +106,6 @@ func compareGrants(a, b Grant) int {
 	return compareServices(a.Service, b.Service)
 }
 
-// covers reports whether all ports of t are ports of s.
-func (s Service) covers(t Service) bool {
-	return s.Protocol == t.Protocol && s.First <= t.First && t.Last <= s.Last
-}
-
 // single is the service of one of the ports of s, the nth from 0.
 func (s Service) single(n int) Service {
 	port := s.First + uint16(n)

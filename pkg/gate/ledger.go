@@ -50,7 +50,7 @@ func (l ledger) put(g Grant, now time.Time) {
 func (l ledger) drop(source netip.Addr, s Service) bool {
 	before := len(l)
 	maps.DeleteFunc(l, func(e element, _ deadline) bool {
-		return e.source == source && s.covers(e.service)
+		return e.source == source && s.Covers(e.service)
 	})
 	return len(l) < before
 }

@@ -61,6 +61,11 @@ func (s Service) String() string {
 // Ports is the number of ports the service covers.
 func (s Service) Ports() int { return int(s.Last) - int(s.First) + 1 }
 
+// Covers reports whether all ports of t are ports of s.
+func (s Service) Covers(t Service) bool {
+	return s.Protocol == t.Protocol && s.First <= t.First && t.Last <= s.Last
+}
+
 // validate reports a service that ParseService would not give.
 func (s Service) validate() error {
 	switch {

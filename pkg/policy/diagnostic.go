@@ -29,11 +29,20 @@ type Diagnostic struct {
 
 // String gives one line, "file:3:7: error: message; hint".
 func (d Diagnostic) String() string {
-	s := Pos{d.File, d.Line, d.Column}.String() + ": " + string(d.Severity) + ": " + d.Message
-	if d.Hint != "" {
-		s += "; " + d.Hint
+	return d.place() + ": " + string(d.Severity) + ": " + d.text()
+}
+
+// Text is String without the severity, for logs that have their own way of
+// saying that.
+func (d Diagnostic) Text() string { return d.place() + ": " + d.text() }
+
+func (d Diagnostic) place() string { return Pos{d.File, d.Line, d.Column}.String() }
+
+func (d Diagnostic) text() string {
+	if d.Hint == "" {
+		return d.Message
 	}
-	return s
+	return d.Message + "; " + d.Hint
 }
 
 // Diagnostics are in the order in which the files were read, and within a

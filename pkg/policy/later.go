@@ -43,10 +43,6 @@ func readWithoutEffect(root *table) {
 	metrics := root.section("metrics")
 	metrics.ineffective("listen", `"127.0.0.1:9798", "unix:/run/nftknock/metrics.sock" or ""`, isListen)
 	metrics.finish()
-
-	control := root.section("control")
-	control.ineffective("socket", "an absolute path of at most 107 bytes", isSocket)
-	control.finish()
 }
 
 // ineffective checks the form of a string nothing is done with yet. An empty

@@ -31,6 +31,7 @@ type Policy struct {
 	Fingerprint Fingerprint
 	Engine      Engine
 	Log         Log
+	Control     Control
 	// Accesses are in the order of the files. There may be none, or none
 	// that is enabled; a daemon should refuse to run with that.
 	Accesses []Access
@@ -123,6 +124,11 @@ const (
 	LevelError LogLevel = "error"
 )
 
+// Control says where the daemon can be talked to.
+type Control struct {
+	Socket string // an absolute path, or empty for nowhere
+}
+
 // An Access is one knock and what it opens.
 type Access struct {
 	Name     string // unique; letters, digits, "-", "_" and "."
@@ -191,6 +197,7 @@ func defaults() Policy {
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
+		Control:     Control{Socket: "/run/nftknock/control.sock"},
 	}
 }
 

@@ -123,6 +123,7 @@ func TestArticleExampleGivesThePolicyItSays(t *testing.T) {
 		Fingerprint: Fingerprint{Databases: []string{"builtin"}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
+		Control:     Control{Socket: "/run/nftknock/control.sock"},
 		Accesses: []Access{{
 			Name:    "ssh-shared",
 			Enabled: true,

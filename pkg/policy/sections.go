@@ -38,6 +38,14 @@ func readSections(root *table, p *Policy) {
 	t.finish()
 
 	readWithoutEffect(root)
+	readControl(root.section("control"), &p.Control)
+}
+
+func readControl(t *table, c *Control) {
+	if t.text("socket", &c.Socket) && c.Socket != "" && !isSocket(c.Socket) {
+		t.fail(t.valueAt("socket"), "bad socket "+quote(c.Socket), `want an absolute path of at most 107 bytes, or "" for none`)
+	}
+	t.finish()
 }
 
 func readNFLog(t *table, c *NFLog) {

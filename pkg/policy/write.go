@@ -27,6 +27,7 @@ func (p *Policy) writeSections(w io.Writer) {
 	fmt.Fprintf(w, "\n[fingerprint]\ndatabases = %s\n", tomlList(p.Fingerprint.Databases))
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
 	fmt.Fprintf(w, "\n[log]\nformat = %s\nlevel = %s\n", tomlString(p.Log.Format), tomlString(p.Log.Level))
+	fmt.Fprintf(w, "\n[control]\nsocket = %s\n", tomlString(p.Control.Socket))
 }
 
 func (a *Access) write(w io.Writer) {
@@ -56,6 +57,15 @@ func (a *Access) write(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "# expires: never\n")
 	}
+}
+
+// Equal reports whether two accesses are the same but for the place where they
+// are written.
+func (a *Access) Equal(b *Access) bool {
+	var x, y strings.Builder
+	a.write(&x)
+	b.write(&y)
+	return x.String() == y.String()
 }
 
 func texts[T fmt.Stringer](items []T) []string {

@@ -44,6 +44,8 @@ func run() int {
 
 // policy is the article's first example with a timeout short enough to watch.
 const policy = `
+control.socket = "" # nobody reloads this daemon
+
 [[access]]
 name = "ssh"
 knock = "shared"

@@ -126,44 +126,54 @@ func TestReload(t *testing.T) {
 	s.start(old)
 	c := s.Clients[0]
 
-	// A broken file: refused by check, and by the daemon, which goes on.
+	// A broken file: refused by the daemon, which says why and goes on, and by
+	// the command that a service manager runs.
 	s.write(strings.Replace(old, `"1s"`, "1", 1))
-	out, err := exec.Command(filepath.Join(s.Programs, "nftknockd"), "check", s.policy).CombinedOutput()
-	if status := exitStatus(err); status != 2 || !strings.Contains(string(out), "nftknockd.toml:5:") {
-		t.Errorf("check: status %d and\n%s\nwant 2 and the place of the error", status, out)
-	}
-	s.reload("reload failed, the old policy stays: ")
+	s.hangup("reload failed, the old policy stays: ")
+	s.command(2, "nftknockd.toml:6:", "reload")
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
 	s.await(" ended, ")
 
 	// A good one: the new sequence opens, the old one does not.
 	s.write(access("ssh", "udp/5001 udp/5002", "20s"))
-	s.reload("reloaded: ")
+	s.hangup("reloaded: ")
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.wantOpen(c, lab.Server4, false)
 	s.knock(c, lab.Server4, "udp/5001", "udp/5002")
 	s.await("granted " + c.Addr4.String() + " access to tcp/22 for 20s")
 	s.wantOpen(c, lab.Server4, true)
 
-	// A running grant and a half-done knock live through a reload.
+	// A running grant lives through a reload.
 	s.write(access("ssh", "udp/5001 udp/5002", "20s") + access("more", "udp/6001 udp/6002", "20s"))
-	s.reload("reloaded: table inet nftknock, NFLOG group 5, 2 accesses")
+	s.command(0, "", "reload")
+	s.await("reloaded: table inet nftknock, NFLOG group 5, 2 accesses")
 	s.wantOpen(c, lab.Server4, true)
 
-	// More workers, then fewer.
-	s.write("[nflog]\nworkers = 3\n" + access("ssh", three, "7s"))
-	s.reload("reloaded: table inet nftknock, NFLOG groups 5 to 7")
-	s.knock(c, lab.Server4, strings.Fields(three)...)
-	s.await("for 7s")
-	s.write(access("ssh", three, "8s"))
-	s.reload("reloaded: table inet nftknock, NFLOG group 5, 1 access")
-	s.knock(c, lab.Server4, strings.Fields(three)...)
-	s.await("for 8s")
+	// A good one that this daemon cannot take up.
+	s.write("nflog.workers = 3\n" + access("ssh", three, "7s"))
+	s.command(1, "[nflog] workers cannot change while running: restart the service", "reload")
+	s.await("reload failed, the old policy stays: [nflog] workers")
+	s.wantOpen(c, lab.Server4, true)
+
+	if status, err := s.daemon.Stop(); status != 0 || err != nil {
+		t.Fatalf("stopped with %d, %v", status, err)
+	}
+	s.command(1, "the daemon is not running", "reload")
 }
 
-// reload sends SIGHUP and waits for a line that was not there before.
-func (s *stage) reload(text string) {
+// command runs nftknockd with the policy and wants an exit status and words.
+func (s *stage) command(status int, words string, args ...string) {
+	s.Helper()
+	args = append(args, "--config", s.policy)
+	out, err := exec.Command(filepath.Join(s.Programs, "nftknockd"), args...).CombinedOutput()
+	if got := exitStatus(err); got != status || !strings.Contains(string(out), words) {
+		s.Errorf("nftknockd %v: status %d and\n%s\nwant %d and %q", args, got, out, status, words)
+	}
+}
+
+// hangup sends SIGHUP and waits for a line that was not there before.
+func (s *stage) hangup(text string) {
 	s.Helper()
 	before := strings.Count(s.daemon.Log(), "\n") + 1
 	if err := s.daemon.Signal(syscall.SIGHUP); err != nil {
@@ -181,10 +191,40 @@ func TestAHalfDoneKnockLivesThroughAReload(t *testing.T) {
 	c := s.Clients[0]
 	s.knock(c, lab.Server4, "tcp/50053", "udp/6020")
 	s.write(access("other", "udp/7001 udp/7002 icmp", "5s") + access("ssh", three, "5s"))
-	s.reload("reloaded: ")
+	s.hangup("reloaded: ")
 	s.knock(c, lab.Server4, "tcp/24034", "tcp/24034")
 	s.await("granted ")
 	s.wantOpen(c, lab.Server4, true)
+}
+
+// Without ownership anyone can flush the ruleset. The service is hidden again
+// at once, and who was in stays in.
+func TestAFlushedRulesetComesBack(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 2)
+	s.start("nftables.owner = \"off\"\n" + access("ssh", three, "20s"))
+	c := s.Clients[0]
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	before := s.grantedIn("nftknock")
+	err := s.Server.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		conn.FlushRuleset()
+		return conn.Flush()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.await("table inet nftknock was changed by another process and is put back")
+	s.wantOpen(s.Clients[1], lab.Server4, false)
+	s.wantOpen(c, lab.Server4, true)
+	after := s.grantedIn("nftknock")
+	if len(before) != 1 || len(after) != 1 || after[0].Expires > before[0].Expires {
+		t.Errorf("left before the flush %+v, after it %+v: want the same element with no more time", before, after)
+	}
 }
 
 func TestABadPolicyStartsNothing(t *testing.T) {
@@ -213,7 +253,7 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 	t.Run("the group", func(t *testing.T) {
 		s := newStage(t, 0)
 		s.start(access("ssh", three, "5s"))
-		s.write("[nftables]\ntable = \"second\"\n" + access("ssh", three, "5s"))
+		s.write("control.socket = \"\"\n[nftables]\ntable = \"second\"\n" + access("ssh", three, "5s"))
 		first := s.daemon
 		s.refuses(1, "nftknockd: error: ", "group 5", "/proc/net/netfilter/nfnetlink_log")
 		s.daemon = first
@@ -224,9 +264,16 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 	t.Run("the table", func(t *testing.T) {
 		s := newStage(t, 0)
 		s.start(access("ssh", three, "5s"))
-		s.write("[nflog]\ngroup = 6\n" + access("ssh", three, "5s"))
+		s.write("control.socket = \"\"\n[nflog]\ngroup = 6\n" + access("ssh", three, "5s"))
 		first := s.daemon
 		s.refuses(1, "nftknockd: error: ", "table inet nftknock")
+		s.daemon = first
+	})
+	t.Run("the control socket", func(t *testing.T) {
+		s := newStage(t, 0)
+		s.start(access("ssh", three, "5s"))
+		first := s.daemon
+		s.refuses(1, "nftknockd: error: control socket "+filepath.Join(s.Dir, "control.sock")+": another daemon listens there")
 		s.daemon = first
 	})
 	t.Run("the capability", func(t *testing.T) {

@@ -78,24 +78,35 @@ func (d *Daemon) Log() string {
 // returns the line and the number of the one after it.
 func (d *Daemon) Await(text string, from int) (line string, next int, err error) {
 	deadline := time.After(patience)
-	for {
-		d.mu.Lock()
-		news := d.news
-		for i := from; i < len(d.lines); i++ {
-			if strings.Contains(d.lines[i], text) {
-				defer d.mu.Unlock()
-				return d.lines[i], i + 1, nil
-			}
+	for ended := false; ; {
+		line, next, news := d.find(text, from)
+		switch {
+		case next > 0:
+			return line, next, nil
+		case ended:
+			return "", 0, fmt.Errorf("nftknockd ended (%s) without logging %q; it logged:\n%s", d.cmd.ProcessState, text, d.Log())
 		}
-		d.mu.Unlock()
 		select {
 		case <-news:
 		case <-d.done:
-			return "", 0, fmt.Errorf("nftknockd ended (%s) without logging %q; it logged:\n%s", d.cmd.ProcessState, text, d.Log())
+			ended = true // and its last words are there
 		case <-deadline:
 			return "", 0, fmt.Errorf("nftknockd did not log %q in %v; it logged:\n%s", text, patience, d.Log())
 		}
 	}
+}
+
+// find looks for a line; next is 0 where there is none, and news is closed
+// when there are more.
+func (d *Daemon) find(text string, from int) (line string, next int, news <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := from; i < len(d.lines); i++ {
+		if strings.Contains(d.lines[i], text) {
+			return d.lines[i], i + 1, d.news
+		}
+	}
+	return "", 0, d.news
 }
 
 // Signal sends the daemon a signal.
@@ -112,11 +123,16 @@ func (d *Daemon) Wait() (int, error) {
 	}
 }
 
-// Stop ends the daemon as a service manager does.
+// Stop ends the daemon as a service manager does: one that does not end is
+// killed, which is an error.
 func (d *Daemon) Stop() (int, error) {
 	// One that has ended already needs no signal.
 	_ = d.Signal(syscall.SIGTERM)
-	return d.Wait()
+	status, err := d.Wait()
+	if err != nil {
+		_ = d.Signal(syscall.SIGKILL)
+	}
+	return status, err
 }
 
 // safeBuffer is a strings.Builder that two writers may share.

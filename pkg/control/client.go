@@ -1,0 +1,78 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// ErrNotRunning: nothing listens on the socket.
+var ErrNotRunning = errors.New("the daemon is not running, or has another control socket")
+
+// maxAnswer bounds what a client reads; the errors of a policy are long.
+const maxAnswer = 1 << 20
+
+// Client asks the daemon that listens at a path. It may be used by several
+// goroutines.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// NewClient makes a client. It does not connect yet.
+func NewClient(path string) *Client {
+	c := &Client{path: path}
+	c.http.Transport = &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+	}
+	return c
+}
+
+// Reload has the daemon read its policy again, and returns when it has done
+// so. The error says why the old policy stays, or wraps ErrNotRunning.
+func (c *Client) Reload(ctx context.Context) error { return c.post(ctx, "/reload") }
+
+func (c *Client) post(ctx context.Context, path string) error {
+	// The host is nobody: the transport knows where to go.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://nftknockd"+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("control socket %s: %w", c.path, dialReason(err))
+	}
+	defer resp.Body.Close()
+	var a answer
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
+		return fmt.Errorf("control socket %s: the daemon's answer (%s) makes no sense: %w", c.path, resp.Status, err)
+	}
+	switch {
+	case a.Error != "":
+		return errors.New(a.Error)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("control socket %s: %s", c.path, resp.Status)
+	}
+	return nil
+}
+
+// dialReason says what a failed connection means.
+func dialReason(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return ErrNotRunning
+	case errors.Is(err, fs.ErrPermission):
+		return errors.New("permission denied: run as the daemon's user, which is root")
+	}
+	return err
+}

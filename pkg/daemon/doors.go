@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"net/netip"
+	"time"
+
+	"nftknock/pkg/gate"
+)
+
+// doors keeps our own timer for each grant the kernel has one for: the kernel
+// tells nobody when an element ends, and the log is to say so. It belongs to
+// one goroutine, which also receives from ends.
+type doors struct {
+	running map[netip.Addr]map[gate.Service]*grant
+	ends    chan door
+	stopped chan struct{}
+}
+
+// door is what a grant opens, and to whom.
+type door struct {
+	source  netip.Addr
+	service gate.Service
+}
+
+// grant is what the log has to say when it ends.
+type grant struct {
+	access  string
+	timeout time.Duration
+	until   time.Time
+	timer   *time.Timer
+}
+
+func newDoors() doors {
+	return doors{running: make(map[netip.Addr]map[gate.Service]*grant), ends: make(chan door), stopped: make(chan struct{})}
+}
+
+// open sets the timer of a grant that has some time left, and reports whether
+// that is news. A door that another grant keeps open for longer is none, since
+// the gate never shortens. Those that the new one keeps open for longer are
+// forgotten: they do not close when their time is over.
+func (o *doors) open(d door, access string, timeout, remaining time.Duration) bool {
+	until := time.Now().Add(remaining)
+	of := o.running[d.source]
+	for service, g := range of {
+		if service.Covers(d.service) && g.until.After(until) {
+			return false
+		}
+	}
+	news := of[d.service] == nil
+	for service, g := range of {
+		if d.service.Covers(service) {
+			g.timer.Stop()
+			delete(of, service)
+		}
+	}
+	if of == nil {
+		of = make(map[gate.Service]*grant)
+		o.running[d.source] = of
+	}
+	of[d.service] = &grant{
+		access:  access,
+		timeout: timeout,
+		until:   until,
+		timer:   time.AfterFunc(remaining, func() { o.expired(d) }),
+	}
+	return news
+}
+
+// expired tells the goroutine that owns the doors that a timer has run out.
+func (o *doors) expired(d door) {
+	select {
+	case o.ends <- d:
+	case <-o.stopped:
+	}
+}
+
+// close gives the grant that has ended, if it really has.
+func (o *doors) close(d door) (g *grant, ok bool) {
+	of := o.running[d.source]
+	g = of[d.service]
+	if g == nil || time.Now().Before(g.until) {
+		return nil, false
+	}
+	delete(of, d.service)
+	if len(of) == 0 {
+		delete(o.running, d.source)
+	}
+	return g, true
+}
+
+// stop lets go of the timers that would tell of an end.
+func (o *doors) stop() { close(o.stopped) }
