@@ -3,6 +3,7 @@ package knock_test
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -30,9 +31,10 @@ func doorEngine(t testing.TB, seq string) (*knock.Engine, []knock.Element) {
 }
 
 // scanPaces are times for a whole scan, from what a fast scanner manages on a
-// local network to a patient one.
+// local network to a patient one. One to two hours are the hardest: that long
+// between two tripwires is what calm allows, and still within a knock's time.
 var scanPaces = []time.Duration{
-	500 * time.Millisecond, 5 * time.Second, time.Minute, 4 * time.Minute, time.Hour, 12 * time.Hour,
+	500 * time.Millisecond, 5 * time.Second, time.Minute, 4 * time.Minute, time.Hour, 2 * time.Hour, 12 * time.Hour,
 }
 
 func address(n uint32) netip.Addr {
@@ -42,9 +44,9 @@ func address(n uint32) netip.Addr {
 func TestNoRandomScanOpensADoor(t *testing.T) {
 	for name, seq := range doors {
 		t.Run(name, func(t *testing.T) {
-			scans := 1000
+			scans := 200 * len(scanPaces)
 			if name == "scattered" {
-				scans = 10000
+				scans = 10000 * len(scanPaces)
 			}
 			e, ports := doorEngine(t, seq)
 			rng := rand.New(rand.NewPCG(1, 2))
@@ -84,6 +86,19 @@ func TestAScanDoesNotLockAnyoneOut(t *testing.T) {
 	}
 	if got := play(t, e, alice, "10s tcp/31337, 10500ms tcp/7212, 11s tcp/49152"); got != "granted" {
 		t.Errorf("scanner ten seconds later: %q, want granted", got)
+	}
+}
+
+// A tripwire packet forged in the name of someone who knocks slowly costs him
+// ten seconds and no more.
+func TestAForgedTripwireLocksNobodyOutForLong(t *testing.T) {
+	const slow = "%ds tcp/31337, %ds tcp/7212, %ds tcp/49152" // 12 s from first to last
+	for wait, want := range map[int]string{9: "3: looks like a port scan", 10: "granted"} {
+		e, ports := doorEngine(t, doors["scattered"])
+		e.Handle(epoch, touch(alice, ports[len(ports)-1]))
+		if got := play(t, e, alice, fmt.Sprintf(slow, wait, wait+6, wait+12)); got != want {
+			t.Errorf("knock %d s after it: %q, want %q", wait, got, want)
+		}
 	}
 }
 

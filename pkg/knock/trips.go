@@ -1,14 +1,22 @@
 package knock
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"time"
+)
 
-// calm is how many times its own duration a knock must follow the source's
-// last touch of a tripwire. A scan in random order that happens on a sequence
-// has rarely been away from the last tripwire for much longer than the
-// sequence took it; a person who knocks has not been near one. It scales with
-// the knock because scans come at every speed, and it stays small because the
-// touch may be forged.
-const calm = 8
+// A knock must follow its source's last touch of a tripwire by calm times its
+// own duration, or by maxCalm if that is less. A scan in random order that
+// happens on a sequence has rarely been away from the last tripwire for much
+// longer than the sequence took it; a person who knocks has not been near one.
+//
+// It scales with the knock because scans come at every speed. It ends at
+// maxCalm because the touch may be forged: what a forger can do by voiding a
+// knock while it lasts, he can do for no more than these seconds longer.
+const (
+	calm    = 8
+	maxCalm = 10 * time.Second
+)
 
 // trips remembers who touched a tripwire last: a table of fixed size in which
 // a newcomer takes the place of whoever was there. Flooding it makes it
@@ -36,5 +44,5 @@ func (t *trips) record(k key, at int64) { *t.slot(k) = trip{key: k, at: at, set:
 // start that a knock of that duration is taken for part of a scan.
 func (t *trips) recently(k key, start, duration int64) bool {
 	s := t.slot(k)
-	return s.set && s.key == k && start-s.at < calm*duration
+	return s.set && s.key == k && start-s.at < min(calm*duration, int64(maxCalm))
 }
