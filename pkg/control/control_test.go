@@ -126,8 +126,13 @@ func TestStrangeRequests(t *testing.T) {
 		}
 		go func() { _, _ = io.WriteString(conn, request) }()
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil || fmt.Sprint(resp.StatusCode) != want {
-			t.Errorf("%.30q: %v, %v; want %s", request, resp, err, want)
+		if err != nil {
+			t.Errorf("%.30q: %v", request, err)
+			continue
+		}
+		resp.Body.Close()
+		if fmt.Sprint(resp.StatusCode) != want {
+			t.Errorf("%.30q: %s, want %s", request, resp.Status, want)
 		}
 		conn.Close()
 	}

@@ -43,8 +43,8 @@ func withoutFlags(listing string) string {
 
 func TestNftListsWhatStringSays(t *testing.T) {
 	for _, tt := range rulesets() {
-		for _, mode := range []OwnerMode{OwnerAuto, OwnerOff} {
-			t.Run(tt.name+" owner "+mode.String(), func(t *testing.T) {
+		for name, mode := range map[string]OwnerMode{"owned": OwnerOn, "not owned": OwnerOff} {
+			t.Run(tt.name+" "+name, func(t *testing.T) {
 				host := netnstest.New(t)
 				k := open(t, host, Config{Owner: mode})
 				if err := k.Apply(&tt.ruleset); err != nil {
