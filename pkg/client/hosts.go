@@ -10,6 +10,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/tomlpos"
 )
 
 // hostsExample is the hint to errors about the form of hosts.toml.
@@ -27,9 +28,15 @@ const hostsExample = `a host looks like this: ["ssh.example.org"] and below it s
 // Anything else in it is an error, which names path, line and column. Hosts
 // come in the order of the file.
 func ParseHosts(path string, data []byte) ([]Host, error) {
-	d := hostsDecoder{path: path, source: string(data)}
+	d := hostsDecoder{path: path, source: tomlpos.TrimMark(string(data))}
+	d.lines = tomlpos.NewLines(d.source)
 	var err error
-	if d.meta, err = toml.Decode(d.source, &d.top); err != nil {
+	if d.root, err = tomlpos.Locate(d.source); err != nil {
+		return nil, d.syntaxError(err)
+	}
+	// NB: toml takes the mark off itself, and of d.source it would take a
+	// second one.
+	if d.meta, err = toml.Decode(string(data), &d.top); err != nil {
 		return nil, d.syntaxError(err)
 	}
 	for _, key := range d.meta.Keys() {
@@ -47,17 +54,23 @@ func ParseHosts(path string, data []byte) ([]Host, error) {
 // first mistake is the one reported.
 type hostsDecoder struct {
 	path, source string
+	lines        *tomlpos.Lines
+	root         *tomlpos.Node
 	meta         toml.MetaData
-	top          map[string]toml.Primitive
+	top          map[string]any
 	hosts        []Host
 }
 
 func (d *hostsDecoder) syntaxError(err error) error {
 	var syntax toml.ParseError
-	if !errors.As(err, &syntax) {
-		return configError("", "%s: %v", d.path, err)
+	if errors.As(err, &syntax) {
+		return d.errorAtOffset(syntax.Position.Start, hostsExample, "%s", syntax.Message)
 	}
-	return d.errorAtOffset(syntax.Position.Start, hostsExample, "%s", syntax.Message)
+	var deep *tomlpos.DepthError
+	if errors.As(err, &deep) {
+		return d.errorAtOffset(deep.Offset, hostsExample, "%v", deep)
+	}
+	return configError("", "%s: %v", d.path, err)
 }
 
 func (d *hostsDecoder) key(key toml.Key) error {
@@ -83,7 +96,7 @@ func (d *hostsDecoder) table(key toml.Key) error {
 			return d.errorAt(key, "", "host %q is there twice, first at %s", key[0], h.Origin)
 		}
 	}
-	line, _ := d.lineColumn(d.offset(key))
+	line, _ := d.lines.Place(d.offset(key))
 	d.hosts = append(d.hosts, Host{
 		Name:   key[0],
 		Origin: fmt.Sprintf("%s:%d", d.path, line),
@@ -125,7 +138,7 @@ func (d *hostsDecoder) address(key toml.Key, h *Host) error {
 }
 
 func (d *hostsDecoder) sequence(key toml.Key, h *Host) error {
-	list, ok := d.decode(key).([]any)
+	list, ok := d.lookup(key).([]any)
 	if !ok {
 		return d.errorAt(key, "", `sequence is not a list: want sequence = ["tcp/7000", "udp/8000"]`)
 	}
@@ -136,7 +149,7 @@ func (d *hostsDecoder) sequence(key toml.Key, h *Host) error {
 		}
 		e, err := knock.ParseElement(s)
 		if err != nil {
-			return d.errorAtText(key, s, "%v", err)
+			return d.errorAtElement(key, i, s, "%v", err)
 		}
 		h.Sequence = append(h.Sequence, e)
 	}

@@ -92,6 +92,18 @@ func TestHostsMistakes(t *testing.T) {
 		{"bad host twice", "[a]\nsequence=['icmp','icmp']\n[A]", `f:3:1: host "A" is there twice, first at f:1`},
 		{"bad dotted key", "a.delay = '3s'", `f:1:3: unexpected key a.delay`},
 		{"bad dotted key after a host", "a = {sequence=['icmp','icmp']}\nb.delay='3s'", `f:2:3: unexpected key b.delay`},
+		{"bad value in braces", "a = {sequence = ['icmp', 'icmp'], delay = 3}", `f:1:43: delay is not text in quotes: want delay = "500ms"`},
+		{"bad element that a comment has, too", "[a]\nsequence = [ # \"tcp/0\"\n  'tcp/0']", `f:3:3: bad port in knock "tcp/0": want 1 to 65535`},
+		{"bad element behind characters of two bytes", "\"ä\" = {sequence = ['icmp', 'ü', 'ö']}", `f:1:28: bad knock "ü": want tcp/PORT, udp/PORT or icmp`},
+		{"bad syntax behind characters of two bytes", "[\"ä\"] ö", `f:1:6: expected a top-level item to end with a newline, comment, or EOF, but got 'ö' instead`},
+		{"bad key below a byte order mark", "\ufeff[a]\n\nrepeat = 2", `f:3:1: unknown key "repeat": want sequence, address, delay or verify`},
+		{"bad second byte order mark", "\ufeff\ufeff[a]", `f:1:1: expected '.' or '=', but got '\ufeff' instead`},
+		{"bad deep list", "[a]\nsequence = " + strings.Repeat("[", maxFile), `f:2:28: nested deeper than 16 levels`},
+		{"bad deep table", strings.Repeat("a = {", maxFile/5), `f:1:84: nested deeper than 16 levels`},
+		{"bad long dotted key", strings.Repeat("a.", maxFile/2), `f:1:33: nested deeper than 16 levels`},
+		{"bad long header", "[" + strings.Repeat("a.", maxFile/2) + "a]", `f:1:34: nested deeper than 16 levels`},
+		{"bad deep list below a byte order mark", "\ufeffa = " + strings.Repeat("[", maxFile), `f:1:21: nested deeper than 16 levels`},
+		{"bad deep list below a mark of UTF-16", "\xff\xfea = " + strings.Repeat("[", maxFile), `f:1:21: nested deeper than 16 levels`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			hosts, err := ParseHosts("f", []byte(tt.file))
@@ -179,6 +191,7 @@ func FuzzParseHosts(f *testing.F) {
 	f.Add([]byte("[\"a.b\"]\nsequence = [\"tcp/1\", 'icmp']\naddress = \"::1\"\ndelay = \"5ms\"\nverify = \"tcp/22\"\n"))
 	f.Add([]byte("[a.b.c]\nx.y = [{z = 1}]\n[[d]]\ne = 1979-05-27\n"))
 	f.Add([]byte("a = {sequence = [\"tcp/1\", \"udp/2\"]}\nb.delay = 3"))
+	f.Add([]byte("\ufeff[a]\nsequence = ['''tcp/1''', \"\"\"icmp\"\"\", '\\u0041', \"\\u0041\"]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { roundTrip(t, data, ParseHosts, printTOML) })
 }
 

@@ -4,19 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+
+	"nftknock/pkg/tomlpos"
 )
 
-// A document is one TOML text, where its keys and values stand, and where
-// diagnostics about it go.
+// A document is one TOML text, and where diagnostics about it go.
 type document struct {
 	file  string
-	text  string
-	lines []int // offset of each line's first byte
-	root  *node
+	lines *tomlpos.Lines
 	diags *Diagnostics
 }
 
@@ -24,27 +25,22 @@ type document struct {
 // is none.
 func parse(file, text string, diags *Diagnostics) *table {
 	text = strings.TrimLeft(text, "\ufeff")
-	d := &document{file: file, text: text, diags: diags}
+	d := &document{file: file, diags: diags}
 	if len(text) > maxFileSize {
 		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 1 MiB")
 		return nil
 	}
-	d.lines = append(d.lines, 0)
-	for i := range len(text) {
-		if text[i] == '\n' {
-			d.lines = append(d.lines, i+1)
-		}
-	}
+	d.lines = tomlpos.NewLines(text)
 	if i := notText(text); i >= 0 {
 		d.report(d.pos(i), SeverityError, fmt.Sprintf("byte 0x%02x is not UTF-8 text", text[i]), "save the file as UTF-8")
 		return nil
 	}
-	root, end, why := locate(text)
-	if why == failDepth {
-		d.report(d.pos(end), SeverityError, fmt.Sprintf("nested deeper than %d levels", maxDepth), "a policy needs two")
+	root, err := tomlpos.Locate(text)
+	var deep *tomlpos.DepthError
+	if errors.As(err, &deep) {
+		d.report(d.pos(deep.Offset), SeverityError, deep.Error(), "a policy needs two")
 		return nil
 	}
-	d.root = root
 	values, err := decode(text)
 	if err != nil {
 		d.reportSyntax(err)
@@ -87,7 +83,7 @@ func (d *document) reportSyntax(err error) {
 		d.report(Pos{File: d.file}, SeverityError, err.Error(), "")
 		return
 	}
-	message, hint := strings.TrimSuffix(shorten(p.Message, 200), "."), ""
+	message, hint := strings.TrimSuffix(shorten(printable(p.Message), 200), "."), ""
 	switch {
 	case maybeSecret(p.LastKey):
 		// The parser quotes what it cannot read.
@@ -118,18 +114,28 @@ func shorten(s string, limit int) string {
 	return strings.ToValidUTF8(s[:limit], "") + "..."
 }
 
+// printable escapes newlines and whatever else would not stay in one line of a
+// terminal. The parser quotes some of what it cannot read as it is.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRune(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	return b.String()
+}
+
 // quote is %q for input of any length.
 func quote(s string) string { return fmt.Sprintf("%q", shorten(s, 80)) }
 
 // pos translates an offset.
 func (d *document) pos(offset int) Pos {
-	offset = max(0, min(offset, len(d.text)))
-	line, found := slices.BinarySearch(d.lines, offset)
-	if !found {
-		line--
-	}
-	column := utf8.RuneCountInString(d.text[d.lines[line]:offset]) + 1
-	return Pos{File: d.file, Line: line + 1, Column: column}
+	line, column := d.lines.Place(offset)
+	return Pos{File: d.file, Line: line, Column: column}
 }
 
 func (d *document) report(at Pos, s Severity, message, hint string) {

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"nftknock/pkg/tomlpos"
 )
 
 // A table is a TOML table being read. Its getters leave the destination alone
@@ -16,7 +18,7 @@ import (
 // and a nil map stand for an absent table.
 type table struct {
 	doc    *document
-	node   *node
+	node   *tomlpos.Node
 	values map[string]any
 	known  []string // keys asked for
 	later  []string // keys of a later version
@@ -32,12 +34,12 @@ func (t *table) has(key string) bool {
 }
 
 // at is where the table begins.
-func (t *table) at() Pos { return t.doc.pos(t.node.key) }
+func (t *table) at() Pos { return t.doc.pos(t.node.Key) }
 
 // keyAt is where a key stands, or the table if there is no such key.
 func (t *table) keyAt(key string) Pos {
-	if n, ok := t.node.children[key]; ok {
-		return t.doc.pos(n.key)
+	if n, ok := t.node.Children[key]; ok {
+		return t.doc.pos(n.Key)
 	}
 	return t.at()
 }
@@ -45,16 +47,16 @@ func (t *table) keyAt(key string) Pos {
 // valueAt is where the value of a key stands, or the table if there is no such
 // key.
 func (t *table) valueAt(key string) Pos {
-	if n, ok := t.node.children[key]; ok {
-		return t.doc.pos(n.value)
+	if n, ok := t.node.Children[key]; ok {
+		return t.doc.pos(n.Value)
 	}
 	return t.at()
 }
 
 // itemAt is where item i of an array stands.
 func (t *table) itemAt(key string, i int) Pos {
-	if n, ok := t.node.children[key]; ok && i < len(n.items) {
-		return t.doc.pos(n.items[i].value)
+	if n, ok := t.node.Children[key]; ok && i < len(n.Items) {
+		return t.doc.pos(n.Items[i].Value)
 	}
 	return t.valueAt(key)
 }
@@ -76,7 +78,7 @@ func (t *table) mismatch(key, want string) {
 
 // section returns the table of a key, an empty one if it is absent or no table.
 func (t *table) section(key string) *table {
-	sub := &table{doc: t.doc, node: &node{}}
+	sub := &table{doc: t.doc, node: &tomlpos.Node{}}
 	if !t.has(key) {
 		return sub
 	}
@@ -86,7 +88,7 @@ func (t *table) section(key string) *table {
 		return sub
 	}
 	sub.values = values
-	if n, ok := t.node.children[key]; ok {
+	if n, ok := t.node.Children[key]; ok {
 		sub.node = n
 	}
 	return sub
@@ -100,9 +102,9 @@ func (t *table) sections(key string) []*table {
 	}
 	var subs []*table
 	add := func(i int, values map[string]any) {
-		sub := &table{doc: t.doc, node: &node{}, values: values}
-		if n, ok := t.node.children[key]; ok && i < len(n.items) {
-			sub.node = n.items[i]
+		sub := &table{doc: t.doc, node: &tomlpos.Node{}, values: values}
+		if n, ok := t.node.Children[key]; ok && i < len(n.Items) {
+			sub.node = n.Items[i]
 		}
 		subs = append(subs, sub)
 	}

@@ -25,11 +25,12 @@ var imports = map[string][]string{
 	"pkg/nflog": {},
 	"pkg/gate":  {"pkg/packet"},
 	// What people write.
-	"pkg/policy": {"pkg/gate", "pkg/knock", "pkg/packet"},
+	"pkg/tomlpos": {},
+	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/tomlpos"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The two programs.
-	"pkg/client":    {"pkg/knock", "pkg/packet"},
+	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/tomlpos"},
 	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
 	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/gate", "pkg/nflog", "pkg/policy"},
 	"cmd/nftknock":  {"pkg/client", "pkg/knock", "pkg/packet"},

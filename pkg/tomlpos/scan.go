@@ -1,4 +1,4 @@
-package policy
+package tomlpos
 
 import "strings"
 
@@ -19,11 +19,6 @@ const (
 	failSyntax         // not TOML: the parser says it better
 	failDepth          // nested deeper than maxDepth
 )
-
-// maxDepth bounds nesting and the parts of a dotted key. The parser that reads
-// the text afterwards recurses without bound, and takes quadratic time over
-// long dotted keys. A policy needs a depth of two.
-const maxDepth = 16
 
 // stop makes every further step a no-op. The first reason counts.
 func (s *scanner) stop(why failure) {

@@ -1,55 +1,41 @@
-package policy
-
-// A node says where a key and its value stand, as offsets into the text, and
-// holds the nodes below it. Tables have children, arrays have items; an array
-// of tables has an item for each of its headers.
-type node struct {
-	key, value int
-	children   map[string]*node
-	items      []*node
-}
+package tomlpos
 
 // child returns the node of name, made if there is none yet.
-func (n *node) child(name string, offset int) *node {
-	if c, ok := n.children[name]; ok {
+func (n *Node) child(name string, offset int) *Node {
+	if c, ok := n.Children[name]; ok {
 		return c
 	}
-	if n.children == nil {
-		n.children = make(map[string]*node)
+	if n.Children == nil {
+		n.Children = make(map[string]*Node)
 	}
-	c := &node{key: offset, value: offset}
-	n.children[name] = c
+	c := &Node{Key: offset, Value: offset}
+	n.Children[name] = c
 	return c
 }
 
 // item appends a node to an array.
-func (n *node) item(offset int) *node {
-	c := &node{key: offset, value: offset}
-	n.items = append(n.items, c)
+func (n *Node) item(offset int) *Node {
+	c := &Node{Key: offset, Value: offset}
+	n.Items = append(n.Items, c)
 	return c
 }
 
 // descend follows the parts of a key. As TOML has it, a key that names an
 // array of tables means the newest of them.
-func (n *node) descend(parts []part) *node {
+func (n *Node) descend(parts []part) *Node {
 	for _, p := range parts {
 		n = n.child(p.name, p.offset)
-		if len(n.items) > 0 {
-			n = n.items[len(n.items)-1]
+		if len(n.Items) > 0 {
+			n = n.Items[len(n.Items)-1]
 		}
 	}
 	return n
 }
 
-// locate finds every key and value of a TOML text. The parser knows where
-// they are but does not say; this fills the gap and relies on the parser for
-// everything else: whether the text is valid, and what the values are.
-//
-// It stops at what it cannot read: why tells the reason, and end how far it
-// came.
-func locate(text string) (root *node, end int, why failure) {
+// locate is Locate that tells how far it came, and why it stopped there.
+func locate(text string) (root *Node, end int, why failure) {
 	l := locator{scanner: scanner{text: text}}
-	root = &node{}
+	root = &Node{}
 	table := root
 	for l.gap(); l.peek() != 0; l.gap() {
 		if l.peek() == '[' {
@@ -71,7 +57,7 @@ func locate(text string) (root *node, end int, why failure) {
 type locator struct{ scanner }
 
 // header reads "[a.b]" or "[[a.b]]" and returns the table it begins.
-func (l *locator) header(root *node) *node {
+func (l *locator) header(root *Node) *Node {
 	start := l.pos
 	l.expect("[")
 	array := l.accept("[")
@@ -89,12 +75,12 @@ func (l *locator) header(root *node) *node {
 		return parent.child(parts[last].name, parts[last].offset).item(start)
 	}
 	n := parent.descend(parts[last:])
-	n.key, n.value = parts[last].offset, start
+	n.Key, n.Value = parts[last].offset, start
 	return n
 }
 
 // pair reads "key = value" into table.
-func (l *locator) pair(table *node, depth int) {
+func (l *locator) pair(table *Node, depth int) {
 	parts := l.key()
 	l.expect("=")
 	if l.fail != failNone {
@@ -106,13 +92,13 @@ func (l *locator) pair(table *node, depth int) {
 }
 
 // value reads a value into n.
-func (l *locator) value(n *node, depth int) {
+func (l *locator) value(n *Node, depth int) {
 	if depth == maxDepth {
 		l.stop(failDepth)
 		return
 	}
 	l.blanks()
-	n.value = l.pos
+	n.Value = l.pos
 	switch {
 	case l.accept("["):
 		l.list("]", func() { l.value(n.item(l.pos), depth+1) })

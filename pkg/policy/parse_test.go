@@ -1,0 +1,102 @@
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// addFiles seeds a fuzz target with all policies of testdata.
+func addFiles(f *testing.F) {
+	files, err := filepath.Glob("testdata/*/*.toml")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no files", err)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+}
+
+// FuzzParse: no text panics; an error means no policy; a policy can be
+// written and read again.
+func FuzzParse(f *testing.F) {
+	addFiles(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, diags := parseAt(testTime, "x", []byte(text), nil)
+		if (p == nil) != diags.HasErrors() {
+			t.Fatalf("policy is nil: %t; %v", p == nil, diags)
+		}
+		lineCount := 1 + strings.Count(text, "\n")
+		for _, d := range diags {
+			if d.Message == "" || d.Line > lineCount || (d.Line == 0) != (d.Column == 0) || strings.Contains(d.String(), "\n") {
+				t.Errorf("bad diagnostic %q", d)
+			}
+		}
+		if p != nil {
+			checkRoundTrip(t, p)
+		}
+	})
+}
+
+func TestHostileNestingIsRefusedInTime(t *testing.T) {
+	const size = maxFileSize - 16
+	for name, text := range map[string]string{
+		"arrays":         "a = " + strings.Repeat("[", size),
+		"inline tables":  "a = " + strings.Repeat("{a=", size/3),
+		"dotted key":     strings.Repeat("a.", size/2) + "a = 1",
+		"dotted header":  "[" + strings.Repeat("a.", size/2) + "a]",
+		"quotes":         "a = " + strings.Repeat(`"`, size),
+		"headers":        strings.Repeat("[[a]]\n", size/6),
+		"keys":           "[a]\n" + strings.Repeat("b\n", size/2),
+		"comment":        strings.Repeat("#", size),
+		"open string":    `a = "` + strings.Repeat("x", size),
+		"long key":       strings.Repeat("x", size/2) + " = 1",
+		"array of items": "a = [" + strings.Repeat("1,", size/2) + "]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, diags := Parse("x", []byte(text))
+			if name != "comment" && !diags.HasErrors() {
+				t.Error("no error")
+			}
+			for _, d := range diags {
+				if len(d.String()) > 1000 {
+					t.Errorf("a diagnostic of %d bytes", len(d.String()))
+				}
+			}
+			t.Logf("%v, %d diagnostics", time.Since(start), len(diags))
+		})
+	}
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"timeout", "within", "open", "name", "min_interval", "max_interval"}
+	for s, want := range map[string]string{
+		"Timeout": "timeout", "TIMEOUT": "timeout", "timeuot": "timeout", "timout": "timeout", "time-out": "timeout",
+		"opne": "open", "min-interval": "min_interval", "max_intervall": "max_interval",
+		"": "", "xyz": "", "op": "", "timer": "", "a": "",
+	} {
+		if got := nearest(s, known); got != want {
+			t.Errorf("%q: %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", time.Millisecond: "1ms", time.Second: "1s", time.Minute: "1m", 70 * time.Second: "1m10s",
+		time.Hour: "1h", 10 * time.Hour: "10h", 70 * time.Minute: "1h10m", time.Hour + time.Second: "1h0m1s",
+		10 * time.Minute: "10m", 1500 * time.Millisecond: "1.5s",
+	} {
+		got := short(d)
+		if back, err := time.ParseDuration(got); got != want || err != nil || back != d {
+			t.Errorf("%v: %q, want %q", d, got, want)
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package tomlpos
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+// decode is what the parser makes of a text. It panics on states it holds to be
+// impossible.
+func decode(text string) (values map[string]any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			values, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	_, err = toml.Decode(text, &values)
+	return values, err
+}
+
+// checkLocated verifies that every value the parser decoded has a node.
+func checkLocated(t *testing.T, v any, n *Node, path string) {
+	t.Helper()
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			child, ok := n.Children[key]
+			if !ok {
+				t.Errorf("%s has no node for %q", path, key)
+				continue
+			}
+			checkLocated(t, value, child, path+"/"+key)
+		}
+	case []map[string]any:
+		for i := range checkItems(t, len(v), n, path) {
+			checkLocated(t, v[i], n.Items[i], fmt.Sprintf("%s#%d", path, i))
+		}
+	case []any:
+		for i := range checkItems(t, len(v), n, path) {
+			checkLocated(t, v[i], n.Items[i], fmt.Sprintf("%s#%d", path, i))
+		}
+	}
+}
+
+func checkItems(t *testing.T, want int, n *Node, path string) int {
+	t.Helper()
+	if len(n.Items) != want {
+		t.Errorf("%s has %d items and %d nodes", path, want, len(n.Items))
+	}
+	return min(want, len(n.Items))
+}
+
+// addFiles seeds a fuzz target with all policies that the tests of package
+// policy have.
+func addFiles(f *testing.F) {
+	files, err := filepath.Glob("../policy/testdata/*/*.toml")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no files", err)
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+}
+
+// lookahead is how many bytes behind an error the parser may have read.
+const lookahead = 4
+
+// FuzzLocate: whatever the parser takes is located as a whole; and where the
+// locator gives up for syntax, the parser does not get further, so that the
+// bound on depth holds for all the parser sees.
+func FuzzLocate(f *testing.F) {
+	addFiles(f)
+	for _, s := range []string{
+		"a = {b=1,c.d=[{e=1},[2]],}\n", "\"\\u0041\\x42\\e\".'c' = \"\"\"\\\"\"\"\"\"\"\n", "[[a.b]]\n[a.b.c]\nd=1\n[[a.b]]\n",
+		"a=1979-05-27 07:32:00Z # x\nb=+nan\nc=0xDEAD_beef", "a = [1,\n#x\n2\n,]", "a='''\n''''''\n", "\ufeffa=1", "\xff\xfea=1", "\xfe\xffa=[\xff]",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 1<<16 {
+			return
+		}
+		bare := TrimMark(text)
+		if i := strings.IndexByte(bare, 0); i >= 0 && i < 6 {
+			return // the parser looks for this before it reads anything
+		}
+		root, end, why := locate(bare)
+		if why == failDepth {
+			return
+		}
+		values, err := decode(text)
+		if err == nil {
+			if why != failNone {
+				t.Fatalf("stopped at %d of a valid text", end)
+			}
+			checkLocated(t, values, root, "")
+			return
+		}
+		var p toml.ParseError
+		if errors.As(err, &p) && why == failSyntax && p.Position.Start > end+lookahead {
+			t.Errorf("stopped at %d, the parser at %d:%d: %v", end, p.Position.Line, p.Position.Col, err)
+		}
+	})
+}
