@@ -101,7 +101,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.ready("ready") // before a reload may change what it tells of
 	if socket != nil {
-		d.group.Go(func() error { return control.Serve(ctx, socket, d) })
+		d.group.Go(func() error {
+			if err := control.Serve(ctx, socket, d); err != nil {
+				d.Log.Error(err.Error(), "event", "error") // knocks do not need it
+			}
+			return nil
+		})
 	}
 	d.group.Go(func() error {
 		d.supervise(ctx)

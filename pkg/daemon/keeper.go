@@ -30,7 +30,7 @@ type keeper struct {
 	again   <-chan time.Time // when to try another repair
 	failure string           // of the last repair
 
-	refused limiter
+	refused, failed limiter // what strangers can cause
 }
 
 // order asks the keeper to make the table say something else.
@@ -51,6 +51,7 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, decisions <-chan decis
 		changes:   g.Changes(),
 		repairs:   rate.NewLimiter(10, 20),
 		refused:   limiter{limit: rate.NewLimiter(5, 20)},
+		failed:    limiter{limit: rate.NewLimiter(5, 20)},
 	}
 }
 
@@ -68,8 +69,8 @@ func (k *keeper) run() error {
 			k.ended(d)
 		case o := <-k.orders:
 			o.done <- k.apply(o.plan)
-		case _, ok := <-k.changes:
-			k.changed(ok)
+		case <-k.changes:
+			k.repair()
 		case <-k.again:
 			k.repair()
 		}
@@ -136,7 +137,7 @@ func (k *keeper) grant(d door, a *policy.Access, os string) {
 	}
 	err := k.gate.Grant(g)
 	if errors.Is(err, gate.ErrNoTable) {
-		k.repair()
+		k.putBack()
 		err = k.gate.Grant(g)
 	}
 	fields := []any{"event", "granted", "src", d.source, "access", a.Name, "knock", a.Knock,
@@ -145,7 +146,14 @@ func (k *keeper) grant(d door, a *policy.Access, os string) {
 		fields = append(fields, "os", os)
 	}
 	if err != nil {
+		ok, omitted := k.failed.allow(time.Now())
+		if !ok {
+			return
+		}
 		fields[1] = "error"
+		if omitted > 0 {
+			fields = append(fields, "omitted", omitted)
+		}
 		k.log.Error("cannot grant "+d.source.String()+" access to "+d.service.String()+": "+err.Error(), fields...)
 		return
 	}

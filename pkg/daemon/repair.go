@@ -5,18 +5,8 @@ import "time"
 // repairPause is how long after a repair that failed another one is tried.
 const repairPause = time.Second
 
-// changed hears of a change that another process made to the table.
-func (k *keeper) changed(heard bool) {
-	if !heard {
-		k.changes = nil
-		k.log.Error("changes of the table by other processes are no longer heard of: restart the service", "event", "error")
-		return
-	}
-	k.repair()
-}
-
 // repair puts the table back. It does not do so more often than is good for
-// the machine, and for a log that is read.
+// the machine and for whoever reads the log; only a grant does not wait.
 func (k *keeper) repair() {
 	k.again = nil
 	if turn := k.repairs.Reserve(); turn.Delay() > 0 {
@@ -24,6 +14,10 @@ func (k *keeper) repair() {
 		turn.Cancel()
 		return
 	}
+	k.putBack()
+}
+
+func (k *keeper) putBack() {
 	repaired, err := k.gate.Repair()
 	if err != nil {
 		k.again = time.After(repairPause)

@@ -21,7 +21,8 @@ import (
 // Where the set of protected services is built anew, or loses elements while
 // it gains others, the transaction leaves a bridge in the chain (see
 // (*Ruleset).bridge), and a second one takes it away. Should only the second
-// fail, packets fare as the ruleset says all the same.
+// fail, packets fare as the ruleset says all the same, and a Repair is asked
+// for.
 func (k *Kernel) Apply(r *Ruleset) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -59,16 +60,14 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 // says, and reports whether anything had to be changed.
 func (k *Kernel) restore(r *Ruleset) (changed bool, err error) {
 	err = k.retry(func() error {
-		if k.watch.deleted.Swap(false) {
-			k.replaced = true
-		}
 		c, err := k.own(r)
 		changed = changed || c
-		if err != nil || k.owned {
-			return err
-		}
-		return k.learn()
+		return err
 	})
+	if err == nil && !k.owned && k.learn() != nil {
+		// The table is as it should be; what was given is for later.
+		k.watch.signal()
+	}
 	return changed, err
 }
 
@@ -98,12 +97,17 @@ func (k *Kernel) own(r *Ruleset) (changed bool, err error) {
 // learn takes what the kernel holds for what was given: others may have
 // deleted grants, or added some.
 func (k *Kernel) learn() error {
-	list, err := k.listAll()
-	if errors.Is(err, unix.ENOENT) {
-		return errChanged
-	}
+	var list []Grant
+	err := k.retry(func() (err error) {
+		list, err = k.listAll()
+		return err
+	})
 	if err != nil {
 		return err
+	}
+	// Once it is gone, it does not come back: it was there all the time.
+	if id, _, err := k.identify(); err != nil || id != k.ours {
+		return errors.Join(errChanged, err)
 	}
 	now := time.Now()
 	clear(k.given)
@@ -118,10 +122,15 @@ func (k *Kernel) learn() error {
 // change anything.
 func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags) (changed bool, err error) {
 	c, err := k.step(r, flags)
-	if c.bridged && err == nil {
-		_, err = k.step(r, flags)
+	if err != nil {
+		return false, err
 	}
-	return !c.empty(), err
+	if c.bridged {
+		if _, err := k.step(r, flags); err != nil {
+			k.watch.signal()
+		}
+	}
+	return !c.empty(), nil
 }
 
 // step is one transaction, which the kernel refuses with ERESTART if anything
@@ -138,7 +147,15 @@ func (k *Kernel) step(r *Ruleset, flags nftables.TableFlags) (change, error) {
 	if k.foreign(t) {
 		return change{}, ownedBy(t)
 	}
-	c, err := k.plan(r, t, flags)
+	id, _, err := k.identify()
+	if err != nil {
+		return change{}, err
+	}
+	if t != nil && id == 0 {
+		return change{}, errChanged
+	}
+	replaced := k.ours != 0 && id != k.ours
+	c, err := k.plan(r, t, flags, replaced)
 	if errors.Is(err, unix.ENOENT) {
 		return change{}, errChanged
 	}
@@ -147,12 +164,27 @@ func (k *Kernel) step(r *Ruleset, flags nftables.TableFlags) (change, error) {
 	}
 	if !c.empty() {
 		k.fill(c, k.netlinkTable(flags))
-		err = k.conn.FlushWithGenID(gen.ID)
+		if err := k.conn.FlushWithGenID(gen.ID); err != nil {
+			return change{}, err
+		}
 	}
-	if err == nil {
-		k.owned, k.replaced = flags != 0, false
+	k.owned = flags != 0
+	if c.build {
+		id = k.built(gen.ID + 1)
 	}
-	return c, err
+	k.ours = id
+	return c, nil
+}
+
+// built gives the identity of the table that was made in a generation, or
+// asks for a Repair if it may be gone already.
+func (k *Kernel) built(generation uint32) identity {
+	id, now, err := k.identify()
+	if err != nil || now != uint16(generation) {
+		k.watch.signal()
+		return unknown
+	}
+	return id
 }
 
 // fill writes a change into the connection's buffer. To add a table that is

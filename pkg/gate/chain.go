@@ -42,6 +42,9 @@ func (r *Ruleset) bridge() chain {
 // second request of one ping belongs to a connection that is established as
 // soon as the host has answered the first. All others are logged after it,
 // so that the traffic of open connections costs nothing but that rule.
+//
+// What is broadcast, multicast or anycast is for this host too: services that
+// are bound to no address get it.
 func (r *Ruleset) pass() chain {
 	c := r.elsewhere()
 	if r.ICMP {
@@ -50,7 +53,7 @@ func (r *Ruleset) pass() chain {
 	}
 	c = append(c,
 		rule{ofKnownConnection(), accept()},
-		rule{notToLocalAddress(), accept()},
+		rule{toAnotherHost(), accept()},
 		rule{grantedIn(ipv4(), granted4), accept()},
 		rule{grantedIn(ipv6(), granted6), accept()},
 	)

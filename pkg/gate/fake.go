@@ -216,9 +216,6 @@ func (f *Fake) Remove() error {
 func (f *Fake) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.closed {
-		f.closed = true
-		close(f.changes)
-	}
+	f.closed = true
 	return nil
 }

@@ -19,8 +19,9 @@ import "net/netip"
 const DefaultTable = "nftknock"
 
 // Gate is a table of rules and the grants in it. Every method of a Kernel
-// blocks until the kernel has answered, which takes it microseconds, and
-// belongs to one goroutine: the connection's buffer is shared.
+// blocks until the kernel has answered, which takes it microseconds (listing a
+// full set of grants up to a second), and belongs to one goroutine: the
+// connection's buffer is shared.
 type Gate interface {
 	// Apply makes the table say what the ruleset says, in one transaction:
 	// at no moment is a service of both the old and the new ruleset open or
@@ -36,10 +37,10 @@ type Gate interface {
 	Repair() (repaired bool, err error)
 
 	// Changes receives when another process changed the table, or may have:
-	// time to Repair. Several changes may be one. Nothing comes while the
-	// table is owned. The channel is closed by Close, or when there is no way
-	// to hear of changes any more. Unlike the other methods it is for any
-	// goroutine.
+	// time to Repair. Several changes may be one. While the table is owned, and
+	// after Close, none of them is heard of. It also receives when Apply or
+	// Repair left something to be done later. Unlike the other methods it is
+	// for any goroutine.
 	Changes() <-chan struct{}
 
 	// Grant lets a source through to a service until the timeout is over.

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,9 +31,10 @@ type Kernel struct {
 	// given are the grants that would have to be given again. Only a table
 	// that is not owned can be lost.
 	given ledger
-	// replaced is set while a table of our name may be one that somebody else
-	// put in the place of ours.
-	replaced bool
+	// ours is the table that was applied, 0 before. Another one of its name was
+	// put in its place by somebody else: saved rulesets bring theirs along.
+	ours  identity
+	query *netlink.Conn // for identify alone
 }
 
 var _ Gate = (*Kernel)(nil)
@@ -59,12 +61,14 @@ func (k *Kernel) open() error {
 		return k.explainOpen(err)
 	}
 	k.conn = conn
-	err = k.check()
-	if err == nil {
-		k.watch, err = newWatcher(k.table, k.port)
-	}
-	if err != nil {
+	if err := k.check(); err != nil {
 		return errors.Join(err, conn.CloseLasting())
+	}
+	if k.query, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
+		return errors.Join(err, conn.CloseLasting())
+	}
+	if k.watch, err = newWatcher(k.table, k.port); err != nil {
+		return errors.Join(err, k.query.Close(), conn.CloseLasting())
 	}
 	return nil
 }
@@ -130,7 +134,7 @@ func (k *Kernel) Remove() error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove table inet %s: %w", k.table, k.explain(err))
 	}
-	k.owned, k.applied = false, nil
+	k.owned, k.applied, k.ours = false, nil, 0
 	clear(k.given)
 	return nil
 }
@@ -143,7 +147,7 @@ func (k *Kernel) Close() error {
 	}
 	k.closed = true
 	k.owned = false
-	return errors.Join(k.watch.close(), k.conn.CloseLasting())
+	return errors.Join(k.watch.close(), k.query.Close(), k.conn.CloseLasting())
 }
 
 func (k *Kernel) netlinkTable(flags nftables.TableFlags) *nftables.Table {

@@ -31,8 +31,8 @@ type setChange struct {
 }
 
 // plan reads what the transaction depends on, and says what it has to do.
-func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags) (change, error) {
-	if t == nil || k.replaced {
+func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags, replaced bool) (change, error) {
+	if t == nil || replaced {
 		// What a table that was brought back holds had a right to be there
 		// when it was saved, and now only if it is among what we gave.
 		c := planBuild(r, k.lost(nil))

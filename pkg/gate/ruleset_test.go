@@ -48,7 +48,7 @@ const articleTable = `table inet nftknock {
 		icmp type echo-request fib daddr type local log group 5
 		icmpv6 type echo-request fib daddr type local log group 5
 		ct state established,related accept
-		fib daddr type != local accept
+		fib daddr type unicast accept
 		ip saddr . meta l4proto . th dport @granted4 accept
 		ip6 saddr . meta l4proto . th dport @granted6 accept
 		tcp flags syn / fin,syn,rst,ack meta l4proto . tcp dport @knock_ports log group 5

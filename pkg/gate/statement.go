@@ -171,10 +171,10 @@ func toLocalAddress() statement {
 	}}
 }
 
-func notToLocalAddress() statement {
-	return statement{"fib daddr type != local", []expr.Any{
+func toAnotherHost() statement {
+	return statement{"fib daddr type unicast", []expr.Any{
 		&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
-		differs(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...),
+		equal(binaryutil.NativeEndian.PutUint32(unix.RTN_UNICAST)...),
 	}}
 }
 

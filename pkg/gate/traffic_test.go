@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -232,4 +233,50 @@ func TestAnswersToTheServerPass(t *testing.T) {
 	l.want(l.server, client4+":80", isOpen)
 	l.want(l.server, "["+client6+"]:80", isOpen)
 	l.want(l.server, client4+":81", isClosed)
+}
+
+// A service that is bound to no address also gets what is sent to all hosts
+// of a network.
+func TestBroadcastAndMulticastAreHiddenToo(t *testing.T) {
+	l := newLab(t, Config{})
+	conn := l.listenUDP(l.server, ":5300")
+	client := l.listenUDP(l.client, ":0")
+	zone := ""
+	netnstest.Do(t, l.client, func() error {
+		device, err := net.InterfaceByName("eth0")
+		if err == nil {
+			zone = fmt.Sprint(device.Index)
+		}
+		return err
+	})
+	send := func() {
+		t.Helper()
+		for _, to := range []string{"10.3.2.255:5300", "[ff02::1%" + zone + "]:5300", server4 + ":5300"} {
+			_, err := client.WriteToUDPAddrPort([]byte(to), netip.MustParseAddrPort(to))
+			for range 50 { // a new cable has no link-local address to send from
+				if !errors.Is(err, syscall.ENETUNREACH) {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+				_, err = client.WriteToUDPAddrPort([]byte(to), netip.MustParseAddrPort(to))
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", to, err)
+			}
+		}
+	}
+	send()
+	if n := received(t, conn); n != 3 {
+		t.Fatalf("%d of 3 datagrams came through without a table", n)
+	}
+	apply(t, l.gate, &Ruleset{Protected: services("udp/5300")})
+	send()
+	if n := received(t, conn); n != 0 {
+		t.Errorf("%d of 3 datagrams came through", n)
+	}
+	grant(t, l.gate, Grant{Source: addr(client4), Service: service("udp/5300"), Timeout: time.Minute})
+	send()
+	if n := received(t, conn); n != 2 {
+		t.Errorf("%d datagrams came through, want both from the address that is granted", n)
+	}
 }

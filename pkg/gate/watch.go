@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -17,9 +17,7 @@ type watcher struct {
 	ours    uint32 // the netlink port that our own changes come from
 	joined  bool
 	changes chan struct{}
-	// deleted is set when the table was, and cleared by whoever cares. There
-	// may be a table of the name again: saved rulesets bring theirs along.
-	deleted atomic.Bool
+	closed  chan struct{}
 }
 
 // watchBuffer holds what a firewall of some thousand rules sends when it is
@@ -33,7 +31,7 @@ func newWatcher(table string, ours uint32) (*watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{conn: conn, table: table, ours: ours, changes: make(chan struct{}, 1)}
+	w := &watcher{conn: conn, table: table, ours: ours, changes: make(chan struct{}, 1), closed: make(chan struct{})}
 	if err := conn.SetReadBuffer(watchBuffer); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -53,26 +51,28 @@ func (w *watcher) join() error {
 	return nil
 }
 
-// run ends when the socket is closed or of no more use, and closes the
-// channel then.
+// deaf is how often a watcher that cannot hear any more sends someone to look.
+const deaf = time.Second
+
+// run ends when the watcher is closed.
 func (w *watcher) run() {
-	defer close(w.changes)
 	for {
 		messages, err := w.conn.Receive()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			w.signal() // what was lost may have been about the table
 		case err != nil:
-			return
+			select {
+			case <-w.closed:
+				return
+			case <-time.After(deaf):
+				w.signal()
+			}
 		}
 		for _, m := range messages {
-			if !touches(m, w.table, w.ours) {
-				continue
+			if touches(m, w.table, w.ours) {
+				w.signal()
 			}
-			if m.Header.Type&0xff == unix.NFT_MSG_DELTABLE {
-				w.deleted.Store(true)
-			}
-			w.signal()
 		}
 	}
 }
@@ -85,7 +85,10 @@ func (w *watcher) signal() {
 	}
 }
 
-func (w *watcher) close() error { return w.conn.Close() }
+func (w *watcher) close() error {
+	close(w.closed)
+	return w.conn.Close()
+}
 
 // touches reports whether a message tells of a change to the table that did
 // not come from the netlink port ours: an event carries the port of whoever

@@ -53,6 +53,7 @@ type Engine struct {
 	trips    *trips
 	patience int64 // the longest Within
 	epoch    time.Time
+	at       time.Time // of the packet in hand
 	stats    Stats
 	verdicts []Verdict
 }
@@ -141,13 +142,13 @@ func (e *Engine) play(role *role, p *packet.Packet, now int64) {
 		return
 	}
 	m := mark{at: now}
+	if e.db != nil && p.Protocol == packet.TCP {
+		m.os = e.db.Match(p)
+	}
 	for _, s := range role.steps {
 		r := e.rules[s.access]
 		if r.Source != nil && !r.Source(p.Src) {
 			continue
-		}
-		if r.allowed != nil && p.Protocol == packet.TCP && m.os.Confidence == p0f.None {
-			m.os = e.db.Match(p)
 		}
 		if n := e.table.find(k, s.access); n != nil {
 			e.advance(r, n, s.positions, m)
@@ -160,9 +161,9 @@ func (e *Engine) play(role *role, p *packet.Packet, now int64) {
 // Flush ends all half-done knocks, as if nothing more could come.
 func (e *Engine) Flush(at time.Time) []Verdict {
 	e.verdicts = e.verdicts[:0]
-	now := e.clock(at)
+	e.clock(at)
 	for n := e.table.oldest(); n != nil; n = e.table.oldest() {
-		e.drop(n, Incomplete, now)
+		e.drop(n, Incomplete)
 	}
 	return e.verdicts
 }
@@ -184,6 +185,7 @@ func (e *Engine) clock(at time.Time) int64 {
 	if e.epoch.IsZero() {
 		e.epoch = at
 	}
+	e.at = at
 	return int64(at.Sub(e.epoch))
 }
 
@@ -192,7 +194,7 @@ func (e *Engine) clock(at time.Time) int64 {
 func (e *Engine) begin(k key, source netip.Addr, s step, m mark) {
 	if e.table.full() {
 		e.stats.Evicted++
-		e.drop(e.table.victim(), Evicted, m.at)
+		e.drop(e.table.victim(), Evicted)
 	}
 	e.table.add(k, source, s.access, m.at).attempts[0].begin(s.positions, m)
 }
@@ -216,7 +218,7 @@ func (e *Engine) advance(r *rule, n *pending, positions uint32, m mark) {
 			e.complete(r, n, a, m.at)
 			return
 		case voided:
-			refusal = e.verdict(n, a, reason, m.at)
+			refusal = e.verdict(n, a, reason)
 			a.seen = 0
 		case ongoing:
 			alive = true
@@ -236,7 +238,7 @@ func (e *Engine) advance(r *rule, n *pending, positions uint32, m mark) {
 
 // complete judges a knock whose elements have all arrived as they should.
 func (e *Engine) complete(r *rule, n *pending, a *attempt, now int64) {
-	v := e.verdict(n, a, None, now)
+	v := e.verdict(n, a, None)
 	duration := max(now-a.start, r.reorder)
 	switch {
 	case !r.Expires.IsZero() && v.Time.After(r.Expires):
@@ -259,7 +261,7 @@ func (e *Engine) complete(r *rule, n *pending, a *attempt, now int64) {
 func (e *Engine) trip(k key, now int64) {
 	e.trips.record(k, now)
 	for n := e.table.knocks.first(k); n != nil; n = e.table.knocks.first(k) {
-		e.drop(n, Tripwire, now)
+		e.drop(n, Tripwire)
 	}
 }
 
@@ -270,19 +272,19 @@ func (e *Engine) expire(now int64, n int) {
 		if oldest == nil || now-oldest.since <= e.patience {
 			return
 		}
-		e.drop(oldest, Incomplete, now)
+		e.drop(oldest, Incomplete)
 	}
 }
 
 // drop refuses a half-done knock and forgets it.
-func (e *Engine) drop(n *pending, why Reason, now int64) {
-	e.verdicts = append(e.verdicts, e.verdict(n, n.furthest(), why, now))
+func (e *Engine) drop(n *pending, why Reason) {
+	e.verdicts = append(e.verdicts, e.verdict(n, n.furthest(), why))
 	e.table.remove(n)
 }
 
-func (e *Engine) verdict(n *pending, a *attempt, why Reason, now int64) Verdict {
+func (e *Engine) verdict(n *pending, a *attempt, why Reason) Verdict {
 	v := Verdict{
-		Time:   e.epoch.Add(time.Duration(now)),
+		Time:   e.at,
 		Access: n.access,
 		Source: n.source,
 		Reason: why,
@@ -296,22 +298,28 @@ func (e *Engine) verdict(n *pending, a *attempt, why Reason, now int64) Verdict 
 
 // Adopt takes over the half-done knocks of an engine that this one replaces,
 // for the accesses that both have with the same sequence. The old engine must
-// not be used afterwards. Marks hold labels by number, so where the databases
-// number them otherwise, knocks that require an operating system are left.
+// not be used afterwards. Marks hold labels by number: where the databases
+// number them otherwise, knocks that require an operating system are left, and
+// the others forget what they knew of theirs.
 func (e *Engine) Adopt(old *Engine) {
 	e.epoch, e.trips = old.epoch, old.trips
 	sameLabels := slices.Equal(labels(e.db), labels(old.db))
 	same := make([]int, len(old.rules))
 	for i, r := range old.rules {
 		same[i] = slices.IndexFunc(e.rules, r.sameKnock)
-		if r.allowed != nil && !sameLabels {
+		if to := same[i]; to >= 0 && !sameLabels && (r.allowed != nil || e.rules[to].allowed != nil) {
 			same[i] = -1
 		}
 	}
 	for l := old.table.ages.first; l != nil && !e.table.full(); l = l.next {
-		if to := same[l.of.access]; to >= 0 {
-			e.table.copy(l.of, to)
+		to := same[l.of.access]
+		if to < 0 {
+			continue
 		}
+		if !sameLabels {
+			l.of.forgetSystems()
+		}
+		e.table.copy(l.of, to)
 	}
 }
 

@@ -366,18 +366,52 @@ func TestAdoptLeavesFingerprintsOfAnotherDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		db   *p0f.Database
-		want string
+		before, after *regexp.Regexp
+		db            *p0f.Database
+		want          string
 	}{
-		"same":  {p0f.Builtin(), "granted"},
-		"other": {other, ""},
+		"same":                   {a.RequireOS, a.RequireOS, p0f.Builtin(), "granted"},
+		"other":                  {a.RequireOS, a.RequireOS, other, ""},
+		"other, required now":    {nil, a.RequireOS, other, ""},
+		"other, required before": {a.RequireOS, nil, other, ""},
+		"other, never required":  {nil, nil, other, "granted"},
 	} {
-		old := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: p0f.Builtin()})
+		before, after := a, a
+		before.RequireOS, after.RequireOS = c.before, c.after
+		// An access beside it shares the port and does require a system.
+		beside := a
+		beside.Name, beside.Sequence = "beside", sequence(t, "tcp/1000, udp/9")
+		old := engine(t, knock.Config{Accesses: []knock.Access{beside, before}, Fingerprints: p0f.Builtin()})
 		old.Handle(epoch, synOf(alice, 1000, 64, linuxOptions))
-		e := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: c.db})
+		e := engine(t, knock.Config{Accesses: []knock.Access{after}, Fingerprints: c.db})
 		e.Adopt(old)
-		if got := play(t, e, alice, "1s icmp"); got != c.want {
+		icmp, _ := knock.ParseElement("icmp")
+		verdicts := e.Handle(epoch.Add(time.Second), touch(alice, icmp))
+		got := ""
+		for _, v := range verdicts {
+			got = say(v)
+			if v.OS.Confidence != p0f.None && int(v.OS.Label) >= len(c.db.Labels()) {
+				t.Errorf("%s database: label %d of %d", name, v.OS.Label, len(c.db.Labels()))
+			}
+		}
+		if got != c.want {
 			t.Errorf("%s database: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// A verdict has the time of the packet that decided, and an access ends by it:
+// not by what the clock on the wall showed when the engine began and has been
+// counted up since.
+func TestExpiresByTheTimeOfThePacket(t *testing.T) {
+	a := access(t, "udp/1000, udp/2000")
+	a.Expires = epoch.Add(time.Hour)
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}})
+	e.Handle(time.Now(), touch(bob, a.Sequence[0])) // with a monotonic reading
+	e.Handle(epoch.Add(time.Hour), touch(alice, a.Sequence[0]))
+	at := epoch.Add(time.Hour + time.Second)
+	verdicts := e.Handle(at, touch(alice, a.Sequence[1]))
+	if len(verdicts) != 1 || verdicts[0].Reason != knock.Expired || !verdicts[0].Time.Equal(at) {
+		t.Errorf("%+v, want expired at %v", verdicts, at)
 	}
 }

@@ -3,6 +3,8 @@ package knock
 import (
 	"math/bits"
 	"net/netip"
+
+	"nftknock/pkg/p0f"
 )
 
 // pending is one source's half-done knock for one access.
@@ -40,6 +42,15 @@ func (k *pending) furthest() *attempt {
 		return younger
 	}
 	return older
+}
+
+// forgetSystems makes the fingerprints of all elements those of no system.
+func (k *pending) forgetSystems() {
+	for _, a := range k.attempts {
+		for i := range a.marks {
+			a.marks[i].os = p0f.Match{}
+		}
+	}
 }
 
 func (k *pending) indexKey() key        { return k.key }
