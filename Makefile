@@ -32,12 +32,12 @@ endif
 build: ## build nftknockd and nftknock into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-install: build ## install programs, service and a sample policy (DESTDIR, PREFIX)
+install: ## install what make build built, service and a sample policy (DESTDIR, PREFIX)
+	@test -x bin/nftknockd && test -x bin/nftknock || { echo 'Nothing to install: run "make build" first.' >&2; exit 1; }
 	install -D -m 0755 bin/nftknockd $(DESTDIR)$(PREFIX)/sbin/nftknockd
 	install -D -m 0755 bin/nftknock $(DESTDIR)$(PREFIX)/bin/nftknock
-	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/sbin/nftknockd|$(PREFIX)/sbin/nftknockd|' deploy/systemd/nftknockd.service \
-	  > $(DESTDIR)$(PREFIX)/lib/systemd/system/nftknockd.service
+	sed 's|/usr/sbin/nftknockd|$(PREFIX)/sbin/nftknockd|' deploy/systemd/nftknockd.service > bin/nftknockd.service
+	install -D -m 0644 bin/nftknockd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/nftknockd.service
 	install -d -m 0700 $(DESTDIR)/etc/nftknock $(DESTDIR)/etc/nftknock/conf.d
 	install -m 0600 deploy/nftknockd.toml $(DESTDIR)/etc/nftknock/nftknockd.toml.sample
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/nftknock/README.md

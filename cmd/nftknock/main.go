@@ -76,7 +76,7 @@ func report(w io.Writer, err error) int {
 // closedHints lists what keeps a port closed after a knock, the likely first.
 func closedHints(w io.Writer) {
 	for _, hint := range []string{
-		"the server's log knows the reason: journalctl -u nftknockd, or nftknockd explain YOUR-ADDRESS",
+		"the server's log knows the reason: journalctl -u nftknockd",
 		"is the sequence the same here and in the server's policy, element by element?",
 		"the server opens to the address it saw the knock from: behind NAT or a VPN it may differ from what its policy allows, and -4 or -6 may pick the other one",
 		"an access with require_os opens to that operating system only",

@@ -43,8 +43,11 @@ func check(w io.Writer, file string, asJSON bool) error {
 	}
 	p, diags := policy.Check(file, inUse)
 	if !diags.HasErrors() {
-		if _, err := daemon.NewPlan(p); err != nil {
+		plan, err := daemon.NewPlan(p)
+		if err != nil {
 			diags = append(diags, policy.Diagnostic{File: file, Severity: policy.SeverityError, Message: err.Error()})
+		} else {
+			diags = append(diags, plan.Warnings()...)
 		}
 	}
 	if asJSON {

@@ -20,7 +20,7 @@ func loadPlan(path string, w io.Writer) (*daemon.Plan, policy.Diagnostics, error
 	if err != nil {
 		return nil, nil, exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, err)}
 	}
-	return plan, diags, nil
+	return plan, append(diags, plan.Warnings()...), nil
 }
 
 // loadPlanAloud is loadPlan that prints warnings too.

@@ -7,7 +7,7 @@ func newShowConfig(o *options) *cobra.Command {
 		Use:   "show-config",
 		Short: "Print the effective policy, defaults filled in",
 		Long: `show-config prints the policy as the daemon understands it: all files as one,
-every default filled in, without secrets. The output is a valid policy.`,
+every default filled in. The output is a valid policy, and as secret as that.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"nftknock/pkg/knock"
 )
@@ -50,17 +51,24 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (Knock, error) {
 	if found && entry.Address != "" {
 		target = unbracket(entry.Address)
 	}
-	dst, err := r.resolve(ctx, target, lookup)
+	addrs, err := r.resolve(ctx, target, lookup)
 	if err != nil {
 		return Knock{}, err
 	}
+	dst := addrs[0]
 	if !found {
-		entry, found = r.find(dst.String())
+		// A file that knows one of the addresses means the host by it.
+		for _, addr := range addrs {
+			if entry, found = r.find(addr.String()); found {
+				dst = addr
+				break
+			}
+		}
 	}
 	if r.Sequence != nil {
 		entry.Sequence, entry.Origin = r.Sequence, "command line"
 	} else if !found {
-		return Knock{}, r.unknown(host, dst)
+		return Knock{}, r.unknown(host, addrs)
 	}
 	// What a person types may be any part of a knock; a file holds a whole one.
 	if n := len(entry.Sequence); n == 0 || n > knock.MaxSequence {
@@ -82,41 +90,53 @@ func (r Request) find(name string) (Host, bool) {
 	return Host{}, false
 }
 
-func (r Request) resolve(ctx context.Context, host string, lookup Lookup) (netip.Addr, error) {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		if addr, err = r.ask(ctx, host, lookup); err != nil {
-			return netip.Addr{}, err
+// resolve gives the addresses of a host, one or more, the preferred first.
+func (r Request) resolve(ctx context.Context, host string, lookup Lookup) ([]netip.Addr, error) {
+	addrs := []netip.Addr{{}}
+	var err error
+	if addrs[0], err = netip.ParseAddr(host); err != nil {
+		if addrs, err = r.ask(ctx, host, lookup); err != nil {
+			return nil, err
 		}
 	}
-	addr = addr.Unmap()
-	switch {
-	case r.Network == IP4 && !addr.Is4():
-		return netip.Addr{}, configError("", "%s is an IPv6 address, and IPv4 was asked for", addr)
-	case r.Network == IP6 && !addr.Is6():
-		return netip.Addr{}, configError("", "%s is an IPv4 address, and IPv6 was asked for", addr)
-	case addr.IsUnspecified() || addr.IsMulticast():
-		return netip.Addr{}, configError("", "%s is not the address of a host", addr)
+	known := make([]netip.Addr, len(addrs))
+	for i, addr := range addrs {
+		known[i] = addr.Unmap()
+		if err := r.check(known[i]); err != nil {
+			return nil, err
+		}
 	}
-	return addr, nil
+	return known, nil
 }
 
-func (r Request) ask(ctx context.Context, host string, lookup Lookup) (netip.Addr, error) {
+func (r Request) check(addr netip.Addr) error {
+	switch {
+	case r.Network == IP4 && !addr.Is4():
+		return configError("", "%s is an IPv6 address, and IPv4 was asked for", addr)
+	case r.Network == IP6 && !addr.Is6():
+		return configError("", "%s is an IPv4 address, and IPv6 was asked for", addr)
+	case addr.IsUnspecified() || addr.IsMulticast():
+		return configError("", "%s is not the address of a host", addr)
+	}
+	return nil
+}
+
+func (r Request) ask(ctx context.Context, host string, lookup Lookup) ([]netip.Addr, error) {
 	addrs, err := lookup(ctx, string(r.Network), host)
 	if err == nil && len(addrs) > 0 {
-		return addrs[0], nil
+		return addrs, nil
 	}
 	var dns *net.DNSError
 	switch {
 	case ctx.Err() != nil:
-		return netip.Addr{}, fmt.Errorf("interrupted while resolving %q", host)
+		return nil, fmt.Errorf("interrupted while resolving %q", host)
 	case errors.As(err, &dns) && !dns.IsNotFound:
-		return netip.Addr{}, &Error{
+		return nil, &Error{
 			Err:  fmt.Errorf("cannot resolve %q: %s", host, dns.Err),
 			Hint: "the address itself works without a name server",
 		}
 	}
-	return netip.Addr{}, &Error{
+	return nil, &Error{
 		Err:  fmt.Errorf("unknown host %q: the name resolves to no %saddress", host, r.Network.adjective()),
 		Hint: "is it spelt right? a name of your own needs an entry with an address in hosts.toml",
 	}
@@ -132,9 +152,15 @@ func (n Network) adjective() string {
 	return ""
 }
 
-func (r Request) unknown(host string, dst netip.Addr) error {
-	if dst.String() != host {
-		host += " (" + dst.String() + ")"
+func (r Request) unknown(host string, addrs []netip.Addr) error {
+	var tried []string
+	for _, addr := range addrs {
+		if addr.String() != host {
+			tried = append(tried, addr.String())
+		}
+	}
+	if len(tried) > 0 {
+		host += " (" + strings.Join(tried, ", ") + ")"
 	}
 	return configError("write it on the command line (nftknock HOST tcp/7000 udp/8000), "+
 		"or into one of the files that nftknock -h names", "no sequence is known for %s", host)

@@ -19,6 +19,8 @@ import (
 func names(_ context.Context, network, host string) ([]netip.Addr, error) {
 	v4, v6 := netip.MustParseAddr("10.3.2.1"), netip.MustParseAddr("fd00::1")
 	switch network + " " + strings.TrimSuffix(strings.ToLower(host), ".") {
+	case "ip both.example.org":
+		return []netip.Addr{netip.MustParseAddr("fd00::66"), v4}, nil
 	case "ip ssh.example.org":
 		return []netip.Addr{v6, v4}, nil
 	case "ip6 ssh.example.org":
@@ -56,6 +58,8 @@ func TestPlan(t *testing.T) {
 			Knock{Dst: v6, Sequence: three, Origin: "g:2"}},
 		{"ok name before its address", Request{Host: "V4.Example.org."},
 			Knock{Dst: v4, Sequence: three, Origin: "g:1"}},
+		{"ok second address of a name", Request{Host: "both.example.org"},
+			Knock{Dst: v4, Sequence: two, Verify: element(t, "tcp/22"), Origin: "f:2"}},
 		{"ok address of a name", Request{Host: "ssh.example.org"},
 			Knock{Dst: v6, Sequence: three, Origin: "g:2"}},
 		{"ok IPv4 address of a name", Request{Host: "ssh.example.org", Network: IP4},
@@ -96,7 +100,7 @@ func TestPlanMistakes(t *testing.T) {
 		{"bad family of an address", Request{Host: "fd00::1", Network: IP4}, true, `fd00::1 is an IPv6 address, and IPv4 was asked for`},
 		{"bad mapped address", Request{Host: "::ffff:10.3.2.1", Network: IP6}, true, `10.3.2.1 is an IPv4 address, and IPv6 was asked for`},
 		{"bad name server", Request{Host: "broken.example.org"}, false, `cannot resolve "broken.example.org": server misbehaving`},
-		{"bad host without a sequence", Request{Host: "ssh.example.org"}, true, `no sequence is known for ssh.example.org (fd00::1)`},
+		{"bad host without a sequence", Request{Host: "ssh.example.org"}, true, `no sequence is known for ssh.example.org (fd00::1, 10.3.2.1)`},
 		{"bad address without a sequence", Request{Host: "10.9.9.9"}, true, `no sequence is known for 10.9.9.9`},
 		{"bad no elements", Request{Host: "10.9.9.9", Sequence: seq[:0]}, true, `0 elements: want 1 to 32`},
 		{"bad long sequence", Request{Host: "10.9.9.9", Sequence: slices.Repeat(seq, 17)}, true, `34 elements: want 1 to 32`},

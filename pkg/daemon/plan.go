@@ -162,6 +162,25 @@ func ruleset(plan *Plan) *gate.Ruleset {
 	return r
 }
 
+// Warnings tells of accesses that nobody can satisfy, since no system that the
+// fingerprints know fits the one they require.
+func (p *Plan) Warnings() policy.Diagnostics {
+	var warnings policy.Diagnostics
+	for _, a := range p.Accesses {
+		if a.RequireOS == nil || slices.ContainsFunc(p.labels, func(l p0f.Label) bool {
+			return l.Class == p0f.OS && a.RequireOS.MatchString(l.String())
+		}) {
+			continue
+		}
+		warnings = append(warnings, policy.Diagnostic{
+			File: a.Pos.File, Line: a.Pos.Line, Column: a.Pos.Column, Severity: policy.SeverityWarning,
+			Message: fmt.Sprintf("access %q requires %q, which none of the %d known systems is, so no knock opens it", a.Name, osRequired(a), len(p.labels)),
+			Hint:    "\"nftknockd replay\" of a capture shows what a client's system is called",
+		})
+	}
+	return warnings
+}
+
 // service is what an access opens that holds a port, or the port alone where
 // it opens no such thing any more.
 func (p *Plan) service(access string, port gate.Service) gate.Service {

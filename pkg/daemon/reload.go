@@ -70,7 +70,7 @@ func (d *Daemon) tryReload() error {
 	if d.Level != nil {
 		d.Level.Set(Level(p.Log.Level))
 	}
-	d.warn(diags)
+	d.warn(append(diags, plan.Warnings()...))
 	return nil
 }
 

@@ -100,7 +100,9 @@ func (l *loader) main(file string, data []byte) *table {
 func (l *loader) confDir(dir string) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
+		// A link that leads nowhere is no missing directory: what it led to
+		// may be on a disk that is not mounted yet.
+		if _, lstat := os.Lstat(dir); lstat == nil || !errors.Is(err, fs.ErrNotExist) {
 			l.fail(dir, reason(err), "")
 		}
 		return

@@ -330,3 +330,22 @@ func TestSecretsNeverReachADiagnostic(t *testing.T) {
 		}
 	}
 }
+
+// A link to a disk that is not mounted yet is not the same as no directory.
+func TestADanglingConfDirIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "nftknockd.toml")
+	text, err := os.ReadFile("testdata/ok/minimal.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		os.WriteFile(path, text, 0o600),
+		os.Symlink(filepath.Join(dir, "nowhere"), filepath.Join(dir, "conf.d")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if p, diags := Load(path); p != nil || !diags.HasErrors() || !strings.Contains(diags.Error(), "conf.d: error: cannot read it") {
+		t.Errorf("diagnostics %v, want an error about conf.d", diags)
+	}
+}

@@ -24,7 +24,7 @@ import (
 )
 
 // A Policy is the effective policy: what the files say, with every default
-// filled in. It holds no secrets.
+// filled in. It is as secret as they are.
 type Policy struct {
 	NFLog       NFLog
 	NFTables    NFTables

@@ -14,6 +14,7 @@ const (
 	minSources    = 256
 	maxSources    = 1 << 22
 	maxTripwires  = 4096
+	fewTripwires  = 64 // a scan then misses them once in thousands of times
 	maxInterfaces = 256
 	maxDatabases  = 64
 )
@@ -30,6 +31,10 @@ func readSections(root *table, p *Policy) {
 	t = root.section("engine")
 	integer(t, "max_sources", &p.Engine.MaxSources, minSources, maxSources)
 	integer(t, "tripwires", &p.Engine.Tripwires, 0, maxTripwires)
+	if n := p.Engine.Tripwires; t.has("tripwires") && n < fewTripwires {
+		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may open a door", n),
+			fmt.Sprintf("one scan in six opens three ports with none; want %d, the default, or more", defaults().Engine.Tripwires))
+	}
 	t.finish()
 
 	t = root.section("log")

@@ -16,15 +16,23 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-func TestMain(m *testing.M) { netnstest.Main(m) }
+func TestMain(m *testing.M) {
+	netnstest.Main(m, func() {
+		if programsDir != "" {
+			os.RemoveAll(programsDir)
+		}
+	})
+}
+
+var programsDir string
 
 // programs are built once, with the race detector if the tests have it.
 var programs = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "nftknock-e2e-")
-	if err != nil {
+	var err error
+	if programsDir, err = os.MkdirTemp("", "nftknock-e2e-"); err != nil {
 		return "", err
 	}
-	return dir, lab.Build(dir, buildFlags...)
+	return programsDir, lab.Build(programsDir, buildFlags...)
 })
 
 // stage is a lab with a service on tcp/22 and a daemon.

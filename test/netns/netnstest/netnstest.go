@@ -15,10 +15,10 @@ import (
 var forbidden error
 
 // Main is the whole of a package's TestMain: it runs the package's tests in
-// user and network namespaces of their own.
+// user and network namespaces of their own, and clears up after them.
 //
 //	func TestMain(m *testing.M) { netnstest.Main(m) }
-func Main(m *testing.M) {
+func Main(m *testing.M, clearUp ...func()) {
 	inside, status, err := netns.Enter()
 	switch {
 	case errors.Is(err, netns.ErrForbidden):
@@ -29,6 +29,9 @@ func Main(m *testing.M) {
 	}
 	if inside || forbidden != nil {
 		status = m.Run()
+		for _, f := range clearUp {
+			f()
+		}
 	}
 	os.Exit(status)
 }
