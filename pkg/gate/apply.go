@@ -19,8 +19,8 @@ import (
 // timeout they show is then the time that was left.
 //
 // Where the set of protected services is built anew, or loses elements while
-// it gains others, the transaction leaves a bridge in the chain (see
-// (*Ruleset).bridge), and a second one takes it away. Should only the second
+// it gains others, the transaction leaves interim rules in the chain (see
+// (*Ruleset).interim), and a second one takes them away. Should only the second
 // fail, packets fare as the ruleset says all the same, and a Repair is asked
 // for.
 func (k *Kernel) Apply(r *Ruleset) error {
@@ -125,7 +125,7 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags) (changed bool, 
 	if err != nil {
 		return false, err
 	}
-	if c.bridged {
+	if c.interim {
 		if _, err := k.step(r, flags); err != nil {
 			k.watch.signal()
 		}
@@ -190,8 +190,8 @@ func (k *Kernel) built(generation uint32) identity {
 // fill writes a change into the connection's buffer. To add a table that is
 // there takes it over if it has lost its owner.
 func (k *Kernel) fill(c change, t *nftables.Table) {
-	if c.anew != nil {
-		k.conn.DelTable(c.anew)
+	if c.replaces != nil {
+		k.conn.DelTable(c.replaces)
 	}
 	k.conn.AddTable(t)
 	for _, s := range c.sets {

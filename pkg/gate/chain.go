@@ -20,7 +20,7 @@ type chain []rule
 // chain gives the rules in their order.
 func (r *Ruleset) chain() chain { return append(r.pass(), r.hide()...) }
 
-// bridge gives the same rules with one more for each protected service, so
+// interim gives the same rules with one more for each protected service, so
 // that they hide everything without the set of protected services.
 //
 // NB: a transaction shows its new rules to packets first and the new
@@ -28,7 +28,7 @@ func (r *Ruleset) chain() chain { return append(r.pass(), r.hide()...) }
 // nft_set_commit_update in net/netfilter/nf_tables_api.c), which is no matter
 // of microseconds when it also holds thousands of grants. Hash sets, such as
 // those of grants, change at the same moment as the rules.
-func (r *Ruleset) bridge() chain {
+func (r *Ruleset) interim() chain {
 	c := r.pass()
 	for _, s := range normal(r.Protected) {
 		c = append(c, rule{toService(s), r.refuse(s.Protocol)})

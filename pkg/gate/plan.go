@@ -13,12 +13,12 @@ import (
 
 // change is what a transaction does to the table.
 type change struct {
-	anew    *nftables.Table // delete this one first
-	build   bool            // make sets and chain
-	own     bool            // become the owner
-	sets    []setChange
-	rules   chain // nil where they stay
-	bridged bool  // rules are a bridge
+	replaces *nftables.Table // delete this one first
+	build    bool            // make sets and chain
+	own      bool            // become the owner
+	sets     []setChange
+	rules    chain // nil where they stay
+	interim  bool  // rules are but for now
 }
 
 // empty reports that the table is as it should be.
@@ -36,7 +36,7 @@ func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags, 
 		// What a table that was brought back holds had a right to be there
 		// when it was saved, and now only if it is among what we gave.
 		c := planBuild(r, k.lost(nil))
-		c.anew = t
+		c.replaces = t
 		return c, nil
 	}
 	fits, err := k.fits(r, t, flags)
@@ -53,13 +53,13 @@ func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags, 
 		return change{}, err
 	}
 	c := planBuild(r, k.lost(grants))
-	c.anew = t
+	c.replaces = t
 	return c, nil
 }
 
 // planBuild makes the whole table, with grants to begin with.
 func planBuild(r *Ruleset, grants map[string][]nftables.SetElement) change {
-	c := change{build: true, rules: r.bridge(), bridged: true}
+	c := change{build: true, rules: r.interim(), interim: true}
 	for _, s := range r.sets() {
 		c.sets = append(c.sets, setChange{set: s, added: slices.Concat(s.elements(), grants[s.name])})
 	}
@@ -84,7 +84,7 @@ func (k *Kernel) planUpdate(r *Ruleset, t *nftables.Table) (change, error) {
 			c.sets = append(c.sets, diff)
 		}
 		if s.name == protected && len(diff.gone) > 0 && len(diff.added) > 0 {
-			rules, c.bridged = r.bridge(), true
+			rules, c.interim = r.interim(), true
 		}
 	}
 	found, err := k.conn.GetRules(t, baseChain(t))

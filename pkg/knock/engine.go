@@ -300,7 +300,8 @@ func (e *Engine) verdict(n *pending, a *attempt, why Reason) Verdict {
 // for the accesses that both have with the same sequence. The old engine must
 // not be used afterwards. Marks hold labels by number: where the databases
 // number them otherwise, knocks that require an operating system are left, and
-// the others forget what they knew of theirs.
+// the others forget what they knew of theirs. The youngest knocks are taken
+// over where there is no room for all.
 func (e *Engine) Adopt(old *Engine) {
 	e.epoch, e.trips = old.epoch, old.trips
 	sameLabels := slices.Equal(labels(e.db), labels(old.db))
@@ -311,10 +312,13 @@ func (e *Engine) Adopt(old *Engine) {
 			same[i] = -1
 		}
 	}
-	for l := old.table.ages.first; l != nil && !e.table.full(); l = l.next {
+	for l := old.table.ages.first; l != nil; l = l.next {
 		to := same[l.of.access]
 		if to < 0 {
 			continue
+		}
+		if e.table.full() {
+			e.table.remove(e.table.oldest())
 		}
 		if !sameLabels {
 			l.of.forgetSystems()

@@ -327,6 +327,21 @@ func TestAdoptKeepsHalfDoneKnocksOfUnchangedAccesses(t *testing.T) {
 	}
 }
 
+func TestAdoptIntoASmallerTableKeepsTheYoungest(t *testing.T) {
+	a := access(t, "tcp/1000, tcp/2000")
+	old := engine(t, knock.Config{Accesses: []knock.Access{a}})
+	play(t, old, alice, "0s tcp/1000")
+	play(t, old, bob, "1s tcp/1000")
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}, MaxSources: 1})
+	e.Adopt(old)
+	if got := play(t, e, bob, "2s tcp/2000"); got != "granted" {
+		t.Errorf("the younger: %q, want granted", got)
+	}
+	if got := play(t, e, alice, "3s tcp/2000"); got != "" {
+		t.Errorf("the older: %q, want nothing", got)
+	}
+}
+
 func TestFlushEndsHalfDoneKnocks(t *testing.T) {
 	e := engine(t, knock.Config{Accesses: []knock.Access{access(t, "tcp/1000, tcp/2000, tcp/3000")}})
 	play(t, e, alice, "0s tcp/1000, 1s tcp/2000")

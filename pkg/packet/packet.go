@@ -4,9 +4,10 @@
 //
 // Decode reads any bytes whatever without panicking and without allocating,
 // and keeps no copy: slices of a Packet alias the bytes it was decoded from
-// and live as long as they do. Checksums are not verified: the kernel that
-// delivered the packet did that, and captures hold packets whose checksums
-// the sender's hardware had still to fill in.
+// and live as long as they do. Checksums are not verified: the kernel has
+// checked that of the IPv4 header before prerouting and checks the others only
+// when it delivers a packet, so what is logged may have a wrong one; and captures
+// hold packets whose checksums the sender's hardware had still to fill in.
 package packet
 
 import (
