@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/google/nftables"
-
-	"nftknock/test/netns/netnstest"
 )
 
 // flood sends datagrams from the client to the server as fast as it can
@@ -78,18 +76,6 @@ func foreignSet(t testing.TB, other *nftables.Conn) {
 	}
 }
 
-// other is a connection of another process to the server's nf_tables.
-func (l *lab) other() *nftables.Conn {
-	l.t.Helper()
-	var conn *nftables.Conn
-	netnstest.Do(l.t, l.server, func() (err error) {
-		conn, err = nftables.New(nftables.AsLasting())
-		return err
-	})
-	l.t.Cleanup(func() { conn.CloseLasting() })
-	return conn
-}
-
 func TestNothingSlipsThroughWhileTheTableIsBuiltAnew(t *testing.T) {
 	for _, hide := range []Hide{Drop, Reject} {
 		t.Run(hide.String(), func(t *testing.T) {
@@ -100,7 +86,7 @@ func TestNothingSlipsThroughWhileTheTableIsBuiltAnew(t *testing.T) {
 			apply(t, l.gate, &r)
 			// Grants make the transaction a long one.
 			grant(t, l.gate, Grant{Source: addr("10.9.9.9"), Service: service("tcp/1-1500"), Timeout: time.Hour})
-			other := l.other()
+			other := stranger(t, l.server)
 			stop := l.flood(server4 + ":53")
 			for range 50 {
 				foreignSet(t, other)
@@ -179,7 +165,7 @@ func TestGrantedTrafficLosesNothing(t *testing.T) {
 			apply(t, l.gate, &Ruleset{Protected: services("udp/53")})
 			grant(t, l.gate, Grant{Source: addr(client4), Service: service("udp/53"), Timeout: time.Minute})
 			stop := l.steady(server4+":53", conn)
-			tt.do(l, l.other())
+			tt.do(l, stranger(t, l.server))
 			if stop() == 0 {
 				t.Error("nothing was sent meanwhile")
 			}
