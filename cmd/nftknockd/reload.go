@@ -9,7 +9,7 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// theOldStays is the hint to every failed reload.
+// theOldStays is the hint where a daemon runs and has not taken the policy up.
 const theOldStays = "the daemon's policy stays as it was"
 
 func newReload(o *options) *cobra.Command {

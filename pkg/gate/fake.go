@@ -194,10 +194,7 @@ func (f *Fake) Flush() {
 		return
 	}
 	f.flushed = true
-	select {
-	case f.changes <- struct{}{}:
-	default:
-	}
+	signal(f.changes)
 }
 
 // Remove implements Gate.

@@ -173,8 +173,8 @@ func (k *Kernel) setsOf(t *nftables.Table) (map[string]*nftables.Set, error) {
 }
 
 // survivors gives the running grants of a table that will be built anew, by
-// name of each set that is there, with the time they have left for a timeout. Elements that
-// would not end are left behind.
+// name of each set that is there, with the time they have left for a timeout.
+// Elements that would not end are left behind.
 func (k *Kernel) survivors(r *Ruleset, t *nftables.Table) (map[string][]nftables.SetElement, error) {
 	found, err := k.setsOf(t)
 	if err != nil {

@@ -77,10 +77,13 @@ func (w *watcher) run() {
 	}
 }
 
-// signal makes one of all changes that nobody has looked at yet.
-func (w *watcher) signal() {
+func (w *watcher) signal() { signal(w.changes) }
+
+// signal makes one of all changes that nobody has looked at yet. The channel
+// has room for that one.
+func signal(changes chan<- struct{}) {
 	select {
-	case w.changes <- struct{}{}:
+	case changes <- struct{}{}:
 	default:
 	}
 }
