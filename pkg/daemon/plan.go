@@ -70,7 +70,7 @@ func loadFingerprints(names []string) (*p0f.Database, error) {
 		}
 		dbs = append(dbs, db)
 	}
-	return p0f.Merge(dbs...), nil
+	return p0f.Merge(dbs...)
 }
 
 func parseFingerprints(name string) (*p0f.Database, error) {

@@ -10,12 +10,11 @@ import (
 func TestBuiltinRowsMatchTheirOwnPackets(t *testing.T) {
 	db := Builtin()
 	for i, e := range db.entries {
-		s := e.signature
+		s := e.signature.(Signature)
 		for _, v := range variants(s) {
 			t.Run(fmt.Sprintf("%v/v%d-%d-%v", s, v.version, v.hops, v.optional), func(t *testing.T) {
 				p := decoded(t, generate(t, s, v))
 				var f features
-				f.read(p)
 				r, confidence := db.choose(&f, p)
 				if r == nil {
 					t.Fatal("nothing matched")
@@ -39,10 +38,9 @@ func TestBuiltinRowsAreReached(t *testing.T) {
 	db := Builtin()
 	for i, e := range db.entries {
 		reached := false
-		for _, v := range variants(e.signature) {
+		for _, v := range variants(e.signature.(Signature)) {
 			var f features
-			p := decoded(t, generate(t, e.signature, v))
-			f.read(p)
+			p := decoded(t, generate(t, e.signature.(Signature), v))
 			if r, _ := db.choose(&f, p); r != nil && int(r.entry) == i {
 				reached = true
 			}

@@ -1,6 +1,7 @@
 package p0f
 
 import (
+	"fmt"
 	"slices"
 
 	"nftknock/pkg/packet"
@@ -18,11 +19,11 @@ type Database struct {
 type entry struct {
 	label     LabelID
 	generic   bool
-	signature Signature
+	signature rule
 }
 
-// maxEntries bounds what a database holds; rows and groups are counted in
-// 16 bits.
+// maxEntries bounds what a database holds; rows of a layout are counted in 16
+// bits.
 const maxEntries = 1 << 14
 
 // build makes the index over entries.
@@ -32,17 +33,16 @@ func build(labels []Label, entries []entry) *Database {
 		var groups []group
 		known := make(map[Layout]int)
 		for i, e := range entries {
-			s := &e.signature
-			if s.Version == 6 && version == 0 || s.Version == 4 && version == 1 {
-				continue
+			for _, r := range e.signature.rows(version == 1) {
+				g, ok := known[r.layout]
+				if !ok {
+					g = len(groups)
+					known[r.layout] = g
+					groups = append(groups, newGroup(r.layout))
+				}
+				r.row.entry, r.row.label, r.row.class, r.row.generic = uint16(i), e.label, labels[e.label].Class, e.generic
+				groups[g].add(r.row)
 			}
-			g, ok := known[s.Layout]
-			if !ok {
-				g = len(groups)
-				known[s.Layout] = g
-				groups = append(groups, group{layout: s.Layout})
-			}
-			groups[g].rows = append(groups[g].rows, newRow(i, e, labels[e.label].Class, version == 1))
 		}
 		db.index[version] = newIndex(groups)
 	}
@@ -59,20 +59,23 @@ func (db *Database) Label(id LabelID) Label { return db.labels[id] }
 // Len is the number of signatures.
 func (db *Database) Len() int { return len(db.entries) }
 
+// ErrTooMany: more signatures than a database holds, 16384.
+var ErrTooMany = fmt.Errorf("p0f: more than %d signatures", maxEntries)
+
 // Merge gives a database that holds the signatures of all dbs; where two fit
 // equally well, that of the earlier database counts. Labels that are the same
-// become one. Of more than 16384 signatures the last are left out.
-func Merge(dbs ...*Database) *Database {
+// become one. Its only error is ErrTooMany.
+func Merge(dbs ...*Database) (*Database, error) {
 	var m builder
 	for _, db := range dbs {
+		if len(m.entries)+len(db.entries) > maxEntries {
+			return nil, ErrTooMany
+		}
 		for _, e := range db.entries {
-			if len(m.entries) == maxEntries {
-				break
-			}
 			m.add(db.labels[e.label], e.generic, e.signature)
 		}
 	}
-	return build(m.labels, m.entries)
+	return m.database(), nil
 }
 
 // builder collects signatures from whatever grammar they were written in.
@@ -82,7 +85,7 @@ type builder struct {
 	entries []entry
 }
 
-func (m *builder) add(l Label, generic bool, s Signature) {
+func (m *builder) add(l Label, generic bool, s rule) {
 	id, ok := m.known[l]
 	if !ok {
 		if m.known == nil {
@@ -95,14 +98,15 @@ func (m *builder) add(l Label, generic bool, s Signature) {
 	m.entries = append(m.entries, entry{label: id, generic: generic, signature: s})
 }
 
-// database builds from what was collected. Tools come before systems, whose
-// signatures they borrow.
-func (m *builder) database() *Database {
+// toolsFirst puts tools before systems.
+func (m *builder) toolsFirst() {
 	slices.SortStableFunc(m.entries, func(a, b entry) int {
 		return int(m.labels[b.label].Class) - int(m.labels[a.label].Class)
 	})
-	return build(m.labels, m.entries)
 }
+
+// database builds from what was collected.
+func (m *builder) database() *Database { return build(m.labels, m.entries) }
 
 // Match compares a packet with the table. The first specific signature that
 // fits in everything counts; else the first generic one; else, with confidence
@@ -116,7 +120,6 @@ func (db *Database) Match(p *packet.Packet) Match {
 		return Match{}
 	}
 	var f features
-	f.read(p)
 	r, confidence := db.choose(&f, p)
 	if r == nil {
 		return Match{Distance: guessInitial(f.ttl) - f.ttl}
@@ -128,32 +131,19 @@ func (db *Database) Match(p *packet.Packet) Match {
 	return Match{Label: r.label, Class: r.class, Confidence: confidence, Distance: initial - f.ttl}
 }
 
-// choose gives the row that fits best, nil if none does.
+// choose fills f, which is zero, and gives the row that fits best, nil if none
+// does.
 func (db *Database) choose(f *features, p *packet.Packet) (*row, Confidence) {
-	var generic, vague *row
-	rows := db.index[f.six&1].find(&f.layout)
-	for i := range rows {
-		r := &rows[i]
-		switch r.compare(f, p) {
-		case fitted:
-			if !r.generic {
-				return r, Exact
-			}
-			if generic == nil {
-				generic = r
-			}
-		case fuzzy:
-			// A system that merely resembles a tool must not be called one.
-			if vague == nil && r.class != Tool {
-				vague = r
-			}
-		}
+	f.readHeaders(p)
+	x := &db.index[f.six&1]
+	g := x.recognise(f, p.TCP.Options)
+	if g == nil {
+		f.readOptions(p.TCP.Options)
+		g = x.find(&f.layout)
 	}
-	switch {
-	case generic != nil:
-		return generic, Family
-	case vague != nil:
-		return vague, Low
+	if g == nil {
+		return nil, None
 	}
-	return nil, None
+	f.makeKey()
+	return g.choose(f, p)
 }

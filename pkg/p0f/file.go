@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -16,13 +15,25 @@ const (
 	maxLineSize = 8 << 10
 )
 
-// Parse reads a signature file in the grammar of p0f version 3, with what
-// ParseSignature adds to it. Of its sections only [tcp:request] is used;
-// [mtu], [tcp:response] and the two of HTTP are passed over. name stands for
-// the file in errors, which are *ParseError unless reading failed. On error
-// there is no database.
+// Parse reads a signature file in one of three grammars, which it tells apart
+// by the first line that is not blank:
 //
-// Labels of class "!" (p0f's user applications) are of class Tool.
+//   - p0f version 3, with what ParseSignature adds to it. Of its sections only
+//     [tcp:request] is used; [mtu], [tcp:response] and the two of HTTP are
+//     passed over. Labels of class "!" (p0f's user applications) are of class
+//     Tool. Within one file tools come before systems.
+//   - p0f version 2: ParseSignature2's six fields, genre and details.
+//   - pf.os, as OpenBSD, nftables and the first fwknop have it: ParsePF's five
+//     fields, genre, version, subtype and details. A line whose colon before the
+//     genre was lost is read too.
+//
+// In the latter two, a genre that begins with "-" (an application) or that is
+// the name of a known scanner is of class Tool, "@" makes a generic signature, and
+// "*" lets the TTL be anything up to the one given. Where several lines have the
+// same signature, the label names all of their systems.
+//
+// name stands for the file in errors, which are *ParseError unless reading
+// failed. On error there is no database.
 func Parse(name string, r io.Reader) (*Database, error) {
 	p := parser{file: name}
 	lines := bufio.NewScanner(io.LimitReader(r, maxFileSize+1))
@@ -33,8 +44,15 @@ func Parse(name string, r io.Reader) (*Database, error) {
 		if size += len(lines.Bytes()) + 1; size > maxFileSize {
 			return nil, p.fail("file", "longer than %d bytes", maxFileSize)
 		}
-		if err := p.parseLine(strings.TrimSpace(lines.Text())); err != nil {
-			return nil, err
+		line := strings.TrimSpace(lines.Text())
+		if line == "" {
+			continue
+		}
+		if p.grammar == nil {
+			p.grammar = p.recognise(line)
+		}
+		if err := p.grammar.parseLine(line); err != nil {
+			return nil, p.located(err)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -44,165 +62,58 @@ func Parse(name string, r io.Reader) (*Database, error) {
 		}
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	if len(p.builder.entries) == 0 {
-		return nil, p.fail("file", "no signature in [%s]", sectionUsed)
+	if p.signatures == 0 {
+		return nil, p.fail("file", "no signature in it")
 	}
-	return p.builder.database(), nil
+	return p.grammar.finish(), nil
 }
 
-const sectionUsed = "tcp:request"
+// grammar reads the lines of a file, which are trimmed and not empty.
+type grammar interface {
+	parseLine(string) error
+	finish() *Database
+}
 
-var sections = []string{"mtu", sectionUsed, "tcp:response", "http:request", "http:response"}
-
-// keys that may stand in any section.
-var keys = []string{"label", "sys", "sig", "ua_os"}
-
+// parser is what all grammars share.
 type parser struct {
-	file    string
-	line    int
-	section string   // empty before the first
-	classes []string // in lower case
-	label   *Label   // of the signatures that follow
-	generic bool
-	builder builder
-	seen    map[Signature]int // the line of each
+	file       string
+	line       int
+	grammar    grammar
+	signatures int
+}
+
+// recognise chooses the grammar by the first line.
+func (p *parser) recognise(line string) grammar {
+	if line[0] == '#' || line[0] != ';' && strings.Count(line, ":") >= fields2-1 {
+		return &parser2{parser: p}
+	}
+	return &parser3{parser: p}
 }
 
 func (p *parser) fail(field, format string, args ...any) error {
 	return &ParseError{File: p.file, Line: p.line, Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-func (p *parser) parseLine(line string) error {
-	if line == "" || line[0] == ';' {
-		return nil
+// located adds the place to an error that has none.
+func (p *parser) located(err error) error {
+	var bad *ParseError
+	if errors.As(err, &bad) {
+		bad.File, bad.Line = p.file, p.line
 	}
-	if line[0] == '[' {
-		return p.parseSection(line)
-	}
-	key, value, ok := strings.Cut(line, "=")
-	if !ok {
-		return p.fail("line", "want a section, a comment or key = value, not %q", line)
-	}
-	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	if key == "classes" && p.section == "" {
-		return p.parseClasses(value)
-	}
-	if p.section == "" || !slices.Contains(keys, key) {
-		return p.fail("line", "%q is not known here", key)
-	}
-	if p.section != sectionUsed {
-		return nil
-	}
-	switch key {
-	case "label":
-		return p.parseLabel(value)
-	case "sys":
-		return p.parseSys(value)
-	case "sig":
-		return p.parseSig(value)
-	}
-	return p.fail("line", "%q is not known in [%s]", key, p.section)
+	return err
 }
 
-func (p *parser) parseSection(line string) error {
-	name, ok := strings.CutSuffix(line[1:], "]")
-	if !ok || !slices.Contains(sections, name) {
-		return p.fail("section", "%q is none of p0f's", line)
-	}
-	p.section, p.label = name, nil
-	return nil
-}
-
-func (p *parser) parseClasses(value string) error {
-	for class := range strings.SplitSeq(value, ",") {
-		class = strings.TrimSpace(class)
-		if !isName(class) {
-			return p.fail("classes", "%q is no name", class)
-		}
-		p.classes = append(p.classes, strings.ToLower(class))
-	}
-	return nil
-}
-
-// toolClass is the class of labels that are no operating system.
-const toolClass = "!"
-
-func (p *parser) parseLabel(value string) error {
-	fields := strings.SplitN(value, ":", 4)
-	if len(fields) != 4 {
-		return p.fail("label", "want type:class:name:flavour, not %q", value)
-	}
-	kind, class, name, flavour := fields[0], fields[1], fields[2], fields[3]
-	if kind != "s" && kind != "g" {
-		return p.fail("label", "type %q: want s (specific) or g (generic)", kind)
-	}
-	if !isName(name) {
-		return p.fail("label", "name %q: want letters, digits, blanks and ./-_!?()", name)
-	}
-	if strings.ContainsFunc(flavour, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
-		return p.fail("label", "flavour %q: holds what cannot be printed", flavour)
-	}
-	l := &Label{Name: name, Flavour: flavour}
-	switch {
-	case class == toolClass:
-		l.Class, l.Family = Tool, strings.ToLower(name)
-	case slices.Contains(p.classes, strings.ToLower(class)):
-		l.Family = familyOf(class, name)
-	default:
-		return p.fail("label", "class %q is not among the classes at the head of the file", class)
-	}
-	p.label, p.generic = l, kind == "g"
-	return nil
-}
-
-// parseSys checks the systems a tool runs on, which are of no further use.
-func (p *parser) parseSys(value string) error {
-	if p.label == nil {
-		return p.fail("sys", "no label before it")
-	}
-	for sys := range strings.SplitSeq(value, ",") {
-		class, isClass := strings.CutPrefix(sys, "@")
-		if isClass && !slices.Contains(p.classes, strings.ToLower(class)) {
-			return p.fail("sys", "class %q is not among the classes at the head of the file", class)
-		}
-		if !isClass && !isName(sys) {
-			return p.fail("sys", "%q is no name", sys)
-		}
-	}
-	return nil
-}
-
-func (p *parser) parseSig(value string) error {
-	if p.label == nil {
-		return p.fail("sig", "no label before it")
-	}
-	s, err := ParseSignature(value)
-	if err != nil {
-		var bad *ParseError
-		if errors.As(err, &bad) {
-			bad.File, bad.Line = p.file, p.line
-		}
-		return err
-	}
-	if line, ok := p.seen[s]; ok {
-		return p.fail("sig", "%q stands already in line %d", value, line)
-	}
-	if len(p.builder.entries) == maxEntries {
+// count counts a signature, for which there must be room.
+func (p *parser) count() error {
+	if p.signatures == maxEntries {
 		return p.fail("file", "more than %d signatures", maxEntries)
 	}
-	if p.seen == nil {
-		p.seen = make(map[Signature]int)
-	}
-	p.seen[s] = p.line
-	p.builder.add(*p.label, p.generic, s)
+	p.signatures++
 	return nil
 }
 
-// isName reports whether s may name a system or a class.
-func isName(s string) bool {
-	const others = " ./-_!?()"
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		return !letter && !strings.ContainsRune(others, r)
-	})
+// unprintable reports whether text holds what would disturb a terminal or is
+// no UTF-8.
+func unprintable(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar })
 }

@@ -1,19 +1,18 @@
 package p0f
 
-import "math/bits"
+import (
+	"math/bits"
 
-// index finds the rows of a layout: an open hash table of groups. The zero
-// index is empty.
+	"nftknock/pkg/packet"
+)
+
+// index finds the rows of a layout: by templates for those that come first in
+// the table, by an open hash table for all others. The zero index is empty.
 type index struct {
-	groups []group
-	slots  []uint16 // index into groups plus one; 0 is a free slot
-	shift  uint     // from a hash to a slot
-}
-
-// group is every row of one layout, in the order of the table.
-type group struct {
-	layout Layout
-	rows   []row
+	groups    []group
+	slots     []uint32                        // index into groups plus one; 0 is a free slot
+	shift     uint                            // from a hash to a slot
+	templates [maxTCPOptions/4 + 1][]template // by the length of the options in words
 }
 
 // newIndex takes over groups, whose layouts differ.
@@ -23,7 +22,7 @@ func newIndex(groups []group) index {
 	width := bits.Len(uint(4*len(groups) + 1))
 	x := index{
 		groups: groups,
-		slots:  make([]uint16, 1<<width),
+		slots:  make([]uint32, 1<<width),
 		shift:  uint(64 - width),
 	}
 	for i := range groups {
@@ -31,21 +30,63 @@ func newIndex(groups []group) index {
 		for x.slots[slot] != 0 {
 			slot = (slot + 1) % len(x.slots)
 		}
-		x.slots[slot] = uint16(i + 1)
+		x.slots[slot] = uint32(i + 1)
 	}
+	x.addTemplates()
 	return x
 }
 
 func (x *index) slot(l *Layout) int { return int(l.hash() >> x.shift) }
 
-// find gives the rows of a layout.
-func (x *index) find(l *Layout) []row {
+// find gives the rows of a layout, nil if there are none.
+func (x *index) find(l *Layout) *group {
 	if len(x.slots) == 0 {
 		return nil
 	}
 	for slot := x.slot(l); x.slots[slot] != 0; slot = (slot + 1) % len(x.slots) {
 		if g := &x.groups[x.slots[slot]-1]; g.layout.equal(l) {
-			return g.rows
+			return g
+		}
+	}
+	return nil
+}
+
+// maxTemplates is how many templates of one length are tried one after the
+// other. More than these few would cost more than the walk they spare.
+const maxTemplates = 3
+
+// addTemplates makes templates of the layouts with most rows: those are what
+// the table knows best, and so what is met most.
+func (x *index) addTemplates() {
+	for words := range x.templates {
+		for range maxTemplates {
+			var best *group
+			for i := range x.groups {
+				g := &x.groups[i]
+				if !g.templated && g.layout.words() == words && (best == nil || g.size > best.size) {
+					best = g
+				}
+			}
+			if best == nil {
+				break
+			}
+			best.templated = true
+			x.templates[words] = append(x.templates[words], newTemplate(best))
+		}
+	}
+}
+
+// recognise gives the rows for the options of a packet, and fills f with what
+// is in them, if they are those of a template; else nil, and f is as it was.
+func (x *index) recognise(f *features, options packet.Options) *group {
+	if len(options)/4 >= len(x.templates) {
+		return nil
+	}
+	templates := x.templates[len(options)/4]
+	for i := range templates {
+		if t := &templates[i]; t.fits(options) {
+			t.read(f, options)
+			return t.group
 		}
 	}
 	return nil

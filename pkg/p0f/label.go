@@ -1,6 +1,9 @@
 package p0f
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Class says what kind of sender a label names.
 type Class uint8
@@ -50,8 +53,16 @@ var families = []struct{ name, family string }{
 	{"windows", "windows"},
 	{"mac os", "apple"}, {"macos", "apple"}, {"ios", "apple"},
 	{"freebsd", "bsd"}, {"openbsd", "bsd"}, {"netbsd", "bsd"}, {"dragonfly", "bsd"},
+	{"bsd/os", "bsd"},
 	{"sunos", "solaris"}, {"solaris", "solaris"}, {"illumos", "solaris"},
 }
+
+// tools are the scanners that stand among the systems in tables whose grammar has
+// no word for them.
+var tools = []string{"nmap", "nast", "hping", "masscan", "zmap", "scapy"}
+
+// isTool reports whether name is that of a scanner.
+func isTool(name string) bool { return slices.Contains(tools, strings.ToLower(name)) }
 
 // familyOf gives the family of a system named name whose file puts it into
 // class: that of the name where it is known, else the class.

@@ -34,6 +34,26 @@ func (l Layout) Kind(i int) packet.OptionKind {
 // Padding is the number of bytes after an end-of-options.
 func (l Layout) Padding() int { return int(l.pad) }
 
+// contains reports whether an option of this kind is in it.
+func (l *Layout) contains(kind packet.OptionKind) bool {
+	for i := range l.Len() {
+		if l.Kind(i) == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// padded gives the layout with every padding from least to most.
+func (l Layout) padded(least, most int) []Layout {
+	var all []Layout
+	for pad := least; pad <= most; pad++ {
+		l.pad = uint8(pad)
+		all = append(all, l)
+	}
+	return all
+}
+
 // add appends an option; the caller sees to it that there is room.
 func (l *Layout) add(kind uint8) {
 	l.kinds[l.n/8] |= uint64(kind) << (l.n % 8 * 8)
@@ -52,6 +72,24 @@ func (l *Layout) hash() uint64 {
 	return (l.kinds[0]^uint64(l.n)<<56)*0x9e3779b97f4a7c15 ^
 		(l.kinds[1]^uint64(l.pad))*0xc2b2ae3d27d4eb4f ^
 		l.kinds[2]*0x165667b19e3779f9
+}
+
+// optionSize is the length of options that have only one, else 0. An end of
+// options counts without its padding.
+func optionSize(kind packet.OptionKind) int {
+	switch kind {
+	case packet.OptionEnd, packet.OptionNOP:
+		return 1
+	case packet.OptionMSS:
+		return 4
+	case packet.OptionWindowScale:
+		return 3
+	case packet.OptionSACKPermitted:
+		return 2
+	case packet.OptionTimestamps:
+		return 10
+	}
+	return 0
 }
 
 var optionNames = map[packet.OptionKind]string{

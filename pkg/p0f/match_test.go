@@ -238,6 +238,15 @@ func TestOnlyPureSYNsMatch(t *testing.T) {
 	}
 }
 
+func merged(t *testing.T, dbs ...*Database) *Database {
+	t.Helper()
+	db, err := Merge(dbs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
 func TestMerge(t *testing.T) {
 	p := syn(t, "4:64:0:1460:8192,0:mss:df,id+:0")
 	alpha, beta := table(t, "a", tableSpecific), table(t, "b", strings.ReplaceAll(tableSpecific, "Alpha", "Gamma"))
@@ -247,14 +256,14 @@ func TestMerge(t *testing.T) {
 		db   *Database
 		want string
 	}{
-		{"nothing", Merge(), "none"},
-		{"one", Merge(alpha), "os exact Alpha 1"},
-		{"the earlier counts", Merge(alpha, beta), "os exact Alpha 1"},
-		{"in either order", Merge(beta, alpha), "os exact Gamma 1"},
-		{"a system before the tools of a later one", Merge(alpha, tool), "os exact Alpha 1"},
-		{"twice the same", Merge(alpha, alpha), "os exact Alpha 1"},
+		{"nothing", merged(t), "none"},
+		{"one", merged(t, alpha), "os exact Alpha 1"},
+		{"the earlier counts", merged(t, alpha, beta), "os exact Alpha 1"},
+		{"in either order", merged(t, beta, alpha), "os exact Gamma 1"},
+		{"a system before the tools of a later one", merged(t, alpha, tool), "os exact Alpha 1"},
+		{"twice the same", merged(t, alpha, alpha), "os exact Alpha 1"},
 		{"the zero database", new(Database), "none"},
-		{"with the zero database", Merge(new(Database), beta), "os exact Gamma 1"},
+		{"with the zero database", merged(t, new(Database), beta), "os exact Gamma 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := answer(test.db, p); got != test.want {
@@ -263,7 +272,7 @@ func TestMerge(t *testing.T) {
 		})
 	}
 	want := []Label{{OS, "unix", "Alpha", "1"}, {OS, "unix", "Gamma", "1"}}
-	if diff := cmp.Diff(want, Merge(alpha, beta, alpha).Labels()); diff != "" {
+	if diff := cmp.Diff(want, merged(t, alpha, beta, alpha).Labels()); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
 }

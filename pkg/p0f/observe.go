@@ -14,6 +14,7 @@ type features struct {
 	mss     uint16 // 0 if the option is missing
 	window  uint16
 	headers uint16 // length of the IP and TCP headers
+	size    uint16 // total length, IPv4 only
 	six     uint8  // 1 for IPv6, 0 for IPv4: an index
 	ttl     uint8
 	scale   uint8 // 0 if the option is missing
@@ -32,6 +33,7 @@ func Observe(p *packet.Packet) (s Signature, ok bool) {
 	}
 	var f features
 	f.read(p)
+	f.quirks &^= quirksOld
 	initial := guessInitial(f.ttl)
 	s = Signature{
 		Version:   p.Version,
@@ -65,9 +67,21 @@ func guessInitial(ttl uint8) uint8 {
 	return 255
 }
 
+// Lengths of the headers without options.
+const (
+	headers4 = 20 + 20
+	headers6 = 40 + 20
+)
+
 // read fills f, which is zero, from a pure SYN.
 func (f *features) read(p *packet.Packet) {
-	const headers4, headers6 = 20 + 20, 40 + 20
+	f.readHeaders(p)
+	f.readOptions(p.TCP.Options)
+	f.makeKey()
+}
+
+// readHeaders fills in all but what is in the TCP options.
+func (f *features) readHeaders(p *packet.Packet) {
 	f.window = p.TCP.Window
 	f.ttl = p.TTL
 	f.payload = len(p.Payload) > 0
@@ -78,12 +92,16 @@ func (f *features) read(p *packet.Packet) {
 			f.quirks |= QuirkFlow
 		}
 	} else {
+		f.size = uint16(p.Length)
 		f.olen = uint8(len(p.IPOptions))
 		f.headers = headers4 + uint16(len(p.IPOptions)+len(p.TCP.Options))
 		f.quirks |= quirksOfIPv4(p)
 	}
 	f.quirks |= quirksOfTCP(p)
-	f.readOptions(p.TCP.Options)
+}
+
+// makeKey comes last.
+func (f *features) makeKey() {
 	const mostScale = 14 // RFC 7323, section 2.3
 	if f.scale > mostScale {
 		f.quirks |= QuirkScale
@@ -101,8 +119,14 @@ func quirksOfIPv4(p *packet.Packet) Quirk {
 	case p.ID == 0:
 		q = QuirkIDZero
 	}
+	if p.ID == 0 {
+		q |= quirkIDNull
+	}
 	if p.EvilBit {
 		q |= QuirkReserved
+	}
+	if len(p.IPOptions) > 0 {
+		q |= quirkIPOptions
 	}
 	return q
 }
@@ -121,13 +145,28 @@ func quirksOfTCP(p *packet.Packet) Quirk {
 	if p.TCP.Ack != 0 {
 		q |= QuirkAckNonZero
 	}
+	if p.TCP.Seq == p.TCP.Ack {
+		q |= quirkSeqAck
+	}
+	if p.TCP.Urgent != 0 {
+		q |= QuirkUrgNonZero | quirkUrgent
+	}
+	if p.TCP.Flags&(packet.URG|packet.PSH|packet.AE) != 0 || p.TCP.Reserved != 0 {
+		q = quirksOfRareFlags(p, q)
+	}
+	return q
+}
+
+// quirksOfRareFlags adds to q.
+func quirksOfRareFlags(p *packet.Packet, q Quirk) Quirk {
 	if p.TCP.Flags&packet.URG != 0 {
-		q |= QuirkURG
-	} else if p.TCP.Urgent != 0 {
-		q |= QuirkUrgNonZero
+		q = q&^QuirkUrgNonZero | QuirkURG | quirkFlags
 	}
 	if p.TCP.Flags&packet.PSH != 0 {
-		q |= QuirkPSH
+		q |= QuirkPSH | quirkFlags
+	}
+	if p.TCP.Flags&packet.AE != 0 || p.TCP.Reserved != 0 {
+		q |= quirkOffset
 	}
 	return q
 }
@@ -226,6 +265,9 @@ func (f *features) readTimestamps(both uint64) {
 
 func (f *features) readPadding(b []byte) {
 	f.layout.pad = uint8(len(b))
+	if len(b) > 0 {
+		f.quirks |= quirkPadded
+	}
 	for _, c := range b {
 		if c != 0 {
 			f.quirks |= QuirkPadding

@@ -30,6 +30,19 @@ const (
 	QuirkBad                          // bad: malformed options
 )
 
+// What the signatures of p0f version 2 look at and those of version 3 do not.
+const (
+	quirkIDNull    Quirk = 1 << (iota + 17) // the ID is zero, whether or not DF is set (IPv4)
+	quirkIPOptions                          // there are IP options (IPv4)
+	quirkUrgent                             // urgent pointer not zero, whether or not URG is set
+	quirkFlags                              // PSH or URG
+	quirkOffset                             // AE or a reserved bit is set, beside the data offset
+	quirkPadded                             // there are bytes behind the end of options
+	quirkSeqAck                             // sequence and acknowledgement number are equal
+
+	quirksOld = quirkIDNull | quirkIPOptions | quirkUrgent | quirkFlags | quirkOffset | quirkPadded | quirkSeqAck
+)
+
 // The quirks a SYN of only one IP version can have, and those whose loss or
 // appearance on the way is believed of an otherwise fitting packet: firewalls
 // clear DF and give a new ID, routers set ECN bits.

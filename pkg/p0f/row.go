@@ -12,10 +12,10 @@ import (
 type key uint64
 
 const (
-	keyMSS       = 24
-	keyScale     = 40
-	keyIPOptions = 48
-	keyPayload   = 56
+	keyMSS       = 28
+	keyScale     = 44
+	keyIPOptions = 52
+	keyPayload   = 60
 )
 
 func newKey(quirks Quirk, mss uint16, scale, ipOptions uint8, payload bool) key {
@@ -35,45 +35,60 @@ type row struct {
 	care, fatal key
 	window      Window
 	fits        *fits // of WindowSegment
+	old         *old  // of signatures in the older grammars
 	id          uint16
 	label       LabelID
 	entry       uint16 // index of the signature it was made from
 	ttl         uint8
+	distance    uint8 // the most hops that are believed
 	conditions  Condition
 	class       Class
 	randomTTL   bool
 	generic     bool
 }
 
-func newRow(index int, e entry, class Class, six bool) row {
-	s := &e.signature
+// layoutRow is a row and the layout it is for.
+type layoutRow struct {
+	layout Layout
+	row    row
+}
+
+// rule is a signature in whatever grammar.
+type rule interface {
+	// rows gives what packets of an IP version are compared with; their label
+	// and the like are still to be filled in.
+	rows(six bool) []layoutRow
+	String() string
+}
+
+func (s Signature) rows(six bool) []layoutRow {
 	want := s.Quirks &^ quirksIPv6
 	if six {
 		want = s.Quirks &^ quirksIPv4
+	}
+	if s.Version == 4 && six || s.Version == 6 && !six {
+		return nil
 	}
 	r := row{
 		key:        newKey(want, uint16(max(s.MSS, 0)), uint8(max(s.Scale, 0)), s.IPOptions, s.Payload == PayloadSome),
 		care:       s.care(),
 		window:     s.Window,
 		id:         s.ID,
-		label:      e.label,
-		entry:      uint16(index),
 		ttl:        s.TTL,
+		distance:   MaxDistance,
 		conditions: s.Conditions,
-		class:      class,
 		randomTTL:  s.TTLForm == TTLRandom,
-		generic:    e.generic,
 	}
 	r.fatal = r.care &^ key(want&quirksLosable|quirksGainable&^want)
 	if s.Window.Rule == WindowSegment {
 		r.fits = newFits(s.Window.N)
 	}
-	return r
+	return []layoutRow{{s.Layout, r}}
 }
 
 // care is what a signature does not leave open.
 func (s *Signature) care() key {
-	care := ^key(0) &^ key(s.Optional)
+	care := ^key(0) &^ key(s.Optional|quirksOld)
 	// Nearly every system sends flow labels today, and most tables are older:
 	// their silence about it means nothing.
 	if s.Quirks&QuirkFlow == 0 {
@@ -91,6 +106,29 @@ func (s *Signature) care() key {
 	return care
 }
 
+// old is what only the older grammars ask.
+type old struct {
+	size      uint16 // total length; 0: any from sizeBig on
+	mss       uint16 // unless 0, the MSS is a multiple of it
+	scale     uint8  // unless 0, the scale is a multiple of it
+	exclusive bool   // see multipleWindow2
+}
+
+const (
+	sizeBig      = 100
+	maxDistance2 = 40
+)
+
+func (o *old) fits(f *features) bool {
+	switch {
+	case o.size != 0 && f.size != o.size, o.size == 0 && f.size < sizeBig:
+		return false
+	case o.mss != 0 && f.mss%o.mss != 0, o.scale != 0 && f.scale%o.scale != 0:
+		return false
+	}
+	return true
+}
+
 // fitness says how a packet fits a row.
 type fitness uint8
 
@@ -100,17 +138,20 @@ const (
 	fitted         // in everything
 )
 
-// compare tests everything but IP version and layout.
+// compare tests everything but IP version, layout and the fatal differences.
 func (r *row) compare(f *features, p *packet.Packet) fitness {
-	differences := f.key ^ r.key
-	if differences&r.fatal != 0 || r.randomTTL && f.ttl > r.ttl || !r.compareWindow(f) {
+	if r.randomTTL && f.ttl > r.ttl || !r.compareWindow(f) {
 		return unfit
 	}
 	if r.conditions != 0 && !r.compareConditions(p) {
 		return unfit
 	}
 	distance := int(r.ttl) - int(f.ttl)
-	if differences&r.care != 0 || distance < 0 || distance > MaxDistance && !r.randomTTL {
+	far := distance < 0 || distance > int(r.distance) && !r.randomTTL
+	if r.old != nil && (far || !r.old.fits(f)) {
+		return unfit
+	}
+	if (f.key^r.key)&r.care != 0 || far {
 		return fuzzy
 	}
 	return fitted
@@ -121,11 +162,13 @@ func (r *row) compareWindow(f *features) bool {
 	case WindowAny:
 		return true
 	case WindowValue:
-		return uint32(f.window) == r.window.N
+		return true // the group has looked
 	case WindowModulo:
 		return uint32(f.window)%r.window.N == 0
 	case WindowSegment:
 		return f.segmentWindow(r.window.N, r.fits)
+	case WindowS, WindowT:
+		return f.multipleWindow2(r.window, r.old.exclusive)
 	default:
 		return f.multipleWindow(r.window)
 	}

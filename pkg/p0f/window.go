@@ -17,6 +17,8 @@ const (
 	WindowMSS                       // "mss*4": so many segments
 	WindowMTU                       // "mtu*4": so many packets
 	WindowSegment                   // "fit65536": the whole segments that fit into so many bytes
+	WindowS                         // "S4", in the older grammars: so many segments
+	WindowT                         // "T4", likewise: so many packets
 )
 
 // Window is the window field of a signature.
@@ -30,48 +32,77 @@ const (
 // buffer is smaller than one segment, all of it.) With an MSS of 1460 that is
 // 64240, with 1440 it is 64800, with 8960 62720. It too is tried against
 // larger sizes than the packet's MSS.
+//
+// WindowS and WindowT are tried against the packet's MSS (and that plus 40) and
+// against those of Ethernet, 1460 and 1500. In p0f version 2 the latter count
+// only if the window is no multiple of the former; in pf.os either will do, but
+// not without an MSS.
 type Window struct {
 	Rule WindowRule
 	N    uint32 // not for WindowAny
 }
 
-// windowForms are the written forms but "*" and the bare number, with the
-// bounds of their number.
-var windowForms = []struct {
+type windowForm struct {
 	prefix   string
 	rule     WindowRule
 	min, max int
-}{
+}
+
+// windowForms are the written forms but "*" and the bare number, with the
+// bounds of their number.
+var windowForms = []windowForm{
 	{"%", WindowModulo, 2, 65535},
 	{"mss*", WindowMSS, 1, 1000},
 	{"mtu*", WindowMTU, 1, 1000},
 	{"fit", WindowSegment, 1, 65536},
 }
 
+// windowForms2 are those of the older grammars.
+var windowForms2 = []windowForm{
+	{"%", WindowModulo, 1, 65535},
+	{"S", WindowS, 1, 1000},
+	{"s", WindowS, 1, 1000},
+	{"T", WindowT, 1, 1000},
+	{"t", WindowT, 1, 1000},
+}
+
 func parseWindow(field string) (Window, error) {
+	return parseWindowAs(field, windowForms, "%N, mss*N, mtu*N, fitN")
+}
+
+func parseWindow2(field string) (Window, error) {
+	return parseWindowAs(field, windowForms2, "%N, SN, TN")
+}
+
+func parseWindowAs(field string, forms []windowForm, names string) (Window, error) {
 	if field == "*" {
 		return Window{}, nil
 	}
-	for _, form := range windowForms {
+	for _, form := range forms {
 		if n, ok := strings.CutPrefix(field, form.prefix); ok {
 			v, err := parseNumber(n, form.min, form.max)
 			return Window{form.rule, uint32(v)}, err
 		}
 	}
 	if field == "" || field[0] < '0' || field[0] > '9' {
-		return Window{}, fmt.Errorf("want *, a number, or one of %%N, mss*N, mtu*N, fitN, not %q", field)
+		return Window{}, fmt.Errorf("want *, a number, or one of %s, not %q", names, field)
 	}
 	v, err := parseNumber(field, 0, 65535)
 	return Window{WindowValue, uint32(v)}, err
 }
 
 // String gives the form signatures are written in.
-func (w Window) String() string {
+func (w Window) String() string { return w.as(windowForms) }
+
+// string2 gives the form of the older grammars.
+func (w Window) string2() string { return w.as(windowForms2) }
+
+func (w Window) as(forms []windowForm) string {
 	if w.Rule == WindowAny {
 		return "*"
 	}
 	n := strconv.FormatUint(uint64(w.N), 10)
-	for _, form := range windowForms {
+	for _, form := range forms {
 		if form.rule == w.Rule {
 			return form.prefix + n
 		}
@@ -154,6 +185,54 @@ const (
 // below, any window would be.
 const leastMSS = 100
 
+// multipleWindow tests WindowMSS and WindowMTU: with the bases of mssBases and
+// mtuBases, the likeliest first.
+func (f *features) multipleWindow(w Window) bool {
+	window, n, mss := uint32(f.window), w.N, uint32(f.mss)
+	switch {
+	case mss < leastMSS:
+		return false
+	case w.Rule == WindowMSS:
+		return mss*n == window || ethernetMSS4*n == window ||
+			f.six != 0 && (ethernetMSS6*n == window || (ethernetMSS6-timestampsSize)*n == window) ||
+			f.tsval && (mss-timestampsSize)*n == window ||
+			(ethernetMSS4-timestampsSize)*n == window
+	}
+	return (mss+headers4)*n == window || (mss+uint32(f.headers))*n == window ||
+		f.six != 0 && (mss+headers6)*n == window ||
+		ethernetMTU*n == window
+}
+
+// multipleWindow2 tests WindowS and WindowT.
+func (f *features) multipleWindow2(w Window, exclusive bool) bool {
+	window, own, ethernet := uint32(f.window), uint32(f.mss), uint32(ethernetMSS4)
+	if w.Rule == WindowT {
+		own, ethernet = own+headers4, ethernetMTU
+	}
+	switch {
+	case f.mss == 0 && !exclusive:
+		return false
+	case f.mss != 0 && own*w.N == window:
+		return true
+	case f.mss != 0 && exclusive && window%own == 0:
+		return false
+	}
+	return ethernet*w.N == window
+}
+
+// multiples gives bounds of what the window may be a multiple by, whichever
+// base one takes. No window of less than the least base is a multiple.
+func (f *features) multiples() (least, most uint16) {
+	window, mss := uint32(f.window), uint32(f.mss)
+	small, large := uint32(ethernetMSS6), uint32(ethernetMTU)
+	if mss != 0 {
+		small = min(small, mss)
+		large = max(large, mss+max(uint32(f.headers), headers6))
+	}
+	small = max(small, timestampsSize+1) - timestampsSize
+	return uint16((window + large - 1) / large), uint16(window / small)
+}
+
 // mssBases are the sizes that "mss*N" is tried against, in the order in
 // which Observe prefers them; zeros hold no size.
 func (f *features) mssBases() [6]uint32 {
@@ -171,36 +250,11 @@ func (f *features) mssBases() [6]uint32 {
 // mtuBases are the sizes that "mtu*N" is tried against.
 func (f *features) mtuBases() [4]uint32 {
 	mss := uint32(f.mss)
-	bases := [4]uint32{mss + 40, mss + uint32(f.headers), 0, ethernetMTU}
+	bases := [4]uint32{mss + headers4, mss + uint32(f.headers), 0, ethernetMTU}
 	if f.six != 0 {
-		bases[2] = mss + 60
+		bases[2] = mss + headers6
 	}
 	return bases
-}
-
-// multipleWindow tests WindowMSS and WindowMTU.
-func (f *features) multipleWindow(w Window) bool {
-	window := uint32(f.window)
-	// The bases lie between these; most rows are done with here.
-	least := min(uint32(f.mss), ethernetMSS6) - timestampsSize
-	most := max(uint32(f.mss), ethernetMSS4) + 60
-	if f.mss < leastMSS || window < least*w.N || window > most*w.N {
-		return false
-	}
-	if w.Rule == WindowMSS {
-		for _, base := range f.mssBases() {
-			if base != 0 && base*w.N == window {
-				return true
-			}
-		}
-		return false
-	}
-	for _, base := range f.mtuBases() {
-		if base != 0 && base*w.N == window {
-			return true
-		}
-	}
-	return false
 }
 
 // observedWindow gives the window as a multiple, if it is one of the sizes
@@ -216,6 +270,22 @@ func (f *features) observedWindow() Window {
 		for _, base := range f.mtuBases() {
 			if base != 0 && window%base == 0 {
 				return Window{WindowMTU, window / base}
+			}
+		}
+	}
+	return Window{WindowValue, window}
+}
+
+// observedWindow2 is observedWindow for the older grammars.
+func (f *features) observedWindow2() Window {
+	window, mss := uint32(f.window), uint32(f.mss)
+	if window > 0 && mss >= leastMSS {
+		for _, base := range []struct {
+			rule WindowRule
+			size uint32
+		}{{WindowS, mss}, {WindowS, ethernetMSS4}, {WindowT, mss + headers4}, {WindowT, ethernetMTU}} {
+			if window%base.size == 0 {
+				return Window{base.rule, window / base.size}
 			}
 		}
 	}

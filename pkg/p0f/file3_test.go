@@ -79,8 +79,8 @@ func TestParseBad(t *testing.T) {
 	const label = "label = s:unix:Linux:\n"
 	const sig = "sig = *:64:0:*:mss*10,4:mss:df:0\n"
 	tests := []struct{ name, text, want string }{
-		{"empty", "", `f.fp:0: bad file: no signature in [tcp:request]`},
-		{"no signature used", "classes = unix\n[mtu]\nlabel = x\nsig = 1500\n", `f.fp:4: bad file: no signature in [tcp:request]`},
+		{"empty", "", `f.fp:0: bad file: no signature in it`},
+		{"no signature used", "classes = unix\n[mtu]\nlabel = x\nsig = 1500\n", `f.fp:4: bad file: no signature in it`},
 		{"text", "hello\n", `f.fp:1: bad line: want a section, a comment or key = value, not "hello"`},
 		{"key before a section", "label = s:unix:Linux:\n", `f.fp:1: bad line: "label" is not known here`},
 		{"classes in a section", head + "classes = win\n", `f.fp:3: bad line: "classes" is not known here`},
@@ -146,13 +146,22 @@ func TestParseBoundsTheNumberOfSignatures(t *testing.T) {
 	if err != nil || db.Len() != maxEntries {
 		t.Fatal(err)
 	}
-	if n := Merge(db, Builtin()).Len(); n != maxEntries {
-		t.Errorf("merged to %d", n)
+	if db, err := Merge(db, Builtin()); db != nil || !errors.Is(err, ErrTooMany) {
+		t.Errorf("merged to %v, %v", db, err)
 	}
 	line(maxEntries)
 	if _, err = Parse("f.fp", strings.NewReader(b.String())); err == nil {
 		t.Error("one more was accepted")
 	}
+}
+
+// holds reports whether a row of an entry is in the group.
+func (g *group) holds(entry uint16, label LabelID) bool {
+	rows := slices.Clone(g.rest)
+	for _, keyed := range slices.Concat(g.values, g.multiples) {
+		rows = append(rows, keyed.rows...)
+	}
+	return slices.ContainsFunc(rows, func(r row) bool { return r.entry == entry && r.label == label })
 }
 
 func FuzzParse(f *testing.F) {
@@ -171,15 +180,18 @@ func FuzzParse(f *testing.F) {
 		if db.Len() == 0 {
 			t.Fatal("an empty database")
 		}
-		// Every signature is found under its layout, and every label exists.
+		// Every label exists, and every signature is found under its layouts.
 		for i, e := range db.entries {
-			rows := slices.Concat(db.index[0].find(&e.signature.Layout), db.index[1].find(&e.signature.Layout))
-			found := slices.ContainsFunc(rows, func(r row) bool { return int(r.entry) == i && r.label == e.label })
-			if !found {
-				t.Fatalf("%v is not found", e.signature)
-			}
 			if db.Label(e.label).String() == "" {
 				t.Fatalf("%v has no label", e.signature)
+			}
+			for version := range db.index {
+				for _, r := range e.signature.rows(version == 1) {
+					g := db.index[version].find(&r.layout)
+					if g == nil || !g.holds(uint16(i), e.label) {
+						t.Fatalf("%v is not found", e.signature)
+					}
+				}
 			}
 		}
 		db.Match(p)

@@ -1,0 +1,154 @@
+package p0f
+
+import (
+	"strings"
+)
+
+// parser2 reads the lines of p0f version 2 and those of pf.os, one of the two
+// in a file.
+type parser2 struct {
+	*parser
+	first int // the line with the first signature, which decides between the two
+	pf    bool
+	lines []line2
+	seen  map[Signature2]int // index into lines
+}
+
+// line2 is a line that was read.
+type line2 struct {
+	signature Signature2
+	generic   bool
+	labels    []Label // of all lines with the same signature
+}
+
+func (p *parser2) parseLine(line string) error {
+	if line[0] == '#' {
+		return nil
+	}
+	fields := strings.Split(line, ":")
+	pf, err := p.isPF(fields)
+	if err != nil {
+		return err
+	}
+	if p.first == 0 {
+		p.first, p.pf = p.parser.line, pf
+	}
+	if pf != p.pf {
+		return p.fail("line", "this is a line of %s, and line %d is one of %s: a file has one kind", kind2(pf), p.first, kind2(p.pf))
+	}
+	var (
+		s     Signature2
+		genre string
+	)
+	if pf {
+		var options string
+		options, genre = cutGenre(fields[4])
+		fields[4] = options
+		s, err = ParsePF(strings.Join(fields[:5], ":"))
+		fields = fields[5:]
+	} else {
+		s, err = ParseSignature2(strings.Join(fields[:6], ":"))
+		fields = fields[6:]
+	}
+	if err != nil {
+		return err
+	}
+	if genre == "" {
+		genre, fields = fields[0], fields[1:]
+	}
+	return p.addLine(s, strings.TrimSpace(genre), fields)
+}
+
+func kind2(pf bool) string {
+	if pf {
+		return "pf.os"
+	}
+	return "p0f version 2"
+}
+
+// isPF tells the grammars apart: by the number of fields, or, in the line that
+// lost a colon, by a word behind the options.
+func (p *parser2) isPF(fields []string) (bool, error) {
+	switch len(fields) {
+	case fieldsPF:
+		return true, nil
+	case fields2:
+		_, genre := cutGenre(fields[4])
+		return genre != "", nil
+	}
+	return false, p.fail("line", "want 9 fields separated by colons (pf.os) or 8 (p0f version 2), got %d", len(fields))
+}
+
+// cutGenre cuts the field of options at the blank before a genre whose colon
+// is missing. A genre is no option: it has a small letter.
+func cutGenre(field string) (options, genre string) {
+	i := strings.IndexAny(field, " \t")
+	if i < 0 || !strings.ContainsFunc(field[i:], func(r rune) bool { return r >= 'a' && r <= 'z' }) {
+		return field, ""
+	}
+	return field[:i], strings.TrimSpace(field[i:])
+}
+
+// addLine takes over a line; names are what follows the genre.
+func (p *parser2) addLine(s Signature2, genre string, names []string) error {
+	name := strings.TrimLeft(genre, "-*@")
+	prefixes := genre[:len(genre)-len(name)]
+	if !isName(name) {
+		return p.fail("genre", "%q: want -, * or @ where needed, and then letters, digits, blanks and ./-_!?()", genre)
+	}
+	for _, n := range names {
+		if unprintable(n) {
+			return p.fail("details", "%q: holds what cannot be printed", n)
+		}
+	}
+	l := Label{Name: name, Flavour: flavour2(name, names), Family: familyOf(name, name)}
+	if strings.Contains(prefixes, "-") || isTool(name) {
+		l.Class, l.Family = Tool, strings.ToLower(name)
+	}
+	s.AnyTTL = strings.Contains(prefixes, "*")
+	if i, ok := p.seen[s]; ok {
+		p.lines[i].labels = append(p.lines[i].labels, l)
+		return nil
+	}
+	if p.seen == nil {
+		p.seen = make(map[Signature2]int)
+	}
+	p.seen[s] = len(p.lines)
+	p.lines = append(p.lines, line2{s, strings.Contains(prefixes, "@"), []Label{l}})
+	return p.count()
+}
+
+// flavour2 makes a flavour of the fields behind the genre: the last one says
+// everything, and begins with the genre.
+func flavour2(name string, fields []string) string {
+	details := strings.TrimSpace(fields[len(fields)-1])
+	if details == "" {
+		return strings.Join(strings.Fields(strings.Join(fields, " ")), " ")
+	}
+	if rest, ok := strings.CutPrefix(details, name); ok && (rest == "" || rest[0] == ' ') {
+		return strings.TrimSpace(rest)
+	}
+	return details
+}
+
+func (p *parser2) finish() *Database {
+	var b builder
+	for _, line := range p.lines {
+		b.add(joinLabels(line.labels), line.generic, line.signature)
+	}
+	return b.database()
+}
+
+// joinLabels names all the systems that have one signature.
+func joinLabels(labels []Label) Label {
+	all := labels[0]
+	known := map[string]bool{all.String(): true}
+	for _, l := range labels[1:] {
+		if known[l.String()] {
+			continue
+		}
+		known[l.String()] = true
+		all.Flavour = strings.TrimSpace(all.Flavour + " or " + l.String())
+	}
+	return all
+}

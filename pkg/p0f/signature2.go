@@ -1,0 +1,503 @@
+package p0f
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"nftknock/pkg/packet"
+)
+
+// Signature2 is a signature of p0f version 2 or of pf.os, which share their
+// first five fields. Both speak of IPv4 only. It is comparable, and its String
+// is what ParseSignature2 or ParsePF reads.
+type Signature2 struct {
+	// PF is set for pf.os, which has no quirks: what it does not name it does
+	// not look at.
+	PF     bool
+	Window Window // WindowAny, WindowValue, WindowModulo, WindowS or WindowT
+	TTL    uint8  // the initial one, at most 40 hops above the packet's
+	AnyTTL bool   // any TTL up to that fits; a "*" before the genre says so, String does not
+	DF     bool
+	// Size is the total length of the packet; 0 stands for any of at least 100
+	// bytes.
+	Size uint16
+	// MSS and Scale are those of the options M and W in Layout. MSSModulo and
+	// ScaleModulo are "M%N" and "W%N"; then MSS and Scale hold N.
+	MSS                    int32 // or Any; 0 if the option is missing
+	Scale                  int16 // or Any; 0 if the option is missing
+	MSSModulo, ScaleModulo bool
+	// TSZero is "T0": the sender's time stamp is there and zero.
+	TSZero bool
+	Layout Layout // its padding is always 0, and any padding fits
+	Quirks Quirk2
+}
+
+// Quirk2 is a set of oddities of a SYN as p0f version 2 sees them.
+type Quirk2 uint16
+
+// The quirks, and the letters they are written with. A SYN that has others
+// than its signature names does not fit.
+const (
+	Quirk2Padding   Quirk2 = 1 << iota // P: bytes behind the end of options
+	Quirk2IDZero                       // Z: the ID is zero, whether or not DF is set
+	Quirk2IPOptions                    // I
+	Quirk2Urgent                       // U: urgent pointer not zero
+	Quirk2Reserved                     // X: a bit beside the data offset is set
+	Quirk2Ack                          // A: acknowledgement number not zero
+	Quirk2TSPeer                       // T: echoed time stamp not zero
+	Quirk2Flags                        // F: PSH or URG
+	Quirk2Data                         // D: payload
+	Quirk2Bad                          // !: malformed options
+	Quirk2Reset                        // K: RST and ACK, which no SYN has
+	Quirk2SeqAck                       // Q: sequence and acknowledgement number are equal
+	Quirk2SeqZero                      // 0: sequence number zero
+)
+
+const quirkLetters = "PZIUXATFD!KQ0"
+
+const (
+	fields2  = 8 // of a line of p0f version 2
+	fieldsPF = 9 // of a line of pf.os
+)
+
+// ParseSignature2 reads a signature of p0f version 2,
+//
+//	window:ttl:df:size:options:quirks
+//
+// for instance "S4:64:1:60:M*,S,T,N,W7:.". The error is a *ParseError.
+func ParseSignature2(text string) (Signature2, error) {
+	return parseSignature2(text, false)
+}
+
+// ParsePF reads a signature of pf.os,
+//
+//	window:ttl:df:size:options
+//
+// for instance "S4:64:1:60:M*,S,T,N,W7". The error is a *ParseError.
+func ParsePF(text string) (Signature2, error) {
+	return parseSignature2(text, true)
+}
+
+func parseSignature2(text string, pf bool) (Signature2, error) {
+	parsers := fieldParsers2[:]
+	if pf {
+		parsers = fieldParsers2[:5]
+	}
+	fields := strings.Split(text, ":")
+	if len(fields) != len(parsers) {
+		return Signature2{}, &ParseError{
+			Field:  "signature",
+			Reason: fmt.Sprintf("want %d fields separated by colons, got %d in %q", len(parsers), len(fields), text),
+		}
+	}
+	s := Signature2{PF: pf}
+	for i, parser := range parsers {
+		if err := parser.parse(&s, fields[i]); err != nil {
+			return Signature2{}, &ParseError{Field: parser.name, Reason: fmt.Sprintf("%q: %v", fields[i], err)}
+		}
+	}
+	return s, nil
+}
+
+// fieldParsers2 are in the order of the fields.
+var fieldParsers2 = [6]struct {
+	name  string
+	parse func(*Signature2, string) error
+}{
+	{"window", (*Signature2).parseWindow},
+	{"ttl", (*Signature2).parseTTL},
+	{"df", (*Signature2).parseDF},
+	{"size", (*Signature2).parseSize},
+	{"options", (*Signature2).parseOptions},
+	{"quirks", (*Signature2).parseQuirks},
+}
+
+func (s *Signature2) parseWindow(field string) error {
+	var err error
+	s.Window, err = parseWindow2(field)
+	return err
+}
+
+func (s *Signature2) parseTTL(field string) error {
+	n, err := parseNumber(field, 1, 255)
+	s.TTL = uint8(n)
+	return err
+}
+
+func (s *Signature2) parseDF(field string) error {
+	if field != "0" && field != "1" {
+		return errors.New("want 0 or 1")
+	}
+	s.DF = field == "1"
+	return nil
+}
+
+func (s *Signature2) parseSize(field string) error {
+	if field == "*" {
+		return nil
+	}
+	n, err := parseNumber(field, headers4, 65535)
+	s.Size = uint16(n)
+	return err
+}
+
+// parseOptions reads the options, which are separated by commas or blanks.
+func (s *Signature2) parseOptions(field string) error {
+	if field == "." {
+		return nil
+	}
+	for token := range strings.SplitSeq(strings.ReplaceAll(field, " ", ","), ",") {
+		if s.Layout.n == MaxOptions {
+			return fmt.Errorf("more than %d options", MaxOptions)
+		}
+		if s.Layout.n > 0 && s.Layout.Kind(s.Layout.Len()-1) == packet.OptionEnd {
+			return errors.New("E must be the last option")
+		}
+		if err := s.parseOption(token); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Signature2) parseOption(token string) error {
+	kind, rest, err := optionLetter(token)
+	if err != nil {
+		return err
+	}
+	if kind != packet.OptionNOP && s.Layout.contains(kind) {
+		return fmt.Errorf("%q: the option is there twice", token)
+	}
+	switch kind {
+	case packet.OptionMSS:
+		var n int
+		n, s.MSSModulo, err = parseModulo(rest, 65535)
+		s.MSS, rest = int32(n), ""
+	case packet.OptionWindowScale:
+		var n int
+		n, s.ScaleModulo, err = parseModulo(rest, 255)
+		s.Scale, rest = int16(n), ""
+	case packet.OptionTimestamps:
+		s.TSZero = rest == "0"
+		if s.TSZero {
+			rest = ""
+		}
+	}
+	if err == nil && rest != "" {
+		return fmt.Errorf("%q is not known behind %q", rest, strings.TrimSuffix(token, rest))
+	}
+	s.Layout.add(uint8(kind))
+	return err
+}
+
+// optionLetters are the letters of options in both old grammars.
+var optionLetters = map[byte]packet.OptionKind{
+	'N': packet.OptionNOP,
+	'E': packet.OptionEnd,
+	'M': packet.OptionMSS,
+	'W': packet.OptionWindowScale,
+	'S': packet.OptionSACKPermitted,
+	'T': packet.OptionTimestamps,
+}
+
+// optionLetter gives the kind of an option, and what stands behind it.
+func optionLetter(token string) (kind packet.OptionKind, rest string, err error) {
+	if number, ok := strings.CutPrefix(token, "?"); ok {
+		n, err := parseNumber(number, 0, 255)
+		kind = packet.OptionKind(n)
+		for letter, known := range optionLetters {
+			if err == nil && kind == known {
+				return 0, "", fmt.Errorf("%q has a letter of its own, %c", token, letter)
+			}
+		}
+		return kind, "", err
+	}
+	if token == "" {
+		return 0, "", errors.New("an option is empty; without options it is \".\"")
+	}
+	kind, ok := optionLetters[token[0]]
+	if !ok {
+		return 0, "", fmt.Errorf("unknown option %q: want N, E, S, T, T0, W, M or ?N", token)
+	}
+	return kind, token[1:], nil
+}
+
+// parseModulo reads "*", "N" or "%N".
+func parseModulo(text string, most int) (n int, modulo bool, err error) {
+	if text == "*" {
+		return Any, false, nil
+	}
+	if number, ok := strings.CutPrefix(text, "%"); ok {
+		n, err = parseNumber(number, 2, most)
+		return n, true, err
+	}
+	n, err = parseNumber(text, 0, most)
+	return n, false, err
+}
+
+func (s *Signature2) parseQuirks(field string) error {
+	if field == "." {
+		return nil
+	}
+	if field == "" {
+		return errors.New(`it is empty; without quirks it is "."`)
+	}
+	for _, letter := range field {
+		i := strings.IndexRune(quirkLetters, letter)
+		if i < 0 {
+			return fmt.Errorf("unknown quirk %q: want letters of %s", letter, quirkLetters)
+		}
+		if s.Quirks&(1<<i) != 0 {
+			return fmt.Errorf("%q is there twice", letter)
+		}
+		s.Quirks |= 1 << i
+	}
+	return nil
+}
+
+// String gives the form the file has it in.
+func (s Signature2) String() string {
+	b := make([]byte, 0, 64)
+	b = append(b, s.Window.string2()...)
+	b = append(b, ':')
+	b = strconv.AppendUint(b, uint64(s.TTL), 10)
+	b = append(b, ':', "01"[b2i(s.DF)], ':')
+	if s.Size == 0 {
+		b = append(b, '*')
+	} else {
+		b = strconv.AppendUint(b, uint64(s.Size), 10)
+	}
+	b = append(b, ':')
+	b = s.appendOptions(b)
+	if s.PF {
+		return string(b)
+	}
+	b = append(b, ':')
+	if s.Quirks == 0 {
+		return string(append(b, '.'))
+	}
+	for i := range quirkLetters {
+		if s.Quirks&(1<<i) != 0 {
+			b = append(b, quirkLetters[i])
+		}
+	}
+	return string(b)
+}
+
+func (s *Signature2) appendOptions(b []byte) []byte {
+	if s.Layout.n == 0 {
+		return append(b, '.')
+	}
+	for i := range s.Layout.Len() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		switch kind := s.Layout.Kind(i); kind {
+		case packet.OptionNOP:
+			b = append(b, 'N')
+		case packet.OptionEnd:
+			b = append(b, 'E')
+		case packet.OptionSACKPermitted:
+			b = append(b, 'S')
+		case packet.OptionTimestamps:
+			b = append(b, 'T')
+			if s.TSZero {
+				b = append(b, '0')
+			}
+		case packet.OptionMSS:
+			b = appendModulo(append(b, 'M'), int(s.MSS), s.MSSModulo)
+		case packet.OptionWindowScale:
+			b = appendModulo(append(b, 'W'), int(s.Scale), s.ScaleModulo)
+		default:
+			b = strconv.AppendUint(append(b, '?'), uint64(kind), 10)
+		}
+	}
+	return b
+}
+
+func appendModulo(b []byte, n int, modulo bool) []byte {
+	if modulo {
+		b = append(b, '%')
+	}
+	return appendWildcard(b, n)
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// maxTCPOptions is the room for options in a TCP header, in bytes.
+const maxTCPOptions = 40
+
+// sizes tells how many bytes the options take without padding, and whether
+// that is all: an option without a letter may have any length.
+func (s *Signature2) sizes() (bytes int, exact bool) {
+	exact = true
+	for i := range s.Layout.Len() {
+		if size := optionSize(s.Layout.Kind(i)); size > 0 {
+			bytes += size
+		} else {
+			bytes += 2
+			exact = false
+		}
+	}
+	return bytes, exact
+}
+
+// layouts are the layouts that a packet which fits may have; of a signature
+// that asks for the impossible there are none.
+func (s *Signature2) layouts() []Layout {
+	bytes, exact := s.sizes()
+	room := maxTCPOptions - bytes
+	if room < 0 || s.Size != 0 && int(s.Size) < headers4+bytes {
+		return nil
+	}
+	ends := s.Layout.n > 0 && s.Layout.Kind(s.Layout.Len()-1) == packet.OptionEnd
+	l := s.Layout
+	least, most := 0, room // of the bytes behind the options that are named
+	if exact && s.Size != 0 && s.Quirks&(Quirk2IPOptions|Quirk2Data) == 0 {
+		// Nothing else is in the packet, if we leave out those with IP options or
+		// payload that pf does not remark on.
+		least = int(s.Size) - headers4 - bytes
+		most = least
+	}
+	switch {
+	case least > room:
+		return nil
+	case ends:
+		return l.padded(least, most)
+	case s.PF && most > 0 && l.n < MaxOptions:
+		// pf stops at an end of options and does not count it.
+		ended := l
+		ended.add(uint8(packet.OptionEnd))
+		all := ended.padded(max(least-1, 0), most-1)
+		if least == 0 {
+			all = append(all, l)
+		}
+		return all
+	}
+	return []Layout{l}
+}
+
+// rows gives what packets are compared with, which are none for IPv6 and for
+// signatures that no SYN fits.
+func (s Signature2) rows(six bool) []layoutRow {
+	if six || s.Quirks&Quirk2Reset != 0 {
+		return nil
+	}
+	r := row{
+		window:    s.Window,
+		ttl:       s.TTL,
+		distance:  maxDistance2,
+		randomTTL: s.AnyTTL,
+		old:       &old{size: s.Size, exclusive: !s.PF},
+	}
+	quirks, care := s.quirks()
+	mss, scale := uint16(max(s.MSS, 0)), uint8(max(s.Scale, 0))
+	r.key = newKey(quirks, mss, scale, 0, s.Quirks&Quirk2Data != 0)
+	r.care = key(care)
+	if s.MSSModulo {
+		r.old.mss = mss
+	} else if s.MSS != Any {
+		r.care |= 0xffff << keyMSS
+	}
+	if s.ScaleModulo {
+		r.old.scale = scale
+	} else if s.Scale != Any {
+		r.care |= 0xff << keyScale
+	}
+	r.fatal = r.care
+	if !s.PF {
+		r.care |= 1 << keyPayload
+		r.fatal = r.care
+		if s.DF {
+			// A firewall may have cleared it; p0f then tries once more.
+			r.fatal &^= key(QuirkDF)
+		}
+	}
+	var all []layoutRow
+	for _, l := range s.layouts() {
+		all = append(all, layoutRow{l, r})
+	}
+	return all
+}
+
+// quirks2 maps the quirks of version 2 to what is observed.
+var quirks2 = map[Quirk2]Quirk{
+	Quirk2Padding:   quirkPadded,
+	Quirk2IDZero:    quirkIDNull,
+	Quirk2IPOptions: quirkIPOptions,
+	Quirk2Urgent:    quirkUrgent,
+	Quirk2Reserved:  quirkOffset,
+	Quirk2Ack:       QuirkAckNonZero,
+	Quirk2TSPeer:    QuirkTSPeer,
+	Quirk2Flags:     quirkFlags,
+	Quirk2Bad:       QuirkBad,
+	Quirk2SeqAck:    quirkSeqAck,
+	Quirk2SeqZero:   QuirkSeqZero,
+}
+
+// quirks gives what must be there, and what is looked at.
+func (s *Signature2) quirks() (want, care Quirk) {
+	care = QuirkDF | QuirkTSZero
+	if s.DF {
+		want |= QuirkDF
+	}
+	if s.TSZero {
+		want |= QuirkTSZero
+	}
+	if s.PF {
+		return want, care
+	}
+	for two, three := range quirks2 {
+		care |= three
+		if s.Quirks&two != 0 {
+			want |= three
+		}
+	}
+	return want, care
+}
+
+// Observe2 gives the signature of one packet as p0f version 2 would write it
+// into a file, or, with pf set, as it would stand in pf.os:
+// "S44:64:1:60:M*,S,T,N,W7". The TTL is the initial one it most likely had,
+// and the MSS is left open, being the network's. ok is false if the packet is
+// no pure SYN over IPv4.
+func Observe2(p *packet.Packet, pf bool) (s Signature2, ok bool) {
+	if !p.PureSYN() || p.Version != 4 {
+		return Signature2{}, false
+	}
+	var f features
+	f.read(p)
+	s = Signature2{
+		PF:     pf,
+		Window: f.observedWindow2(),
+		TTL:    guessInitial(f.ttl),
+		DF:     f.quirks&QuirkDF != 0,
+		Size:   f.size,
+		Scale:  int16(f.scale),
+		TSZero: f.quirks&QuirkTSZero != 0,
+		Layout: f.layout,
+	}
+	s.Layout.pad = 0
+	if s.Layout.contains(packet.OptionMSS) {
+		s.MSS = Any
+	}
+	if pf {
+		return s, true
+	}
+	for two, three := range quirks2 {
+		if f.quirks&three != 0 {
+			s.Quirks |= two
+		}
+	}
+	if f.payload {
+		s.Quirks |= Quirk2Data
+	}
+	return s, true
+}

@@ -1,0 +1,63 @@
+package p0f
+
+import (
+	"testing"
+
+	"nftknock/pkg/packet"
+)
+
+// What a template reads must be what the walk reads.
+func FuzzTemplate(f *testing.F) {
+	db := Builtin()
+	for _, name := range []string{"linux-6.18", "scanners", "probes"} {
+		for _, p := range decodePcap(f, "testdata/"+name+".pcap") {
+			f.Add([]byte(p.TCP.Options))
+		}
+	}
+	for _, x := range db.index {
+		for _, templates := range x.templates {
+			for _, t := range templates {
+				f.Add(generateOptions(Signature{Layout: t.group.layout}, 0, 1460))
+				f.Add(generateOptions(Signature{Layout: t.group.layout, Scale: 15}, QuirkTSZero|QuirkTSPeer|QuirkPadding, 1460))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, options []byte) {
+		if len(options) > maxTCPOptions {
+			return
+		}
+		for i := range db.index {
+			x := &db.index[i]
+			var fast, slow features
+			g := x.recognise(&fast, packet.Options(options))
+			if g == nil {
+				if fast != (features{}) {
+					t.Fatalf("% x: not recognised, but left %+v", options, fast)
+				}
+				continue
+			}
+			slow.readOptions(options)
+			if slow.layout != g.layout || x.find(&slow.layout) != g {
+				t.Fatalf("% x: recognised as %v, and is %v", options, g.layout, slow.layout)
+			}
+			slow.layout = fast.layout
+			if fast != slow {
+				t.Fatalf("% x:\nfast %+v\nslow %+v", options, fast, slow)
+			}
+		}
+	})
+}
+
+// The layouts of today's systems have templates, or they would be slow.
+func TestCommonLayoutsHaveTemplates(t *testing.T) {
+	for _, text := range []string{
+		"mss,sok,ts,nop,ws", "mss,nop,ws,nop,nop,sok", "mss,nop,ws,nop,nop,ts,sok,eol+1", "mss,nop,nop,sok", "mss",
+	} {
+		l := layoutOf(t, text)
+		for i := range Builtin().index {
+			if g := Builtin().index[i].find(&l); g == nil || !g.templated {
+				t.Errorf("%s has no template for IPv%d", text, 4+2*i)
+			}
+		}
+	}
+}
