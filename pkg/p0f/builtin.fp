@@ -1,237 +1,610 @@
 ; What SYNs look like, in the grammar of p0f version 3 with the additions that
-; ParseSignature documents. The first specific row that fits counts, so the
-; order within a layout matters. Each row or block says where it is known from.
+; docs/fingerprints.md argues for: "fit65536", "ecn?", "id=54321" and the like, and
+; the comment behind a signature. That comment says where the row is known from and
+; the year in which it was seen, written or released. Facts only; words are ours.
 ;
-; Option layouts of the stacks:
-;   Linux    mss,sok,ts,nop,ws                  net/ipv4/tcp_output.c, tcp_options_write
-;   Windows  mss,nop,ws,nop,nop,sok
-;   Apple    mss,nop,ws,nop,nop,ts,sok,eol+1    XNU bsd/netinet/tcp_output.c
-;   FreeBSD  mss,nop,ws,sok,ts                  sys/netinet/tcp_output.c, tcp_addoptions
-; Options that are switched off leave NOPs or nothing in their place.
+; The first specific row that fits counts, tools before systems; of generic ones the
+; first, if no specific one fits. Sources by short name:
 ;
-; IPv6 has neither DF nor ID; its hop limit comes from the router's
-; advertisement where there is one (RFC 4861, section 6.3.4), 64 almost always.
+;   p0f       p0f.fp of p0f 3.09b, M. Zalewski and contributors
+;   pf.os     OpenBSD's and nftables' pf.os, which began as that of p0f 2
+;   prads     etc/tcp-syn.fp of gamelinux/prads
+;   Satori    fingerprints/tcp.xml of xnih/satori
+;   zardaxt   the fingerprints of NikolaiT/zardaxt, labelled by user agent
+;   huginn    huginn-net-db of biandratti/huginn-net, labelled by observation
+;   FoxIO     technical_details/JA4T.md of FoxIO-LLC/ja4
+;   MUNI      flows of Masaryk University, labelled by DHCP and user agent
+;   NTLM      captures in which the sender's NTLM message tells its Windows build
+;   captures  test captures of Zeek, tcpdump, mercury, nDPI and Wireshark
+;   6.18      captured from Linux 6.18 under that setting
+;   measured  captured from the tool itself, at the version given
+;   a path    the source file that builds the packet, or the rule behind it
+;
+; IPv6 has neither DF nor ID; its hop limit comes from the router's advertisement
+; where there is one (RFC 4861, section 6.3.4), 64 nearly always, and so does not
+; part Windows from the rest: the layout of the options does.
 
-classes = linux,windows,apple,bsd,solaris,cisco
+classes = linux,windows,apple,bsd,solaris,cisco,unix,embedded,console,other
 
 [tcp:request]
 
 ; ---- Tools: they write their SYNs by themselves and may borrow any layout.
 
-; Mirai, bot/scanner.c as published in 2016: no options, no DF, random window
-; and ID, and the sequence number is the target's address.
+; The sequence number is the target's address.
 label = s:!:Mirai:scanner
 sys   = @linux
-sig   = 4:255-:0:0:*,0::seq=dst:0
+sig   = 4:255-:0:0:*,0::seq=dst:0 ; jgamblin/Mirai-Source-Code, mirai/bot/scanner.c, 2016
 
-; masscan, src/templ-pkt.c: TTL 255, window 1024, no DF, and an ID made of
-; address, port and sequence number; 1.0 and before without options. The TTL
-; can be set on the command line, the ID cannot.
+; The ID is made of address, port and sequence number, whatever else is set. No
+; version up to 1.3.2 sends options: the length in its template leaves them out.
 label = s:!:masscan:
 sys   = @linux
-sig   = 4:255-:0:1460:1024,0:mss:id=dst^dport^seq:0
-sig   = 4:255-:0:0:1024,0::id=dst^dport^seq:0
-sig   = *:255:0:1460:1024,0:mss::0
-sig   = *:255:0:0:1024,0:::0
+sig   = 4:255-:0:0:1024,0::id=dst^dport^seq:0 ; measured, 1.3.2 of 2021
+sig   = 4:255-:0:1460:1024,0:mss:id=dst^dport^seq:0 ; src/templ-pkt.c, 2014
+sig   = 4:255-:0:1460:1025,0:mss:id=dst^dport^seq:0 ; src/templ-tcp-hdr.h, 2022
+sig   = *:255:0:0:1024,0:::0 ; measured, 1.3.2 of 2021, IPv4 and IPv6
+sig   = 4:255:0:1460:1024,0:mss::0 ; src/templ-pkt.c, 2014
+sig   = *:255:0:1460:1025,0:mss::0 ; src/templ-tcp-hdr.h, 2022
 
-; ZMap, src/probe_modules/packet.c and module_tcp_synscan.c: TTL 255, window
-; 65535, no DF, ID 54321 unless randomised; since version 4 it borrows the
-; options of Windows, Linux or BSD, or sends the MSS only, before that nothing.
+; Up to 4.0 the ID is 54321 and there are no options; since 4.1 the ID is random, and
+; the options are those of Windows, Linux or BSD, or the MSS alone.
 label = s:!:ZMap:
 sys   = @linux
-sig   = 4:255-:0:*:65535,*:mss,nop,ws,nop,nop,sok:id=54321:0
-sig   = 4:255-:0:*:65535,*:mss,sok,ts,nop,ws:id=54321:0
-sig   = 4:255-:0:*:65535,*:mss,nop,ws,nop,nop,ts,sok,eol+1:id=54321:0
-sig   = 4:255-:0:*:65535,0:mss:id=54321:0
-sig   = 4:255-:0:0:65535,0::id=54321:0
-sig   = *:255:0:1460:65535,8:mss,nop,ws,nop,nop,sok::0
-sig   = *:255:0:1460:65535,7:mss,sok,ts,nop,ws::0
-sig   = *:255:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1::0
-sig   = *:255:0:1460:65535,0:mss::0
-sig   = *:255:0:0:65535,0:::0
+sig   = 4:255-:0:*:65535,*:mss,nop,ws,nop,nop,sok:id=54321:0 ; module_tcp_synscan.c, 2024
+sig   = 4:255-:0:*:65535,*:mss,sok,ts,nop,ws:id=54321:0 ; module_tcp_synscan.c, 2024
+sig   = 4:255-:0:*:65535,*:mss,nop,ws,nop,nop,ts,sok,eol+1:id=54321:0 ; module_tcp_synscan.c, 2024
+sig   = 4:255-:0:*:65535,0:mss:id=54321:0 ; src/probe_modules/packet.c, 2023
+sig   = 4:255-:0:0:65535,0::id=54321:0 ; measured, 2.1.1 of 2015
+sig   = *:255:0:1460:65535,8:mss,nop,ws,nop,nop,sok::0 ; module_tcp_synscan.c, 2024
+sig   = *:255:0:1460:65535,7:mss,sok,ts,nop,ws::0 ; module_tcp_synscan.c, 2024
+sig   = *:255:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1::0 ; module_tcp_synscan.c, 2024
+sig   = *:255:0:1460:65535,0:mss::0 ; module_tcp_synscan.c, 2024
+sig   = *:255:0:0:65535,0:::0 ; measured, 2.1.1 of 2015
 
-; Nmap -sS, scan_engine_raw.cc: window 1024 (older versions: one of four up to
-; 4096), MSS 1460, no DF, TTL from 37 to 59.
+; TTL from 37 to 59; over IPv6 a hop limit of 255. Old versions sent no MSS.
 label = s:!:Nmap:SYN scan
 sys   = @linux,@windows,@bsd,@apple
-sig   = *:64-:0:1460:1024,0:mss::0
-sig   = *:64-:0:1460:2048,0:mss::0
-sig   = *:64-:0:1460:3072,0:mss::0
-sig   = *:64-:0:1460:4096,0:mss::0
+sig   = 4:64-:0:1460:1024,0:mss::0 ; measured, 7.93 of 2022; p0f 2014
+sig   = 6:255:0:1460:1024,0:mss::0 ; measured, 7.93 of 2022
+sig   = 4:64-:0:1460:2048,0:mss::0 ; p0f 2014
+sig   = 4:64-:0:1460:3072,0:mss::0 ; p0f 2014
+sig   = 4:64-:0:1460:4096,0:mss::0 ; p0f 2014
+sig   = 4:64-:0:0:1024,0:::0 ; pf.os 2004
+sig   = 4:64-:0:0:2048,0:::0 ; pf.os 2004
+sig   = 4:64-:0:0:3072,0:::0 ; pf.os 2004
+sig   = 4:64-:0:0:4096,0:::0 ; pf.os 2004
+label = s:!:Nmap:OS detection
+sys   = @linux,@windows,@bsd,@apple
+sig   = *:64-:0:1460:1,10:ws,nop,mss,ts,sok:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:1400:63,0:mss,ws,sok,ts,eol+0:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:640:4,5:ts,nop,nop,ws,nop,mss:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:0:4,10:sok,ts,ws,eol+0:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:536:16,10:mss,sok,ts,ws,eol+0:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:265:512,0:mss,sok,ts:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:265:31337,10:ws,nop,mss,ts,sok:ack+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = *:64-:0:1460:3,10:ws,nop,mss,sok,nop,nop:ecn,uptr+:0 ; measured, 7.93 of 2022; p0f 2014
+sig   = 4:64-:0:265:1024,10:ws,nop,mss,ts,eol+1:ack+?,opt+?:0 ; pf.os 2004
+sig   = 4:64-:0:265:2048,10:ws,nop,mss,ts,eol+1:ack+?,opt+?:0 ; pf.os 2004
+sig   = 4:64-:0:265:3072,10:ws,nop,mss,ts,eol+1:ack+?,opt+?:0 ; pf.os 2004
+sig   = 4:64-:0:265:4096,10:ws,nop,mss,ts,eol+1:ack+?,opt+?:0 ; pf.os 2004
 
-; Scapy, scapy/layers/inet.py, defaults of class TCP: window 8192, sequence
-; number 0, no options; IP's: TTL 64, no DF, ID 1.
+; The kernel writes the IP header: DF, and an ID that counts.
+label = s:!:naabu:
+sys   = @linux
+sig   = *:64:0:1460:1024,0:mss:df,id+:0 ; projectdiscovery/naabu, v2/pkg/scan, 2021
+sig   = *:64:0:4660:1024,0:mss:df?,id+?:0 ; projectdiscovery/naabu, 2019
+
+; Sequence number 0 and ID 1 unless told otherwise.
 label = s:!:Scapy:
 sys   = @linux
-sig   = *:64:0:0:8192,0::seq-:*
-sig   = *:64:0:0:8192,0:::*
+sig   = *:64:0:0:8192,0::seq-:* ; scapy/layers/inet.py, 2023
+sig   = 4:64:0:0:8192,0::id=1:* ; scapy/layers/inet.py, 2023
+sig   = *:64:0:*:8192,0:mss:seq-:* ; scapy/layers/inet.py, 2023
+sig   = 4:64:0:*:8192,0:mss:id=1:* ; scapy/layers/inet.py, 2023
 
-; hping3 -S, hping2.h: window 512 (DEFAULT_SRCWINSIZE), TTL 64, no options.
 label = s:!:hping:
 sys   = @linux
-sig   = *:64:0:0:512,0:::*
+sig   = *:64:0:0:512,0:::* ; measured, 3.a2 of 2014; hping2.h
 
-; ---- Linux
+label = s:!:NAST:SYN scan
+sys   = @linux
+sig   = 4:64:0:0:32767,0:::0 ; pf.os 2004
 
-; Window as many whole segments as fit into 64 KiB: "tcp: up initial rmem to
-; 128KB and SYN rwin to around 64KB", Linux 4.20. The scale
-; follows tcp_rmem[2], which depends on memory and is 32 MB since commit 572be9bf9d0d
-; (6.16). All of these captured from Linux 6.18: default, timestamps off,
-; SACK off, both off, scaling off, Multipath TCP (?30), Fast Open (?34).
+label = s:!:p0f:sendsyn
+sys   = @linux
+sig   = *:192:0:1331:1337,0:mss,nop,eol+18::0 ; p0f 2014
+sig   = *:192:0:1331:1337,0:mss,ts,nop,eol+8::0 ; p0f 2014
+sig   = *:192:0:1331:1337,5:mss,ws,nop,eol+15::0 ; p0f 2014
+sig   = *:192:0:1331:1337,0:mss,sok,nop,eol+16::0 ; p0f 2014
+sig   = *:192:0:1331:1337,5:mss,ws,ts,nop,eol+5::0 ; p0f 2014
+sig   = *:192:0:1331:1337,0:mss,sok,ts,nop,eol+6::0 ; p0f 2014
+sig   = *:192:0:1331:1337,5:mss,ws,sok,nop,eol+13::0 ; p0f 2014
+sig   = *:192:0:1331:1337,5:mss,ws,sok,ts,nop,eol+3::0 ; p0f 2014
+
+; Relays and proxies open connections of their own: what stands behind them does not
+; show. Seen under the user agents of every system alike.
+label = s:!:Proxy:(privacy relay)
+sys   = @apple,@windows,@linux
+sig   = 4:64:0:*:65535,12:mss,nop,ws,sok,ts:df,ecn?:0 ; zardaxt 2023, huginn 2026
+sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,ecn:0 ; zardaxt 2023
+sig   = 4:64:0:*:65535,5:mss,nop,ws,sok,ts:df,ecn:0 ; zardaxt 2023
+label = s:!:Proxy:(mobile carrier)
+sys   = @apple,@linux
+sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
+sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
+sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
+sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
+label = s:!:Proxy:(F5 BIG-IP or alike)
+sys   = @windows,@linux
+sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
+sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
+sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
+
+; ---- Linux: net/ipv4/tcp_output.c, tcp_options_write, gives the layouts: SACK goes
+; in front of the timestamps where both are there, and NOPs fill up what is switched off.
+
+; As many whole segments as fit into 64 KiB: commit a337531b942b, 4.20, which went into
+; 4.19.86 too. The scale follows tcp_rmem[2], which depends on memory and is 32 MB
+; since commit 572be9bf9d0d, 6.16.
+label = s:linux:Linux:4.20 or newer (64 KiB buffer), or illumos
+sig   = *:64:0:*:fit65536,1:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18 with SO_RCVBUF, 2026; illumos inet/tcp/tcp_output.c, 2023
 label = s:linux:Linux:4.20 or newer
-sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
-sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0
-sig   = *:64:0:*:fit65536,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0
-sig   = *:64:0:*:fit65536,*:mss,nop,ws:df,id+,ecn?:0
-sig   = *:64:0:*:fit65536,0:mss,sok,ts:df,id+,ecn?:0
-sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:0
-sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:0
+sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18, 2026
+sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_timestamps=0, 2026
+sig   = *:64:0:*:fit65536,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_sack=0, 2026
+sig   = *:64:0:*:fit65536,*:mss,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_sack=0 tcp_timestamps=0, 2026
+sig   = *:64:0:*:fit65536,0:mss,sok,ts:df,id+,ecn?:0 ; 6.18 tcp_window_scaling=0, 2026
+sig   = *:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2018
+sig   = *:64:0:*:fit65536,0:mss,nop,nop,ts:df,id+,ecn?:0 ; tcp_options_write, 2018
+sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18 MPTCP, 2026
+sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws,?30:df,id+,ecn?:* ; tcp_options_write, 2020
+sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18 Fast Open, 2026
 
-; Half of that, 33280 bytes: the scaling ratio of commit dfa2f0483360 (6.6),
-; corrected in June 2024 by "tcp: increase the default TCP scaling ratio" (6.6.33,
-; 6.9.4, 6.10). Ubuntu 24.04 was released with it. Scale as of tcp_rmem[2] = 6 MB.
+; Half of that, 33280 bytes: the scaling ratio of commit dfa2f0483360 (6.6), put right in
+; June 2024 (6.6.33, 6.9.4, 6.10). Ubuntu 24.04 was released with it.
 label = s:linux:Linux:6.6 to 6.9
-sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws:df,id+,ecn?:0
+sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; Satori 2024, captures 2024
+sig   = *:64:0:*:fit33280,7:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
+sig   = *:64:0:*:fit33280,7:mss,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
+sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; tcp_options_write, 2024
 
 ; 65535 needs more than 64 KiB of buffer at the start. Android sets
-; net.tcp_def_init_rwnd=60 (system/core, rootdir/init.rc; SYNs from Android 5 to
-; 14 in the Satori and zardaxt collections); a large tcp_rmem[1] or SO_RCVBUF
-; does the same elsewhere (captured from Linux 6.18). ID 0: behind 464XLAT,
-; whose translator sets none.
+; net.tcp_def_init_rwnd=60 (system/core, rootdir/init.rc); a large tcp_rmem[1] or
+; SO_RCVBUF does the same elsewhere. ID 0: behind 464XLAT, whose translator sets none.
 label = s:linux:Linux:(Android or tuned)
-sig   = *:64:0:*:65535,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0
+sig   = *:64:0:*:65535,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, huginn 2026, 6.18 tcp_rmem, 2026
+sig   = *:64:0:*:65535,*:mss,sok,ts,nop,ws,?30:df,id+?,ecn?:* ; captures 2019
+sig   = *:64:0:*:65535,*:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, tcp_options_write
 
-; Twenty segments: tcp_default_init_rwnd() in net/ipv4/tcp_output.c from 3.11.
+; Twenty segments: tcp_default_init_rwnd in net/ipv4/tcp_output.c from 3.11 on.
 label = s:linux:Linux:3.11 to 4.19
-sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
+sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
+sig   = *:64:0:*:mss*20,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; Satori 2018, huginn 2026
+sig   = *:64:0:*:mss*20,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; captures 2019
+sig   = *:64:0:*:mss*20,*:mss,nop,ws:df,id+,ecn?:0 ; captures 2021
+sig   = *:64:0:*:mss*20,0:mss,sok,ts:df,id+,ecn?:0 ; tcp_options_write, 2013
+sig   = *:64:0:*:mss*20,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2013
+sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.org, 2014
+sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, 2014
+sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, Fast Open's number up to 4.0, 2013
 
-; Over loopback the buffer of 87380 bytes is the limit, of which half is window.
-; Captures in the test suites of Zeek and Mercury.
+; Over loopback the buffer of 87380 bytes is the limit, half of which is window; and
+; without the limit of segments it is everywhere.
+label = s:linux:Linux:2.4 to 3.x (loopback)
+sig   = *:64:0:16396:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
+sig   = *:64:0:16376:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
+sig   = *:64:0:16396:32767,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+sig   = *:64:0:3884:mss*8,0:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
 label = s:linux:Linux:3.x or 4.x (loopback)
-sig   = *:64:0:65495:43690,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
-sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0
+sig   = 4:64:0:65495:43690,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; captures 2016
+sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0 ; captures 2016
+label = s:linux:Linux:up to 4.19 (Android or tuned)
+sig   = *:64:0:*:fit43690,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; Satori 2020, huginn 2026
 
-; Ten segments: commit 356f039822b8 ("TCP: increase default initial receive
-; window", December 2010).
+; Ten segments: commit 356f039822b8, December 2010.
 label = s:linux:Linux:3.0 to 3.10
-sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
+sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
+sig   = *:64:0:*:mss*10,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014, tcp_options_write
+sig   = *:64:0:*:mss*10,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2011
+sig   = *:64:0:*:mss*10,*:mss,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2011
+sig   = *:64:0:*:mss*10,0:mss,sok,ts:df,id+,ecn?:0 ; tcp_options_write, 2011
+sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.org, 2013
+sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, 2013
 
-; Four segments: tcp_select_initial_window before that (RFC 2414). Up to 2.6.7
-; the scale was 0, as OpenBSD's pf.os has it; later it follows the buffer.
+; Four segments before that, RFC 2414. Up to 2.6.7 the scale was small.
 label = s:linux:Linux:2.4 or 2.6 (up to 2.6.7)
-sig   = *:64:0:*:mss*4,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0
+sig   = *:64:0:*:mss*4,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
+sig   = *:64:0:*:mss*3,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:mss*2,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:mss*4,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 label = s:linux:Linux:2.6
-sig   = *:64:0:*:mss*4,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
+sig   = *:64:0:*:mss*4,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
+sig   = *:64:0:*:mss*3,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:mtu*4,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014
+sig   = *:64:0:*:mss*4,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2005
+sig   = *:64:0:*:mss*4,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; prads 2010
+sig   = *:64:0:*:mss*4,0:mss,sok,ts:df,id+,ecn?:0 ; Satori 2007
+sig   = *:64:0:*:mss*4,*:mss,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:mss*4,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.org, 2012
+label = s:linux:Linux:2.6 (Android 1.5)
+sig   = *:64:0:*:mss*4,*:sok,ts,mss,nop,ws:df,id+,ecn?:0 ; prads 2009
+label = s:linux:Linux:2.6 (Google crawler)
+sig   = 4:64:0:1430:mss*4,6:mss,sok,ts,nop,ws::0 ; p0f 2014
+label = s:linux:Linux:2.2
+sig   = *:64:0:*:mss*22,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
+sig   = *:64:0:*:mss*11,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
+sig   = *:64:0:*:mss*22,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:16384,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
-; The layouts with SACK in front of the timestamps are nobody else's, whatever
-; the window: SO_RCVBUF and tcp_rmem make it any (captured from Linux 6.18).
-; ?254 is Fast Open's experimental number, Linux 3.6 to 4.0 (RFC 6994).
+; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty
+; segments cut to a multiple of two to the scale.
+label = s:other:gVisor:netstack
+sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2023 to 2025
+sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, 2025
+sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, 2025
+sig   = 4:64:0:1460:29184,7:mss,nop,nop,ts,nop,ws::0 ; measured, 2023
+sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, 2025
+sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, 2025
+
+; These layouts are nobody else's, whatever the window, which SO_RCVBUF and tcp_rmem
+; make any.
 label = g:linux:Linux:
-sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws:df,id+,ecn?:0
-sig   = *:64:0:*:*,0:mss,sok,ts:df,id+,ecn?:0
-sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:0
-sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:0
-sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:*
-sig   = *:64:0:*:mss*20,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0
-
+sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18 with SO_RCVBUF, 2026; p0f 2014
+sig   = *:64:0:*:*,0:mss,sok,ts:df,id+,ecn?:0 ; 6.18, 2026
+sig   = *:64:0:*:*,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; 6.18, 2026
+sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18, 2026
+sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18, 2026
+sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, 2013
 label = g:linux:Linux:(no timestamps)
-sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0
-sig   = *:64:0:*:mss*20,*:mss,nop,ws:df,id+,ecn?:0
+sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
 
-; Carriers that strip timestamps leave NOPs for them, or close the gap
-; (zardaxt collection, Android user agents).
+; Carriers that strip timestamps leave NOPs for them, or close the gap.
 label = g:linux:Linux:(timestamps stripped)
-sig   = *:64:0:*:65535,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0
-sig   = *:64:0:*:65535,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0
+sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; p0f (BaiduSpider) 2014, zardaxt 2023
+sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 
-; All options off (captured from Linux 6.18): little is left to tell by.
-label = g:linux:Linux:(barebone)
-sig   = *:64:0:*:fit65536,0:mss:df,id+,ecn?:0
-sig   = *:64:0:*:mss*20,0:mss:df,id+,ecn?:0
+; ---- Windows: mss,nop,ws,nop,nop,sok; without scaling mss,nop,nop,sok; with
+; timestamps the layout of FreeBSD, but a TTL of 128.
 
-; ---- Windows
-
-; 64240 at an MSS of 1460 and as many segments as fit into 64 KiB otherwise, or
-; 65535, by network card and TCP profile: captures whose NTLM messages say build
-; 17763 to 19041 (Zeek, Mercury), zardaxt and FoxIO collections. Servers
-; ask for ECN. With timestamps on, FreeBSD's layout.
+; 64240 at an MSS of 1460 and as many segments as fit into 64 KiB otherwise, or 65535, by
+; network card and TCP profile. Servers ask for ECN.
 label = s:windows:Windows:10 or newer
-sig   = *:128:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0
-sig   = *:128:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0
-sig   = *:128:0:*:fit65536,8:mss,nop,ws,sok,ts:df,id+,ecn?:0
-sig   = 6:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:ecn?:0
-sig   = 6:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:ecn?:0
-sig   = 6:64:0:*:fit65536,8:mss,nop,ws,sok,ts:ecn?:0
+sig   = *:128:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 17763 to 19041, 2021; zardaxt 2023
+sig   = *:128:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, captures 2026
+sig   = *:128:0:*:fit65536,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020, builds 1703 to 1909
+sig   = *:128:0:*:65535,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; huginn 2026
+sig   = *:128:0:*:mss*12,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
+sig   = *:128:0:*:mss*6,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = *:128:0:*:63443,6:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = *:128:0:*:65535,3:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; Satori 2020, build 1607
+sig   = 6:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
+sig   = 6:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2020
+sig   = 6:64:0:*:fit65536,8:mss,nop,ws,sok,ts:ecn?:0 ; Satori 2020
+label = s:windows:Windows:10, or Xbox One
+sig   = *:128:0:*:65518,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
 
-; 8192: captures whose NTLM messages say build 6.0.6001 to 10.0.14393.
 label = s:windows:Windows:7 to 10 (before 1703)
-sig   = *:128:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0
-sig   = *:128:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0
-sig   = *:128:0:*:8192,0:mss,nop,nop,sok:df,id+,ecn?:0
-sig   = *:128:0:*:8192,8:mss,nop,ws,sok,ts:df,id+,ecn?:0
-sig   = 6:64:0:*:8192,8:mss,nop,ws,nop,nop,sok:ecn?:0
-sig   = 6:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:ecn?:0
+sig   = *:128:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 6.0.6001 to 10.0.14393, 2017
+sig   = *:128:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014, pf.os 2014
+sig   = *:128:0:*:8192,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014
+sig   = *:128:0:*:8192,0:mss,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014, Satori 2020
+sig   = *:128:0:*:8192,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020
+sig   = *:128:0:*:8192,2:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2020
+sig   = *:128:0:*:8192,0:mss,sok,ts:df,id+,ecn?:0 ; Satori 2020
+sig   = 6:64:0:*:8192,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2017
+sig   = 6:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2013
+sig   = 6:64:0:*:8192,0:mss,nop,nop,sok:ecn?:0 ; p0f 2014
+sig   = *:128:0:*:8192,8:mss,ws,nop,nop,nop,sok:df,id+:0 ; prads 2006, Vista's beta
 
-; Windows 2000 to 11 with other windows: OpenBSD's pf.os, and 17520, 64512,
-; 65518 and others in the flows of Masaryk University (MUNI).
+label = s:windows:Windows:XP, 7 or Server 2003
+sig   = *:128:0:*:65535,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014
+sig   = *:128:0:*:65535,1:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014
+sig   = *:128:0:*:65535,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014, Satori 2019
+sig   = *:128:0:*:32768,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
+sig   = *:128:0:*:32768,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
+sig   = *:128:0:*:32767,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004, as of 98
+label = s:windows:Windows:2000, XP or Server 2003
+sig   = *:128:0:*:65535,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, p0f 2014
+sig   = *:128:0:*:16384,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; p0f 2014, Satori 2008
+sig   = *:128:0:*:64512,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:%8192,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:32767,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:40320,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:65520,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:mss*6,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:mss*12,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = *:128:0:*:mss*20,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2014
+label = s:windows:Windows:2000 or XP, or 10 without window scaling
+sig   = *:128:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; pf.os 2004, Satori 2020
+label = s:windows:Windows:2000 or XP (timestamps)
+sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
+sig   = *:128:0:*:*,0:mss,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; prads 2006
+label = s:windows:Windows:95, 98 or ME
+sig   = *:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:32:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
+sig   = *:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
+sig   = *:64:0:*:mss*4,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:536:%8192,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:46080,3:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:44620,0:mss,nop,nop,sok::0 ; pf.os 2004
+label = s:windows:Windows:NT 4.0
+sig   = *:128:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
+sig   = *:128:0:1414:mtu*31,0:mss:df,id+:0 ; pf.os 2004
+sig   = *:128:0:1414:64512,0:mss:df,id+:0 ; pf.os 2004
+label = s:windows:Windows:CE
+sig   = *:32:0:1460:32768,0:mss:df,id+:0 ; Satori 2009
+sig   = *:32:0:1460:3100,0:mss:df,id+:0 ; pf.os 2004
+
 label = g:windows:Windows:
-sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0
-sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0
-sig   = 6:64:0:*:*,8:mss,nop,ws,nop,nop,sok:ecn?:0
+sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
+sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
+sig   = *:128:0:*:*,*:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2020
+sig   = 6:64:0:*:*,*:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
 
-; ---- Apple
+; ---- Apple: XNU bsd/netinet/tcp_output.c, mss,nop,ws,nop,nop,ts,sok,eol+1.
 
-; 65535 always; the scale grew with the buffers. ID 0 with DF since 10.13
-; (net.inet.ip.rfc6864, XNU bsd/netinet/ip_output.c); ECN, lately accurate ECN,
-; on a part of all connections. XNU 11417.101.15, Satori and zardaxt collections.
+; 65535 always; the scale grew with the buffers. With DF the ID is 0 since 10.13
+; (net.inet.ip.rfc6864, bsd/netinet/ip_output.c); macOS 26 and many tunnels send it
+; without DF. ECN, lately accurate ECN, on a part of all connections.
 label = s:apple:macOS/iOS:(macOS 10.14, iOS 12 or newer)
-sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0
+sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, huginn 2026
+sig   = 4:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; captures 2025, huginn 2026
+sig   = *:64:0:*:65535,6:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
 label = s:apple:macOS/iOS:(iOS 12 or newer)
-sig   = *:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0
+sig   = *:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023
+sig   = 4:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
+sig   = *:64:0:*:10240,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020
 label = s:apple:macOS/iOS:(macOS 10.11, iOS 9 or newer)
-sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0
-; Captures with user agents of Mac OS X 10.5 to 10.9 (Zeek, PcapPlusPlus).
-label = s:apple:Mac OS X:10.x
-sig   = *:64:0:*:65535,4:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0
-sig   = *:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0
-sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0
+sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023
+sig   = 4:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
+sig   = *:64:0:*:65535,5:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2016
+label = s:apple:Mac OS X:10.9 or 10.10
+sig   = *:64:0:*:65535,4:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2019
+label = s:apple:Mac OS X:10.6 to 10.8
+sig   = *:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; p0f 2014, Satori 2010
+label = s:apple:iOS:3 to 8
+sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, p0f 2014
+label = s:apple:Mac OS X:10.4 or 10.5, or FreeBSD 6
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2009
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010
+; FreeBSD sent the same then, and was the rarer client.
+label = s:apple:Mac OS X:10.2 to 10.4, or FreeBSD 4.7 to 5.2
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
+sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+label = s:apple:Mac OS:9
+sig   = 4:255:0:*:32768,0:mss,ws,nop:df,id+?:0 ; pf.os 2004
+sig   = 4:255:0:*:65535,0:mss,nop,nop,nop,nop:df,id+?:0 ; pf.os 2004
+label = s:apple:Mac OS:7.3 to 8.6
+sig   = 4:255:0:*:16616,0:mss,ws,eol+0:df,id+?:0 ; pf.os 2004, prads 2006
+sig   = 4:255:0:*:16616,0:mss,nop,nop,nop,eol+0:df,id+?:0 ; pf.os 2004, prads 2006
 
 label = g:apple:macOS/iOS:
-sig   = *:64:0:*:65535,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0
-; After unanswered SYNs the options are given up one by one, and middle boxes
-; blank the timestamps (Satori and zardaxt collections).
-label = g:apple:macOS/iOS:(fewer options)
-sig   = *:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0
-sig   = *:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0
-sig   = *:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; p0f 2014, Satori 2020
+sig   = *:64:0:*:*,*:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
+; Unanswered SYNs are sent again with fewer options, and middle boxes blank the
+; timestamps. FreeBSD and ESXi give them up in the same way.
+label = g:apple:macOS/iOS:(fewer options), or FreeBSD or ESXi
+sig   = *:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019
+label = g:apple:macOS/iOS:(timestamps stripped)
+sig   = *:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = *:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = *:64:0:*:65535,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df,id+?,ecn?:0 ; Satori 2020
 
 ; ---- BSD
 
-; ID 0 with DF since 11 (net.inet.ip.rfc6864, sys/netinet/ip_id.c); tcpdump's
-; accecn_handshake.pcap (2022); OpenBSD's pf.os for 9.0 to 12.0.
+; FreeBSD: sys/netinet/tcp_output.c, tcp_addoptions. With DF the ID is 0 since 11
+; (net.inet.ip.rfc6864, sys/netinet/ip_id.c).
 label = s:bsd:FreeBSD:11 or newer
-sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,ecn?:0
+sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,ecn?:0 ; captures 2022
 label = s:bsd:FreeBSD:9 or 10
-sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0
+sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:9 or newer
-sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0
+sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019
+label = s:bsd:FreeBSD:7 or 8
+sig   = *:64:0:*:65535,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2009
+sig   = *:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009
+label = s:bsd:VMware ESXi:
+sig   = *:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2018
+label = s:bsd:FreeBSD:5.3 or 5.4
+sig   = *:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+label = s:bsd:FreeBSD:4.4 to 5.2
+sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+label = s:bsd:FreeBSD:2.0 to 4.8
+sig   = *:64:0:*:16384,0:mss:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:17520,0:mss:df,id+:0 ; Satori 2009
+sig   = *:64:0:*:57344,0:mss:df,id+:0 ; pf.os 2004
+label = g:bsd:FreeBSD:
+sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; p0f 2014
 
-; TCP_RECVSPACE of 16 KiB, sys/netinet/tcp_usrreq.c; the scale since revision
-; 1.211 (6.1), before that as pf.os has it.
+; TCP_RECVSPACE of 16 KiB, sys/netinet/tcp_usrreq.c.
 label = s:bsd:OpenBSD:6.1 or newer
-sig   = *:64:0:*:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0
+sig   = *:64:0:*:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2019
 label = s:bsd:OpenBSD:4.9 to 6.0
-sig   = *:64:0:*:16384,3:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0
+sig   = *:64:0:*:16384,3:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
 label = s:bsd:OpenBSD:3.0 to 4.8
-sig   = *:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0
+sig   = *:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
+sig   = *:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+label = s:bsd:OpenBSD:2.6 to 2.9
+sig   = 4:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0 ; Satori 2009, pf.os 2004 (scrub no-df)
+label = g:bsd:OpenBSD:
+sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+?,ecn?:0 ; pf.os 2019
 
-; TCP_RECVSPACE of 32 KiB, sys/netinet/tcp_usrreq.c; captures in the test
-; suites of Zeek and tcpdump.
-label = s:bsd:NetBSD:6 or newer
-sig   = *:64:0:*:32768,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ecn?:0
+; TCP_RECVSPACE of 32 KiB, sys/netinet/tcp_usrreq.c.
+label = s:bsd:NetBSD:2 or newer
+sig   = *:64:0:*:32768,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; prads 2006, captures 2013
+label = s:bsd:NetBSD:1.6 or 2.0, or QNX 6
+sig   = *:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006
+sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004
+label = s:bsd:NetBSD:1.3, or OpenBSD 2.6
+sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
+label = g:bsd:NetBSD:
+sig   = *:64:0:*:*,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; captures 2013
 
-; ---- Others
+label = s:bsd:DragonFly:1.2 to 2.7
+sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
+sig   = 4:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
+label = s:bsd:BSD/OS:3.1 to 4.3, or Mac OS X 10.2
+sig   = *:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 
-; OpenBSD's pf.os, and captures of tcpdump's test suite.
+label = g:bsd:BSD:or a relative
+sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; FreeBSD's tcp_output.c, 2005
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004
+
+; ---- Other Unix
+
+label = s:solaris:Solaris:10
+sig   = *:64:0:*:mss*34,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014, pf.os 2004
+sig   = *:64:0:*:mss*34,0:mss,sok,ts,nop,ws:df,id+:0 ; illumos inet/tcp/tcp.c before 2010, receive buffer of 49152
+sig   = *:64:0:*:32850,1:mss,nop,nop,ts,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
+label = s:solaris:Solaris:9
+sig   = *:64:0:*:mss*34,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = *:64:0:*:32850,1:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+:0 ; prads 2006
+label = s:solaris:Solaris:8
+sig   = *:64:0:*:32850,1:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+:0 ; p0f 2014
+sig   = *:64:0:*:mss*17,3:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+,ts1-:0 ; pf.os 2004
+sig   = *:64:0:*:mss*17,0:nop,nop,sok,mss:df,id+:0 ; pf.os 2004
+label = s:solaris:Solaris:2.5 to 7
+sig   = 4:255:0:*:mss*6,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:255:0:*:mss*17,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:255:0:*:mss*23,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:255:0:*:mss*44,0:mss:df,id+:0 ; pf.os 2004
+label = s:solaris:SunOS:4.1
+sig   = 4:64:0:1460:4096,0:mss:id-?:0 ; pf.os 2004
+
+label = s:unix:AIX:4.3 to 5.2
+sig   = 4:64:0:*:45046,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:512:16384,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:512:16384,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
+sig   = 4:64:0:512:32768,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
+sig   = 4:64:0:512:65535,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
+label = s:unix:AIX:5.3
+sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,nop,nop,sok::0 ; pf.os 2005
+label = s:unix:HP-UX:
+sig   = *:64:0:*:32768,0:mss:df,id+:0 ; pf.os 2004, 10.20
+sig   = *:64:0:*:32768,0:mss,ws,nop:df?,id+?:0 ; pf.os 2004, 11
+sig   = 4:64:0:*:0,0:mss,ws,nop::0 ; pf.os 2004, 11.00
+label = s:unix:IRIX:6
+sig   = 4:64:0:*:49152,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:*:61440,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:*:49152,2:mss,nop,ws,nop,nop,sok::0 ; pf.os 2004
+sig   = 4:64:0:*:49152,3:mss,nop,ws,nop,nop,sok::0 ; pf.os 2004
+sig   = 4:64:0:*:61440,0:mss,nop,nop,sok::0 ; pf.os 2004
+sig   = 4:64:0:*:49152,0:mss,nop,nop,sok::0 ; pf.os 2004
+sig   = 4:64:0:*:49152,2:mss,nop,ws,nop,nop,ts,nop,nop,sok::0 ; pf.os 2004
+label = s:unix:Tru64:or OpenVMS
+sig   = 4:64:0:*:32768,0:mss,nop,ws:df?,id+?:0 ; pf.os 2004, p0f 2014
+sig   = 4:64:0:*:61440,0:mss,nop,ws::0 ; pf.os 2004, p0f 2014
+sig   = 4:128:0:1460:mtu*2,0:mss,nop,ws::0 ; p0f 2014
+sig   = 4:64:0:*:6144,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:1460:8192,0:mss::0 ; pf.os 2004
+label = s:unix:SCO:UnixWare or OpenServer
+sig   = 4:64:0:1460:mss*3,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:1380:mss*17,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:1380:mss*23,0:mss:df,id+:0 ; pf.os 2004
+label = s:unix:QNX:
+sig   = 4:64:0:512:mss*16,0:mss::0 ; pf.os 2004
+
+label = s:other:OS/400:
+sig   = 4:64:0:1440:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:1440:4096,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
+label = s:other:NetWare:
+sig   = 4:128:0:*:16384,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:128:0:*:6144,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:128:0:*:6144,*:mss,ws,nop,sok,nop,nop:df,id+:0 ; pf.os 2004
+label = s:other:NeXTSTEP:
+sig   = 4:64:0:1024:mss*4,0:mss::0 ; pf.os 2004, p0f 2014
+sig   = 4:64:0:512:mss*8,0:mss::0 ; pf.os 2004
+label = s:other:OS/2:
+sig   = 4:64:0:512:mss*56,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:1460:28672,0:mss::0 ; pf.os 2004
+label = s:other:BeOS:5
+sig   = 4:255:0:*:1024,0:mss,nop,ws::0 ; pf.os 2004
+sig   = 4:255:0:1402:12288,0:mss::0 ; pf.os 2004
+; Its TTL and the order of its options are its own.
+label = s:other:Haiku:
+sig   = 4:254:0:*:65535,*:mss,nop,nop,ts,nop,ws,sok,eol+1:df?,id+?,id-?:0 ; haiku/haiku, network/protocols/tcp/tcp.cpp, 2014
+label = s:other:Plan 9:
+sig   = 4:255:0:1460:65535,0:mss,ws,nop::0 ; pf.os 2004
+
+; Linux 2.0 stands here: its windows are more common than it is.
+label = s:linux:Linux:2.0
+sig   = 4:64:0:*:512,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:*:mss*12,0:mss::0 ; p0f 2014
+sig   = 4:64:0:*:16384,0:mss::0 ; pf.os 2004, p0f 2014
+; All options off: little is left to tell by.
+label = g:linux:Linux:(barebone)
+sig   = *:64:0:*:*,0:mss:df,id+,ecn?:0 ; p0f 2014, 6.18 2026
+
+; ---- Devices
+
 label = s:cisco:Cisco IOS:
-sig   = 4:255:0:*:4128,0:mss:id-?:0
+sig   = 4:255:0:*:4128,0:mss:id-?:0 ; pf.os 2004, captures 2014
+sig   = 4:255:0:*:mss*8,0:mss:id-?:0 ; pf.os 2004
+label = s:cisco:Cisco:ATA 186 or IP phone
+sig   = 4:255:0:1456:16000,0:mss:ack+?,id-?:0 ; Satori 2019
+sig   = 4:64:0:1400:1400,0:mss:id-?:0 ; Satori 2009
+
+; lwIP sends four segments unless told otherwise: opt.h, TCP_WND.
+label = s:embedded:lwIP:
+sig   = 4:255:0:*:mss*4,0:mss:id-?:0 ; liblwip 2.1.3, opt.h, 2018; captures 2018
+label = s:embedded:lwIP:(ESP32 or alike)
+sig   = 4:64:0:1440:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2020
+sig   = 4:64:0:1436:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2018
+sig   = 4:64:0:1460:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2018
+; Also in user-space VPNs.
+label = s:embedded:smoltcp:
+sig   = *:64:0:*:*,*:mss,ws,sok,eol+2:df:0 ; smoltcp-rs/smoltcp, src/wire/tcp.rs and ipv4.rs, 2018
+label = s:embedded:Brother:printer
+sig   = 4:64:0:1460:8688,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; Satori 2018
+label = s:embedded:Netgear:WGR614
+sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts::0 ; Satori 2010
+label = s:embedded:CacheFlow:
+sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
+label = s:embedded:Palm OS:
+sig   = 4:255:0:536:mss*5,0:mss::0 ; pf.os 2004
+sig   = 4:255:0:536:mss*9,0:mss::0 ; pf.os 2004
+sig   = 4:255:0:536:mss*29,0:mss::0 ; pf.os 2004
+label = s:embedded:Symbian:
+sig   = 4:64:0:1460:mss*22,0:mss,ts,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:1360:mss*36,0:mss,ts,sok:df,id+:0 ; pf.os 2004
+sig   = 4:255:0:*:8192,0:mss::0 ; pf.os 2004
+label = s:embedded:BlackBerry:
+sig   = *:128:0:1452:65535,0:mss,nop,nop,sok,nop,nop,ts::0 ; p0f 2014
+label = s:embedded:Junos:9
+sig   = 4:64:0:1460:16384,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?:0 ; prads 2010
+sig   = 4:64:0:1460:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ack+:0 ; prads 2010
+
+label = s:console:Nintendo:Switch
+sig   = *:64:0:1360:32768,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; captures (nDPI) 2017
+label = s:console:Nintendo:3DS
+sig   = *:64:0:1360:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
+label = s:console:Nintendo:Wii
+sig   = 4:64:0:1460:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
+sig   = 4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0 ; Satori 2010
+label = s:console:PlayStation:3
+sig   = 4:64:0:1460:65535,0:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?:0 ; prads 2010
+label = s:console:PlayStation:2
+sig   = 4:64:0:1460:mss*22,0:mss:df,id+:0 ; pf.os 2004
+label = s:console:Xbox 360:
+sig   = 4:64:0:*:17520,0:mss,nop,ws,nop,nop,sok::0 ; Satori 2014
+label = s:console:Dreamcast:
+sig   = 4:128:0:1460:4096,0:mss::0 ; pf.os 2004
+sig   = 4:64:0:536:mtu*5,0:mss::0 ; pf.os 2004
+
+; What is left at a TTL of 128 with DF is Windows with options switched off.
+label = g:windows:Windows:(fewer options)
+sig   = *:128:0:*:*,0:mss:df,id+:0 ; pf.os 2004
+sig   = *:128:0:*:*,*:mss,nop,ws:df,id+:0 ; pf.os 2004

@@ -133,7 +133,9 @@ func (p *parser3) parseSig(value string) error {
 	if p.label == nil {
 		return p.fail("sig", "no label before it")
 	}
-	s, err := ParseSignature(value)
+	// A comment behind a signature is an addition to p0f's grammar.
+	value, _, _ = strings.Cut(value, ";")
+	s, err := ParseSignature(strings.TrimSpace(value))
 	if err != nil {
 		return err
 	}

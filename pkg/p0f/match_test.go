@@ -50,7 +50,7 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"Windows 10 over IPv6, advertised hop limit", "6:60+4:0:1440:64800,8:mss,nop,ws,nop,nop,sok:flow:0", "os exact Windows 10 or newer"},
 		{"Windows 10 over IPv6, own hop limit", "6:120+8:0:1440:64800,8:mss,nop,ws,nop,nop,sok:flow:0", "os exact Windows 10 or newer"},
 		{"Windows 7", "4:118+10:0:1460:8192,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os exact Windows 7 to 10 (before 1703)"},
-		{"Windows XP", "4:118+10:0:1460:64512,0:mss,nop,nop,sok:df,id+:0", "os family Windows"},
+		{"Windows XP", "4:118+10:0:1460:64512,0:mss,nop,nop,sok:df,id+:0", "os exact Windows 2000, XP or Server 2003"},
 		{"Windows options at TTL 64", "4:64+0:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os low Windows 10 or newer"},
 
 		{"macOS 14", "4:54+10:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0", "os exact macOS/iOS (macOS 10.14, iOS 12 or newer)"},
@@ -60,7 +60,7 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"FreeBSD 10", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df,id+:0", "os exact FreeBSD 9 or 10"},
 		{"FreeBSD over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,sok,ts:flow:0", "os exact FreeBSD 9 or newer"},
 		{"OpenBSD 7", "4:54+10:0:1460:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+:0", "os exact OpenBSD 6.1 or newer"},
-		{"NetBSD 10", "4:54+10:0:1460:32768,3:mss,nop,ws,sok,nop,nop,nop,nop,ts:df:0", "os exact NetBSD 6 or newer"},
+		{"NetBSD 10", "4:54+10:0:1460:32768,3:mss,nop,ws,sok,nop,nop,nop,nop,ts:df:0", "os exact NetBSD 2 or newer"},
 
 		{"nmap", "4:44+20:0:1460:1024,0:mss::0", "tool exact Nmap SYN scan"},
 		{"masscan", "4:245+10:0:1460:1024,0:mss:id=dst^dport^seq:0", "tool exact masscan"},

@@ -114,10 +114,15 @@ func (w Window) as(forms []windowForm) string {
 // it less the headers of IPv4 (40 bytes) and of IPv6 (60). A router that lowers the MSS
 // option on the way makes them smaller and never larger.
 var unclamped = [...]uint16{
+	8961, 8941, // 9001, Amazon's network
 	8960, 8940, // 9000, jumbo frames
+	1464,       // 1504
 	1460, 1440, // 1500, Ethernet
 	1452, 1432, // 1492, PPPoE
+	1436, // 1476, GRE
 	1420, // 1460 (Google Cloud), 1480 (6in4)
+	1414, // 1454
+	1412, // 1452
 	1410, // 1450, VXLAN
 	1400, // 1440, 1460
 	1390, // 1450
@@ -150,7 +155,7 @@ func fit(space uint32, mss uint16) uint16 {
 
 // segmentWindow tests WindowSegment.
 func (f *features) segmentWindow(space uint32, known *fits) bool {
-	const largest = uint32(8960)
+	const largest = uint32(8961)
 	window := uint32(f.window)
 	if f.mss == 0 || window > space {
 		return false
