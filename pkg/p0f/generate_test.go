@@ -151,8 +151,25 @@ func generatedWindow(t testing.TB, s Signature, mss uint16) uint16 {
 	return uint16(n)
 }
 
+// generateOptions gives options whose length has no bounds of its own the
+// smallest with which all of them fill whole words.
 func generateOptions(s Signature, quirks Quirk, mss uint16) []byte {
+	b := generateOptionsOf(s, quirks, mss, 0)
+	for more := 1; len(b)%4 != 0 && more < 4; more++ {
+		b = generateOptionsOf(s, quirks, mss, more)
+	}
+	return b
+}
+
+// generateOptionsOf makes the last option of free length longer by more.
+func generateOptionsOf(s Signature, quirks Quirk, mss uint16, more int) []byte {
 	var b []byte
+	last := -1
+	for i := range s.Layout.Len() {
+		if kind := s.Layout.Kind(i); optionSize(kind) == 0 {
+			last = i
+		}
+	}
 	for i := range s.Layout.Len() {
 		switch kind := s.Layout.Kind(i); kind {
 		case packet.OptionEnd:
@@ -183,12 +200,16 @@ func generateOptions(s Signature, quirks Quirk, mss uint16) []byte {
 				echo = 1
 			}
 			b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, val), echo)
-		case packet.OptionMPTCP:
-			b = append(b, 30, 4, 0, 1)
-		case packet.OptionFastOpen:
-			b = append(b, 34, 2)
 		default:
-			b = append(b, byte(kind), 4, 0, 0)
+			size := 4
+			if kind == packet.OptionFastOpen {
+				size = 2
+			}
+			if i == last {
+				size += more
+			}
+			b = append(b, byte(kind), byte(size))
+			b = append(b, make([]byte, size-2)...)
 		}
 	}
 	return b
