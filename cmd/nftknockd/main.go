@@ -84,7 +84,8 @@ time, which the kernel ends.`,
 	}
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "policy `file`; conf.d beside it is read too")
 	root.AddCommand(
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newVersion(),
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o),
+		newFingerprint(), newVersion(),
 	)
 	return root
 }

@@ -4,11 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"nftknock/pkg/capture"
 	"nftknock/pkg/daemon"
@@ -41,7 +38,7 @@ func replay(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
 		return err
 	}
 	defer capt.Close()
-	defer showProgress(capt)()
+	defer showProgress(capt.Progress)()
 
 	granted, refused := 0, 0
 	packets, err := daemon.Replay(plan, capt, func(o daemon.Outcome) error {
@@ -75,30 +72,4 @@ func sentence(o daemon.Outcome) string {
 		s += " (OS guess: " + o.OS + ")"
 	}
 	return s
-}
-
-// showProgress writes how far a long file has been read to a terminal, once a
-// second, until the function it returns is called.
-func showProgress(capt *capture.Reader) (stop func()) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err != nil {
-		return func() {}
-	}
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-quit:
-				fmt.Fprint(os.Stderr, "\r\x1b[K")
-				return
-			case <-tick.C:
-				if part, ok := capt.Progress(); ok {
-					fmt.Fprintf(os.Stderr, "\r%3.0f %%", part*100)
-				}
-			}
-		}
-	}()
-	return func() { close(quit); <-done }
 }

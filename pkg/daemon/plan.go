@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"os"
 	"slices"
 
 	"nftknock/pkg/gate"
@@ -37,7 +36,7 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 	if len(plan.Accesses) == 0 {
 		return nil, fmt.Errorf("the policy has no enabled [[access]], so there is nothing to do")
 	}
-	fingerprints, err := loadFingerprints(p.Fingerprint.Databases)
+	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
 	if err != nil {
 		return nil, err
 	}
@@ -52,34 +51,6 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 	}
 	plan.Ruleset = ruleset(plan)
 	return plan, nil
-}
-
-func loadFingerprints(names []string) (*p0f.Database, error) {
-	if slices.Equal(names, []string{policy.Builtin}) {
-		return p0f.Builtin(), nil
-	}
-	var dbs []*p0f.Database
-	for _, name := range names {
-		if name == policy.Builtin {
-			dbs = append(dbs, p0f.Builtin())
-			continue
-		}
-		db, err := parseFingerprints(name)
-		if err != nil {
-			return nil, err
-		}
-		dbs = append(dbs, db)
-	}
-	return p0f.Merge(dbs...)
-}
-
-func parseFingerprints(name string) (*p0f.Database, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return p0f.Parse(name, f)
 }
 
 func engineAccess(a *policy.Access) knock.Access {

@@ -125,7 +125,7 @@ func (db *Database) Match(p *packet.Packet) Match {
 		return Match{Distance: guessInitial(f.ttl) - f.ttl}
 	}
 	initial := r.ttl
-	if f.ttl > initial {
+	if f.ttl > initial || r.randomTTL {
 		initial = guessInitial(f.ttl)
 	}
 	return Match{Label: r.label, Class: r.class, Confidence: confidence, Distance: initial - f.ttl}

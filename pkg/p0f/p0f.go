@@ -59,7 +59,7 @@ type Match struct {
 	// Distance is the number of routers the packet seems to have crossed: the
 	// initial TTL of the signature less the packet's. Where the signature
 	// does not say (no signature, or the packet's TTL is above it), the
-	// initial TTL is taken to be the next of 32, 64, 128 and 255. For
-	// signatures with a random TTL it is an upper bound.
+	// initial TTL is taken to be the next of 32, 64, 128 and 255; and so where
+	// the signature has it random.
 	Distance uint8
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"nftknock/pkg/packet"
 )
 
 // Any is the wildcard of Signature.MSS and Signature.Scale.
@@ -50,6 +52,16 @@ type Signature struct {
 	Conditions       Condition
 	ID               uint16 // of CondID
 	Payload          Payload
+}
+
+// Rule makes a row for a table of what Observe gave: with the initial TTL and any
+// MSS, which is the network's.
+func (s Signature) Rule() Signature {
+	s.TTLForm, s.Hops = TTLInitial, 0
+	if s.Layout.contains(packet.OptionMSS) {
+		s.MSS = Any
+	}
+	return s
 }
 
 // ParseError says where a signature or a file of them is wrong.

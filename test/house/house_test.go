@@ -17,10 +17,12 @@ const root = "../.."
 // the bottom to the top: nothing imports what stands below it.
 var imports = map[string][]string{
 	// The packet path.
-	"pkg/packet":  {},
-	"pkg/p0f":     {"pkg/packet"},
-	"pkg/knock":   {"pkg/p0f", "pkg/packet"},
-	"pkg/capture": {},
+	"pkg/packet":      {},
+	"pkg/p0f":         {"pkg/packet"},
+	"pkg/knock":       {"pkg/p0f", "pkg/packet"},
+	"pkg/capture":     {},
+	"pkg/kernlog":     {"pkg/packet"},
+	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
 	// The kernel; nothing of knocks.
 	"pkg/nflog": {},
 	"pkg/gate":  {"pkg/packet"},
@@ -32,7 +34,7 @@ var imports = map[string][]string{
 	// The two programs.
 	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/tomlpos"},
 	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
-	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/gate", "pkg/nflog", "pkg/policy"},
+	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
 	"cmd/nftknock":  {"pkg/client", "pkg/knock", "pkg/packet"},
 }
 

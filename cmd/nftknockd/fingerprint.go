@@ -1,0 +1,270 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"nftknock/pkg/capture"
+	"nftknock/pkg/fingerprint"
+	"nftknock/pkg/kernlog"
+	"nftknock/pkg/p0f"
+	"nftknock/pkg/packet"
+)
+
+// fingerprintFlags are those of the command.
+type fingerprintFlags struct {
+	live      bool
+	device    string
+	log       string
+	databases []string
+	grammar   string
+	json      bool
+	summary   bool
+	verbose   bool
+	count     int
+}
+
+func newFingerprint() *cobra.Command {
+	var f fingerprintFlags
+	cmd := &cobra.Command{
+		Use:   "fingerprint FILE | --live | --log FILE",
+		Short: "Tell the operating system behind each SYN of a capture, this host or a log",
+		Long: `fingerprint tells the operating system behind each TCP SYN: of a pcap or pcapng
+capture, of the packets this host sends and receives (--live, which needs root or
+CAP_NET_RAW), or of the lines that iptables' LOG and nft's log statement write
+into the kernel log (--log), if they have TCP options. A file of "-" is standard
+input. An unknown SYN comes with lines for a signature file of one's own.
+
+An answer is exact, or of the family only, or of low confidence: the TTL is above
+the initial one or too far below it, DF is missing, or the like. All of it is what
+the sender chose to send.`,
+		Example: `  nftknockd fingerprint capture.pcap --summary
+  tcpdump -w - 'tcp[tcpflags] & tcp-syn != 0' | nftknockd fingerprint -
+  nftknockd fingerprint --live -i eth0 -v
+  journalctl -k | nftknockd fingerprint --log -`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(args); err != nil {
+				return err
+			}
+			db, err := p0f.Load(f.databases...)
+			if err != nil {
+				return exitError{code: exitUsage, err: err}
+			}
+			return failed(f.run(cmd, db, args))
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.live, "live", false, "the SYNs this host sends and receives, until interrupted")
+	flags.StringVarP(&f.device, "interface", "i", "", "with --live, the `interface` (default all)")
+	flags.StringVar(&f.log, "log", "", "a `file` of kernel log lines with TCP options")
+	flags.StringSliceVar(&f.databases, "database", []string{p0f.BuiltinName},
+		"signature `files`, earlier ones first: p0f 3, p0f 2 or pf.os; \"builtin\" is the table of this program")
+	flags.StringVar(&f.grammar, "grammar", "", "how signatures are written: p0f3, p0f2 or pf.os (default p0f3, with --log pf.os)")
+	flags.BoolVar(&f.json, "json", false, "one JSON object a SYN: src dst sport dport version label family flavour class confidence distance signature")
+	flags.BoolVar(&f.summary, "summary", false, "how many SYNs each system sent")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "each header field and option in words")
+	flags.IntVar(&f.count, "count", 0, "end after `N` SYNs")
+	return cmd
+}
+
+// check finds what is wrong with the command line, and fills in what follows
+// from it.
+func (f *fingerprintFlags) check(args []string) error {
+	sources := len(args) + b2i(f.live) + b2i(f.log != "")
+	switch {
+	case sources != 1:
+		return errors.New("want one of a capture FILE, --live and --log FILE")
+	case f.device != "" && !f.live:
+		return errors.New("--interface is of use with --live only")
+	case f.verbose && (f.json || f.summary):
+		return errors.New("--verbose is for people: it does not go with --json or --summary")
+	case f.count < 0:
+		return errors.New("--count wants a number from 1")
+	}
+	if f.grammar == "" {
+		f.grammar = string(fingerprint.P0F3)
+		if f.log != "" {
+			f.grammar = string(fingerprint.PF)
+		}
+	}
+	if !slices.Contains(fingerprint.Grammars, fingerprint.Grammar(f.grammar)) {
+		return fmt.Errorf("unknown grammar %q: want p0f3, p0f2 or pf.os", f.grammar)
+	}
+	return nil
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// run opens the source, reads it to its end and says what was passed over.
+func (f *fingerprintFlags) run(cmd *cobra.Command, db *p0f.Database, args []string) error {
+	name, src, closing, err := f.open(cmd, args)
+	if err != nil {
+		return err
+	}
+	n, err := f.read(cmd.OutOrStdout(), db, src)
+	if err := errors.Join(err, closing()); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	explainSkipped(cmd.ErrOrStderr(), name, n, src.Skipped())
+	return nil
+}
+
+// open gives the source, its name, and what is to be done at its end.
+func (f *fingerprintFlags) open(cmd *cobra.Command, args []string) (name string, src fingerprint.Source, closing func() error, err error) {
+	switch {
+	case f.live:
+		return f.openLive(cmd.ErrOrStderr())
+	case f.log != "":
+		return openLog(f.log, cmd.InOrStdin())
+	}
+	return openCapture(args[0], cmd.InOrStdin())
+}
+
+func (f *fingerprintFlags) openLive(w io.Writer) (string, fingerprint.Source, func() error, error) {
+	live, err := capture.Live(f.device)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals) // a second one kills
+		_ = live.Close()     // ends Next
+	}()
+	if onTerminal(os.Stderr) {
+		fmt.Fprintln(w, "Listening for SYNs; Ctrl-C ends.")
+	}
+	return "live", fingerprint.FromPackets(live), func() error {
+		if lost := live.Lost(); lost > 0 {
+			fmt.Fprintf(w, "nftknockd: %s came faster than they were read and are missing\n", plural(int(lost), "SYN"))
+		}
+		return live.Close()
+	}, nil
+}
+
+func openCapture(name string, stdin io.Reader) (string, fingerprint.Source, func() error, error) {
+	if name == "-" {
+		capt, err := capture.NewReader("standard input", stdin)
+		if err != nil {
+			return "", nil, nil, err
+		}
+		return "standard input", fingerprint.FromPackets(capt), capt.Close, nil
+	}
+	capt, err := capture.Open(name)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	stop := showProgress(capt.Progress)
+	return name, fingerprint.FromPackets(capt), func() error { stop(); return capt.Close() }, nil
+}
+
+func openLog(name string, stdin io.Reader) (string, fingerprint.Source, func() error, error) {
+	if name == "-" {
+		return "standard input", fingerprint.FromLog(stdin), func() error { return nil }, nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	stop := showProgress(fileProgress(file))
+	return name, fingerprint.FromLog(file), func() error { stop(); return file.Close() }, nil
+}
+
+// fileProgress tells how far a file has been read.
+func fileProgress(file *os.File) func() (float64, bool) {
+	return func() (float64, bool) {
+		info, err := file.Stat()
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			return 0, false
+		}
+		at, err := file.Seek(0, io.SeekCurrent)
+		return float64(at) / float64(info.Size()), err == nil
+	}
+}
+
+// read answers for every SYN and counts them.
+func (f *fingerprintFlags) read(w io.Writer, db *p0f.Database, src fingerprint.Source) (n int, err error) {
+	grammar := fingerprint.Grammar(f.grammar)
+	summary := fingerprint.NewSummary(grammar)
+	enc := json.NewEncoder(w)
+	for f.count == 0 || n < f.count {
+		at, p, err := src.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+		answer := fingerprint.NewAnswer(db, p, grammar)
+		switch {
+		case f.summary:
+			summary.Add(answer, p)
+		case f.json:
+			err = enc.Encode(answer)
+		default:
+			err = f.print(w, at, answer, p)
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	switch {
+	case !f.summary:
+		return n, nil
+	case f.json:
+		return n, summary.PrintJSON(w)
+	}
+	return n, summary.Print(w)
+}
+
+// print writes what people read of one SYN.
+func (f *fingerprintFlags) print(w io.Writer, at time.Time, a fingerprint.Answer, p *packet.Packet) error {
+	var b strings.Builder
+	if !at.IsZero() {
+		b.WriteString(at.UTC().Format("2006-01-02T15:04:05.000Z") + " ")
+	}
+	fmt.Fprintln(&b, a)
+	var more []string
+	if f.verbose {
+		more = fingerprint.Words(p, f.log == "")
+	}
+	if !a.Known() {
+		more = append(more, strings.Split(fingerprint.Rule(p, fingerprint.Grammar(f.grammar)), "\n")...)
+	}
+	for _, line := range more {
+		fmt.Fprintln(&b, "    "+line)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// explainSkipped says what a reader would else wonder about.
+func explainSkipped(w io.Writer, name string, n int, s fingerprint.Skipped) {
+	if s.Broken > 0 {
+		fmt.Fprintf(w, "nftknockd: %s: could not read %d, the first: %v\n", name, s.Broken, s.Why)
+	}
+	if s.NoOptions > 0 {
+		fmt.Fprintf(w, "nftknockd: %s: passed over %s: %v\n", name, plural(s.NoOptions, "SYN"), kernlog.ErrNoOptions)
+	}
+	if n == 0 {
+		fmt.Fprintf(w, "nftknockd: %s: no SYN in it, and %d other packets or lines\n", name, s.Others)
+	}
+}

@@ -1,0 +1,128 @@
+package fingerprint
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"nftknock/pkg/p0f"
+	"nftknock/pkg/packet"
+)
+
+// Grammar is how signatures are written.
+type Grammar string
+
+// The grammars; see p0f.Parse.
+const (
+	P0F3 Grammar = "p0f3"
+	P0F2 Grammar = "p0f2"
+	PF   Grammar = "pf.os"
+)
+
+// Grammars are all of them.
+var Grammars = []Grammar{P0F3, P0F2, PF}
+
+// Answer is what a database makes of one SYN. Its JSON is an interface that
+// others rely on.
+type Answer struct {
+	Src     netip.Addr `json:"src"`
+	Dst     netip.Addr `json:"dst"`
+	Sport   uint16     `json:"sport"`
+	Dport   uint16     `json:"dport"`
+	Version uint8      `json:"version"` // 4 or 6
+	Label   string     `json:"label"`   // "" if unknown, and then so are Family and Flavour
+	Family  string     `json:"family"`
+	Flavour string     `json:"flavour"`
+	// Class is "os" or "tool". An unknown SYN counts as "os": nothing says that a
+	// tool sent it.
+	Class      string `json:"class"`
+	Confidence string `json:"confidence"` // "exact", "family", "low", "none"
+	Distance   uint8  `json:"distance"`   // in hops; see p0f.Match
+	// Signature is how the SYN looks, in the grammar asked for. The older ones
+	// have no word for IPv6, whose signatures are always of version 3.
+	Signature string `json:"signature"`
+}
+
+// NewAnswer asks the database about a pure SYN.
+func NewAnswer(db *p0f.Database, p *packet.Packet, g Grammar) Answer {
+	m := db.Match(p)
+	a := Answer{
+		Src: p.Src, Dst: p.Dst, Sport: p.SrcPort, Dport: p.DstPort, Version: p.Version,
+		Class:      m.Class.String(),
+		Confidence: m.Confidence.String(),
+		Distance:   m.Distance,
+		Signature:  observed(p, g),
+	}
+	if m.Confidence != p0f.None {
+		label := db.Label(m.Label)
+		a.Label, a.Family, a.Flavour = label.String(), label.Family, label.Flavour
+	}
+	return a
+}
+
+func observed(p *packet.Packet, g Grammar) string {
+	if g == P0F2 || g == PF {
+		if s, ok := p0f.Observe2(p, g == PF); ok {
+			return s.String()
+		}
+	}
+	s, _ := p0f.Observe(p)
+	return s.String()
+}
+
+// Known reports whether the database knows the SYN.
+func (a Answer) Known() bool { return a.Confidence != p0f.None.String() }
+
+// String is one line for people.
+func (a Answer) String() string {
+	return fmt.Sprintf("%v > %v: %s; %s",
+		netip.AddrPortFrom(a.Src, a.Sport), netip.AddrPortFrom(a.Dst, a.Dport), a.guess(), a.Signature)
+}
+
+// guess is the answer alone.
+func (a Answer) guess() string {
+	if !a.Known() {
+		return "unknown (" + hops(a.Distance) + " away)"
+	}
+	said := []string{a.Confidence, hops(a.Distance) + " away"}
+	if a.Class == p0f.Tool.String() {
+		said = append([]string{"a tool"}, said...)
+	}
+	return a.Label + " (" + strings.Join(said, ", ") + ")"
+}
+
+func hops(n uint8) string {
+	if n == 1 {
+		return "1 hop"
+	}
+	return fmt.Sprintf("%d hops", n)
+}
+
+// Header is what a file of rules begins with.
+func Header(g Grammar) string {
+	if g == P0F3 {
+		return "classes = other\n[tcp:request]\n"
+	}
+	return ""
+}
+
+// Rule gives lines for a file of one's own that know SYNs like p, in a grammar. NAME
+// and VERSION are to be filled in.
+func Rule(p *packet.Packet, g Grammar) string {
+	if g != P0F3 {
+		if s, ok := p0f.Observe2(p, g == PF); ok {
+			if g == PF {
+				return s.String() + ":NAME:VERSION::NAME VERSION"
+			}
+			return s.String() + ":NAME:VERSION"
+		}
+		// The older grammars have no word for IPv6.
+		return "# " + p0fRule(p)
+	}
+	return "label = s:other:NAME:VERSION\nsig   = " + p0fRule(p)
+}
+
+func p0fRule(p *packet.Packet) string {
+	s, _ := p0f.Observe(p)
+	return s.Rule().String()
+}

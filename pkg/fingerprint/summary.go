@@ -1,0 +1,96 @@
+package fingerprint
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"nftknock/pkg/packet"
+)
+
+// Summary counts answers.
+type Summary struct {
+	grammar Grammar
+	total   int
+	known   map[kind]int
+	unknown map[string]int // by Rule
+}
+
+// kind is what a summary counts as one.
+type kind struct {
+	Label      string `json:"label"`
+	Family     string `json:"family"`
+	Class      string `json:"class"`
+	Confidence string `json:"confidence"`
+}
+
+// NewSummary counts nothing yet. Rules will be in grammar g.
+func NewSummary(g Grammar) *Summary { return &Summary{grammar: g} }
+
+// Add counts the answer to p.
+func (s *Summary) Add(a Answer, p *packet.Packet) {
+	if s.known == nil {
+		s.known, s.unknown = make(map[kind]int), make(map[string]int)
+	}
+	s.total++
+	s.known[kind{a.Label, a.Family, a.Class, a.Confidence}]++
+	if !a.Known() {
+		s.unknown[Rule(p, s.grammar)]++
+	}
+}
+
+// Print writes a table, the most frequent first, and then a rule for each kind of
+// unknown SYN.
+func (s *Summary) Print(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%7s  %6s  %-10s  %s\n", "SYNs", "share", "confidence", "sender")
+	for _, k := range ordered(s.known) {
+		n, name := s.known[k], k.Label
+		switch {
+		case name == "":
+			name = "unknown"
+		case k.Class == "tool":
+			name += " (a tool)"
+		}
+		fmt.Fprintf(&b, "%7d  %5.1f%%  %-10s  %s\n", n, 100*float64(n)/float64(s.total), k.Confidence, name)
+	}
+	if len(s.unknown) > 0 {
+		fmt.Fprintf(&b, "\nTo know the unknown ones, give them names in a file of your own:\n\n%s", Header(s.grammar))
+	}
+	for _, rule := range ordered(s.unknown) {
+		fmt.Fprintf(&b, "%s\n", rule)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// PrintJSON writes one object a kind of sender, the most frequent first: label,
+// family, class, confidence, count.
+func (s *Summary) PrintJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	for _, k := range ordered(s.known) {
+		if err := enc.Encode(struct {
+			kind
+			Count int `json:"count"`
+		}{k, s.known[k]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ordered gives the keys, the most frequent first and else in the order of their
+// text.
+func ordered[K comparable](count map[K]int) []K {
+	var keys []K
+	for k := range count {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), strings.Compare(fmt.Sprint(a), fmt.Sprint(b)))
+	})
+	return keys
+}
