@@ -148,9 +148,7 @@ func (f *fingerprintFlags) openLive(w io.Writer) (string, fingerprint.Source, fu
 		signal.Stop(signals) // a second one kills
 		_ = live.Close()     // ends Next
 	}()
-	if onTerminal(os.Stderr) {
-		fmt.Fprintln(w, "Listening for SYNs; Ctrl-C ends.")
-	}
+	fmt.Fprintln(w, "nftknockd: listening for SYNs; Ctrl-C ends")
 	return "live", fingerprint.FromPackets(live), func() error {
 		if lost := live.Lost(); lost > 0 {
 			fmt.Fprintf(w, "nftknockd: %s came faster than they were read and are missing\n", plural(int(lost), "SYN"))

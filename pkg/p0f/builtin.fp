@@ -104,7 +104,7 @@ sig   = 4:64:0:*:8192,0:mss:id=1:* ; scapy/layers/inet.py, 2023
 
 label = s:!:hping:
 sys   = @linux
-sig   = *:64:0:0:512,0:::* ; measured, 3.a2 of 2014; hping2.h
+sig   = *:64:0:0:512,0::ack+?:* ; measured, 3.a2 of 2014; hping2.h
 
 label = s:!:NAST:SYN scan
 sys   = @linux

@@ -30,10 +30,13 @@ type sighting struct {
 	count    int
 	year     int
 	family   string // "" without evidence
-	p0fHow   string // "specific", "generic" (or fuzzy), "unknown"
+	p0fHow   string // "specific", "generic" (or fuzzy), "unknown", or silent
 	p0fLabel string
 	syn      Signature
 }
+
+// silent: p0f gives no answer to a SYN that is sent again.
+const silent = "silent"
 
 // String is a line of testdata/sightings.tsv.
 func (s sighting) String() string {
@@ -103,6 +106,8 @@ func distil(t testing.TB, sources []source) []sighting {
 				syn:      syn,
 			}
 			switch {
+			case theirs[5] == "":
+				s.p0fHow, s.p0fLabel = silent, ""
 			case theirs[1] == "none" || theirs[2] == "???":
 				s.p0fHow, s.p0fLabel = "unknown", ""
 			case strings.Contains(theirs[3], "generic") || strings.Contains(theirs[3], "fuzzy"):
@@ -240,7 +245,9 @@ func scores(t testing.TB) (rows []*scoreRow) {
 		ours, theirs := verdictOf(db, db.Match(s.packet(t)), s.family), verdictOfP0f(s)
 		add := func(name string) {
 			row(name).ours.add(ours, s.count)
-			row(name).p0f.add(theirs, s.count)
+			if s.p0fHow != silent {
+				row(name).p0f.add(theirs, s.count)
+			}
 		}
 		for name, family := range evidenceFamilies {
 			if family == s.family {

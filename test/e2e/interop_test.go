@@ -65,3 +65,31 @@ func TestInteropScanOpensNothing(t *testing.T) {
 		t.Errorf("%d grants after scans", n)
 	}
 }
+
+// The scanners of others are known for what they are, and for no system.
+func TestInteropScannersAreTools(t *testing.T) {
+	server := lab.Server4.String()
+	for _, c := range []struct{ want, command string }{
+		{"Nmap SYN scan (a tool, exact", "nmap -sS -Pn -n -p 22 " + server},
+		{"Nmap SYN scan (a tool, exact", "nmap -6 -sS -Pn -n -p 22 " + lab.Server6.String()},
+		{"Nmap OS detection (a tool, exact", "nmap -O -Pn -n -p 22,23 --max-os-tries 1 " + server},
+		{"hping (a tool, exact", "hping3 -S -c 1 -p 22 " + server},
+		{"masscan (a tool, exact", "masscan -e eth0 --router-mac 02-00-00-00-00-02 --source-ip 192.168.10.2 -p 22 --wait 0 " + server},
+		{"ZMap (a tool, exact", "zmap -q -i eth0 -G 02:00:00:00:00:02 -S 192.168.10.2 -p 22 -c 1 -b /dev/null " + server + "/32"},
+	} {
+		t.Run(strings.Fields(c.command)[0], func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.listen()
+			args := strings.Fields(c.command)
+			out, err := s.Clients[0].Run(args[0], args[1:]...)
+			if exitStatus(err) < 0 {
+				t.Fatalf("%s: %v\n%s", c.command, err, out)
+			}
+			s.await(c.want)
+			if log := s.daemon.Log(); strings.Contains(log, "(exact") || strings.Contains(log, "(family") {
+				t.Errorf("taken for a system:\n%s", log)
+			}
+		})
+	}
+}
