@@ -1,6 +1,7 @@
 package p0f
 
 import (
+	"fmt"
 	"testing"
 
 	"nftknock/pkg/packet"
@@ -71,5 +72,55 @@ func BenchmarkMatch(b *testing.B) {
 				db.Match(p)
 			}
 		})
+	}
+}
+
+// tableOf makes a table of n signatures: of one layout with windows that are
+// values or multiples, or each of a layout of its own. Its last one is what syn
+// fits.
+func tableOf(b *testing.B, kind string, n int) (*Database, *packet.Packet) {
+	b.Helper()
+	var m builder
+	for i := range n {
+		s := signature(b, "4:64:0:*:*,*:mss,sok,ts,nop,ws:df,id+:0")
+		switch kind {
+		case "values":
+			s.Window = Window{WindowValue, uint32(i + 1)}
+		case "multiples":
+			s.Window, s.MSS = Window{WindowMSS, uint32(i%39 + 1)}, int32(1300+i/39)
+		case "layouts":
+			s.Layout = Layout{}
+			for digit := range 7 { // seven of four kinds
+				s.Layout.add(uint8(60 + i>>(2*digit)&3))
+			}
+		}
+		if kind == "layouts" {
+			s.MSS, s.Scale = 0, 0
+		}
+		m.add(Label{Name: "system"}, false, s)
+	}
+	last := m.entries[n-1].signature.(Signature)
+	last.Scale = 7
+	if last.MSS == Any {
+		last.MSS = 1460
+	}
+	return m.database(), decoded(b, generate(b, last, variant{version: 4}))
+}
+
+// What a match costs as the table grows.
+func BenchmarkSignatures(b *testing.B) {
+	for _, kind := range []string{"values", "multiples", "layouts"} {
+		for _, n := range []int{100, 1000, 10000} {
+			b.Run(fmt.Sprintf("%s/%d", kind, n), func(b *testing.B) {
+				db, p := tableOf(b, kind, n)
+				if m := db.Match(p); m.Confidence != Exact {
+					b.Fatalf("matched %v", m.Confidence)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					db.Match(p)
+				}
+			})
+		}
 	}
 }

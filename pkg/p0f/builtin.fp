@@ -256,8 +256,12 @@ sig   = *:64:0:*:*,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, 2013
+sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,nop,nop,?254:df,id+,ecn?:0 ; smc_options_write, 2017
+sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write with an MD5 key, 2007
 label = g:linux:Linux:(no timestamps)
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
+sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, tcp_options_write, 2014
+sig   = *:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
 
 ; Carriers that strip timestamps leave NOPs for them, or close the gap.
 label = g:linux:Linux:(timestamps stripped)
@@ -389,6 +393,7 @@ sig   = 4:255:0:*:16616,0:mss,nop,nop,nop,eol+0:df,id+?:0 ; pf.os 2004, prads 20
 label = g:apple:macOS/iOS:
 sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; p0f 2014, Satori 2020
 sig   = *:64:0:*:*,*:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,?34:df,id+?,ecn?:* ; Satori 2020, zardaxt 2023
 ; Unanswered SYNs are sent again with fewer options, and middle boxes blank the
 ; timestamps. FreeBSD and ESXi give them up in the same way.
 label = g:apple:macOS/iOS:(fewer options), or FreeBSD or ESXi

@@ -38,10 +38,10 @@ func build(labels []Label, entries []entry) *Database {
 				if !ok {
 					g = len(groups)
 					known[r.layout] = g
-					groups = append(groups, newGroup(r.layout))
+					groups = append(groups, group{layout: r.layout})
 				}
 				r.row.entry, r.row.label, r.row.class, r.row.generic = uint16(i), e.label, labels[e.label].Class, e.generic
-				groups[g].add(r.row)
+				groups[g].rows = append(groups[g].rows, r.row)
 			}
 		}
 		db.index[version] = newIndex(groups)
@@ -138,8 +138,8 @@ func (db *Database) choose(f *features, p *packet.Packet) (*row, Confidence) {
 	x := &db.index[f.six&1]
 	g := x.recognise(f, p.TCP.Options)
 	if g == nil {
-		f.readOptions(p.TCP.Options)
-		g = x.find(&f.layout)
+		layout := f.readOptions(p.TCP.Options)
+		g = x.find(&layout)
 	}
 	if g == nil {
 		return nil, None

@@ -157,11 +157,7 @@ func TestParseBoundsTheNumberOfSignatures(t *testing.T) {
 
 // holds reports whether a row of an entry is in the group.
 func (g *group) holds(entry uint16, label LabelID) bool {
-	rows := slices.Clone(g.rest)
-	for _, keyed := range slices.Concat(g.values, g.multiples) {
-		rows = append(rows, keyed.rows...)
-	}
-	return slices.ContainsFunc(rows, func(r row) bool { return r.entry == entry && r.label == label })
+	return slices.ContainsFunc(g.rows, func(r row) bool { return r.entry == entry && r.label == label })
 }
 
 func FuzzParse(f *testing.F) {

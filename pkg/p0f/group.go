@@ -1,133 +1,124 @@
 package p0f
 
 import (
-	"math"
-	"slices"
+	"math/bits"
 
 	"nftknock/pkg/packet"
 )
 
-// group is every row of one layout, by what its window leaves to compare: the
-// rows with this very window, those that want this multiple of a segment or a
-// packet, and all others. Each list is in the order of the table.
+// group is every row of one layout.
 type group struct {
-	layout            Layout
-	values, multiples []keyedRows
-	firstMultiple     uint16 // the least row.entry in multiples
-	rest              []row
-	size              int  // number of rows
-	templated         bool // has a template
+	layout    Layout
+	rows      []row // in the order of the table
+	windows   windowIndex
+	templated bool // has a template
 }
 
-// keyedRows are the rows with one number in their window. Lists of them ascend.
-type keyedRows struct {
-	n    uint16
-	rows []row
-}
-
-func newGroup(l Layout) group { return group{layout: l, firstMultiple: math.MaxUint16} }
-
-// add appends a row.
-func (g *group) add(r row) {
-	g.size++
-	switch r.window.Rule {
-	case WindowValue:
-		g.values = addKeyed(g.values, r)
-	case WindowMSS, WindowMTU, WindowS, WindowT:
-		g.multiples = addKeyed(g.multiples, r)
-		g.firstMultiple = min(g.firstMultiple, r.entry)
-	default:
-		g.rest = append(g.rest, r)
-	}
-}
-
-func addKeyed(list []keyedRows, r row) []keyedRows {
-	n := uint16(r.window.N)
-	i := len(list) - len(from(list, n))
-	if i == len(list) || list[i].n != n {
-		list = slices.Insert(list, i, keyedRows{n: n})
-	}
-	list[i].rows = append(list[i].rows, r)
-	return list
-}
-
-// from gives the part of an ascending list that begins at n.
-func from(list []keyedRows, n uint16) []keyedRows {
-	low, high := 0, len(list)
-	for low < high {
-		middle := (low + high) / 2
-		if list[middle].n < n {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return list[low:]
-}
+// finish makes the index, when the rows are complete.
+func (g *group) finish() { g.windows = newWindowIndex(g.rows) }
 
 // choose gives the row that fits best, nil if none does.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
-	var c choice
-	if list := from(g.values, f.window); len(list) > 0 && list[0].n == f.window {
-		c.look(list[0].rows, f, p)
-	}
-	c.look(g.rest, f, p)
-	// The bounds take divisions.
-	if c.specific == nil || g.firstMultiple < c.specific.entry {
-		least, most := f.multiples()
-		for _, keyed := range from(g.multiples, least) {
-			if keyed.n > most {
-				break
-			}
-			c.look(keyed.rows, f, p)
-		}
-	}
-	switch {
-	case c.specific != nil:
-		return c.specific, Exact
-	case c.generic != nil:
-		return c.generic, Family
-	case c.vague != nil:
-		return c.vague, Low
-	}
-	return nil, None
-}
-
-// choice holds the first row of each kind that fits.
-type choice struct {
-	specific, generic, vague *row
-}
-
-// look compares rows, as far as it matters.
-func (c *choice) look(rows []row, f *features, p *packet.Packet) {
-	for i := range rows {
-		r := &rows[i]
-		if c.specific != nil && r.entry > c.specific.entry {
-			return
-		}
-		if (f.key^r.key)&r.fatal != 0 {
+	var generic, vague *row
+	for _, i := range g.windows.find(f.window) {
+		r := &g.rows[i]
+		if (f.key^r.key)&r.fatal != 0 || !r.near(f) {
 			continue
 		}
 		switch r.compare(f, p) {
 		case fitted:
 			if !r.generic {
-				c.specific = r
-				return
+				return r, Exact
 			}
-			c.generic = first(c.generic, r)
+			if generic == nil {
+				generic = r
+			}
 		case fuzzy:
 			// A system that merely resembles a tool must not be called one.
-			if r.class != Tool {
-				c.vague = first(c.vague, r)
+			if vague == nil && r.class != Tool {
+				vague = r
 			}
 		}
 	}
+	switch {
+	case generic != nil:
+		return generic, Family
+	case vague != nil:
+		return vague, Low
+	}
+	return nil, None
 }
 
-// first gives the row that comes first in the table; known may be nil.
-func first(known, r *row) *row {
-	if known == nil || r.entry < known.entry {
-		return r
+// windowIndex tells for the windows that rows speak of, and for those they give at
+// the usual segment sizes, which rows can fit at all: mostly one or two. It is an
+// open hash table.
+type windowIndex struct {
+	slots  []windowRows
+	shift  uint     // from a hash to a slot
+	others []uint16 // the rows for windows that are not in it
+}
+
+// windowRows are the rows a window may fit, as ascending indices; none in a free
+// slot.
+type windowRows struct {
+	window uint16
+	rows   []uint16
+}
+
+// indexRoom bounds what an index holds beside a few numbers for each row.
+const indexRoom = 1 << 16
+
+func newWindowIndex(rows []row) windowIndex {
+	var x windowIndex
+	room := indexRoom + 8*len(rows)
+	known := make(map[uint16][]uint16)
+	add := func(window uint16) {
+		if known[window] != nil || room < len(rows) {
+			return
+		}
+		for i := range rows {
+			if rows[i].window.possible(window) {
+				known[window] = append(known[window], uint16(i))
+			}
+		}
+		room -= len(known[window])
 	}
-	return known
+	for i := range rows {
+		n := uint16(rows[i].window.N)
+		if rows[i].window.Rule == WindowValue {
+			add(n)
+		}
+		if rows[i].window.Rule != WindowValue || known[n] == nil {
+			x.others = append(x.others, uint16(i))
+		}
+	}
+	for i := range rows {
+		for _, window := range rows[i].window.usual() {
+			add(window)
+		}
+	}
+	width := bits.Len(uint(2*len(known) + 1))
+	x.slots, x.shift = make([]windowRows, 1<<width), uint(32-width)
+	for window, rows := range known {
+		slot := x.slot(window)
+		for x.slots[slot].rows != nil {
+			slot = (slot + 1) % len(x.slots)
+		}
+		x.slots[slot] = windowRows{window, rows}
+	}
+	return x
+}
+
+func (x *windowIndex) slot(window uint16) int {
+	return int(uint32(window) * 0x9e3779b1 >> x.shift)
+}
+
+// find gives the rows a window may fit.
+func (x *windowIndex) find(window uint16) []uint16 {
+	for slot := x.slot(window); x.slots[slot].rows != nil; slot = (slot + 1) % len(x.slots) {
+		if x.slots[slot].window == window {
+			return x.slots[slot].rows
+		}
+	}
+	return x.others
 }

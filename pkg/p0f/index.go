@@ -10,9 +10,9 @@ import (
 // the table, by an open hash table for all others. The zero index is empty.
 type index struct {
 	groups    []group
-	slots     []uint32                        // index into groups plus one; 0 is a free slot
-	shift     uint                            // from a hash to a slot
-	templates [maxTCPOptions/4 + 1][]template // by the length of the options in words
+	slots     []uint32                      // index into groups plus one; 0 is a free slot
+	shift     uint                          // from a hash to a slot
+	templates [maxTemplate/4 + 1][]template // by the length of the options in words
 }
 
 // newIndex takes over groups, whose layouts differ.
@@ -26,6 +26,7 @@ func newIndex(groups []group) index {
 		shift:  uint(64 - width),
 	}
 	for i := range groups {
+		groups[i].finish()
 		slot := x.slot(&groups[i].layout)
 		for x.slots[slot] != 0 {
 			slot = (slot + 1) % len(x.slots)
@@ -63,7 +64,7 @@ func (x *index) addTemplates() {
 			var best *group
 			for i := range x.groups {
 				g := &x.groups[i]
-				if !g.templated && g.layout.words() == words && (best == nil || g.size > best.size) {
+				if !g.templated && g.layout.words() == words && (best == nil || len(g.rows) > len(best.rows)) {
 					best = g
 				}
 			}
@@ -79,12 +80,14 @@ func (x *index) addTemplates() {
 // recognise gives the rows for the options of a packet, and fills f with what
 // is in them, if they are those of a template; else nil, and f is as it was.
 func (x *index) recognise(f *features, options packet.Options) *group {
-	if len(options)/4 >= len(x.templates) {
+	words := len(options) / 4
+	if words >= len(x.templates) || len(x.templates[words]) == 0 || len(options)%4 != 0 {
 		return nil
 	}
-	templates := x.templates[len(options)/4]
+	templates := x.templates[words]
+	c := newChunks(options)
 	for i := range templates {
-		if t := &templates[i]; t.fits(options) {
+		if t := &templates[i]; t.fits(&c) {
 			t.read(f, options)
 			return t.group
 		}

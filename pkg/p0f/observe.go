@@ -8,19 +8,20 @@ import (
 
 // features are the fields of a SYN that signatures speak of.
 type features struct {
-	layout  Layout
 	key     key
 	quirks  Quirk
 	mss     uint16 // 0 if the option is missing
 	window  uint16
 	headers uint16 // length of the IP and TCP headers
 	size    uint16 // total length, IPv4 only
-	six     uint8  // 1 for IPv6, 0 for IPv4: an index
-	ttl     uint8
-	scale   uint8 // 0 if the option is missing
-	olen    uint8
-	tsval   bool // own timestamp is there and not zero
-	payload bool
+	// What window multiples are tried against lies between these.
+	least, most uint32
+	six         uint8 // 1 for IPv6, 0 for IPv4: an index
+	ttl         uint8
+	scale       uint8 // 0 if the option is missing
+	olen        uint8
+	tsval       bool // own timestamp is there and not zero
+	payload     bool
 }
 
 // Observe gives the signature of one packet as p0f writes it:
@@ -32,7 +33,7 @@ func Observe(p *packet.Packet) (s Signature, ok bool) {
 		return Signature{}, false
 	}
 	var f features
-	f.read(p)
+	layout := f.read(p)
 	f.quirks &^= quirksOld
 	initial := guessInitial(f.ttl)
 	s = Signature{
@@ -44,7 +45,7 @@ func Observe(p *packet.Packet) (s Signature, ok bool) {
 		MSS:       int32(f.mss),
 		Window:    f.observedWindow(),
 		Scale:     int16(f.scale),
-		Layout:    f.layout,
+		Layout:    layout,
 		Quirks:    f.quirks,
 	}
 	if f.payload {
@@ -73,11 +74,12 @@ const (
 	headers6 = 40 + 20
 )
 
-// read fills f, which is zero, from a pure SYN.
-func (f *features) read(p *packet.Packet) {
+// read fills f, which is zero, from a pure SYN, and gives its layout.
+func (f *features) read(p *packet.Packet) Layout {
 	f.readHeaders(p)
-	f.readOptions(p.TCP.Options)
+	l := f.readOptions(p.TCP.Options)
 	f.makeKey()
+	return l
 }
 
 // readHeaders fills in all but what is in the TCP options.
@@ -106,10 +108,15 @@ func (f *features) makeKey() {
 	if f.scale > mostScale {
 		f.quirks |= QuirkScale
 	}
+	f.least = min(uint32(f.mss), ethernetMSS6) - timestampsSize
+	f.most = max(uint32(f.mss), ethernetMSS4) + max(uint32(f.headers), headers6)
 	f.key = newKey(f.quirks, f.mss, f.scale, f.olen, f.payload)
 }
 
 func quirksOfIPv4(p *packet.Packet) Quirk {
+	if p.DontFragment && p.ID != 0 && !p.EvilBit && len(p.IPOptions) == 0 {
+		return QuirkDF | QuirkIDNonZero // nearly always
+	}
 	var q Quirk
 	switch {
 	case p.DontFragment && p.ID != 0:
@@ -136,6 +143,10 @@ func quirksOfIPv4(p *packet.Packet) Quirk {
 func quirksOfTCP(p *packet.Packet) Quirk {
 	const ect = 0x03 // RFC 3168
 	var q Quirk
+	if p.TCP.Flags == packet.SYN && p.TCP.Seq != 0 && p.TOS&ect == 0 &&
+		p.TCP.Ack|uint32(p.TCP.Urgent)|uint32(p.TCP.Reserved) == 0 {
+		return 0 // nearly always
+	}
 	if p.TOS&ect != 0 || p.TCP.Flags&(packet.ECE|packet.CWR|packet.AE) != 0 {
 		q |= QuirkECN
 	}
@@ -176,7 +187,7 @@ func quirksOfRareFlags(p *packet.Packet, q Quirk) Quirk {
 // byte says, a wrong byte being only a quirk. That is why packet.Options.Next
 // does not serve here. It is one loop, and gathers kinds in a register, because
 // this is most of what a match costs.
-func (f *features) readOptions(b []byte) {
+func (f *features) readOptions(b []byte) (l Layout) {
 	var kinds uint64
 	n := uint(0)
 walk:
@@ -187,11 +198,12 @@ walk:
 		}
 		kinds |= uint64(b[0]) << (n % 8 * 8)
 		if n++; n%8 == 0 {
-			f.layout.kinds[(n-1)/8], kinds = kinds, 0
+			l.kinds[(n-1)/8], kinds = kinds, 0
 		}
 		var size int
 		switch packet.OptionKind(b[0]) {
 		case packet.OptionEnd:
+			l.pad = uint8(len(b) - 1)
 			f.readPadding(b[1:])
 			break walk
 		case packet.OptionNOP:
@@ -224,9 +236,10 @@ walk:
 		b = b[size:]
 	}
 	if n < MaxOptions {
-		f.layout.kinds[n/8] |= kinds
+		l.kinds[n/8] |= kinds
 	}
-	f.layout.n = uint8(n)
+	l.n = uint8(n)
+	return l
 }
 
 // variableSize is the size an option of another kind claims, 0 if it is out
@@ -264,7 +277,6 @@ func (f *features) readTimestamps(both uint64) {
 }
 
 func (f *features) readPadding(b []byte) {
-	f.layout.pad = uint8(len(b))
 	if len(b) > 0 {
 		f.quirks |= quirkPadded
 	}

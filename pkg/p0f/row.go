@@ -39,6 +39,7 @@ type row struct {
 	id          uint16
 	label       LabelID
 	entry       uint16 // index of the signature it was made from
+	multiple    uint16 // window.N of rules that want a multiple, else 0
 	ttl         uint8
 	distance    uint8 // the most hops that are believed
 	conditions  Condition
@@ -82,6 +83,9 @@ func (s Signature) rows(six bool) []layoutRow {
 	r.fatal = r.care &^ key(want&quirksLosable|quirksGainable&^want)
 	if s.Window.Rule == WindowSegment {
 		r.fits = newFits(s.Window.N)
+	}
+	if s.Window.Rule == WindowMSS || s.Window.Rule == WindowMTU {
+		r.multiple = uint16(s.Window.N)
 	}
 	return []layoutRow{{s.Layout, r}}
 }
@@ -138,6 +142,13 @@ const (
 	fitted         // in everything
 )
 
+// near is a quick test that spares compare for most rows that want a multiple of
+// a segment: the sizes of one lie between bounds.
+func (r *row) near(f *features) bool {
+	n := uint32(r.multiple)
+	return n == 0 || uint32(f.window) >= n*f.least && uint32(f.window) <= n*f.most
+}
+
 // compare tests everything but IP version, layout and the fatal differences.
 func (r *row) compare(f *features, p *packet.Packet) fitness {
 	if r.randomTTL && f.ttl > r.ttl || !r.compareWindow(f) {
@@ -162,7 +173,7 @@ func (r *row) compareWindow(f *features) bool {
 	case WindowAny:
 		return true
 	case WindowValue:
-		return true // the group has looked
+		return uint32(f.window) == r.window.N
 	case WindowModulo:
 		return uint32(f.window)%r.window.N == 0
 	case WindowSegment:

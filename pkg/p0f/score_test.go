@@ -35,6 +35,12 @@ type sighting struct {
 	syn      Signature
 }
 
+// key orders sightings.
+func (s sighting) key() string {
+	s.count = 0
+	return fmt.Sprintf("%d %s %v %s", s.year, s.family, s.syn, s)
+}
+
 // silent: p0f gives no answer to a SYN that is sent again.
 const silent = "silent"
 
@@ -122,7 +128,7 @@ func distil(t testing.TB, sources []source) []sighting {
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(a, b sighting) int {
-		return strings.Compare(fmt.Sprint(a.year, a.family, a.syn, a.p0fLabel), fmt.Sprint(b.year, b.family, b.syn, b.p0fLabel))
+		return strings.Compare(a.key(), b.key())
 	})
 	return all
 }

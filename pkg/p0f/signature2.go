@@ -473,7 +473,7 @@ func Observe2(p *packet.Packet, pf bool) (s Signature2, ok bool) {
 		return Signature2{}, false
 	}
 	var f features
-	f.read(p)
+	layout := f.read(p)
 	s = Signature2{
 		PF:     pf,
 		Window: f.observedWindow2(),
@@ -482,7 +482,7 @@ func Observe2(p *packet.Packet, pf bool) (s Signature2, ok bool) {
 		Size:   f.size,
 		Scale:  int16(f.scale),
 		TSZero: f.quirks&QuirkTSZero != 0,
-		Layout: f.layout,
+		Layout: layout,
 	}
 	s.Layout.pad = 0
 	if s.Layout.contains(packet.OptionMSS) {

@@ -8,17 +8,34 @@ import (
 
 // template is how a layout looks on the wire: which bytes are fixed and where
 // the others are. Nearly every SYN has one of a few layouts, and comparing its
-// options with these, eight bytes at a time, takes a fraction of walking
-// through them one by one.
+// options with these as a whole takes a fraction of walking through them one by
+// one.
 type template struct {
-	group        *group
-	size, chunks int
-	// Option bytes in eights, the last ones overlapping if size is no multiple
-	// of eight: with those not in mask cleared they are value.
-	mask, value [maxTCPOptions / 8]uint64
+	group       *group
+	mask, value chunks // options with what is not in mask cleared are value
 	// Where the data of these options are; 0 if they are not in the layout.
 	mss, scale, timestamps uint8
 	end                    bool // there is an end of options
+}
+
+// chunks are the bytes of options of at most maxTemplate bytes: the first eight, the
+// last eight and those between, which overlap.
+type chunks [3]uint64
+
+const maxTemplate = 24
+
+// newChunks reads options of 4, 8, ... maxTemplate bytes.
+func newChunks(b []byte) (c chunks) {
+	if len(b) < 8 {
+		c[0] = uint64(binary.LittleEndian.Uint32(b))
+		return c
+	}
+	c[0] = binary.LittleEndian.Uint64(b)
+	c[1] = binary.LittleEndian.Uint64(b[len(b)-8:])
+	if len(b) > 16 {
+		c[2] = binary.LittleEndian.Uint64(b[8:])
+	}
+	return c
 }
 
 // words is the length of the options in words of four bytes if they are such
@@ -39,7 +56,7 @@ func (l *Layout) words() int {
 		}
 		size += n
 	}
-	if size < 4 || size > maxTCPOptions || size%4 != 0 {
+	if size < 4 || size > maxTemplate || size%4 != 0 {
 		return -1
 	}
 	return size / 4
@@ -47,15 +64,16 @@ func (l *Layout) words() int {
 
 // newTemplate makes the template of a group whose layout has words.
 func newTemplate(g *group) template {
-	t := template{group: g, size: g.layout.words() * 4}
-	var mask, value [maxTCPOptions]byte
+	t := template{group: g}
+	size := g.layout.words() * 4
+	mask, value := make([]byte, size), make([]byte, size)
 	at := 0
 	for i := range g.layout.Len() {
 		kind := g.layout.Kind(i)
-		size := optionSize(kind)
+		length := optionSize(kind)
 		mask[at], value[at] = 0xff, byte(kind)
-		if size > 1 {
-			mask[at+1], value[at+1] = 0xff, byte(size)
+		if length > 1 {
+			mask[at+1], value[at+1] = 0xff, byte(length)
 		}
 		switch data := uint8(at + 2); kind {
 		case packet.OptionMSS:
@@ -67,40 +85,19 @@ func newTemplate(g *group) template {
 		case packet.OptionEnd:
 			// Padding that is not zero is a quirk, and left to the walk.
 			t.end = true
-			for j := at + 1; j < t.size; j++ {
+			for j := at + 1; j < size; j++ {
 				mask[j] = 0xff
 			}
 		}
-		at += size
+		at += length
 	}
-	t.chunks = (t.size + 7) / 8
-	for i := range t.chunks {
-		t.mask[i] = load(mask[:t.size], i)
-		t.value[i] = load(value[:t.size], i)
-	}
+	t.mask, t.value = newChunks(mask), newChunks(value)
 	return t
 }
 
-// load gives the eight bytes of chunk i, or the last eight where fewer are left.
-// Of fewer than eight in all it gives those.
-func load(b []byte, i int) uint64 {
-	if len(b) < 8 {
-		return uint64(binary.LittleEndian.Uint32(b))
-	}
-	return binary.LittleEndian.Uint64(b[min(8*i, len(b)-8):])
-}
-
-// fits reports whether options, which have as many words, look like t.
-func (t *template) fits(options []byte) bool {
-	if len(options) != t.size {
-		return false
-	}
-	for i := range t.chunks {
-		if load(options, i)&t.mask[i] != t.value[i] {
-			return false
-		}
-	}
-	return true
+// fits reports whether options of as many bytes look like t.
+func (t *template) fits(c *chunks) bool {
+	return (c[0]^t.value[0])&t.mask[0]|(c[1]^t.value[1])&t.mask[1]|(c[2]^t.value[2])&t.mask[2] == 0
 }
 
 // read fills f from options that fit.

@@ -225,17 +225,42 @@ func (f *features) multipleWindow2(w Window, exclusive bool) bool {
 	return ethernet*w.N == window
 }
 
-// multiples gives bounds of what the window may be a multiple by, whichever
-// base one takes. No window of less than the least base is a multiple.
-func (f *features) multiples() (least, most uint16) {
-	window, mss := uint32(f.window), uint32(f.mss)
-	small, large := uint32(ethernetMSS6), uint32(ethernetMTU)
-	if mss != 0 {
-		small = min(small, mss)
-		large = max(large, mss+max(uint32(f.headers), headers6))
+// possible reports whether a packet of some MSS that has this window may fit.
+func (w Window) possible(window uint16) bool {
+	n := uint32(window)
+	switch w.Rule {
+	case WindowAny:
+		return true
+	case WindowValue:
+		return n == w.N
+	case WindowSegment:
+		// What is left of the space is less than a segment, and so than the half.
+		return n <= w.N && (n > w.N/2 || n == w.N)
+	default:
+		return n%w.N == 0
 	}
-	small = max(small, timestampsSize+1) - timestampsSize
-	return uint16((window + large - 1) / large), uint16(window / small)
+}
+
+// usual gives the windows of rules at the usual sizes of a segment.
+func (w Window) usual() []uint16 {
+	var windows []uint16
+	add := func(size uint32) {
+		if n := size * w.N; n < 1<<16 {
+			windows = append(windows, uint16(n))
+		}
+	}
+	for _, mss := range unclamped {
+		switch w.Rule {
+		case WindowSegment:
+			windows = append(windows, fit(w.N, mss))
+		case WindowMSS, WindowS:
+			add(uint32(mss))
+			add(uint32(mss) - timestampsSize)
+		case WindowMTU, WindowT:
+			add(uint32(mss) + headers4)
+		}
+	}
+	return windows
 }
 
 // mssBases are the sizes that "mss*N" is tried against, in the order in
