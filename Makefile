@@ -12,7 +12,7 @@ RACE    := $(if $(shell command -v gcc cc clang 2>/dev/null),-race,)
 TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install lint bench fuzz interop clean
+.PHONY: help demo test build install lint bench versus score fuzz interop clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,14 +55,20 @@ lint: ## gofmt, vet, golangci-lint, staticcheck, and builds for the client's oth
 bench: ## time and allocations of the hot path, and from the last knock to an open door
 	$(GO) test -run '^$$' -bench . ./pkg/... ./test/e2e
 
+versus: ## time the matcher beside the core of p0f 3.09b (gcc; network once; CAPTURES="a.pcap ...")
+	test/p0fcore/bench.sh $(CAPTURES)
+
+score: ## judge the fingerprints again, and write the table into docs/fingerprints.md
+	$(GO) test -count=1 -run 'TestSightings|TestScore' -v ./pkg/p0f -update
+
 fuzz: ## fuzz every parser, FUZZTIME (60s) each
 	@for package in $$(grep -lr '^func Fuzz' pkg --include=*_test.go | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
 	    echo "$$package $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done
 
-interop: ## meet nft, knock, nmap and nc (nftables, knockd, nmap, netcat-openbsd)
-	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./test/e2e
+interop: ## meet the programs of others (packages: see .ci/run)
+	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./test/e2e
 
 clean: ## remove what was built
 	rm -rf bin

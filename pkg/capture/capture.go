@@ -1,5 +1,6 @@
-// Package capture reads IP packets out of capture files: pcap and pcapng, as
-// tcpdump, Wireshark and the kernel's own NFLOG capture write them.
+// Package capture reads IP packets: out of pcap and pcapng files, as tcpdump,
+// Wireshark and the kernel's own NFLOG capture write them, and the SYNs among
+// those of the running host.
 package capture
 
 import (

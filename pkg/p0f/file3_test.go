@@ -163,6 +163,9 @@ func (g *group) holds(entry uint16, label LabelID) bool {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(goodFile))
 	f.Add([]byte(builtinTable))
+	f.Add([]byte(goodPF))
+	f.Add([]byte(goodV2))
+	f.Add([]byte("*:1:0:*:?9,E:K@!PZIUXATFD:-*@a b:\n"))
 	f.Add([]byte("classes = a\n[tcp:request]\nlabel = g:a:b:c\nsig = *:64:0:*:*,*::bad:*\n"))
 	p := syn(f, "4:64+0:0:1460:mss*44,10:mss,sok,ts,nop,ws:df,id+:0")
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -148,6 +148,28 @@ func anySignature2(r *rand.Rand) Signature2 {
 	return s
 }
 
+// Parsed, printed and parsed again is the same; an error comes alone.
+func FuzzParseSignature2(f *testing.F) {
+	for _, text := range []string{"S4:64:1:60:M*,S,T,N,W7:.", "T30:64:0:*:M%8,S,T0,N,W%2:ZAT!0", "%8192:128:1:48:M536,N,N,S,?12,E:PIUXFDKQ", "*:255:0:40:."} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, pf := range []bool{false, true} {
+			s, err := parseSignature2(text, pf)
+			if err != nil {
+				if s != (Signature2{}) {
+					t.Fatalf("%q: %v beside %v", text, s, err)
+				}
+				continue
+			}
+			if again, err := parseSignature2(s.String(), pf); err != nil || again != s {
+				t.Fatalf("%q: %v is read back as %v, %v", text, s, again, err)
+			}
+			s.rows(false)
+		}
+	})
+}
+
 func TestSignature2RoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20000 {
