@@ -23,7 +23,8 @@ type Signature2 struct {
 	// Size is the total length of the packet; 0 stands for any of at least 100
 	// bytes.
 	Size uint16
-	// MSS and Scale are those of the options M and W in Layout. MSSModulo and
+	// MSS and Scale are those of the options M and W in Layout, the last ones if
+	// there are several, which no system sends. MSSModulo and
 	// ScaleModulo are "M%N" and "W%N"; then MSS and Scale hold N.
 	MSS                    int32 // or Any; 0 if the option is missing
 	Scale                  int16 // or Any; 0 if the option is missing
@@ -166,9 +167,6 @@ func (s *Signature2) parseOption(token string) error {
 	kind, rest, err := optionLetter(token)
 	if err != nil {
 		return err
-	}
-	if kind != packet.OptionNOP && s.Layout.contains(kind) {
-		return fmt.Errorf("%q: the option is there twice", token)
 	}
 	switch kind {
 	case packet.OptionMSS:
