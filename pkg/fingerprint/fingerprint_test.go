@@ -253,11 +253,11 @@ func FuzzCapture(f *testing.F) {
 				if err != nil {
 					t.Fatalf("%s: %v", rule, err)
 				}
-				want := p0f.Exact
-				if a.Distance > p0f.MaxDistance {
+				m, want := db.Match(p), p0f.Exact
+				if m.Distance > p0f.MaxDistance {
 					want = p0f.Low
 				}
-				if m := db.Match(p); g == fingerprint.P0F3 && m.Confidence != want {
+				if g == fingerprint.P0F3 && m.Confidence != want {
 					t.Fatalf("%v does not fit its rule %s", a.Signature, rule)
 				}
 			}
