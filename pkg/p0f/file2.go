@@ -31,7 +31,7 @@ func (p *parser2) parseLine(line string) error {
 		return err
 	}
 	if p.first == 0 {
-		p.first, p.pf = p.parser.line, pf
+		p.first, p.pf = p.line, pf
 	}
 	if pf != p.pf {
 		return p.fail("line", "this is a line of %s, and line %d is one of %s: a file has one kind", kind2(pf), p.first, kind2(p.pf))
