@@ -52,8 +52,9 @@ lint: ## gofmt, vet, golangci-lint, staticcheck, and builds for the client's oth
 	@for os in darwin windows freebsd openbsd netbsd; do \
 	  echo "GOOS=$$os go vet ./cmd/nftknock"; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./cmd/nftknock || exit 1; done
 
-bench: ## time and allocations of the hot path, and from the last knock to an open door
+bench: ## time and allocations of the hot path, from knock to open door, and p0f beside it
 	$(GO) test -run '^$$' -bench . ./pkg/... ./test/e2e
+	test/p0fcore/bench.sh $(CAPTURES)
 
 versus: ## time the matcher beside the core of p0f 3.09b (gcc; network once; CAPTURES="a.pcap ...")
 	test/p0fcore/bench.sh $(CAPTURES)

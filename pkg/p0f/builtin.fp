@@ -140,8 +140,9 @@ sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
 sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
 sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
 
-; ---- Linux: net/ipv4/tcp_output.c, tcp_options_write, gives the layouts: SACK goes
-; in front of the timestamps where both are there, and NOPs fill up what is switched off.
+; ---- Linux, and with it Android and ChromeOS. net/ipv4/tcp_output.c,
+; tcp_options_write, gives the layouts: SACK goes in front of the timestamps where both
+; are there, and NOPs fill up what is switched off.
 
 ; As many whole segments as fit into 64 KiB: commit a337531b942b, 4.20, which went into
 ; 4.19.86 too. The scale follows tcp_rmem[2], which depends on memory and is 32 MB
