@@ -34,7 +34,7 @@ type fingerprintFlags struct {
 	count     int
 }
 
-func newFingerprint() *cobra.Command {
+func newFingerprint(o *options) *cobra.Command {
 	var f fingerprintFlags
 	cmd := &cobra.Command{
 		Use:   "fingerprint FILE | --live | --log FILE",
@@ -57,6 +57,13 @@ the sender chose to send.`,
 			if err := f.check(args); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("config") && !cmd.Flags().Changed("database") {
+				plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
+				if err != nil {
+					return err
+				}
+				f.databases = plan.Policy.Fingerprint.Databases
+			}
 			db, err := p0f.Load(f.databases...)
 			if err != nil {
 				return exitError{code: exitUsage, err: err}
@@ -69,12 +76,12 @@ the sender chose to send.`,
 	flags.StringVarP(&f.device, "interface", "i", "", "with --live, the `interface` (default all)")
 	flags.StringVar(&f.log, "log", "", "a `file` of kernel log lines with TCP options")
 	flags.StringSliceVar(&f.databases, "database", []string{p0f.BuiltinName},
-		"signature `files`, earlier ones first: p0f 3, p0f 2 or pf.os; \"builtin\" is the table of this program")
+		"signature `files`, earlier ones first: p0f 3, p0f 2 or pf.os; \"builtin\" is the table of this program (with -c, those of the policy)")
 	flags.StringVar(&f.grammar, "grammar", "", "how signatures are written: p0f3, p0f2 or pf.os (default p0f3, with --log pf.os)")
-	flags.BoolVar(&f.json, "json", false, "one JSON object a SYN: src dst sport dport version label family flavour class confidence distance signature")
+	flags.BoolVar(&f.json, "json", false, "one JSON object a SYN: src dst sport dport version label family flavour class confidence distance signature; with --summary one a sender: label family class confidence count")
 	flags.BoolVar(&f.summary, "summary", false, "how many SYNs each system sent")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "each header field and option in words")
-	flags.IntVar(&f.count, "count", 0, "end after `N` SYNs")
+	flags.IntVar(&f.count, "count", 0, "end after `N` SYNs (0: at the end)")
 	return cmd
 }
 
@@ -90,7 +97,9 @@ func (f *fingerprintFlags) check(args []string) error {
 	case f.verbose && (f.json || f.summary):
 		return errors.New("--verbose is for people: it does not go with --json or --summary")
 	case f.count < 0:
-		return errors.New("--count wants a number from 1")
+		return errors.New("--count wants a number from 0, which means all")
+	case len(f.databases) == 0:
+		return errors.New("--database wants the names of files, or \"builtin\"")
 	}
 	if f.grammar == "" {
 		f.grammar = string(fingerprint.P0F3)
@@ -119,7 +128,7 @@ func (f *fingerprintFlags) run(cmd *cobra.Command, db *p0f.Database, args []stri
 	}
 	n, err := f.read(cmd.OutOrStdout(), db, src)
 	if err := errors.Join(err, closing()); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
 	explainSkipped(cmd.ErrOrStderr(), name, n, src.Skipped())
 	return nil
@@ -175,14 +184,14 @@ func openCapture(name string, stdin io.Reader) (string, fingerprint.Source, func
 
 func openLog(name string, stdin io.Reader) (string, fingerprint.Source, func() error, error) {
 	if name == "-" {
-		return "standard input", fingerprint.FromLog(stdin), func() error { return nil }, nil
+		return "standard input", fingerprint.FromLog("standard input", stdin), func() error { return nil }, nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
 		return "", nil, nil, err
 	}
 	stop := showProgress(fileProgress(file))
-	return name, fingerprint.FromLog(file), func() error { stop(); return file.Close() }, nil
+	return name, fingerprint.FromLog(name, file), func() error { stop(); return file.Close() }, nil
 }
 
 // fileProgress tells how far a file has been read.
@@ -197,10 +206,22 @@ func fileProgress(file *os.File) func() (float64, bool) {
 	}
 }
 
-// read answers for every SYN and counts them.
-func (f *fingerprintFlags) read(w io.Writer, db *p0f.Database, src fingerprint.Source) (n int, err error) {
+// read answers for every SYN and counts them. What it has found it tells, also if
+// the source fails later: a capture may end in the middle of a packet.
+func (f *fingerprintFlags) read(w io.Writer, db *p0f.Database, src fingerprint.Source) (int, error) {
+	summary := fingerprint.NewSummary(fingerprint.Grammar(f.grammar))
+	n, err := f.readEach(w, db, src, summary)
+	switch {
+	case !f.summary || n == 0:
+		return n, err
+	case f.json:
+		return n, errors.Join(summary.PrintJSON(w), err)
+	}
+	return n, errors.Join(summary.Print(w), err)
+}
+
+func (f *fingerprintFlags) readEach(w io.Writer, db *p0f.Database, src fingerprint.Source, summary *fingerprint.Summary) (n int, err error) {
 	grammar := fingerprint.Grammar(f.grammar)
-	summary := fingerprint.NewSummary(grammar)
 	enc := json.NewEncoder(w)
 	for f.count == 0 || n < f.count {
 		at, p, err := src.Next()
@@ -224,13 +245,7 @@ func (f *fingerprintFlags) read(w io.Writer, db *p0f.Database, src fingerprint.S
 			return n, err
 		}
 	}
-	switch {
-	case !f.summary:
-		return n, nil
-	case f.json:
-		return n, summary.PrintJSON(w)
-	}
-	return n, summary.Print(w)
+	return n, nil
 }
 
 // print writes what people read of one SYN.
@@ -257,7 +272,7 @@ func (f *fingerprintFlags) print(w io.Writer, at time.Time, a fingerprint.Answer
 // explainSkipped says what a reader would else wonder about.
 func explainSkipped(w io.Writer, name string, n int, s fingerprint.Skipped) {
 	if s.Broken > 0 {
-		fmt.Fprintf(w, "nftknockd: %s: could not read %d, the first: %v\n", name, s.Broken, s.Why)
+		fmt.Fprintf(w, "nftknockd: %s: could not read %d of its packets or lines, the first: %v\n", name, s.Broken, s.Why)
 	}
 	if s.NoOptions > 0 {
 		fmt.Fprintf(w, "nftknockd: %s: passed over %s: %v\n", name, plural(s.NoOptions, "SYN"), kernlog.ErrNoOptions)

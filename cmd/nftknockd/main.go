@@ -23,14 +23,18 @@ const (
 func main() { os.Exit(run()) }
 
 func run() int {
-	err := newRoot().Execute()
+	cmd, err := newRoot().ExecuteC()
 	if err == nil {
 		return exitGood
 	}
 	var exit exitError
 	if !errors.As(err, &exit) {
 		// What cobra itself finds wrong is the command line.
-		exit = exitError{code: exitUsage, err: err, hint: "nftknockd --help lists commands and flags"}
+		hint := "nftknockd --help lists commands and flags"
+		if cmd.HasParent() {
+			hint = cmd.CommandPath() + " --help lists its flags"
+		}
+		exit = exitError{code: exitUsage, err: err, hint: hint}
 	}
 	exit.print(os.Stderr)
 	return exit.code
@@ -85,7 +89,7 @@ time, which the kernel ends.`,
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "policy `file`; conf.d beside it is read too")
 	root.AddCommand(
 		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o),
-		newFingerprint(), newVersion(),
+		newFingerprint(&o), newVersion(),
 	)
 	return root
 }

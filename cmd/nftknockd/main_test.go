@@ -31,8 +31,9 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"capture": writeCapture,
-			"status":  status,
+			"capture":   writeCapture,
+			"status":    status,
+			"truncated": truncated,
 		},
 	})
 }
@@ -50,6 +51,15 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != args[0] {
 		ts.Fatalf("exit status %s, want %s", got, args[0])
 	}
+}
+
+// truncated copies a file without its last bytes: truncated FROM TO.
+func truncated(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: truncated FROM TO")
+	}
+	b := ts.ReadFile(args[0])
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b[:len(b)-5]), 0o600))
 }
 
 // writeCapture writes a pcap of packets from a Linux host at 192.0.2.10 to

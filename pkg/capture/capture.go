@@ -54,6 +54,9 @@ func NewReader(name string, rd io.Reader) (*Reader, error) {
 	r := &Reader{name: name, count: &countingReader{r: rd}, close: func() error { return nil }}
 	buffered := bufio.NewReaderSize(r.count, 1<<16)
 	magic, err := buffered.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: not a capture: shorter than a file header", name)
 	}

@@ -202,7 +202,7 @@ func TestFromLogGivesTheSYNs(t *testing.T) {
 		line + " OPT (020405B40402080A03C93CF30000000001030300)",
 		strings.ReplaceAll(line, "SYN", "ACK SYN"),
 	}, "\n")
-	src := fingerprint.FromLog(strings.NewReader(log))
+	src := fingerprint.FromLog("kern.log", strings.NewReader(log))
 	at, p, err := src.Next()
 	if err != nil || !p.PureSYN() || !at.IsZero() {
 		t.Fatalf("got %v, %v, %v", at, p, err)
@@ -215,8 +215,8 @@ func TestFromLogGivesTheSYNs(t *testing.T) {
 		t.Errorf("skipped %+v", s)
 	}
 
-	long := fingerprint.FromLog(strings.NewReader("short\n" + strings.Repeat("x", 2<<20)))
-	if _, _, err := long.Next(); err == nil || !strings.Contains(err.Error(), "line 2: ") {
+	long := fingerprint.FromLog("kern.log", strings.NewReader("short\n"+strings.Repeat("x", 2<<20)))
+	if _, _, err := long.Next(); err == nil || !strings.Contains(err.Error(), "kern.log: line 2: ") {
 		t.Errorf("a line of 2 MiB: %v", err)
 	}
 }

@@ -84,13 +84,15 @@ const maxLine = 1 << 20
 // FromLog gives the SYNs of the lines that netfilter wrote into a kernel log,
 // without their times, which such lines tell only in part. Lines of others are
 // passed over, whatever they hold.
-func FromLog(r io.Reader) Source {
+// The name stands in errors.
+func FromLog(name string, r io.Reader) Source {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
-	return &logSource{lines: lines}
+	return &logSource{name: name, lines: lines}
 }
 
 type logSource struct {
+	name    string
 	lines   *bufio.Scanner
 	count   int
 	skipped Skipped
@@ -116,7 +118,7 @@ func (s *logSource) Next() (time.Time, *packet.Packet, error) {
 		}
 	}
 	if err := s.lines.Err(); err != nil {
-		return time.Time{}, nil, fmt.Errorf("line %d: %w", s.count+1, err)
+		return time.Time{}, nil, fmt.Errorf("%s: line %d: %w", s.name, s.count+1, err)
 	}
 	return time.Time{}, nil, io.EOF
 }

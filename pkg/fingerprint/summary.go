@@ -11,12 +11,17 @@ import (
 	"nftknock/pkg/packet"
 )
 
+// maxUnknown bounds how many kinds of unknown SYNs a summary tells apart: on a live
+// network it is strangers who make them.
+const maxUnknown = 1000
+
 // Summary counts answers.
 type Summary struct {
 	grammar Grammar
 	total   int
 	known   map[kind]int
 	unknown map[string]int // by Rule
+	others  int            // unknown and not in it, for want of room
 }
 
 // kind is what a summary counts as one.
@@ -37,8 +42,13 @@ func (s *Summary) Add(a Answer, p *packet.Packet) {
 	}
 	s.total++
 	s.known[kind{a.Label, a.Family, a.Class, a.Confidence}]++
-	if !a.Known() {
-		s.unknown[Rule(p, s.grammar)]++
+	if a.Known() {
+		return
+	}
+	if rule := Rule(p, s.grammar); s.unknown[rule] > 0 || len(s.unknown) < maxUnknown {
+		s.unknown[rule]++
+	} else {
+		s.others++
 	}
 }
 
@@ -62,6 +72,9 @@ func (s *Summary) Print(w io.Writer) error {
 	}
 	for _, rule := range ordered(s.unknown) {
 		fmt.Fprintf(&b, "%s\n", rule)
+	}
+	if s.others > 0 {
+		fmt.Fprintf(&b, "\nand %d more SYNs of further kinds.\n", s.others)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

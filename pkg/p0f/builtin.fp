@@ -35,8 +35,8 @@ label = s:!:Mirai:scanner
 sys   = @linux
 sig   = 4:255-:0:0:*,0::seq=dst:0 ; jgamblin/Mirai-Source-Code, mirai/bot/scanner.c, 2016
 
-; The ID is made of address, port and sequence number, whatever else is set. No
-; version up to 1.3.2 sends options: the length in its template leaves them out.
+; The ID is made of address, port and sequence number, whatever else is set. Debian's
+; 1.3.2 sends no options: the length in its template leaves them out.
 label = s:!:masscan:
 sys   = @linux
 sig   = 4:255-:0:0:1024,0::id=dst^dport^seq:0 ; measured, 1.3.2 of 2021
@@ -151,11 +151,12 @@ label = s:linux:Linux:4.20 or newer (64 KiB buffer), or illumos
 sig   = *:64:0:*:fit65536,1:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18 with SO_RCVBUF, 2026; illumos inet/tcp/tcp_output.c, 2023
 label = s:linux:Linux:4.20 or newer
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18, 2026
+sig   = 4:64:0:*:fit65536,*:mss,sok,ts,nop,ws:id-,ecn?:0 ; huginn 2026, through NAT64
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_timestamps=0, 2026
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_sack=0, 2026
 sig   = *:64:0:*:fit65536,*:mss,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_sack=0 tcp_timestamps=0, 2026
 sig   = *:64:0:*:fit65536,0:mss,sok,ts:df,id+,ecn?:0 ; 6.18 tcp_window_scaling=0, 2026
-sig   = *:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2018
+sig   = 4:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2018
 sig   = *:64:0:*:fit65536,0:mss,nop,nop,ts:df,id+,ecn?:0 ; tcp_options_write, 2018
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18 MPTCP, 2026
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws,?30:df,id+,ecn?:* ; tcp_options_write, 2020
@@ -163,6 +164,9 @@ sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18 F
 
 ; Half of that, 33280 bytes: the scaling ratio of commit dfa2f0483360 (6.6), put right in
 ; June 2024 (6.6.33, 6.9.4, 6.10). Ubuntu 24.04 was released with it.
+label = s:linux:Linux:3.11 to 4.19, or 6.6 to 6.9 (jumbo frames)
+sig   = *:64:0:*:26880,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8960, 2013
+sig   = *:64:0:*:26883,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8961, 2013
 label = s:linux:Linux:6.6 to 6.9
 sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; Satori 2024, captures 2024
 sig   = *:64:0:*:fit33280,7:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
@@ -174,17 +178,22 @@ sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; tcp_options_wr
 ; SO_RCVBUF does the same elsewhere. ID 0: behind 464XLAT, whose translator sets none.
 label = s:linux:Linux:(Android or tuned)
 sig   = *:64:0:*:65535,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, huginn 2026, 6.18 tcp_rmem, 2026
+sig   = 4:64:0:*:65535,*:mss,sok,ts,nop,ws:id-,ecn?:0 ; huginn 2026, through NAT64
 sig   = *:64:0:*:65535,*:mss,sok,ts,nop,ws,?30:df,id+?,ecn?:* ; captures 2019
 sig   = *:64:0:*:65535,*:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, tcp_options_write
+
+; A receive buffer set by hand gives a scale of 0 and any few segments.
+label = s:linux:Linux:2.2, or newer with a small buffer
+sig   = *:64:0:*:mss*20,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; p0f 2014, 6.18 with SO_RCVBUF, 2026
 
 ; Twenty segments: tcp_default_init_rwnd in net/ipv4/tcp_output.c from 3.11 on.
 label = s:linux:Linux:3.11 to 4.19
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
-sig   = *:64:0:*:mss*20,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; Satori 2018, huginn 2026
+sig   = *:64:0:*:mss*20,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; Satori 2018, huginn 2026, tcp_options_write
 sig   = *:64:0:*:mss*20,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; captures 2019
 sig   = *:64:0:*:mss*20,*:mss,nop,ws:df,id+,ecn?:0 ; captures 2021
 sig   = *:64:0:*:mss*20,0:mss,sok,ts:df,id+,ecn?:0 ; tcp_options_write, 2013
-sig   = *:64:0:*:mss*20,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2013
+sig   = 4:64:0:*:mss*20,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2013
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.org, 2014
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, 2014
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, Fast Open's number up to 4.0, 2013
@@ -194,16 +203,16 @@ sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, Fast 
 label = s:linux:Linux:2.4 to 3.x (loopback)
 sig   = *:64:0:16396:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:16376:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
-sig   = *:64:0:16396:32767,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:16396:32767,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
 sig   = *:64:0:3884:mss*8,0:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
 label = s:linux:Linux:3.x or 4.x (loopback)
 sig   = 4:64:0:65495:43690,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; captures 2016
 sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0 ; captures 2016
-label = s:linux:Linux:up to 4.19 (Android or tuned)
-sig   = *:64:0:*:fit43690,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; Satori 2020, huginn 2026
+label = s:linux:Linux:(Android or tuned)
+sig   = *:64:0:*:fit43690,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; Satori 2020, huginn 2026, 6.18 tcp_rmem, 2026
 
 ; Ten segments: commit 356f039822b8, December 2010.
-label = s:linux:Linux:3.0 to 3.10
+label = s:linux:Linux:2.6.38 to 3.10
 sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
 sig   = *:64:0:*:mss*10,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014, tcp_options_write
 sig   = *:64:0:*:mss*10,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2011
@@ -213,30 +222,30 @@ sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.or
 sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, 2013
 
 ; Four segments before that, RFC 2414. Up to 2.6.7 the scale was small.
-label = s:linux:Linux:2.4 or 2.6 (up to 2.6.7)
+label = s:linux:Linux:2.4 or early 2.6, or newer with a small buffer
 sig   = *:64:0:*:mss*4,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
-sig   = *:64:0:*:mss*3,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
-sig   = *:64:0:*:mss*2,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
-sig   = *:64:0:*:mss*4,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*3,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*2,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*4,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 label = s:linux:Linux:2.6
 sig   = *:64:0:*:mss*4,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
-sig   = *:64:0:*:mss*3,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
-sig   = *:64:0:*:mtu*4,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014
+sig   = 4:64:0:*:mss*3,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:mtu*4,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014
 sig   = *:64:0:*:mss*4,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2005
-sig   = *:64:0:*:mss*4,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; prads 2010
-sig   = *:64:0:*:mss*4,0:mss,sok,ts:df,id+,ecn?:0 ; Satori 2007
-sig   = *:64:0:*:mss*4,*:mss,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*4,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; prads 2010
+sig   = 4:64:0:*:mss*4,0:mss,sok,ts:df,id+,ecn?:0 ; Satori 2007
+sig   = 4:64:0:*:mss*4,*:mss,nop,ws:df,id+,ecn?:0 ; pf.os 2004
 sig   = *:64:0:*:mss*4,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.org, 2012
 label = s:linux:Linux:2.6 (Android 1.5)
-sig   = *:64:0:*:mss*4,*:sok,ts,mss,nop,ws:df,id+,ecn?:0 ; prads 2009
+sig   = 4:64:0:*:mss*4,*:sok,ts,mss,nop,ws:df,id+,ecn?:0 ; prads 2009
 label = s:linux:Linux:2.6 (Google crawler)
 sig   = 4:64:0:1430:mss*4,6:mss,sok,ts,nop,ws::0 ; p0f 2014
-label = s:linux:Linux:2.2
+label = s:linux:Linux:2.2, or newer with a small buffer
 sig   = *:64:0:*:mss*22,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
 sig   = *:64:0:*:mss*11,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
-sig   = *:64:0:*:mss*22,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
-sig   = *:64:0:*:16384,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
-sig   = *:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*22,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:16384,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
 ; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty
 ; segments cut to a multiple of two to the scale.
@@ -244,6 +253,9 @@ label = s:other:gVisor:netstack
 sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2023 to 2025
 sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, 2025
+sig   = 4:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
+sig   = 4:64:0:1240:24704,7:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
+sig   = 4:64:0:1240:24576,8:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
 sig   = 4:64:0:1460:29184,7:mss,nop,nop,ts,nop,ws::0 ; measured, 2023
 sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, 2025
@@ -262,12 +274,12 @@ sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_opti
 label = g:linux:Linux:(no timestamps)
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, tcp_options_write, 2014
-sig   = *:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
+sig   = 4:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
 
 ; Carriers that strip timestamps leave NOPs for them, or close the gap.
 label = g:linux:Linux:(timestamps stripped)
 sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; p0f (BaiduSpider) 2014, zardaxt 2023
-sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = 4:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 
 ; ---- Windows: mss,nop,ws,nop,nop,sok; without scaling mss,nop,nop,sok; with
 ; timestamps the layout of FreeBSD, but a TTL of 128.
@@ -275,83 +287,97 @@ sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 ; 64240 at an MSS of 1460 and as many segments as fit into 64 KiB otherwise, or 65535, by
 ; network card and TCP profile. Servers ask for ECN.
 label = s:windows:Windows:10 or newer
-sig   = *:128:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 17763 to 19041, 2021; zardaxt 2023
+sig   = *:128:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 17763 to 19041, 2021; zardaxt 2023, captures 2024
 sig   = *:128:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, captures 2026
-sig   = *:128:0:*:fit65536,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020, builds 1703 to 1909
-sig   = *:128:0:*:65535,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; huginn 2026
-sig   = *:128:0:*:mss*12,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
-sig   = *:128:0:*:mss*6,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
-sig   = *:128:0:*:63443,6:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
-sig   = *:128:0:*:65535,3:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; Satori 2020, build 1607
+sig   = *:128:0:*:fit65536,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020, builds 1703 to 1909; over IPv6 as over IPv4
+sig   = *:128:0:*:65535,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; huginn 2026; over IPv6 as over IPv4
+sig   = 4:128:0:*:mss*12,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
+sig   = 4:128:0:*:mss*6,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = 4:128:0:*:63443,6:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = 4:128:0:*:65535,3:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; Satori 2020, build 1607
 sig   = 6:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
 sig   = 6:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2020
-sig   = 6:64:0:*:fit65536,8:mss,nop,ws,sok,ts:ecn?:0 ; Satori 2020
+sig   = 6:64:0:*:fit65536,8:mss,nop,ws,sok,ts:ecn?:0 ; as over IPv4: Satori 2020
+sig   = 6:64:0:*:65535,8:mss,nop,ws,sok,ts:ecn?:0 ; as over IPv4: huginn 2026
+sig   = 6:64:0:*:fit65536,0:mss,nop,nop,sok:ecn?:0 ; the last of unanswered SYNs, as over IPv4: Satori 2020
+sig   = 6:64:0:*:65535,0:mss,nop,nop,sok:ecn?:0 ; the last of unanswered SYNs, as over IPv4: Satori 2020
 label = s:windows:Windows:10, or Xbox One
-sig   = *:128:0:*:65518,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
+sig   = 4:128:0:*:65518,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
 
 label = s:windows:Windows:7 to 10 (before 1703)
-sig   = *:128:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 6.0.6001 to 10.0.14393, 2017
+sig   = *:128:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 6.0.6001 to 10.0.14393, 2017, captures 2017
 sig   = *:128:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014, pf.os 2014
 sig   = *:128:0:*:8192,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014
 sig   = *:128:0:*:8192,0:mss,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014, Satori 2020
-sig   = *:128:0:*:8192,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020
+sig   = 4:128:0:*:8192,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020
 sig   = *:128:0:*:8192,2:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2020
-sig   = *:128:0:*:8192,0:mss,sok,ts:df,id+,ecn?:0 ; Satori 2020
+sig   = 4:128:0:*:8192,0:mss,sok,ts:df,id+,ecn?:0 ; Satori 2020
 sig   = 6:64:0:*:8192,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2017
 sig   = 6:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2013
 sig   = 6:64:0:*:8192,0:mss,nop,nop,sok:ecn?:0 ; p0f 2014
-sig   = *:128:0:*:8192,8:mss,ws,nop,nop,nop,sok:df,id+:0 ; prads 2006, Vista's beta
+sig   = 6:64:0:*:8192,8:mss,nop,ws,sok,ts:ecn?:0 ; as over IPv4: Satori 2020
+sig   = 6:64:0:*:8192,2:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014
+sig   = 6:64:0:*:8192,0:mss,sok,ts:ecn?:0 ; as over IPv4: Satori 2020
+sig   = 4:128:0:*:8192,8:mss,ws,nop,nop,nop,sok:df,id+:0 ; prads 2006, Vista's beta
 
 label = s:windows:Windows:XP, 7 or Server 2003
 sig   = *:128:0:*:65535,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014
 sig   = *:128:0:*:65535,1:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014
 sig   = *:128:0:*:65535,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014, Satori 2019
-sig   = *:128:0:*:32768,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
-sig   = *:128:0:*:32768,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
-sig   = *:128:0:*:32767,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004, as of 98
+sig   = 4:128:0:*:32768,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
+sig   = 4:128:0:*:32768,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
+sig   = 4:128:0:*:32767,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004, as of 98
 label = s:windows:Windows:2000, XP or Server 2003
-sig   = *:128:0:*:65535,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, p0f 2014
 sig   = *:128:0:*:16384,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; p0f 2014, Satori 2008
-sig   = *:128:0:*:64512,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:%8192,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:32767,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:40320,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:65520,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:mss*6,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:mss*12,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
-sig   = *:128:0:*:mss*20,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2014
+sig   = 4:128:0:*:64512,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = 4:128:0:*:24576,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, a multiple of 8192
+sig   = 4:128:0:*:32768,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, a multiple of 8192
+sig   = 4:128:0:*:40960,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, a multiple of 8192
+sig   = 4:128:0:*:49152,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, a multiple of 8192
+sig   = 4:128:0:*:57344,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, a multiple of 8192
+sig   = 4:128:0:*:32767,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = 4:128:0:*:40320,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = 4:128:0:*:65520,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = 4:128:0:*:mss*6,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = 4:128:0:*:mss*12,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
+sig   = 4:128:0:*:mss*20,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2014
 label = s:windows:Windows:2000 or XP, or 10 without window scaling
-sig   = *:128:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; pf.os 2004, Satori 2020
+sig   = *:128:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; pf.os 2004, p0f 2014, Satori 2020
+sig   = *:128:0:*:65535,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; pf.os 2004, p0f 2014, Satori 2020
 label = s:windows:Windows:2000 or XP (timestamps)
-sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
-sig   = *:128:0:*:*,0:mss,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; prads 2006
+sig   = 4:128:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
+sig   = 4:128:0:*:*,0:mss,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; prads 2006
 label = s:windows:Windows:95, 98 or ME
-sig   = *:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:32:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
-sig   = *:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
-sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
-sig   = *:64:0:*:mss*4,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:536:%8192,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:46080,3:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:32:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
+sig   = 4:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
+sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*4,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:46080,3:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:*:44620,0:mss,nop,nop,sok::0 ; pf.os 2004
 label = s:windows:Windows:NT 4.0
-sig   = *:128:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
-sig   = *:128:0:1414:mtu*31,0:mss:df,id+:0 ; pf.os 2004
-sig   = *:128:0:1414:64512,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:128:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
+sig   = 4:128:0:1414:mtu*31,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:128:0:1414:64512,0:mss:df,id+:0 ; pf.os 2004
 label = s:windows:Windows:CE
-sig   = *:32:0:1460:32768,0:mss:df,id+:0 ; Satori 2009
-sig   = *:32:0:1460:3100,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:32:0:1460:32768,0:mss:df,id+:0 ; Satori 2009
+sig   = 4:32:0:1460:3100,0:mss:df,id+:0 ; pf.os 2004
 
 label = g:windows:Windows:
 sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
 sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
 sig   = *:128:0:*:*,*:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2020
 sig   = 6:64:0:*:*,*:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
+label = g:windows:Windows:(TTL rewritten on the way)
+sig   = 4:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = 4:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = 4:64:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+sig   = 4:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 
 ; ---- Apple: XNU bsd/netinet/tcp_output.c, mss,nop,ws,nop,nop,ts,sok,eol+1.
 
@@ -359,31 +385,32 @@ sig   = 6:64:0:*:*,*:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
 ; (net.inet.ip.rfc6864, bsd/netinet/ip_output.c); macOS 26 and many tunnels send it
 ; without DF. ECN, lately accurate ECN, on a part of all connections.
 label = s:apple:macOS/iOS:(macOS 10.14, iOS 12 or newer)
-sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, huginn 2026
+sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, huginn 2026, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; captures 2025, huginn 2026
 sig   = *:64:0:*:65535,6:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
 label = s:apple:macOS/iOS:(iOS 12 or newer)
-sig   = *:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023
+sig   = *:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
-sig   = *:64:0:*:10240,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020
+sig   = 4:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn?:0 ; Satori 2020
+sig   = 4:64:0:*:10240,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020
 label = s:apple:macOS/iOS:(macOS 10.11, iOS 9 or newer)
-sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023
+sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
 sig   = *:64:0:*:65535,5:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2016
 label = s:apple:Mac OS X:10.9 or 10.10
 sig   = *:64:0:*:65535,4:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2019
 label = s:apple:Mac OS X:10.6 to 10.8
-sig   = *:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; p0f 2014, Satori 2010
+sig   = *:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2010
 label = s:apple:iOS:3 to 8
 sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, p0f 2014
 label = s:apple:Mac OS X:10.4 or 10.5, or FreeBSD 6
 sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2009
-sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010
+sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010
 ; FreeBSD sent the same then, and was the rarer client.
 label = s:apple:Mac OS X:10.2 to 10.4, or FreeBSD 4.7 to 5.2
-sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
-sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
-sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
+sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
+sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
 label = s:apple:Mac OS:9
 sig   = 4:255:0:*:32768,0:mss,ws,nop:df,id+?:0 ; pf.os 2004
 sig   = 4:255:0:*:65535,0:mss,nop,nop,nop,nop:df,id+?:0 ; pf.os 2004
@@ -394,15 +421,15 @@ sig   = 4:255:0:*:16616,0:mss,nop,nop,nop,eol+0:df,id+?:0 ; pf.os 2004, prads 20
 label = g:apple:macOS/iOS:
 sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; p0f 2014, Satori 2020
 sig   = *:64:0:*:*,*:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
-sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,?34:df,id+?,ecn?:* ; Satori 2020, zardaxt 2023
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,?34:df,id+?,ecn?:* ; Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 ; Unanswered SYNs are sent again with fewer options, and middle boxes blank the
 ; timestamps. FreeBSD and ESXi give them up in the same way.
 label = g:apple:macOS/iOS:(fewer options), or FreeBSD or ESXi
-sig   = *:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019
+sig   = 4:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019
 label = g:apple:macOS/iOS:(timestamps stripped)
-sig   = *:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
-sig   = *:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
-sig   = *:64:0:*:65535,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df,id+?,ecn?:0 ; Satori 2020
+sig   = 4:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = 4:64:0:*:65535,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df,id+?,ecn?:0 ; Satori 2020
 
 ; ---- BSD
 
@@ -416,44 +443,44 @@ label = s:bsd:FreeBSD:9 or newer
 sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:7 or 8
 sig   = *:64:0:*:65535,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2009
-sig   = *:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009
+sig   = 4:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009
 label = s:bsd:VMware ESXi:
-sig   = *:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2018
+sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2018
 label = s:bsd:FreeBSD:5.3 or 5.4
-sig   = *:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+sig   = 4:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
 label = s:bsd:FreeBSD:4.4 to 5.2
-sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
-sig   = *:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
-sig   = *:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = 4:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
 label = s:bsd:FreeBSD:2.0 to 4.8
-sig   = *:64:0:*:16384,0:mss:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:17520,0:mss:df,id+:0 ; Satori 2009
-sig   = *:64:0:*:57344,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:16384,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:17520,0:mss:df,id+:0 ; Satori 2009
+sig   = 4:64:0:*:57344,0:mss:df,id+:0 ; pf.os 2004
 label = g:bsd:FreeBSD:
 sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; p0f 2014
 
 ; TCP_RECVSPACE of 16 KiB, sys/netinet/tcp_usrreq.c.
 label = s:bsd:OpenBSD:6.1 or newer
-sig   = *:64:0:*:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2019
+sig   = *:64:0:*:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2019, sys/netinet/tcp_usrreq.c 1.211
 label = s:bsd:OpenBSD:4.9 to 6.0
 sig   = *:64:0:*:16384,3:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
 label = s:bsd:OpenBSD:3.0 to 4.8
 sig   = *:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
-sig   = *:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004
-sig   = *:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+sig   = 4:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
 label = s:bsd:OpenBSD:2.6 to 2.9
 sig   = 4:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0 ; Satori 2009, pf.os 2004 (scrub no-df)
 label = g:bsd:OpenBSD:
-sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+?,ecn?:0 ; pf.os 2019
+sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+?,ecn?:0 ; pf.os 2019, sys/netinet/tcp_usrreq.c 1.211
 
 ; TCP_RECVSPACE of 32 KiB, sys/netinet/tcp_usrreq.c.
 label = s:bsd:NetBSD:2 or newer
 sig   = *:64:0:*:32768,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; prads 2006, captures 2013
 label = s:bsd:NetBSD:1.6 or 2.0, or QNX 6
-sig   = *:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006
-sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006
-sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004
-sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004
+sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006
+sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006
+sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004
+sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004
 label = s:bsd:NetBSD:1.3, or OpenBSD 2.6
 sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = g:bsd:NetBSD:
@@ -463,25 +490,24 @@ label = s:bsd:DragonFly:1.2 to 2.7
 sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
 sig   = 4:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
 label = s:bsd:BSD/OS:3.1 to 4.3, or Mac OS X 10.2
-sig   = *:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 
 label = g:bsd:BSD:or a relative
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; FreeBSD's tcp_output.c, 2005
-sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004
+sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004
 
 ; ---- Other Unix
 
 label = s:solaris:Solaris:10
 sig   = *:64:0:*:mss*34,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014, pf.os 2004
-sig   = *:64:0:*:mss*34,0:mss,sok,ts,nop,ws:df,id+:0 ; illumos inet/tcp/tcp.c before 2010, receive buffer of 49152
-sig   = *:64:0:*:32850,1:mss,nop,nop,ts,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:32850,1:mss,nop,nop,ts,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
 label = s:solaris:Solaris:9
-sig   = *:64:0:*:mss*34,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = *:64:0:*:32850,1:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+:0 ; prads 2006
+sig   = 4:64:0:*:mss*34,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:32850,1:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+:0 ; prads 2006
 label = s:solaris:Solaris:8
 sig   = *:64:0:*:32850,1:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+:0 ; p0f 2014
-sig   = *:64:0:*:mss*17,3:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+,ts1-:0 ; pf.os 2004
-sig   = *:64:0:*:mss*17,0:nop,nop,sok,mss:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*17,3:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+,ts1-:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*17,0:nop,nop,sok,mss:df,id+:0 ; pf.os 2004
 label = s:solaris:Solaris:2.5 to 7
 sig   = 4:255:0:*:mss*6,0:mss:df,id+:0 ; pf.os 2004
 sig   = 4:255:0:*:mss*17,0:mss:df,id+:0 ; pf.os 2004
@@ -491,7 +517,6 @@ label = s:solaris:SunOS:4.1
 sig   = 4:64:0:1460:4096,0:mss:id-?:0 ; pf.os 2004
 
 label = s:unix:AIX:4.3 to 5.2
-sig   = 4:64:0:*:45046,0:mss::0 ; pf.os 2004
 sig   = 4:64:0:512:16384,0:mss::0 ; pf.os 2004
 sig   = 4:64:0:512:16384,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 sig   = 4:64:0:512:32768,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
@@ -499,8 +524,8 @@ sig   = 4:64:0:512:65535,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = s:unix:AIX:5.3
 sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,nop,nop,sok::0 ; pf.os 2005
 label = s:unix:HP-UX:
-sig   = *:64:0:*:32768,0:mss:df,id+:0 ; pf.os 2004, 10.20
-sig   = *:64:0:*:32768,0:mss,ws,nop:df?,id+?:0 ; pf.os 2004, 11
+sig   = 4:64:0:*:32768,0:mss:df,id+:0 ; pf.os 2004, 10.20
+sig   = 4:64:0:*:32768,0:mss,ws,nop:df?,id+?:0 ; pf.os 2004, 11
 sig   = 4:64:0:*:0,0:mss,ws,nop::0 ; pf.os 2004, 11.00
 label = s:unix:IRIX:6
 sig   = 4:64:0:*:49152,0:mss::0 ; pf.os 2004
@@ -515,7 +540,6 @@ sig   = 4:64:0:*:32768,0:mss,nop,ws:df?,id+?:0 ; pf.os 2004, p0f 2014
 sig   = 4:64:0:*:61440,0:mss,nop,ws::0 ; pf.os 2004, p0f 2014
 sig   = 4:128:0:1460:mtu*2,0:mss,nop,ws::0 ; p0f 2014
 sig   = 4:64:0:*:6144,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:1460:8192,0:mss::0 ; pf.os 2004
 label = s:unix:SCO:UnixWare or OpenServer
 sig   = 4:64:0:1460:mss*3,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1380:mss*17,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
@@ -545,18 +569,17 @@ sig   = 4:254:0:*:65535,*:mss,nop,nop,ts,nop,ws,sok,eol+1:df?,id+?,id-?:0 ; haik
 label = s:other:Plan 9:
 sig   = 4:255:0:1460:65535,0:mss,ws,nop::0 ; pf.os 2004
 
-; Linux 2.0 stands here: its windows are more common than it is.
-label = s:linux:Linux:2.0
-sig   = 4:64:0:*:512,0:mss::0 ; pf.os 2004
-sig   = 4:64:0:*:mss*12,0:mss::0 ; p0f 2014
-sig   = 4:64:0:*:16384,0:mss::0 ; pf.os 2004, p0f 2014
+; Linux 2.0 (an MSS and no DF) is left out: whatever writes packets by itself looks
+; like it, and would be let in as Linux.
+
 ; All options off: little is left to tell by.
 label = g:linux:Linux:(barebone)
-sig   = *:64:0:*:*,0:mss:df,id+,ecn?:0 ; p0f 2014, 6.18 2026
+sig   = 4:64:0:*:*,0:mss:df,id+,ecn?:0 ; p0f 2014, 6.18 2026
+sig   = 6:64:0:*:fit65536,0:mss:flow,ecn?:0 ; 6.18 2026
 
 ; ---- Devices
 
-label = s:cisco:Cisco IOS:
+label = s:cisco:Cisco:router or switch
 sig   = 4:255:0:*:4128,0:mss:id-?:0 ; pf.os 2004, captures 2014
 sig   = 4:255:0:*:mss*8,0:mss:id-?:0 ; pf.os 2004
 label = s:cisco:Cisco:ATA 186 or IP phone
@@ -612,5 +635,5 @@ sig   = 4:64:0:536:mtu*5,0:mss::0 ; pf.os 2004
 
 ; What is left at a TTL of 128 with DF is Windows with options switched off.
 label = g:windows:Windows:(fewer options)
-sig   = *:128:0:*:*,0:mss:df,id+:0 ; pf.os 2004
-sig   = *:128:0:*:*,*:mss,nop,ws:df,id+:0 ; pf.os 2004
+sig   = 4:128:0:*:*,0:mss:df,id+:0 ; pf.os 2004
+sig   = 4:128:0:*:*,*:mss,nop,ws:df,id+:0 ; pf.os 2004

@@ -2,6 +2,7 @@ package p0f
 
 import (
 	_ "embed"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -34,7 +35,11 @@ func Load(names ...string) (*Database, error) {
 	if len(dbs) == 1 {
 		return dbs[0], nil
 	}
-	return Merge(dbs...)
+	db, err := Merge(dbs...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(names, " and "), err)
+	}
+	return db, nil
 }
 
 func loadOne(name string) (*Database, error) {

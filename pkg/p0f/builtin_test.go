@@ -2,6 +2,7 @@ package p0f
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -10,18 +11,15 @@ import (
 // second answers, because it stands before it or is the specific one. Any
 // other pair is a mistake in the table.
 var declared = map[[2]string]string{
-	{"*:128:0:*:%8192,0:mss,nop,nop,sok:df,id+,uptr+?:0", "*:128:0:*:8192,0:mss,nop,nop,sok:df,id+,ecn?:0"}: "8192 itself is rather Windows 7",
+	{"4:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0", "4:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0"}: "a TTL of up to 32 may have been 64",
 
-	{"*:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0", "6:64:0:*:8192,0:mss,nop,nop,sok:ecn?:0"}:                                           "a TTL of up to 32 may have been 64",
-	{"*:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0", "*:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0"}:                              "a TTL of up to 32 may have been 64",
-	{"*:64:0:536:%8192,0:mss,nop,nop,sok:df,id+:0", "6:64:0:*:8192,0:mss,nop,nop,sok:ecn?:0"}:                                        "Windows 98 speaks no IPv6",
-	{"*:64:0:536:%8192,0:mss,nop,nop,sok:df,id+:0", "*:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0"}:                                      "after 32 hops they are the same",
-	{"4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0", "*:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0"}:                                      "after 32 hops they are the same",
-	{"*:64:0:*:32768,0:mss:df,id+:0", "*:32:0:1460:32768,0:mss:df,id+:0"}:                                                            "after 32 hops they are the same",
-	{"*:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0", "*:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0"}: "one label",
+	{"4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0", "4:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0"}: "one label",
 
-	{"*:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0", "*:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0"}: "ESXi's scale is FreeBSD's tuned",
-	{"4:64:0:1460:4096,0:mss:id-?:0", "4:64-:0:1460:4096,0:mss::0"}:                                           "Nmap before SunOS 4: tools come first",
+	{"*:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0", "4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0"}: "ESXi's scale is FreeBSD's tuned",
+
+	{"4:64:0:*:32768,0:mss:df,id+:0", "4:32:0:1460:32768,0:mss:df,id+:0"}:                       "after 32 hops they are the same",
+	{"4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0", "4:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0"}: "after 32 hops they are the same",
+	{"4:64:0:1460:4096,0:mss:id-?:0", "4:64-:0:1460:4096,0:mss::0"}:                             "Nmap before SunOS 4: tools come first",
 }
 
 // The packets a row describes are answered by that row and no other, but for
@@ -63,6 +61,24 @@ func TestBuiltinRowsHaveSources(t *testing.T) {
 		_, source, _ := strings.Cut(line, " ; ")
 		if !year.MatchString(source) {
 			t.Errorf("builtin.fp:%d: no source with a year behind the signature", i+1)
+		}
+	}
+}
+
+// Tables of IPv4 alone say nothing of IPv6.
+func TestBuiltinRowsOfIPv6HaveSourcesForIt(t *testing.T) {
+	year := regexp.MustCompile(`^(\d{4})?$`)
+	only4 := regexp.MustCompile(`^(pf\.os|prads|Satori|zardaxt|MUNI|NTLM|huginn)\b`)
+	for i, line := range strings.Split(builtinTable, "\n") {
+		if !strings.HasPrefix(line, "sig   = *:") && !strings.HasPrefix(line, "sig   = 6:") {
+			continue
+		}
+		_, source, _ := strings.Cut(line, " ; ")
+		if !slices.ContainsFunc(strings.FieldsFunc(source, func(r rune) bool { return r == ';' || r == ',' }), func(s string) bool {
+			s = strings.TrimSpace(s)
+			return !only4.MatchString(s) && !year.MatchString(s)
+		}) {
+			t.Errorf("builtin.fp:%d: the row is for IPv6 too, and its source is of IPv4", i+1)
 		}
 	}
 }

@@ -111,8 +111,8 @@ func (m *builder) database() *Database { return build(m.labels, m.entries) }
 // Match compares a packet with the table. The first specific signature that
 // fits in everything counts; else the first generic one; else, with confidence
 // Low, the first system that fits but for something that networks or tuning
-// change. Tools stand before the systems of their file. A packet that is no
-// pure SYN gives the zero Match.
+// change, and of these rather one whose TTL is right. A packet that is no pure
+// SYN gives the zero Match.
 //
 // Match does not allocate.
 func (db *Database) Match(p *packet.Packet) Match {

@@ -16,7 +16,7 @@ const (
 )
 
 // Parse reads a signature file in one of three grammars, which it tells apart
-// by the first line that is not blank:
+// by the first line that is neither blank nor a comment with "#":
 //
 //   - p0f version 3, with what ParseSignature adds to it. Of its sections only
 //     [tcp:request] is used; [mtu], [tcp:response] and the two of HTTP are
@@ -30,7 +30,9 @@ const (
 // In the latter two, a genre that begins with "-" (an application) or that is
 // the name of a known scanner is of class Tool, "@" makes a generic signature, and
 // "*" lets the TTL be anything up to the one given. Where several lines have the
-// same signature, the label names all of their systems.
+// same signature, the label names all of their systems, or the tool among them.
+// The first line that fits counts, but for generic ones, which stand back behind
+// all others.
 //
 // name stands for the file in errors, which are *ParseError unless reading
 // failed. On error there is no database.
@@ -49,6 +51,9 @@ func Parse(name string, r io.Reader) (*Database, error) {
 			continue
 		}
 		if p.grammar == nil {
+			if line[0] == '#' {
+				continue
+			}
 			p.grammar = p.recognise(line)
 		}
 		if err := p.grammar.parseLine(line); err != nil {
@@ -84,7 +89,7 @@ type parser struct {
 
 // recognise chooses the grammar by the first line.
 func (p *parser) recognise(line string) grammar {
-	if line[0] == '#' || line[0] != ';' && strings.Count(line, ":") >= fields2-1 {
+	if line[0] != ';' && strings.Count(line, ":") >= fields2-1 {
 		return &parser2{parser: p}
 	}
 	return &parser3{parser: p}

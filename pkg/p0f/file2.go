@@ -1,6 +1,7 @@
 package p0f
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -10,9 +11,14 @@ type parser2 struct {
 	*parser
 	first int // the line with the first signature, which decides between the two
 	pf    bool
+	rows  int
 	lines []line2
 	seen  map[Signature2]int // index into lines
 }
+
+// maxRows bounds what a file takes in memory: a signature that leaves the size
+// or the length of an option open fits many layouts.
+const maxRows = 2 * maxEntries
 
 // line2 is a line that was read.
 type line2 struct {
@@ -106,16 +112,22 @@ func (p *parser2) addLine(s Signature2, genre string, names []string) error {
 		l.Class, l.Family = Tool, strings.ToLower(name)
 	}
 	s.AnyTTL = strings.Contains(prefixes, "*")
+	if err := p.count(); err != nil {
+		return err
+	}
 	if i, ok := p.seen[s]; ok {
 		p.lines[i].labels = append(p.lines[i].labels, l)
 		return nil
+	}
+	if p.rows += len(s.rows(false)); p.rows > maxRows {
+		return p.fail("file", "signatures that together fit more than %d layouts of options", maxRows)
 	}
 	if p.seen == nil {
 		p.seen = make(map[Signature2]int)
 	}
 	p.seen[s] = len(p.lines)
 	p.lines = append(p.lines, line2{s, strings.Contains(prefixes, "@"), []Label{l}})
-	return p.count()
+	return nil
 }
 
 // flavour2 makes a flavour of the fields behind the genre: the last one says
@@ -139,15 +151,24 @@ func (p *parser2) finish() *Database {
 	return b.database()
 }
 
-// joinLabels names all the systems that have one signature.
+// joinLabels names all the systems that have one signature, or at least the
+// first few. A tool among them makes it the tool's.
 func joinLabels(labels []Label) Label {
+	const most = 8
+	if i := slices.IndexFunc(labels, func(l Label) bool { return l.Class == Tool }); i >= 0 {
+		return labels[i]
+	}
 	all := labels[0]
-	known := map[string]bool{all.String(): true}
+	known := []string{all.String()}
 	for _, l := range labels[1:] {
-		if known[l.String()] {
+		if slices.Contains(known, l.String()) {
 			continue
 		}
-		known[l.String()] = true
+		if len(known) == most {
+			all.Flavour += " or others"
+			break
+		}
+		known = append(known, l.String())
 		all.Flavour = strings.TrimSpace(all.Flavour + " or " + l.String())
 	}
 	return all

@@ -21,6 +21,9 @@ S20:64:1:60:M*,S,T,N,W7:	Linux:3.11-4.19::Linux 3.11 - 4.19
 57344:64:1:60:M*,N,W0,N,N,T:DragonFly:1.0:A:DragonFly 1.0A
 1024:64:0:40:.:*NMAP:syn scan:1:NMAP syn scan (1)
 S3:64:1:60:M1460,N,W0,N,N,T:-Crawler:::
+S5:64:1:60:M1460,N,W0,N,N,T:Linux:9::
+S5:64:1:60:M1460,N,W0,N,N,T:-Crawler:::
+100:64:0:44:M*,?30:Linux:with an option pf has no letter for::
 *:128:1:52:M*,N,W*,N,N,S:@Windows:XP:RFC1323:Windows XP/2000 (RFC1323)
 4128:255:0:44:M*:Cisco:::Catalyst 3500
 `
@@ -46,6 +49,7 @@ func TestParse2(t *testing.T) {
 			{OS, "bsd", "FreeBSD", "4.6-4.9 or DragonFly 1.0A"},
 			{Tool, "nmap", "NMAP", "syn scan (1)"},
 			{Tool, "crawler", "Crawler", ""},
+			{OS, "linux", "Linux", "with an option pf has no letter for"},
 			{OS, "windows", "Windows", "XP/2000 (RFC1323)"},
 			{OS, "cisco", "Cisco", "Catalyst 3500"},
 		}, map[string]string{
@@ -54,6 +58,8 @@ func TestParse2(t *testing.T) {
 			"4:65:0:0:1024,0:::0":                                         "none",
 			"4:128+0:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0":      "os family Windows XP/2000 (RFC1323)",
 			"4:64+0:0:1460:4380,0:mss,nop,ws,nop,nop,ts:df,id+:0":         "tool exact Crawler",
+			"4:64+0:0:1460:7300,0:mss,nop,ws,nop,nop,ts:df,id+:0":         "tool exact Crawler",
+			"4:64+0:0:1460:100,0:mss,?30::0":                              "none",
 			"4:64+0:0:1460:57344,0:mss,nop,ws,nop,nop,ts:df,id+,pushf+:0": "os exact FreeBSD 4.6-4.9 or DragonFly 1.0A",
 		}},
 		{"p0f version 2", goodV2, []Label{
@@ -90,8 +96,8 @@ func TestParse2(t *testing.T) {
 func TestParse2Bad(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"comment only", "# nothing\n", `f.os:1: bad file: no signature in it`},
-		{"fields", "# x\nS4:64:1:60:M*\n", `f.os:2: bad line: want 9 fields separated by colons (pf.os) or 8 (p0f version 2), got 5`},
-		{"mixed", goodPF + "S4:64:1:60:M*,S,T,N,W0:.:Linux:2.4\n", `f.os:14: bad line: this is a line of p0f version 2, and line 3 is one of pf.os: a file has one kind`},
+		{"fields", "# x\nS4:64:1:60:M*:1:2:3:4\nS4:64:1:60:M*\n", `f.os:3: bad line: want 9 fields separated by colons (pf.os) or 8 (p0f version 2), got 5`},
+		{"mixed", goodPF + "S4:64:1:60:M*,S,T,N,W0:.:Linux:2.4\n", `f.os:17: bad line: this is a line of p0f version 2, and line 3 is one of pf.os: a file has one kind`},
 		{"mixed the other way", goodV2 + "S4:64:1:60:M*,S,T,N,W0:Linux:2.4::x\n", `f.os:6: bad line: this is a line of pf.os, and line 2 is one of p0f version 2: a file has one kind`},
 		{"window", "X4:64:1:60:M*:Linux:1:2:3\n", `f.os:1: bad window: "X4": want *, a number, or one of %N, SN, TN, not "X4"`},
 		{"ttl", "S4:0:1:60:M*:Linux:1:2:3\n", `f.os:1: bad ttl: "0": want a number from 1 to 255, not "0"`},

@@ -19,7 +19,7 @@ func (g *group) finish() { g.windows = newWindowIndex(g.rows) }
 
 // choose gives the row that fits best, nil if none does.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
-	var generic, vague *row
+	var generic, vague, distant *row
 	for _, i := range g.windows.find(f.window) {
 		r := &g.rows[i]
 		if (f.key^r.key)&r.fatal != 0 || !r.near(f) {
@@ -33,10 +33,14 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 			if generic == nil {
 				generic = r
 			}
+		// A system that merely resembles a tool must not be called one.
 		case fuzzy:
-			// A system that merely resembles a tool must not be called one.
 			if vague == nil && r.class != Tool {
 				vague = r
+			}
+		case far:
+			if distant == nil && r.class != Tool {
+				distant = r
 			}
 		}
 	}
@@ -45,6 +49,8 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		return generic, Family
 	case vague != nil:
 		return vague, Low
+	case distant != nil:
+		return distant, Low
 	}
 	return nil, None
 }

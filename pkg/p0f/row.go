@@ -138,6 +138,7 @@ type fitness uint8
 
 const (
 	unfit  fitness = iota
+	far            // but for the TTL, and perhaps something that networks change
 	fuzzy          // but for something that networks change
 	fitted         // in everything
 )
@@ -158,11 +159,13 @@ func (r *row) compare(f *features, p *packet.Packet) fitness {
 		return unfit
 	}
 	distance := int(r.ttl) - int(f.ttl)
-	far := distance < 0 || distance > int(r.distance) && !r.randomTTL
-	if r.old != nil && (far || !r.old.fits(f)) {
+	near := distance >= 0 && (distance <= int(r.distance) || r.randomTTL)
+	switch {
+	case r.old != nil && (!near || !r.old.fits(f)):
 		return unfit
-	}
-	if (f.key^r.key)&r.care != 0 || far {
+	case !near:
+		return far
+	case (f.key^r.key)&r.care != 0:
 		return fuzzy
 	}
 	return fitted

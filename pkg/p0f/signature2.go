@@ -351,6 +351,9 @@ func (s *Signature2) sizes() (bytes int, exact bool) {
 // that asks for the impossible there are none.
 func (s *Signature2) layouts() []Layout {
 	bytes, exact := s.sizes()
+	if s.PF && !exact {
+		return nil // pf gives up on an option that it has no letter for
+	}
 	room := maxTCPOptions - bytes
 	if room < 0 || s.Size != 0 && int(s.Size) < headers4+bytes {
 		return nil
@@ -399,6 +402,9 @@ func (s Signature2) rows(six bool) []layoutRow {
 	mss, scale := uint16(max(s.MSS, 0)), uint8(max(s.Scale, 0))
 	r.key = newKey(quirks, mss, scale, 0, s.Quirks&Quirk2Data != 0)
 	r.care = key(care)
+	if !s.PF {
+		r.care |= 1 << keyPayload
+	}
 	if s.MSSModulo {
 		r.old.mss = mss
 	} else if s.MSS != Any {
@@ -410,13 +416,9 @@ func (s Signature2) rows(six bool) []layoutRow {
 		r.care |= 0xff << keyScale
 	}
 	r.fatal = r.care
-	if !s.PF {
-		r.care |= 1 << keyPayload
-		r.fatal = r.care
-		if s.DF {
-			// A firewall may have cleared it; p0f then tries once more.
-			r.fatal &^= key(QuirkDF)
-		}
+	if !s.PF && s.DF {
+		// A firewall may have cleared it; p0f then tries once more.
+		r.fatal &^= key(QuirkDF)
 	}
 	var all []layoutRow
 	for _, l := range s.layouts() {

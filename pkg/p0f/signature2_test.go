@@ -298,7 +298,8 @@ func TestObserve2(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if m := db.Match(p); m.Confidence != Exact {
+			// But pf has no word for an option by number.
+			if m := db.Match(p); m.Confidence != Exact && !(pf && strings.Contains(want, "?")) {
 				t.Errorf("%s does not fit %s", test.syn, want)
 			}
 		}
