@@ -59,7 +59,7 @@ bench: ## time and allocations of the hot path, from knock to open door, and p0f
 versus: ## time the matcher beside the core of p0f 3.09b (gcc; network once; CAPTURES="a.pcap ...")
 	test/p0fcore/bench.sh $(CAPTURES)
 
-score: ## judge the fingerprints again, and write the table into docs/fingerprints.md
+score: ## judge the fingerprints again, and write it into docs/fingerprints.md (CORPUS=dir)
 	$(GO) test -count=1 -run 'TestSightings|TestScore' -v ./pkg/p0f -update
 
 fuzz: ## fuzz every parser, FUZZTIME (60s) each

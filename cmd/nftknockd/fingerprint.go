@@ -88,7 +88,13 @@ the sender chose to send.`,
 // check finds what is wrong with the command line, and fills in what follows
 // from it.
 func (f *fingerprintFlags) check(args []string) error {
-	sources := len(args) + b2i(f.live) + b2i(f.log != "")
+	sources := len(args)
+	if f.live {
+		sources++
+	}
+	if f.log != "" {
+		sources++
+	}
 	switch {
 	case sources != 1:
 		return errors.New("want one of a capture FILE, --live and --log FILE")
@@ -111,13 +117,6 @@ func (f *fingerprintFlags) check(args []string) error {
 		return fmt.Errorf("unknown grammar %q: want p0f3, p0f2 or pf.os", f.grammar)
 	}
 	return nil
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // run opens the source, reads it to its end and says what was passed over.

@@ -146,7 +146,7 @@ func (p *Plan) Warnings() policy.Diagnostics {
 		warnings = append(warnings, policy.Diagnostic{
 			File: a.Pos.File, Line: a.Pos.Line, Column: a.Pos.Column, Severity: policy.SeverityWarning,
 			Message: fmt.Sprintf("access %q requires %q, which none of the %d known systems is, so no knock opens it", a.Name, osRequired(a), len(p.labels)),
-			Hint:    "\"nftknockd replay\" of a capture shows what a client's system is called",
+			Hint:    "\"nftknockd fingerprint\" of a capture shows what a client's system is called",
 		})
 	}
 	return warnings

@@ -2,6 +2,7 @@ package p0f
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,9 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// corpus is a collection of captures that stands beside a checkout where there
-// is one; see readPublic.
-const corpus = "../../../shared/corpus"
+// corpus is a collection of captures that is no part of the project: the
+// directory that CORPUS names, or one beside the checkout. See readPublic.
+var corpus = cmp.Or(os.Getenv("CORPUS"), "../../../shared/corpus")
 
 // readPcap gives the packets of a capture of raw IP.
 func readPcap(t testing.TB, name string) [][]byte {
