@@ -121,6 +121,11 @@ sig   = *:192:0:1331:1337,0:mss,sok,ts,nop,eol+6::0 ; p0f 2014
 sig   = *:192:0:1331:1337,5:mss,ws,sok,nop,eol+13::0 ; p0f 2014
 sig   = *:192:0:1331:1337,5:mss,ws,sok,ts,nop,eol+3::0 ; p0f 2014
 
+; Under user agents of Windows and macOS alike.
+label = s:!:Traffic generator:
+sys   = @windows
+sig   = 4:128:0:1460:32769,1:mss,ws,eol+0::0 ; captures (nDPI) 2011
+
 ; Relays and proxies open connections of their own: what stands behind them does not
 ; show. Seen under the user agents of every system alike.
 label = s:!:Proxy:(privacy relay)
@@ -373,6 +378,9 @@ sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
 sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
 sig   = *:128:0:*:*,*:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2020
 sig   = 6:64:0:*:*,*:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
+; Kind 76 is Riverbed's, by which its accelerators find each other.
+label = g:windows:Windows:(behind an accelerator)
+sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok,?76,?76,nop,eol+0:df,id+,ecn?:0 ; IANA TCP parameters 2022, captures (Wireshark) 2020
 label = g:windows:Windows:(TTL rewritten on the way)
 sig   = 4:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
@@ -508,6 +516,7 @@ label = s:solaris:Solaris:8
 sig   = *:64:0:*:32850,1:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+:0 ; p0f 2014
 sig   = 4:64:0:*:mss*17,3:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+,ts1-:0 ; pf.os 2004
 sig   = 4:64:0:*:mss*17,0:nop,nop,sok,mss:df,id+:0 ; pf.os 2004
+sig   = 4:64:0:*:mss*23,0:nop,nop,sok,mss:df,id+:0 ; prads 2006
 label = s:solaris:Solaris:2.5 to 7
 sig   = 4:255:0:*:mss*6,0:mss:df,id+:0 ; pf.os 2004
 sig   = 4:255:0:*:mss*17,0:mss:df,id+:0 ; pf.os 2004
