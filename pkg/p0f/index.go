@@ -87,7 +87,7 @@ func (x *index) recognise(f *features, options packet.Options) *group {
 	templates := x.templates[words]
 	c := newChunks(options)
 	for i := range templates {
-		if t := &templates[i]; t.fits(&c) {
+		if t := &templates[i]; t.fits(c) {
 			t.read(f, options)
 			return t.group
 		}

@@ -19,21 +19,22 @@ type template struct {
 }
 
 // chunks are the bytes of options of at most maxTemplate bytes: the first eight, the
-// last eight and those between, which overlap.
-type chunks [3]uint64
+// last eight and those between, which overlap. It is no array, which would be
+// copied through memory.
+type chunks struct{ first, last, between uint64 }
 
 const maxTemplate = 24
 
 // newChunks reads options of 4, 8, ... maxTemplate bytes.
 func newChunks(b []byte) (c chunks) {
 	if len(b) < 8 {
-		c[0] = uint64(binary.LittleEndian.Uint32(b))
+		c.first = uint64(binary.LittleEndian.Uint32(b))
 		return c
 	}
-	c[0] = binary.LittleEndian.Uint64(b)
-	c[1] = binary.LittleEndian.Uint64(b[len(b)-8:])
+	c.first = binary.LittleEndian.Uint64(b)
+	c.last = binary.LittleEndian.Uint64(b[len(b)-8:])
 	if len(b) > 16 {
-		c[2] = binary.LittleEndian.Uint64(b[8:])
+		c.between = binary.LittleEndian.Uint64(b[8:])
 	}
 	return c
 }
@@ -96,8 +97,10 @@ func newTemplate(g *group) template {
 }
 
 // fits reports whether options of as many bytes look like t.
-func (t *template) fits(c *chunks) bool {
-	return (c[0]^t.value[0])&t.mask[0]|(c[1]^t.value[1])&t.mask[1]|(c[2]^t.value[2])&t.mask[2] == 0
+func (t *template) fits(c chunks) bool {
+	return (c.first^t.value.first)&t.mask.first|
+		(c.last^t.value.last)&t.mask.last|
+		(c.between^t.value.between)&t.mask.between == 0
 }
 
 // read fills f from options that fit.
