@@ -299,7 +299,8 @@ func TestObserve2(t *testing.T) {
 				t.Fatal(err)
 			}
 			// But pf has no word for an option by number.
-			if m := db.Match(p); m.Confidence != Exact && !(pf && strings.Contains(want, "?")) {
+			without := pf && strings.Contains(want, "?")
+			if m := db.Match(p); m.Confidence != Exact && !without {
 				t.Errorf("%s does not fit %s", test.syn, want)
 			}
 		}
