@@ -3,19 +3,17 @@ package kernlog_test
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/gopacket/gopacket/pcapgo"
 
 	"nftknock/pkg/kernlog"
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/test/captures"
 )
 
 // article is a line of the article of 2004: Linux 2.6, iptables with
@@ -257,7 +255,7 @@ func TestLinesAgreeWithCaptures(t *testing.T) {
 	}
 	total := 0
 	for _, name := range names {
-		for i, b := range readPcap(t, name) {
+		for i, b := range captures.Read(t, name) {
 			want := decode(t, b)
 			line := format(&want)
 			var got packet.Packet
@@ -372,29 +370,4 @@ func decode(t testing.TB, b []byte) (p packet.Packet) {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// readPcap gives the packets of a capture of raw IP.
-func readPcap(t testing.TB, name string) [][]byte {
-	t.Helper()
-	file, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	r, err := pcapgo.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]byte
-	for {
-		b, _, err := r.ReadPacketData()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, b)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"nftknock/pkg/packet"
+	"nftknock/test/captures"
 )
 
 func TestMatchDoesNotAllocate(t *testing.T) {
@@ -21,7 +22,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 // benchPackets are the packets of linux-6.18.pcap in memory.
 func benchPackets(b *testing.B) [][]byte {
 	b.Helper()
-	return readPcap(b, "testdata/linux-6.18.pcap")
+	return captures.Read(b, "testdata/linux-6.18.pcap")
 }
 
 func BenchmarkDecode(b *testing.B) {

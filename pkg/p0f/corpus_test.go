@@ -2,10 +2,7 @@ package p0f
 
 import (
 	"bufio"
-	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -13,43 +10,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gopacket/gopacket/pcapgo"
-
 	"nftknock/pkg/packet"
+	"nftknock/test/captures"
 )
 
-// corpus is a collection of captures that is no part of the project: the
-// directory that CORPUS names, or one beside the checkout. See readPublic.
-var corpus = cmp.Or(os.Getenv("CORPUS"), "../../../shared/corpus")
-
-// readPcap gives the packets of a capture of raw IP.
-func readPcap(t testing.TB, name string) [][]byte {
-	t.Helper()
-	file, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	r, err := pcapgo.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]byte
-	for {
-		b, _, err := r.ReadPacketData()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, b)
-	}
-}
+// corpus is where the public captures are, if they are.
+var corpus = captures.Corpus()
 
 func decodePcap(t testing.TB, name string) []packet.Packet {
 	t.Helper()
-	raw := readPcap(t, name)
+	raw := captures.Read(t, name)
 	all := make([]packet.Packet, len(raw))
 	for i, b := range raw {
 		if err := packet.Decode(b, &all[i]); err != nil {

@@ -2,11 +2,8 @@ package packet
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,57 +12,33 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
+
+	"nftknock/test/captures"
 )
 
-// captures are those of testdata, and those of a collection that stands beside
+// captureFiles are those of testdata, and those of a collection that stands beside
 // a checkout where there is one.
-func captures(t *testing.T) []string {
+func captureFiles(t *testing.T) []string {
 	t.Helper()
 	names, err := filepath.Glob("testdata/*.pcap")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no captures in testdata: %v", err)
 	}
-	const corpus = "../../../shared/corpus"
-	more, err := filepath.Glob(corpus + "/*/*.pcap")
+	more, err := filepath.Glob(captures.Corpus() + "/*/*.pcap")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(more) == 0 {
-		t.Logf("no captures in %s: tested with testdata only", corpus)
+		t.Logf("no captures in %s: tested with testdata only", captures.Corpus())
 	}
 	return append(names, more...)
-}
-
-func readPcap(t *testing.T, name string) [][]byte {
-	t.Helper()
-	file, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	r, err := pcapgo.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][]byte
-	for {
-		b, _, err := r.ReadPacketData()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, b)
-	}
 }
 
 // gopacket's decoder is the other opinion on every packet of every capture.
 func TestAgreesWithGopacketOnCaptures(t *testing.T) {
 	total, options := 0, 0
-	for _, name := range captures(t) {
-		for i, b := range readPcap(t, name) {
+	for _, name := range captureFiles(t) {
+		for i, b := range captures.Read(t, name) {
 			total++
 			options += agree(t, fmt.Sprintf("%s %d", name, i+1), b)
 		}
