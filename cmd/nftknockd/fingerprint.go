@@ -121,20 +121,26 @@ func (f *fingerprintFlags) check(args []string) error {
 
 // run opens the source, reads it to its end and says what was passed over.
 func (f *fingerprintFlags) run(cmd *cobra.Command, db *p0f.Database, args []string) error {
-	name, src, closing, err := f.open(cmd, args)
+	in, err := f.open(cmd, args)
 	if err != nil {
 		return err
 	}
-	n, err := f.read(cmd.OutOrStdout(), db, src)
-	if err := errors.Join(err, closing()); err != nil {
+	n, err := f.read(cmd.OutOrStdout(), db, in.Source)
+	if err := errors.Join(err, in.close()); err != nil {
 		return err
 	}
-	explainSkipped(cmd.ErrOrStderr(), name, n, src.Skipped())
+	explainSkipped(cmd.ErrOrStderr(), in.name, n, in.Skipped())
 	return nil
 }
 
-// open gives the source, its name, and what is to be done at its end.
-func (f *fingerprintFlags) open(cmd *cobra.Command, args []string) (name string, src fingerprint.Source, closing func() error, err error) {
+// input is what is read, under the name it is spoken of.
+type input struct {
+	fingerprint.Source
+	name  string
+	close func() error
+}
+
+func (f *fingerprintFlags) open(cmd *cobra.Command, args []string) (input, error) {
 	switch {
 	case f.live:
 		return f.openLive(cmd.ErrOrStderr())
@@ -144,10 +150,10 @@ func (f *fingerprintFlags) open(cmd *cobra.Command, args []string) (name string,
 	return openCapture(args[0], cmd.InOrStdin())
 }
 
-func (f *fingerprintFlags) openLive(w io.Writer) (string, fingerprint.Source, func() error, error) {
+func (f *fingerprintFlags) openLive(w io.Writer) (input, error) {
 	live, err := capture.Live(f.device)
 	if err != nil {
-		return "", nil, nil, err
+		return input{}, err
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -157,40 +163,42 @@ func (f *fingerprintFlags) openLive(w io.Writer) (string, fingerprint.Source, fu
 		_ = live.Close()     // ends Next
 	}()
 	fmt.Fprintln(w, "nftknockd: listening for SYNs; Ctrl-C ends")
-	return "live", fingerprint.FromPackets(live), func() error {
+	return input{fingerprint.FromPackets(live), "live", func() error {
 		if lost := live.Lost(); lost > 0 {
 			fmt.Fprintf(w, "nftknockd: %s came faster than they were read and are missing\n", plural(int(lost), "SYN"))
 		}
 		return live.Close()
-	}, nil
+	}}, nil
 }
 
-func openCapture(name string, stdin io.Reader) (string, fingerprint.Source, func() error, error) {
+const standardInput = "standard input"
+
+func openCapture(name string, stdin io.Reader) (input, error) {
 	if name == "-" {
-		capt, err := capture.NewReader("standard input", stdin)
+		capt, err := capture.NewReader(standardInput, stdin)
 		if err != nil {
-			return "", nil, nil, err
+			return input{}, err
 		}
-		return "standard input", fingerprint.FromPackets(capt), capt.Close, nil
+		return input{fingerprint.FromPackets(capt), standardInput, capt.Close}, nil
 	}
 	capt, err := capture.Open(name)
 	if err != nil {
-		return "", nil, nil, err
+		return input{}, err
 	}
 	stop := showProgress(capt.Progress)
-	return name, fingerprint.FromPackets(capt), func() error { stop(); return capt.Close() }, nil
+	return input{fingerprint.FromPackets(capt), name, func() error { stop(); return capt.Close() }}, nil
 }
 
-func openLog(name string, stdin io.Reader) (string, fingerprint.Source, func() error, error) {
+func openLog(name string, stdin io.Reader) (input, error) {
 	if name == "-" {
-		return "standard input", fingerprint.FromLog("standard input", stdin), func() error { return nil }, nil
+		return input{fingerprint.FromLog(standardInput, stdin), standardInput, func() error { return nil }}, nil
 	}
 	file, err := os.Open(name)
 	if err != nil {
-		return "", nil, nil, err
+		return input{}, err
 	}
 	stop := showProgress(fileProgress(file))
-	return name, fingerprint.FromLog(name, file), func() error { stop(); return file.Close() }, nil
+	return input{fingerprint.FromLog(name, file), name, func() error { stop(); return file.Close() }}, nil
 }
 
 // fileProgress tells how far a file has been read.
@@ -251,7 +259,7 @@ func (f *fingerprintFlags) readEach(w io.Writer, db *p0f.Database, src fingerpri
 func (f *fingerprintFlags) print(w io.Writer, at time.Time, a fingerprint.Answer, p *packet.Packet) error {
 	var b strings.Builder
 	if !at.IsZero() {
-		b.WriteString(at.UTC().Format("2006-01-02T15:04:05.000Z") + " ")
+		b.WriteString(at.UTC().Format(timeFormat) + " ")
 	}
 	fmt.Fprintln(&b, a)
 	var more []string

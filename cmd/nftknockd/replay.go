@@ -61,8 +61,11 @@ func replay(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
 	return err
 }
 
+// timeFormat is how times of packets are printed, in UTC.
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
 func sentence(o daemon.Outcome) string {
-	s := o.Time.UTC().Format("2006-01-02T15:04:05.000Z") + " " + o.Source + " " + o.Access + ": "
+	s := o.Time.UTC().Format(timeFormat) + " " + o.Source + " " + o.Access + ": "
 	if o.Verdict == daemon.Granted {
 		s += "granted " + o.Open + " for " + o.Timeout
 	} else {

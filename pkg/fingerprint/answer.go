@@ -61,13 +61,20 @@ func NewAnswer(db *p0f.Database, p *packet.Packet, g Grammar) Answer {
 }
 
 func observed(p *packet.Packet, g Grammar) string {
-	if g == P0F2 || g == PF {
-		if s, ok := p0f.Observe2(p, g == PF); ok {
-			return s.String()
-		}
+	if s, ok := observed2(p, g); ok {
+		return s.String()
 	}
 	s, _ := p0f.Observe(p)
 	return s.String()
+}
+
+// observed2 gives the signature in one of the older grammars, if g is one and
+// has words for p.
+func observed2(p *packet.Packet, g Grammar) (s p0f.Signature2, ok bool) {
+	if g == P0F3 {
+		return s, false
+	}
+	return p0f.Observe2(p, g == PF)
 }
 
 // Known reports whether the database knows the SYN.
@@ -109,20 +116,15 @@ func Header(g Grammar) string {
 // Rule gives lines for a file of one's own that know SYNs like p, in a grammar. NAME
 // and VERSION are to be filled in.
 func Rule(p *packet.Packet, g Grammar) string {
-	if g != P0F3 {
-		if s, ok := p0f.Observe2(p, g == PF); ok {
-			if g == PF {
-				return s.String() + ":NAME:VERSION::NAME VERSION"
-			}
-			return s.String() + ":NAME:VERSION"
+	if s, ok := observed2(p, g); ok {
+		if g == PF {
+			return s.String() + ":NAME:VERSION::NAME VERSION"
 		}
-		// The older grammars have no word for IPv6.
-		return "# " + p0fRule(p)
+		return s.String() + ":NAME:VERSION"
 	}
-	return "label = s:other:NAME:VERSION\nsig   = " + p0fRule(p)
-}
-
-func p0fRule(p *packet.Packet) string {
 	s, _ := p0f.Observe(p)
-	return s.Rule().String()
+	if g != P0F3 {
+		return "# " + s.Rule().String() // the older grammars have no word for IPv6
+	}
+	return "label = s:other:NAME:VERSION\nsig   = " + s.Rule().String()
 }

@@ -83,8 +83,7 @@ const maxLine = 1 << 20
 
 // FromLog gives the SYNs of the lines that netfilter wrote into a kernel log,
 // without their times, which such lines tell only in part. Lines of others are
-// passed over, whatever they hold.
-// The name stands in errors.
+// passed over, whatever they hold. The name stands in errors.
 func FromLog(name string, r io.Reader) Source {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)

@@ -15,7 +15,7 @@ import (
 // network it is strangers who make them.
 const maxUnknown = 1000
 
-// Summary counts answers.
+// Summary counts answers; it comes from NewSummary.
 type Summary struct {
 	grammar Grammar
 	total   int
@@ -33,13 +33,12 @@ type kind struct {
 }
 
 // NewSummary counts nothing yet. Rules will be in grammar g.
-func NewSummary(g Grammar) *Summary { return &Summary{grammar: g} }
+func NewSummary(g Grammar) *Summary {
+	return &Summary{grammar: g, known: make(map[kind]int), unknown: make(map[string]int)}
+}
 
 // Add counts the answer to p.
 func (s *Summary) Add(a Answer, p *packet.Packet) {
-	if s.known == nil {
-		s.known, s.unknown = make(map[kind]int), make(map[string]int)
-	}
 	s.total++
 	s.known[kind{a.Label, a.Family, a.Class, a.Confidence}]++
 	if a.Known() {

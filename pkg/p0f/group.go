@@ -8,10 +8,9 @@ import (
 
 // group is every row of one layout.
 type group struct {
-	layout    Layout
-	rows      []row // in the order of the table
-	windows   windowIndex
-	templated bool // has a template
+	layout  Layout
+	rows    []row // in the order of the table
+	windows windowIndex
 }
 
 // finish makes the index, when the rows are complete.

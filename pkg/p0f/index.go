@@ -2,12 +2,13 @@ package p0f
 
 import (
 	"math/bits"
+	"slices"
 
 	"nftknock/pkg/packet"
 )
 
-// index finds the rows of a layout: by templates for those that come first in
-// the table, by an open hash table for all others. The zero index is empty.
+// index finds the rows of a layout: by templates for those with most rows, by
+// an open hash table for all others. The zero index is empty.
 type index struct {
 	groups    []group
 	slots     []uint32                      // index into groups plus one; 0 is a free slot
@@ -59,20 +60,14 @@ const maxTemplates = 3
 // addTemplates makes templates of the layouts with most rows: those are what
 // the table knows best, and so what is met most.
 func (x *index) addTemplates() {
-	for words := range x.templates {
-		for range maxTemplates {
-			var best *group
-			for i := range x.groups {
-				g := &x.groups[i]
-				if !g.templated && g.layout.words() == words && (best == nil || len(g.rows) > len(best.rows)) {
-					best = g
-				}
-			}
-			if best == nil {
-				break
-			}
-			best.templated = true
-			x.templates[words] = append(x.templates[words], newTemplate(best))
+	order := make([]*group, len(x.groups))
+	for i := range x.groups {
+		order[i] = &x.groups[i]
+	}
+	slices.SortStableFunc(order, func(a, b *group) int { return len(b.rows) - len(a.rows) })
+	for _, g := range order {
+		if words := g.layout.words(); words >= 0 && len(x.templates[words]) < maxTemplates {
+			x.templates[words] = append(x.templates[words], newTemplate(g))
 		}
 	}
 }

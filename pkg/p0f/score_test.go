@@ -3,6 +3,7 @@ package p0f
 import (
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"strconv"
@@ -83,6 +84,20 @@ func seen(p *packet.Packet) Signature {
 // evidenceFamilies maps what the corpus calls systems.
 var evidenceFamilies = map[string]string{"Linux": "linux", "Windows": "windows", "Apple": "apple"}
 
+// withOptions goes through the packets that have TCP options: the source, and the
+// index of the packet in it.
+func withOptions(sources []source) iter.Seq2[source, int] {
+	return func(yield func(source, int) bool) {
+		for _, src := range sources {
+			for i := range src.packets {
+				if len(src.packets[i].TCP.Options) > 0 && !yield(src, i) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // distil makes sightings of the SYNs with options in the captures.
 func distil(t testing.TB, sources []source) []sighting {
 	t.Helper()
@@ -95,32 +110,25 @@ func distil(t testing.TB, sources []source) []sighting {
 		evidence[strings.Join(row[:3], " ")] = evidenceFamilies[row[9]]
 	}
 	count := map[sighting]int{}
-	for _, src := range sources {
-		for i := range src.packets {
-			p := &src.packets[i]
-			if len(p.TCP.Options) == 0 {
-				continue
-			}
-			syn := seen(p)
-			row, theirs := src.rows[i], src.p0f[i]
-			at, _ := strconv.ParseFloat(row[3], 64)
-			s := sighting{
-				year:     time.Unix(int64(at), 0).UTC().Year(),
-				family:   evidence[src.name+" "+row[1]+" "+row[2]],
-				p0fHow:   "specific",
-				p0fLabel: theirs[2],
-				syn:      syn,
-			}
-			switch {
-			case theirs[5] == "":
-				s.p0fHow, s.p0fLabel = silent, ""
-			case theirs[1] == "none" || theirs[2] == "???":
-				s.p0fHow, s.p0fLabel = "unknown", ""
-			case strings.Contains(theirs[3], "generic") || strings.Contains(theirs[3], "fuzzy"):
-				s.p0fHow = "generic"
-			}
-			count[s]++
+	for src, i := range withOptions(sources) {
+		row, theirs := src.rows[i], src.p0f[i]
+		at, _ := strconv.ParseFloat(row[3], 64)
+		s := sighting{
+			year:     time.Unix(int64(at), 0).UTC().Year(),
+			family:   evidence[src.name+" "+row[1]+" "+row[2]],
+			p0fHow:   "specific",
+			p0fLabel: theirs[2],
+			syn:      seen(&src.packets[i]),
 		}
+		switch {
+		case theirs[5] == "":
+			s.p0fHow, s.p0fLabel = silent, ""
+		case theirs[1] == "none" || theirs[2] == "???":
+			s.p0fHow, s.p0fLabel = "unknown", ""
+		case strings.Contains(theirs[3], "generic") || strings.Contains(theirs[3], "fuzzy"):
+			s.p0fHow = "generic"
+		}
+		count[s]++
 	}
 	var all []sighting
 	for s, n := range count {
@@ -154,16 +162,11 @@ func TestSightingsAreTheCaptures(t *testing.T) {
 		t.Errorf("%s is not what the captures hold (%v): run make score", sightingsFile, err)
 	}
 	db := Builtin()
-	for _, src := range sources {
-		for i := range src.packets {
-			p := &src.packets[i]
-			if len(p.TCP.Options) == 0 {
-				continue
-			}
-			syn := seen(p)
-			if got, want := db.Match(sighting{syn: syn}.packet(t)), db.Match(p); got != want {
-				t.Errorf("%s %d, %v: %+v, and of the sighting %+v", src.name, i+1, syn, want, got)
-			}
+	for src, i := range withOptions(sources) {
+		p := &src.packets[i]
+		syn := seen(p)
+		if got, want := db.Match(sighting{syn: syn}.packet(t)), db.Match(p); got != want {
+			t.Errorf("%s %d, %v: %+v, and of the sighting %+v", src.name, i+1, syn, want, got)
 		}
 	}
 }

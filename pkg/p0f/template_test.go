@@ -1,6 +1,7 @@
 package p0f
 
 import (
+	"slices"
 	"testing"
 
 	"nftknock/pkg/packet"
@@ -53,8 +54,8 @@ func TestCommonLayoutsHaveTemplates(t *testing.T) {
 		"mss,sok,ts,nop,ws", "mss,nop,ws,nop,nop,sok", "mss,nop,ws,nop,nop,ts,sok,eol+1", "mss,nop,nop,sok", "mss",
 	} {
 		l := layoutOf(t, text)
-		for i := range Builtin().index {
-			if g := Builtin().index[i].find(&l); g == nil || !g.templated {
+		for i, x := range Builtin().index {
+			if !slices.ContainsFunc(x.templates[l.words()], func(t template) bool { return t.group.layout == l }) {
 				t.Errorf("%s has no template for IPv%d", text, 4+2*i)
 			}
 		}

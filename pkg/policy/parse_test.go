@@ -1,32 +1,17 @@
 package policy
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// addFiles seeds a fuzz target with all policies of testdata.
-func addFiles(f *testing.F) {
-	files, err := filepath.Glob("testdata/*/*.toml")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no files", err)
-	}
-	for _, path := range files {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(b))
-	}
-}
+	"nftknock/test/seeds"
+)
 
 // FuzzParse: no text panics; an error means no policy; a policy can be
 // written and read again.
 func FuzzParse(f *testing.F) {
-	addFiles(f)
+	seeds.AddFiles(f, "testdata/*/*.toml")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, diags := parseAt(testTime, "x", []byte(text), nil)
 		if (p == nil) != diags.HasErrors() {

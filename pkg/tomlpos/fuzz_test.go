@@ -3,12 +3,12 @@ package tomlpos
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"nftknock/test/seeds"
 )
 
 // decode is what the parser makes of a text. It panics on states it holds to be
@@ -55,22 +55,6 @@ func checkItems(t *testing.T, want int, n *Node, path string) int {
 	return min(want, len(n.Items))
 }
 
-// addFiles seeds a fuzz target with all policies that the tests of package
-// policy have.
-func addFiles(f *testing.F) {
-	files, err := filepath.Glob("../policy/testdata/*/*.toml")
-	if err != nil || len(files) == 0 {
-		f.Fatal("no files", err)
-	}
-	for _, path := range files {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(string(b))
-	}
-}
-
 // lookahead is how many bytes behind an error the parser may have read.
 const lookahead = 4
 
@@ -78,7 +62,7 @@ const lookahead = 4
 // locator gives up for syntax, the parser does not get further, so that the
 // bound on depth holds for all the parser sees.
 func FuzzLocate(f *testing.F) {
-	addFiles(f)
+	seeds.AddFiles(f, "../policy/testdata/*/*.toml")
 	for _, s := range []string{
 		"a = {b=1,c.d=[{e=1},[2]],}\n", "\"\\u0041\\x42\\e\".'c' = \"\"\"\\\"\"\"\"\"\"\n", "[[a.b]]\n[a.b.c]\nd=1\n[[a.b]]\n",
 		"a=1979-05-27 07:32:00Z # x\nb=+nan\nc=0xDEAD_beef", "a = [1,\n#x\n2\n,]", "a='''\n''''''\n", "\ufeffa=1", "\xff\xfea=1", "\xfe\xffa=[\xff]",

@@ -41,12 +41,7 @@ func main() {
 }
 
 func run(c core, rounds int, captures []string) error {
-	f, err := os.Open(c.fp)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	same, err := p0f.Parse(c.fp, f)
+	same, err := p0f.Load(c.fp)
 	if err != nil {
 		return err
 	}
