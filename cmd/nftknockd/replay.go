@@ -25,14 +25,14 @@ touches nothing.`,
 			if err != nil {
 				return err
 			}
-			return failed(replay(cmd.OutOrStdout(), plan, args[0], asJSON))
+			return failed(replayFile(cmd.OutOrStdout(), plan, args[0], asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a knock: time src access knock verdict reason os open timeout step")
 	return cmd
 }
 
-func replay(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
+func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
 	capt, err := capture.Open(file)
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"nftknock/pkg/daemon"
 )
 
 func newRules(o *options) *cobra.Command {
@@ -14,11 +16,11 @@ func newRules(o *options) *cobra.Command {
 output shows knock ports and tripwires: it is as secret as the policy.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
+			p, err := inspectPolicy(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), plan.Ruleset)
+			_, err = fmt.Fprint(cmd.OutOrStdout(), daemon.Ruleset(p))
 			return failed(err)
 		},
 	}

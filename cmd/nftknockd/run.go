@@ -13,6 +13,7 @@ import (
 	"nftknock/pkg/gate"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/replay"
 )
 
 func newRun(o *options) *cobra.Command {
@@ -44,6 +45,7 @@ would have.`,
 				Level:      level,
 				OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
 				OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
+				OpenStore:  func(path string) (daemon.Store, error) { return replay.Open(path) },
 				// Without a service manager there is nobody to tell.
 				Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
 			})

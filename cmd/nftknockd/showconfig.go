@@ -7,14 +7,15 @@ func newShowConfig(o *options) *cobra.Command {
 		Use:   "show-config",
 		Short: "Print the effective policy, defaults filled in",
 		Long: `show-config prints the policy as the daemon understands it: all files as one,
-every default filled in. The output is a valid policy, and as secret as that.`,
+every default filled in. The output is a valid policy, and as secret as that; keys
+are never in it, only where they come from.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
+			p, err := inspectPolicy(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return failed(plan.Policy.WriteTOML(cmd.OutOrStdout()))
+			return failed(p.WriteTOML(cmd.OutOrStdout()))
 		},
 	}
 }

@@ -39,6 +39,9 @@ type Config struct {
 	// OpenSource and OpenGate reach the kernel, or a fake of it.
 	OpenSource func(nflog.Config) (nflog.Source, error)
 	OpenGate   func(gate.Config) (gate.Gate, error)
+	// OpenStore opens the store of spent knocks at a path. It is called only
+	// for a plan that needs one.
+	OpenStore func(path string) (Store, error)
 	// Notify, unless nil, tells the service manager of a change of state, in
 	// the words of sd_notify(3).
 	Notify func(state string)
@@ -49,6 +52,7 @@ type Daemon struct {
 	Config
 	workers   []*worker
 	keeper    *keeper
+	store     Store // nil while no plan needed one
 	decisions chan decision
 	reloads   chan chan<- error
 	stopping  chan struct{}
@@ -85,13 +89,18 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.openWorkers(); err != nil {
 		return err
 	}
+	if err := d.openStore(d.Plan); err != nil {
+		d.closeWorkers()
+		return err
+	}
+	defer d.closeStore()
 	g, grants, err := d.openGate()
 	if err != nil {
 		d.closeWorkers()
 		return err
 	}
 	defer g.Close()
-	d.keeper = newKeeper(g, d.Log, d.Plan, d.decisions)
+	d.keeper = newKeeper(g, d.Log, d.Plan, d.store, d.decisions)
 	d.keeper.resume(grants)
 
 	d.group, ctx = errgroup.WithContext(ctx)
@@ -144,12 +153,15 @@ func (d *Daemon) openWorkers() error {
 	return nil
 }
 
+// copyRange takes the longest packet of SPA, 1500 bytes, and its headers.
+const copyRange = 2048
+
 func (d *Daemon) openWorker(group uint16) (*worker, error) {
 	m, err := newMatcher(d.Plan)
 	if err != nil {
 		return nil, err
 	}
-	source, err := d.OpenSource(nflog.Config{Groups: []uint16{group}})
+	source, err := d.OpenSource(nflog.Config{Groups: []uint16{group}, CopyRange: copyRange})
 	if err != nil {
 		return nil, err
 	}
@@ -198,9 +210,13 @@ func (d *Daemon) closeWorkers() {
 
 // supervise reloads and reports losses until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
-	losses := time.NewTicker(10 * time.Second)
+	losses, prunes := time.NewTicker(10*time.Second), time.NewTicker(pruneEvery)
 	defer losses.Stop()
-	var lost uint64
+	defer prunes.Stop()
+	var (
+		lost   losing
+		failed string
+	)
 	for {
 		select {
 		case <-ctx.Done():
@@ -211,19 +227,28 @@ func (d *Daemon) supervise(ctx context.Context) {
 			done <- d.reload()
 		case <-losses.C:
 			lost = d.reportLosses(lost)
+		case <-prunes.C:
+			failed = d.prune(failed)
 		}
 	}
 }
 
-// reportLosses warns when packets were lost since the last time.
-func (d *Daemon) reportLosses(before uint64) uint64 {
-	var now uint64
+// losing counts what was not looked at.
+type losing struct{ packets, untried uint64 }
+
+// reportLosses warns when more was lost since the last time.
+func (d *Daemon) reportLosses(before losing) (now losing) {
 	for _, w := range d.workers {
-		now += w.source.Stats().Lost
+		now.packets += w.source.Stats().Lost
+		now.untried += w.untried.Load()
 	}
-	if now > before {
-		d.Log.Warn(fmt.Sprintf("%d packets lost: they came faster than they were read", now-before),
-			"event", "lost", "packets", now-before)
+	if n := now.packets - before.packets; n > 0 {
+		d.Log.Warn(fmt.Sprintf("%d packets lost: they came faster than they were read", n),
+			"event", "lost", "packets", n)
+	}
+	if now.untried > before.untried {
+		d.Log.Warn("knocks were not tried against all keys: more came than there is time for",
+			"event", "overload")
 	}
 	return now
 }

@@ -454,7 +454,7 @@ func TestPlan(t *testing.T) {
 		}
 		logged[s] = true
 	}
-	for _, e := range append(p.Engine.Tripwires, p.Engine.Accesses[0].Sequence...) {
+	for _, e := range append(p.Engine.Tripwires, p.Accesses[0].Sequence...) {
 		if !logged[gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port}] {
 			t.Errorf("%v is not logged", e)
 		}

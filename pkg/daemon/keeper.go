@@ -18,6 +18,7 @@ import (
 // the three.
 type keeper struct {
 	gate      gate.Gate
+	store     Store // nil where no knock needs it
 	log       *slog.Logger
 	plan      *Plan // what the table says
 	decisions <-chan decision
@@ -35,13 +36,15 @@ type keeper struct {
 
 // order asks the keeper to make the table say something else.
 type order struct {
-	plan *Plan
-	done chan<- error
+	plan  *Plan
+	store Store
+	done  chan<- error
 }
 
-func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, decisions <-chan decision) *keeper {
+func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, store Store, decisions <-chan decision) *keeper {
 	return &keeper{
 		gate:      g,
+		store:     store,
 		log:       log,
 		plan:      plan,
 		decisions: decisions,
@@ -68,7 +71,7 @@ func (k *keeper) run() error {
 		case d := <-k.doors.ends:
 			k.ended(d)
 		case o := <-k.orders:
-			o.done <- k.apply(o.plan)
+			o.done <- k.apply(o.plan, o.store)
 		case <-k.changes:
 			k.repair()
 		case <-k.again:
@@ -78,41 +81,79 @@ func (k *keeper) run() error {
 }
 
 // adopt has the keeper's goroutine bring the table to another plan.
-func (k *keeper) adopt(p *Plan) error {
+func (k *keeper) adopt(p *Plan, store Store) error {
 	done := make(chan error, 1)
-	k.orders <- order{p, done}
+	k.orders <- order{p, store, done}
 	return <-done
 }
 
-func (k *keeper) apply(p *Plan) error {
+func (k *keeper) apply(p *Plan, store Store) error {
 	if err := k.gate.Apply(p.Ruleset); err != nil {
 		return err
 	}
-	k.plan = p
+	k.plan, k.store = p, store
 	return nil
 }
 
 // decide acts on a verdict.
 func (k *keeper) decide(d decision) {
-	if !d.verdict.Granted() {
-		k.refuse(d, d.access(), d.verdict.Reason.String())
+	v := &d.verdict
+	if !v.Granted() {
+		if err := k.burn(v); err != nil {
+			k.unrecorded(d, err)
+		}
+		k.refuse(d, d.reason())
 		return
 	}
 	a, ok := k.current(d)
 	if !ok {
-		k.refuse(d, d.access(), "the access was changed by a reload meanwhile")
+		k.refuse(d, "the access was changed by a reload meanwhile")
 		return
 	}
+	// On disk before anything is open.
+	switch err := k.spend(a, v); {
+	case isRefusal(err):
+		k.refuse(d, refusalOf(err))
+		return
+	case err != nil:
+		k.unrecorded(d, err)
+		return
+	}
+	k.tell(d, a)
+	for _, service := range d.open(a) {
+		k.grant(door{d.allow(), service}, a, d)
+	}
+}
+
+// tell says what a knock showed, before it is let in.
+func (k *keeper) tell(d decision, a *policy.Access) {
 	src := d.verdict.Source
+	if a.Knock != policy.KnockShared {
+		k.log.Info(opening(a)+src.String(), "event", "matched", "src", src, "access", a.Name, "knock", a.Knock)
+	}
 	if a.RequireOS != nil {
 		k.log.Info("OS guess: "+d.os()+" matched for "+src.String(),
 			"event", "os", "src", src, "access", a.Name, "os", d.os(), "os_required", osRequired(a))
 	}
-	k.log.Info("port knock access sequence matched for "+src.String(),
-		"event", "matched", "src", src, "access", a.Name, "knock", a.Knock)
-	for _, service := range a.Open {
-		k.grant(door{src, service}, a, d.os())
+	if user := d.user(); user != "" {
+		k.log.Info("username "+user+" match", "event", "user", "src", src, "access", a.Name, "user", user)
 	}
+	if a.Knock == policy.KnockShared {
+		k.log.Info(opening(a)+src.String(), "event", "matched", "src", src, "access", a.Name, "knock", a.Knock)
+	}
+}
+
+// unrecorded says that a knock is not honoured because it could not be recorded.
+func (k *keeper) unrecorded(d decision, err error) {
+	ok, omitted := k.failed.allow(time.Now())
+	if !ok {
+		return
+	}
+	fields := append(d.fields("error"), "reason", err.Error())
+	if omitted > 0 {
+		fields = append(fields, "omitted", omitted)
+	}
+	k.log.Error("cannot record the knock of "+d.verdict.Source.String()+", so it opens nothing: "+err.Error(), fields...)
 }
 
 // current is the access of a decision as the plan has it that the table
@@ -128,11 +169,12 @@ func (k *keeper) current(d decision) (a *policy.Access, ok bool) {
 	return k.plan.Accesses[i], true
 }
 
-func (k *keeper) grant(d door, a *policy.Access, os string) {
+func (k *keeper) grant(to door, a *policy.Access, d decision) {
+	timeout := d.timeout(a)
 	g := gate.Grant{
-		Source:  d.source,
-		Service: d.service,
-		Timeout: a.Timeout,
+		Source:  to.source,
+		Service: to.service,
+		Timeout: timeout,
 		Comment: a.Name + " " + string(a.Knock),
 	}
 	err := k.gate.Grant(g)
@@ -140,10 +182,16 @@ func (k *keeper) grant(d door, a *policy.Access, os string) {
 		k.putBack()
 		err = k.gate.Grant(g)
 	}
-	fields := []any{"event", "granted", "src", d.source, "access", a.Name, "knock", a.Knock,
-		"open", d.service.String(), "timeout", a.Timeout.String()}
-	if os != "" {
+	fields := []any{"event", "granted", "src", to.source, "access", a.Name, "knock", a.Knock,
+		"open", to.service.String(), "timeout", timeout.String()}
+	if to.source != d.verdict.Source {
+		fields = append(fields, "by", d.verdict.Source)
+	}
+	if os := d.os(); os != "" {
 		fields = append(fields, "os", os)
+	}
+	if user := d.user(); user != "" {
+		fields = append(fields, "user", user)
 	}
 	if err != nil {
 		ok, omitted := k.failed.allow(time.Now())
@@ -154,19 +202,18 @@ func (k *keeper) grant(d door, a *policy.Access, os string) {
 		if omitted > 0 {
 			fields = append(fields, "omitted", omitted)
 		}
-		k.log.Error("cannot grant "+d.source.String()+" access to "+d.service.String()+": "+err.Error(), fields...)
+		k.log.Error("cannot grant "+to.source.String()+" access to "+to.service.String()+": "+err.Error(), fields...)
 		return
 	}
-	k.log.Info("granted "+d.source.String()+" access to "+d.service.String()+" for "+brief(a.Timeout), fields...)
-	k.doors.open(d, a.Name, a.Timeout, a.Timeout)
+	k.log.Info("granted "+to.source.String()+" access to "+to.service.String()+" for "+brief(timeout), fields...)
+	k.doors.open(to, a.Name, timeout, timeout)
 }
 
 // refuse says why a knock failed, as long as strangers do not make it say so
 // too often. A single stray packet is no knock.
-func (k *keeper) refuse(d decision, a *policy.Access, reason string) {
-	v := d.verdict
+func (k *keeper) refuse(d decision, reason string) {
 	level := slog.LevelInfo
-	if v.Step < 2 {
+	if d.stray() {
 		level = slog.LevelDebug
 	}
 	if !k.log.Enabled(context.Background(), level) {
@@ -176,15 +223,17 @@ func (k *keeper) refuse(d decision, a *policy.Access, reason string) {
 	if !ok {
 		return
 	}
-	fields := []any{"event", "refused", "src", v.Source, "access", a.Name, "knock", a.Knock,
-		"reason", reason, "step", v.Step}
-	if a.RequireOS != nil {
+	fields := append(d.fields("refused"), "reason", reason, "step", d.verdict.Step)
+	if a := d.access(); a != nil && a.RequireOS != nil {
 		fields = append(fields, "os", d.os(), "os_required", osRequired(a))
+	}
+	if req := d.verdict.Request; req != nil {
+		fields = append(fields, "user", req.User, "clock_difference_s", req.Clock.Seconds())
 	}
 	if omitted > 0 {
 		fields = append(fields, "omitted", omitted)
 	}
-	k.log.Log(context.Background(), level, refusal(d, a, reason), fields...)
+	k.log.Log(context.Background(), level, d.refusal(reason), fields...)
 }
 
 // resume takes up the grants that an earlier run left in the kernel.

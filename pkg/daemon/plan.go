@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -24,17 +25,15 @@ type Plan struct {
 	labels []p0f.Label // by p0f.LabelID
 }
 
-// NewPlan works out a policy. It fails when a signature file is unreadable
-// or when there is nothing to do.
+// ErrNothing is the error of a policy that opens nothing.
+var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do")
+
+// NewPlan works out a policy. It fails when a signature file is unreadable, when
+// a key is missing, or when there is nothing to do.
 func NewPlan(p *policy.Policy) (*Plan, error) {
-	plan := &Plan{Policy: p}
-	for i := range p.Accesses {
-		if p.Accesses[i].Enabled {
-			plan.Accesses = append(plan.Accesses, &p.Accesses[i])
-		}
-	}
+	plan := &Plan{Policy: p, Accesses: enabled(p)}
 	if len(plan.Accesses) == 0 {
-		return nil, fmt.Errorf("the policy has no enabled [[access]], so there is nothing to do")
+		return nil, ErrNothing
 	}
 	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
 	if err != nil {
@@ -47,43 +46,64 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 	}
 	plan.labels = fingerprints.Labels()
 	for _, a := range plan.Accesses {
-		plan.Engine.Accesses = append(plan.Engine.Accesses, engineAccess(a))
+		access, err := engineAccess(a)
+		if err != nil {
+			return nil, fmt.Errorf("access %q: %w", a.Name, err)
+		}
+		plan.Engine.Accesses = append(plan.Engine.Accesses, access)
 	}
-	plan.Ruleset = ruleset(plan)
+	plan.Ruleset = ruleset(p, plan.Accesses, plan.Engine.Tripwires)
 	return plan, nil
 }
 
-func engineAccess(a *policy.Access) knock.Access {
-	confidence := p0f.Family
-	if a.OSConfidence == policy.ConfidenceLow {
-		confidence = p0f.Low
+// Ruleset is the table that a policy calls for. It needs no keys.
+func Ruleset(p *policy.Policy) *gate.Ruleset {
+	accesses := enabled(p)
+	return ruleset(p, accesses, tripwires(accesses, p.Engine.Tripwires))
+}
+
+func enabled(p *policy.Policy) []*policy.Access {
+	var accesses []*policy.Access
+	for i := range p.Accesses {
+		if p.Accesses[i].Enabled {
+			accesses = append(accesses, &p.Accesses[i])
+		}
 	}
-	return knock.Access{
-		Name:         a.Name,
-		Sequence:     a.Sequence,
-		Source:       a.Source.Contains,
-		MinInterval:  a.MinInterval,
-		MaxInterval:  a.MaxInterval,
-		Within:       a.Within,
-		Reorder:      a.Reorder,
-		RequireOS:    a.RequireOS,
-		OSConfidence: confidence,
-		Expires:      a.Expires,
-	}
+	return accesses
+}
+
+// remembers reports whether the plan has knocks that must be remembered on
+// disk.
+func (p *Plan) remembers() bool {
+	return slices.ContainsFunc(p.Accesses, func(a *policy.Access) bool {
+		return a.Knock != policy.KnockShared || a.Limit > 0
+	})
 }
 
 // tripwires chooses n ports that honest traffic has no reason to touch.
 func tripwires(accesses []*policy.Access, n int) []knock.Element {
-	var sequences [][]knock.Element
+	var (
+		sequences [][]knock.Element
+		taken     []gate.Service
+	)
 	for _, a := range accesses {
-		sequences = append(sequences, a.Sequence)
+		taken = append(taken, a.Open...)
+		if a.Knock == policy.KnockShared {
+			sequences = append(sequences, a.Sequence)
+		} else {
+			taken = append(taken, knockPorts(a)...)
+		}
 	}
+	taken = distinct(taken)
 	return knock.Tripwires(n, sequences, func(e knock.Element) bool {
-		return slices.Contains(busyPorts, e.Port) || slices.ContainsFunc(accesses, func(a *policy.Access) bool {
-			return slices.ContainsFunc(a.Open, func(s gate.Service) bool {
-				return s.Covers(gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
-			})
-		})
+		return slices.Contains(busyPorts, e.Port) || covers(taken, e)
+	})
+}
+
+// covers reports whether one of some services has the port of an element.
+func covers(services []gate.Service, e knock.Element) bool {
+	return slices.ContainsFunc(services, func(s gate.Service) bool {
+		return s.Covers(gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
 	})
 }
 
@@ -102,9 +122,8 @@ var busyPorts = []uint16{
 	27017, 28017, 32400, 41641, 50000, 51413, 51820, 64738,
 }
 
-// ruleset is the table that the plan calls for.
-func ruleset(plan *Plan) *gate.Ruleset {
-	p := plan.Policy
+// ruleset is the table for some accesses.
+func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []knock.Element) *gate.Ruleset {
 	r := &gate.Ruleset{
 		Table:      p.NFTables.Table,
 		Interfaces: p.NFTables.Interfaces,
@@ -114,23 +133,41 @@ func ruleset(plan *Plan) *gate.Ruleset {
 	if p.NFTables.Hide == policy.HideReject {
 		r.Hide = gate.Reject
 	}
-	log := func(e knock.Element) {
-		if e.Protocol == packet.ICMP {
-			r.ICMP = true
-			return
-		}
+	for _, a := range accesses {
+		r.Protected = append(r.Protected, a.Open...)
+		r.KnockPorts = append(r.KnockPorts, knockPorts(a)...)
+		r.ICMP = r.ICMP || slices.Contains(a.Sequence, knock.Element{Protocol: packet.ICMP})
+	}
+	for _, e := range tripwires {
 		r.KnockPorts = append(r.KnockPorts, gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
 	}
-	for _, a := range plan.Accesses {
-		r.Protected = append(r.Protected, a.Open...)
-		for _, e := range a.Sequence {
-			log(e)
+	r.Protected, r.KnockPorts = distinct(r.Protected), distinct(r.KnockPorts)
+	return r
+}
+
+// knockPorts are those that an access knocks on.
+func knockPorts(a *policy.Access) []gate.Service {
+	var ports []gate.Service
+	for _, k := range a.KnockPorts() {
+		if k.TCP {
+			ports = append(ports, gate.Service{Protocol: packet.TCP, First: k.First, Last: k.Last})
+		}
+		if k.UDP {
+			ports = append(ports, gate.Service{Protocol: packet.UDP, First: k.First, Last: k.Last})
 		}
 	}
-	for _, e := range plan.Engine.Tripwires {
-		log(e)
-	}
-	return r
+	return ports
+}
+
+// distinct leaves each service once, in the order of their first mention:
+// thousands of accesses may open the same port and knock on the same.
+func distinct(services []gate.Service) []gate.Service {
+	seen := make(map[gate.Service]bool)
+	return slices.DeleteFunc(services, func(s gate.Service) bool {
+		again := seen[s]
+		seen[s] = true
+		return again
+	})
 }
 
 // Warnings tells of accesses that nobody can satisfy, since no system that the

@@ -60,7 +60,10 @@ func (d *Daemon) tryReload() error {
 			return err
 		}
 	}
-	if err := d.keeper.adopt(plan); err != nil {
+	if err := d.openStore(plan); err != nil {
+		return err
+	}
+	if err := d.keeper.adopt(plan, d.store); err != nil {
 		return err
 	}
 	for i, w := range d.workers {
@@ -85,6 +88,7 @@ func restartOnly(now, then *policy.Policy) error {
 		{"[nflog] workers", now.NFLog.Workers != then.NFLog.Workers},
 		{"[nftables] table", now.NFTables.Table != then.NFTables.Table},
 		{"[nftables] owner", now.NFTables.Owner != then.NFTables.Owner},
+		{"[state] dir", now.State.Dir != then.State.Dir},
 		{"[log] format", now.Log.Format != then.Log.Format},
 		{"[control] socket", now.Control.Socket != then.Control.Socket},
 	} {

@@ -21,14 +21,15 @@ type Outcome struct {
 	OS      string    `json:"os"`      // empty when not told
 	Open    string    `json:"open"`    // services, joined by commas
 	Timeout string    `json:"timeout"` // "30s"
-	Step    int       `json:"step"`    // elements of the sequence that had arrived
+	Step    int       `json:"step"`    // packets of the knock that had arrived
 }
 
 // Granted is the verdict of a knock that would have been let in.
 const Granted = "granted"
 
 // Replay runs a capture through an engine, as if its packets arrived now, and
-// hands every outcome to emit. A knock that the capture leaves half-done is
+// hands every outcome to emit. What was spent before the
+// capture is not known, and limits are not counted. A knock that the capture leaves half-done is
 // refused at its end. It returns how many packets could have been knocks.
 func Replay(plan *Plan, capt *capture.Reader, emit func(Outcome) error) (knockPackets uint64, err error) {
 	engine, err := knock.New(plan.Engine)
@@ -39,9 +40,10 @@ func Replay(plan *Plan, capt *capture.Reader, emit func(Outcome) error) (knockPa
 		p    packet.Packet
 		last time.Time
 	)
+	spent := make(map[[32]byte]bool)
 	report := func(verdicts []knock.Verdict) error {
 		for _, v := range verdicts {
-			if err := emit(outcome(decision{plan, v})); err != nil {
+			if err := emit(outcome(decision{plan, v}, spent)); err != nil {
 				return err
 			}
 		}
@@ -67,21 +69,29 @@ func Replay(plan *Plan, capt *capture.Reader, emit func(Outcome) error) (knockPa
 	}
 }
 
-func outcome(d decision) Outcome {
-	a := d.access()
+// outcome is what becomes of a knock, given the tokens that were spent before.
+func outcome(d decision, spent map[[32]byte]bool) Outcome {
+	v := d.verdict
 	o := Outcome{
-		Time:    d.verdict.Time,
-		Source:  d.verdict.Source.String(),
-		Access:  a.Name,
-		Knock:   string(a.Knock),
+		Time:    v.Time,
+		Source:  v.Source.String(),
 		Verdict: "refused",
-		Reason:  d.verdict.Reason.String(),
+		Reason:  d.reason(),
 		OS:      d.os(),
-		Open:    services(a.Open),
-		Timeout: brief(a.Timeout),
-		Step:    d.verdict.Step,
+		Step:    v.Step,
 	}
-	if d.verdict.Granted() {
+	if a := d.access(); a != nil {
+		o.Access, o.Knock = a.Name, string(a.Knock)
+		o.Open, o.Timeout = services(d.open(a)), brief(d.timeout(a))
+	}
+	if v.Request != nil {
+		if v.Granted() && spent[v.Request.Token] {
+			o.Reason = alreadyUsed
+			return o
+		}
+		spent[v.Request.Token] = true
+	}
+	if v.Granted() {
 		o.Verdict = Granted
 	}
 	return o

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +14,14 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// access is the one that a verdict is about, as its plan has it.
-func (d decision) access() *policy.Access { return d.plan.Accesses[d.verdict.Access] }
+// access is the one that a verdict is about, as its plan has it; nil where the
+// knock may have been meant for several.
+func (d decision) access() *policy.Access {
+	if d.verdict.Access == knock.NoAccess {
+		return nil
+	}
+	return d.plan.Accesses[d.verdict.Access]
+}
 
 // os names the system a verdict speaks of, or is empty where none was told.
 func (d decision) os() string {
@@ -30,17 +37,127 @@ func osRequired(a *policy.Access) string {
 	return strings.TrimPrefix(a.RequireOS.String(), "(?i)")
 }
 
-// refusal says why a knock failed.
-func refusal(d decision, a *policy.Access, reason string) string {
-	src := d.verdict.Source.String()
+// opening is what the log says of a knock that is honoured, up to its source.
+func opening(a *policy.Access) string {
+	switch a.Knock {
+	case policy.KnockEncrypted:
+		return "decrypting knock sequence for "
+	case policy.KnockTOTP:
+		return "one-time code matched for "
+	case policy.KnockSPA:
+		return "decrypting SPA packet for "
+	}
+	return "port knock access sequence matched for "
+}
+
+// noun is what the log calls a knock.
+func noun(a *policy.Access) string {
+	switch {
+	case a == nil:
+		return "knock"
+	case a.Knock == policy.KnockEncrypted:
+		return "encrypted knock sequence"
+	case a.Knock == policy.KnockTOTP:
+		return "one-time code"
+	case a.Knock == policy.KnockSPA:
+		return "SPA packet"
+	}
+	return "port knock access sequence"
+}
+
+// reason says why the engine refused a knock, with what it knows besides.
+func (d decision) reason() string {
+	v, req := &d.verdict, d.verdict.Request
+	words := v.Reason.String()
+	if req == nil {
+		return words
+	}
+	switch v.Reason {
+	case knock.TooOld:
+		return words + ": it was made " + brief(-req.Clock) + " before it came, and " + brief(d.access().Window) + " are allowed: do the clocks agree?"
+	case knock.TooNew:
+		return words + ": it was made " + brief(req.Clock) + " after it came, and " + brief(d.access().Window) + " are allowed: do the clocks agree?"
+	case knock.OtherAddress:
+		return words + ": " + req.Allow.String()
+	case knock.NotOpen:
+		return words + ": " + elements(req.Open)
+	}
+	return words
+}
+
+// refusal is the sentence about a knock that failed.
+func (d decision) refusal(reason string) string {
+	src, a := d.verdict.Source.String(), d.access()
 	if d.verdict.Reason != knock.WrongOS {
-		return "port knock access sequence refused for " + src + ": " + reason
+		return noun(a) + " refused for " + src + ": " + reason
 	}
 	os := d.os()
 	if os == "" {
 		os = "unknown"
 	}
 	return "OS guess: " + os + " not accepted for " + src + ", required: " + osRequired(a)
+}
+
+// stray reports whether a verdict is about a packet that was most likely no
+// part of a knock.
+func (d decision) stray() bool {
+	a := d.access()
+	return d.verdict.Step < 2 && a != nil && a.Knock == policy.KnockShared
+}
+
+// fields are those that all events of a verdict have.
+func (d decision) fields(event string) []any {
+	fields := []any{"event", event, "src", d.verdict.Source}
+	if a := d.access(); a != nil {
+		fields = append(fields, "access", a.Name, "knock", a.Knock)
+	}
+	return fields
+}
+
+// allow is whom the knock lets in.
+func (d decision) allow() netip.Addr {
+	if req := d.verdict.Request; req != nil {
+		return req.Allow
+	}
+	return d.verdict.Source
+}
+
+// user is who knocked, as far as the knock says.
+func (d decision) user() string {
+	if req := d.verdict.Request; req != nil {
+		return req.User
+	}
+	return ""
+}
+
+// open is what the knock opens.
+func (d decision) open(a *policy.Access) []gate.Service {
+	if d.verdict.Request == nil || d.verdict.Request.Open == nil {
+		return a.Open
+	}
+	var services []gate.Service
+	for _, e := range d.verdict.Request.Open {
+		services = append(services, gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
+	}
+	return distinct(services)
+}
+
+// timeout is how long it opens it: as long as the knock asks for, within what
+// the access allows.
+func (d decision) timeout(a *policy.Access) time.Duration {
+	if d.verdict.Request == nil || d.verdict.Request.Timeout == 0 {
+		return a.Timeout
+	}
+	return min(d.verdict.Request.Timeout, a.MaxTimeout)
+}
+
+// elements writes what a knock asks for.
+func elements(list []knock.Element) string {
+	words := make([]string, len(list))
+	for i, e := range list {
+		words[i] = e.String()
+	}
+	return strings.Join(words, ",")
 }
 
 // brief writes a duration without the zero units that String gives: 30s, 5m,

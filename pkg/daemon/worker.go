@@ -39,6 +39,7 @@ type worker struct {
 	source    nflog.Source
 	matcher   *matcher
 	next      atomic.Pointer[matcher] // takes over before the next packet
+	untried   atomic.Uint64           // see knock.Stats
 	decisions chan<- decision
 }
 
@@ -68,6 +69,7 @@ func (w *worker) run() error {
 		for _, v := range w.matcher.engine.Handle(rec.Time, &p) {
 			w.decisions <- decision{w.matcher.plan, v}
 		}
+		w.untried.Store(w.matcher.engine.Untried())
 	}
 }
 

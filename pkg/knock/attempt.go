@@ -50,17 +50,17 @@ func (a *attempt) put(i int, m mark) {
 }
 
 // feed takes a packet that is one of the elements in positions. It keeps to
-// the rules of rule: an element may precede its predecessor by up to reorder,
+// the rules of a sequence: an element may precede its predecessor by up to reorder,
 // neighbours keep their distance, and whatever may be the repetition of an
 // element already seen does no harm.
-func (a *attempt) feed(r *rule, positions uint32, m mark) (outcome, Reason) {
-	if m.at-a.start > r.within {
+func (a *attempt) feed(q *sequence, positions uint32, m mark) (outcome, Reason) {
+	if m.at-a.start > q.within {
 		if positions&first != 0 {
 			return voided, Incomplete // and a new knock begins
 		}
 		return voided, TooSlow
 	}
-	if !a.dropLate(r, m.at) {
+	if !a.dropLate(q, m.at) {
 		return voided, OutOfOrder
 	}
 	free := positions &^ a.seen
@@ -69,14 +69,14 @@ func (a *attempt) feed(r *rule, positions uint32, m mark) (outcome, Reason) {
 	}
 	i := bits.TrailingZeros32(free)
 	repeat := positions&a.seen != 0
-	if reason := a.timing(r, i, m.at); reason != None {
+	if reason := a.timing(q, i, m.at); reason != None {
 		if repeat && reason == TooFast {
 			return ongoing, None
 		}
 		return voided, reason
 	}
 	a.put(i, m)
-	if a.seen == r.all {
+	if a.seen == q.all {
 		return completed, None
 	}
 	return ongoing, None
@@ -86,15 +86,15 @@ func (a *attempt) feed(r *rule, positions uint32, m mark) (outcome, Reason) {
 // whose predecessor is still missing now, longer than reorder. One that may
 // have been the repetition of an earlier element is forgotten; any other
 // ends the attempt.
-func (a *attempt) dropLate(r *rule, now int64) (ok bool) {
+func (a *attempt) dropLate(q *sequence, now int64) (ok bool) {
 	early := a.seen &^ (1<<a.frontier() - 1)
 	for ; early != 0; early &= early - 1 {
 		j := bits.TrailingZeros32(early)
 		predecessor := uint32(1) << (j - 1)
-		if a.seen&predecessor != 0 || now-a.marks[j].at <= r.reorder {
+		if a.seen&predecessor != 0 || now-a.marks[j].at <= q.reorder {
 			continue
 		}
-		if a.seen&r.same[j]&(1<<j-1) == 0 {
+		if a.seen&q.same[j]&(1<<j-1) == 0 {
 			return false
 		}
 		a.seen &^= 1 << j
@@ -103,14 +103,58 @@ func (a *attempt) dropLate(r *rule, now int64) (ok bool) {
 }
 
 // timing checks the distances that element i would have to its neighbours.
-func (a *attempt) timing(r *rule, i int, at int64) Reason {
+func (a *attempt) timing(q *sequence, i int, at int64) Reason {
 	if i > 0 && a.seen&(1<<(i-1)) != 0 {
-		if reason := r.interval(at - a.marks[i-1].at); reason != None {
+		if reason := q.interval(at - a.marks[i-1].at); reason != None {
 			return reason
 		}
 	}
 	if a.seen&(1<<(i+1)) != 0 {
-		return r.interval(a.marks[i+1].at - at)
+		return q.interval(a.marks[i+1].at - at)
 	}
 	return None
+}
+
+// attempts are the ways through one sequence that a source may be on.
+type attempts [2]attempt
+
+// begin starts an attempt with the first element: in place of the younger
+// one if the older goes on.
+func (k *attempts) begin(positions uint32, m mark) {
+	older, younger := &k[0], &k[1]
+	switch {
+	case older.seen == 0 && younger.seen == 0:
+		older.begin(positions, m)
+		return
+	case older.seen == 0:
+		*older, *younger = *younger, *older
+	}
+	younger.begin(positions, m)
+}
+
+// furthest is the attempt with the most elements.
+func (k *attempts) furthest() *attempt {
+	older, younger := &k[0], &k[1]
+	if bits.OnesCount32(younger.seen) > bits.OnesCount32(older.seen) {
+		return younger
+	}
+	return older
+}
+
+// forgetSystems makes the fingerprints of all elements those of no system.
+func (k *attempts) forgetSystems() {
+	for _, a := range k {
+		for i := range a.marks {
+			a.marks[i].os = p0f.Match{}
+		}
+	}
+}
+
+// copy makes k what other is.
+func (k *attempts) copy(other *attempts) {
+	for i := range k {
+		to, a := &k[i], &other[i]
+		to.seen, to.start = a.seen, a.start
+		copy(to.marks, a.marks)
+	}
 }

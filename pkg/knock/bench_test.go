@@ -14,7 +14,7 @@ import (
 func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
 	a := access(t, "tcp/31337, udp/6020, tcp/49152")
 	a.RequireOS = regexp.MustCompile("(?i)linux")
-	wires := knock.Tripwires(256, [][]knock.Element{a.Sequence}, func(knock.Element) bool { return false })
+	wires := knock.Tripwires(256, [][]knock.Element{shared(a).Sequence}, func(knock.Element) bool { return false })
 	e := engine(t, knock.Config{
 		Accesses: []knock.Access{a}, Tripwires: wires, MaxSources: 4096, Fingerprints: p0f.Builtin(),
 	})
@@ -24,7 +24,7 @@ func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
 		switch kind {
 		case "knock": // whole knocks, one source after the other
 			packets = append(packets, synOf(src, 31337, 64, linuxOptions),
-				touch(src, a.Sequence[1]), synOf(src, 49152, 64, linuxOptions))
+				touch(src, shared(a).Sequence[1]), synOf(src, 49152, 64, linuxOptions))
 		case "flood": // first elements from more sources than fit
 			packets = append(packets, synOf(src, 31337, 64, linuxOptions))
 		case "scan": // tripwires

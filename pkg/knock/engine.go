@@ -1,25 +1,21 @@
-// Package knock recognises shared port knock sequences in a stream of
-// packets.
+// Package knock recognises port knocks in a stream of packets: shared
+// sequences, sealed ones, one-time codes and single packets that carry an
+// authorization (SPA).
 //
 // The engine is pure: packets and their arrival times come in, verdicts go
 // out. It has no clock, starts no goroutine, does no input or output and logs
-// nothing. Once its table has grown to what traffic needs, handling a packet
-// allocates nothing; its memory is bounded whatever arrives. An Engine
-// belongs to one goroutine; several engines share nothing.
+// nothing. Once its tables have grown to what traffic needs, handling a packet
+// allocates nothing unless it completes a knock that a key authenticates; its
+// memory is bounded whatever arrives, and so is the work a second that keys
+// may cost. An Engine belongs to one goroutine; several engines share nothing.
 //
-// What counts as a knock: per source and access there is one slot an element.
-// An element may arrive before its predecessor by up to Reorder, neighbours
-// keep their intervals, and all arrive Within. The repetition of an element
-// already seen changes nothing. A knock port out of order or a tripwire voids
-// the source's half-done knock, and the first element begins it anew. Packets
-// to any other port are nothing to the engine.
+// Whether a token was used before is not for the engine to know: it hands
+// out each with its verdict, and who grants must ask a store of spent ones.
 package knock
 
 import (
 	"fmt"
-	"math/bits"
 	"net/netip"
-	"slices"
 	"time"
 
 	"nftknock/pkg/p0f"
@@ -29,9 +25,11 @@ import (
 // Config is what an Engine is made from.
 type Config struct {
 	Accesses []Access
-	// Tripwires are ports whose touch voids the source's half-done knocks.
+	// Tripwires are ports whose touch voids the source's half-done shared
+	// sequences.
 	Tripwires []Element
-	// MaxSources bounds the table of half-done knocks.
+	// MaxSources bounds the table of half-done shared sequences. Knocks of
+	// other kinds take more room each; their tables are smaller by that.
 	MaxSources int
 	// Fingerprints tells operating systems; nil leaves them untold.
 	Fingerprints *p0f.Database
@@ -42,82 +40,98 @@ type Stats struct {
 	Packets uint64 // that touched a knock port or tripwire
 	Sources int    // half-done knocks now
 	Evicted uint64 // half-done knocks that had to make room
+	// Untried counts how often keys were left untried on what a source sent:
+	// more came than the engine gives time to.
+	Untried uint64
 }
 
 // Engine watches for the knocks of one Config.
 type Engine struct {
 	rules    []*rule
-	roles    map[Element]*role
 	db       *p0f.Database
-	table    *table
-	trips    *trips
-	patience int64 // the longest Within
+	shared   *sequences
+	families []family // shared too
+	spans    []span   // of the others
+	work     *work
 	epoch    time.Time
 	at       time.Time // of the packet in hand
 	stats    Stats
 	verdicts []Verdict
 }
 
-// role is what one knock port means.
-type role struct {
-	tripwire bool
-	steps    []step
+// family is what the engine knows of one kind of knock.
+type family interface {
+	// expire ends up to n knocks whose time has run out.
+	expire(now int64, n int)
+	// flush ends all half-done knocks.
+	flush()
+	// adopt takes over what the same family of another engine holds.
+	// sameLabels says that both number labels alike.
+	adopt(old family, sameLabels bool)
+	// sources counts the half-done knocks.
+	sources() int
 }
 
-// step is the place of an element in an access's sequence.
-type step struct {
-	access    int
-	positions uint32
+// listener is a family whose knocks come to ranges of ports. Those that come
+// to the same are a group.
+type listener interface {
+	// take handles a packet to a port of a group.
+	take(group int, el Element, p *packet.Packet, now int64)
 }
 
-// New makes an engine with an empty table.
+// span is a range of ports on which a group listens.
+type span struct {
+	layout
+	last     uint16
+	listener listener
+	group    int
+}
+
+func (s *span) covers(el Element) bool {
+	return s.base <= el.Port && el.Port <= s.last && s.protocols.has(el.Protocol)
+}
+
+// New makes an engine with empty tables. The keys of the accesses are cloned:
+// one Config serves several engines.
 func New(c Config) (*Engine, error) {
 	if c.MaxSources < 1 {
 		return nil, fmt.Errorf("bad bound of %d half-done knocks: want 1 or more", c.MaxSources)
 	}
-	e := &Engine{
-		roles: make(map[Element]*role),
-		db:    c.Fingerprints,
-		trips: newTrips(),
-	}
-	room := 0
+	e := &Engine{db: c.Fingerprints, work: newWork()}
 	for i, a := range c.Accesses {
 		r, err := newRule(a, c.Fingerprints)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("access %q: %w", a.Name, err)
 		}
+		r.index = i
 		e.rules = append(e.rules, r)
-		e.patience = max(e.patience, r.within)
-		room = max(room, len(a.Sequence))
-		for j, el := range a.Sequence {
-			if r.same[j]&(1<<j-1) == 0 { // its first occurrence
-				role := e.role(el)
-				role.steps = append(role.steps, step{access: i, positions: r.same[j]})
-			}
-		}
 	}
-	for _, w := range c.Tripwires {
-		e.role(w).tripwire = true
+	var err error
+	if e.shared, err = newSequences(e, c.Tripwires, c.MaxSources); err != nil {
+		return nil, err
 	}
-	e.table = newTable(c.MaxSources, room)
+	// A half-done shared sequence of usual length is a sixteenth of the size
+	// of the others.
+	room := max(c.MaxSources/16, 16)
+	lanes, err := newLanes(e, room)
+	if err != nil {
+		return nil, err
+	}
+	e.families = []family{e.shared, lanes, newStreams(e, room), newCodes(e, room), newDatagrams(e)}
 	return e, nil
-}
-
-func (e *Engine) role(el Element) *role {
-	r := e.roles[el]
-	if r == nil {
-		r = new(role)
-		e.roles[el] = r
-	}
-	return r
 }
 
 // Stats returns the counts so far.
 func (e *Engine) Stats() Stats {
 	s := e.stats
-	s.Sources = e.table.len
+	for _, f := range e.families {
+		s.Sources += f.sources()
+	}
 	return s
 }
+
+// Untried is that of Stats.
+func (e *Engine) Untried() uint64 { return e.stats.Untried }
 
 // Handle takes a packet that arrived at a time and returns what it decided,
 // usually nothing. The verdicts are valid until the next call.
@@ -125,47 +139,68 @@ func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 	e.verdicts = e.verdicts[:0]
 	now := e.clock(at)
 	if el, ok := elementOf(p); ok {
-		if role := e.roles[el]; role != nil {
-			e.play(role, p, now)
+		touched := e.shared.take(el, p, now)
+		for i := range e.spans {
+			if s := &e.spans[i]; s.covers(el) {
+				s.listener.take(s.group, el, p, now)
+				touched = true
+			}
+		}
+		if touched {
+			e.stats.Packets++
 		}
 	}
-	e.expire(now, 2)
+	for _, f := range e.families {
+		f.expire(now, 2)
+	}
 	return e.verdicts
-}
-
-// play takes a packet to a knock port or tripwire.
-func (e *Engine) play(role *role, p *packet.Packet, now int64) {
-	e.stats.Packets++
-	k := key(p.Src.As16())
-	if role.tripwire {
-		e.trip(k, now)
-		return
-	}
-	m := mark{at: now}
-	if e.db != nil && p.Protocol == packet.TCP {
-		m.os = e.db.Match(p)
-	}
-	for _, s := range role.steps {
-		r := e.rules[s.access]
-		if r.Source != nil && !r.Source(p.Src) {
-			continue
-		}
-		if n := e.table.find(k, s.access); n != nil {
-			e.advance(r, n, s.positions, m)
-		} else {
-			e.begin(k, p.Src, s, m)
-		}
-	}
 }
 
 // Flush ends all half-done knocks, as if nothing more could come.
 func (e *Engine) Flush(at time.Time) []Verdict {
 	e.verdicts = e.verdicts[:0]
 	e.clock(at)
-	for n := e.table.oldest(); n != nil; n = e.table.oldest() {
-		e.drop(n, Incomplete)
+	for _, f := range e.families {
+		f.flush()
 	}
 	return e.verdicts
+}
+
+// Adopt takes over the half-done knocks of an engine that this one replaces,
+// for what both have alike. The old engine must not be used afterwards. Marks
+// hold labels by number: where the databases number them otherwise, knocks
+// that require an operating system are left, and the others forget what they
+// knew of theirs. The youngest knocks are taken over where there is no room for
+// all.
+func (e *Engine) Adopt(old *Engine) {
+	e.epoch, e.work, e.stats.Untried = old.epoch, old.work, old.stats.Untried
+	same := sameLabels(e.db, old.db)
+	for i, f := range e.families {
+		f.adopt(old.families[i], same)
+	}
+}
+
+// fingerprint tells the system behind a SYN; other packets have none.
+func (e *Engine) fingerprint(p *packet.Packet) p0f.Match {
+	if e.db == nil || p.Protocol != packet.TCP {
+		return p0f.Match{}
+	}
+	return e.db.Match(p)
+}
+
+// say adds a verdict of the packet in hand.
+func (e *Engine) say(v Verdict) {
+	v.Time = e.at
+	e.verdicts = append(e.verdicts, v)
+}
+
+// spend reports whether there is time for something that costs so much.
+func (e *Engine) spend(cost int64) bool {
+	ok := e.work.spend(cost)
+	if !ok {
+		e.stats.Untried++
+	}
+	return ok
 }
 
 // elementOf tells which element a packet is.
@@ -189,148 +224,5 @@ func (e *Engine) clock(at time.Time) int64 {
 	return int64(at.Sub(e.epoch))
 }
 
-// begin notes the first packet of a knock, which may be an element that
-// hurried ahead of the first.
-func (e *Engine) begin(k key, source netip.Addr, s step, m mark) {
-	if e.table.full() {
-		e.stats.Evicted++
-		e.drop(e.table.victim(), Evicted)
-	}
-	e.table.add(k, source, s.access, m.at).attempts[0].begin(s.positions, m)
-}
-
-// advance takes a source's half-done knock one packet further.
-//
-// Where the first element comes again, it may be a repetition, or the knocker
-// may have begun anew; nobody can tell yet. So a knock has two attempts: the
-// older goes on as if it were the one, the younger begins as if it were the
-// other, and whichever completes first counts.
-func (e *Engine) advance(r *rule, n *pending, positions uint32, m mark) {
-	alive := false
-	var refusal Verdict
-	for i := range n.attempts {
-		a := &n.attempts[i]
-		if a.seen == 0 {
-			continue
-		}
-		switch out, reason := a.feed(r, positions, m); out {
-		case completed:
-			e.complete(r, n, a, m.at)
-			return
-		case voided:
-			refusal = e.verdict(n, a, reason)
-			a.seen = 0
-		case ongoing:
-			alive = true
-		}
-	}
-	if !alive {
-		e.verdicts = append(e.verdicts, refusal)
-	}
-	switch {
-	case positions&first != 0:
-		n.begin(positions, m)
-		e.table.renew(n, m.at)
-	case !alive:
-		e.table.remove(n)
-	}
-}
-
-// complete judges a knock whose elements have all arrived as they should.
-func (e *Engine) complete(r *rule, n *pending, a *attempt, now int64) {
-	v := e.verdict(n, a, None)
-	duration := max(now-a.start, r.reorder)
-	switch {
-	case !r.Expires.IsZero() && v.Time.After(r.Expires):
-		v.Reason = Expired
-	case e.trips.recently(n.key, a.start, duration):
-		v.Reason = Scan
-	case r.allowed != nil:
-		for i := range r.Sequence {
-			if r.syns&(1<<i) != 0 && !r.satisfiedBy(a.marks[i].os) {
-				v.OS, v.Reason = a.marks[i].os, WrongOS
-				break
-			}
-		}
-	}
-	e.verdicts = append(e.verdicts, v)
-	e.table.remove(n)
-}
-
-// trip voids everything the source has begun.
-func (e *Engine) trip(k key, now int64) {
-	e.trips.record(k, now)
-	for n := e.table.knocks.first(k); n != nil; n = e.table.knocks.first(k) {
-		e.drop(n, Tripwire)
-	}
-}
-
-// expire ends up to n knocks whose time has run out.
-func (e *Engine) expire(now int64, n int) {
-	for ; n > 0; n-- {
-		oldest := e.table.oldest()
-		if oldest == nil || now-oldest.since <= e.patience {
-			return
-		}
-		e.drop(oldest, Incomplete)
-	}
-}
-
-// drop refuses a half-done knock and forgets it.
-func (e *Engine) drop(n *pending, why Reason) {
-	e.verdicts = append(e.verdicts, e.verdict(n, n.furthest(), why))
-	e.table.remove(n)
-}
-
-func (e *Engine) verdict(n *pending, a *attempt, why Reason) Verdict {
-	v := Verdict{
-		Time:   e.at,
-		Access: n.access,
-		Source: n.source,
-		Reason: why,
-		Step:   bits.OnesCount32(a.seen),
-	}
-	if seen := a.seen & e.rules[n.access].syns; seen != 0 {
-		v.OS = a.marks[bits.Len32(seen)-1].os
-	}
-	return v
-}
-
-// Adopt takes over the half-done knocks of an engine that this one replaces,
-// for the accesses that both have with the same sequence. The old engine must
-// not be used afterwards. Marks hold labels by number: where the databases
-// number them otherwise, knocks that require an operating system are left, and
-// the others forget what they knew of theirs. The youngest knocks are taken
-// over where there is no room for all.
-func (e *Engine) Adopt(old *Engine) {
-	e.epoch, e.trips = old.epoch, old.trips
-	sameLabels := slices.Equal(labels(e.db), labels(old.db))
-	same := make([]int, len(old.rules))
-	for i, r := range old.rules {
-		same[i] = slices.IndexFunc(e.rules, r.sameKnock)
-		if to := same[i]; to >= 0 && !sameLabels && (r.allowed != nil || e.rules[to].allowed != nil) {
-			same[i] = -1
-		}
-	}
-	for l := old.table.ages.first; l != nil; l = l.next {
-		to := same[l.of.access]
-		if to < 0 {
-			continue
-		}
-		if e.table.full() {
-			e.table.remove(e.table.oldest())
-		}
-		if !sameLabels {
-			l.of.forgetSystems()
-		}
-		e.table.copy(l.of, to)
-	}
-}
-
-// labels are those of a database, none for no database.
-func labels(db *p0f.Database) []p0f.Label {
-	if db == nil {
-		return nil
-	}
-	return db.Labels()
-}
+// sourceKey is the key of a packet's sender.
+func sourceKey(a netip.Addr) key { return key(a.As16()) }

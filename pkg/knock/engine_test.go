@@ -32,12 +32,21 @@ func sequence(t testing.TB, s string) []knock.Element {
 
 // access is one with the defaults of a policy.
 func access(t testing.TB, seq string) knock.Access {
-	return knock.Access{
-		Name:     "test",
+	return knock.Access{Name: "test", Knock: knock.Shared{
 		Sequence: sequence(t, seq),
 		Within:   time.Minute,
 		Reorder:  100 * time.Millisecond,
-	}
+	}}
+}
+
+// shared is the shared sequence of an access.
+func shared(a knock.Access) knock.Shared { return a.Knock.(knock.Shared) }
+
+// alter changes the shared sequence of an access.
+func alter(a *knock.Access, change func(*knock.Shared)) {
+	s := shared(*a)
+	change(&s)
+	a.Knock = s
 }
 
 func engine(t testing.TB, c knock.Config) *knock.Engine {
@@ -107,7 +116,10 @@ func TestSharedSequence(t *testing.T) {
 		change(&a)
 		return a
 	}
-	timed := with(func(a *knock.Access) {
+	withShared := func(change func(*knock.Shared)) knock.Access {
+		return with(func(a *knock.Access) { alter(a, change) })
+	}
+	timed := withShared(func(a *knock.Shared) {
 		a.MinInterval, a.MaxInterval, a.Within = 3*time.Second, 6*time.Second, 10*time.Second
 	})
 	for _, c := range []struct {
@@ -158,13 +170,13 @@ func TestSharedSequence(t *testing.T) {
 			"0s tcp/1000, 1s tcp/1000, 3s tcp/1000, 3100ms udp/2000, 3200ms udp/2000, 6200ms tcp/3000", "granted"},
 		{"bad too fast", timed, "0s tcp/1000, 2999ms udp/2000, 6s tcp/3000", "1: packets too close together"},
 		{"bad too slow", timed, "0s tcp/1000, 6001ms udp/2000", "1: packets too far apart"},
-		{"bad too long in all", with(func(a *knock.Access) { a.Within = 5 * time.Second }),
+		{"bad too long in all", withShared(func(a *knock.Shared) { a.Within = 5 * time.Second }),
 			"0s tcp/1000, 3s udp/2000, 6s tcp/3000", "2: packets too far apart"},
 		{"bad swapped where intervals are kept", timed, "0s tcp/1000, 4s tcp/3000, 4050ms udp/2000", "2: packets too close together"},
 		{"ok begun anew after too slow", timed,
 			"0s tcp/1000, 7s tcp/1000, 11s udp/2000, 15s tcp/3000", "granted"},
 		{"ok doubled echo under an interval",
-			with(func(a *knock.Access) {
+			withShared(func(a *knock.Shared) {
 				a.Sequence, a.MinInterval = sequence(t, "icmp, icmp, tcp/1000"), 3*time.Second
 			}),
 			"0s icmp, 1ms icmp, 3s icmp, 6s tcp/1000", "granted"},
@@ -316,7 +328,7 @@ func TestAdoptKeepsHalfDoneKnocksOfUnchangedAccesses(t *testing.T) {
 	old := engine(t, knock.Config{Accesses: []knock.Access{kept, changed}})
 	play(t, old, alice, "0s tcp/1000, 0s udp/1000")
 
-	changed.Sequence = sequence(t, "udp/1000, udp/3000")
+	alter(&changed, func(s *knock.Shared) { s.Sequence = sequence(t, "udp/1000, udp/3000") })
 	e := engine(t, knock.Config{Accesses: []knock.Access{changed, kept}})
 	e.Adopt(old)
 	if got := play(t, e, alice, "1s udp/3000"); got != "" {
@@ -357,12 +369,12 @@ func TestFlushEndsHalfDoneKnocks(t *testing.T) {
 func TestBadConfigs(t *testing.T) {
 	long := access(t, strings.Repeat("icmp,", 33))
 	timeless := access(t, "icmp, icmp")
-	timeless.Within = 0
+	alter(&timeless, func(s *knock.Shared) { s.Within = 0 })
 	noPrints := access(t, "tcp/1, icmp")
 	noPrints.RequireOS = regexp.MustCompile("linux")
 	for name, c := range map[string]knock.Config{
 		"no room":         {},
-		"no sequence":     {MaxSources: 1, Accesses: []knock.Access{{Name: "x", Within: 1}}},
+		"no sequence":     {MaxSources: 1, Accesses: []knock.Access{{Name: "x", Knock: knock.Shared{Within: 1}}}},
 		"long sequence":   {MaxSources: 1, Accesses: []knock.Access{long}},
 		"no time":         {MaxSources: 1, Accesses: []knock.Access{timeless}},
 		"no fingerprints": {MaxSources: 1, Accesses: []knock.Access{noPrints}},
@@ -395,7 +407,7 @@ func TestAdoptLeavesFingerprintsOfAnotherDatabase(t *testing.T) {
 		before.RequireOS, after.RequireOS = c.before, c.after
 		// An access beside it shares the port and does require a system.
 		beside := a
-		beside.Name, beside.Sequence = "beside", sequence(t, "tcp/1000, udp/9")
+		beside.Name, beside.Knock = "beside", access(t, "tcp/1000, udp/9").Knock
 		old := engine(t, knock.Config{Accesses: []knock.Access{beside, before}, Fingerprints: p0f.Builtin()})
 		old.Handle(epoch, synOf(alice, 1000, 64, linuxOptions))
 		e := engine(t, knock.Config{Accesses: []knock.Access{after}, Fingerprints: c.db})
@@ -422,10 +434,10 @@ func TestExpiresByTheTimeOfThePacket(t *testing.T) {
 	a := access(t, "udp/1000, udp/2000")
 	a.Expires = epoch.Add(time.Hour)
 	e := engine(t, knock.Config{Accesses: []knock.Access{a}})
-	e.Handle(time.Now(), touch(bob, a.Sequence[0])) // with a monotonic reading
-	e.Handle(epoch.Add(time.Hour), touch(alice, a.Sequence[0]))
+	e.Handle(time.Now(), touch(bob, shared(a).Sequence[0])) // with a monotonic reading
+	e.Handle(epoch.Add(time.Hour), touch(alice, shared(a).Sequence[0]))
 	at := epoch.Add(time.Hour + time.Second)
-	verdicts := e.Handle(at, touch(alice, a.Sequence[1]))
+	verdicts := e.Handle(at, touch(alice, shared(a).Sequence[1]))
 	if len(verdicts) != 1 || verdicts[0].Reason != knock.Expired || !verdicts[0].Time.Equal(at) {
 		t.Errorf("%+v, want expired at %v", verdicts, at)
 	}

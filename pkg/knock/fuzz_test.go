@@ -20,7 +20,7 @@ type arrival struct {
 // choice of arrivals, one for each element, that keeps all the rules? The
 // engine may refuse more than that (it forgets, and a late element out of
 // order voids), but never less.
-func possible(a knock.Access, history []arrival) bool {
+func possible(a knock.Shared, history []arrival) bool {
 	marks := make([]time.Duration, len(a.Sequence))
 	var choose func(i int) bool
 	choose = func(i int) bool {
@@ -64,15 +64,15 @@ func FuzzEngine(f *testing.F) {
 		{Protocol: packet.ICMP}, {Protocol: packet.TCP, Port: 4000}, {Protocol: packet.TCP, Port: 666},
 	}
 	wire := ports[5]
-	base := knock.Access{Within: 20 * time.Second, Reorder: 100 * time.Millisecond}
-	accesses := []knock.Access{base, base, base, base}
+	accesses := make([]knock.Access, 4)
 	for i, seq := range []string{
 		"tcp/1000, udp/2000, tcp/3000", "icmp, icmp, tcp/1000", "tcp/1000, tcp/4000, tcp/1000", "udp/2000, tcp/4000",
 	} {
-		accesses[i].Name = seq
-		accesses[i].Sequence = sequence(f, seq)
+		accesses[i] = knock.Access{Name: seq, Knock: knock.Shared{
+			Sequence: sequence(f, seq), Within: 20 * time.Second, Reorder: 100 * time.Millisecond,
+		}}
 	}
-	accesses[3].MinInterval, accesses[3].MaxInterval = time.Second, 3*time.Second
+	alter(&accesses[3], func(s *knock.Shared) { s.MinInterval, s.MaxInterval = time.Second, 3*time.Second })
 
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 64 {
@@ -94,10 +94,10 @@ func FuzzEngine(f *testing.F) {
 			}
 			for _, v := range e.Handle(epoch.Add(now), touch(src, el)) {
 				a := accesses[v.Access]
-				if v.Granted() && !possible(a, history[v.Source]) {
+				if v.Granted() && !possible(shared(a), history[v.Source]) {
 					t.Fatalf("granted %q to %v, impossible after %v", a.Name, v.Source, history[v.Source])
 				}
-				if v.Granted() && (v.Source != src || v.Step != len(a.Sequence)) {
+				if v.Granted() && (v.Source != src || v.Step != len(shared(a).Sequence)) {
 					t.Fatalf("granted at %v's packet: %+v", src, v)
 				}
 			}

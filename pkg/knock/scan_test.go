@@ -25,9 +25,9 @@ var doors = map[string]string{
 
 func doorEngine(t testing.TB, seq string) (*knock.Engine, []knock.Element) {
 	a := access(t, seq)
-	wires := knock.Tripwires(256, [][]knock.Element{a.Sequence}, func(knock.Element) bool { return false })
+	wires := knock.Tripwires(256, [][]knock.Element{shared(a).Sequence}, func(knock.Element) bool { return false })
 	e := engine(t, knock.Config{Accesses: []knock.Access{a}, Tripwires: wires, MaxSources: 4096})
-	return e, append(slices.Clone(a.Sequence), wires...)
+	return e, append(slices.Clone(shared(a).Sequence), wires...)
 }
 
 // scanPaces are times for a whole scan, from what a fast scanner manages on a

@@ -1,74 +1,41 @@
 package knock
 
 import (
-	"math/bits"
+	"iter"
 	"net/netip"
-
-	"nftknock/pkg/p0f"
 )
 
-// pending is one source's half-done knock for one access.
-type pending struct {
-	key      key
-	source   netip.Addr
-	access   int
-	attempts [2]attempt // see Engine.advance
-	since    int64      // when it was last begun anew
+// pending is one source's half-done knock, of whatever kind S describes. group
+// tells apart the knocks that a source may have half-done at the same time.
+type pending[S any] struct {
+	key    key
+	source netip.Addr
+	group  int
+	state  S
+	since  int64 // when it was last begun anew
 
-	chain  *pending // in the index
-	prefix *prefix
-	age    link[pending] // among all knocks
-	peer   link[pending] // among those of the prefix
+	chain  *pending[S] // in the index
+	prefix *prefix[S]
+	age    link[pending[S]] // among all knocks
+	peer   link[pending[S]] // among those of the prefix
 }
 
-// begin starts an attempt with the first element: in place of the younger
-// one if the older goes on.
-func (k *pending) begin(positions uint32, m mark) {
-	older, younger := &k.attempts[0], &k.attempts[1]
-	switch {
-	case older.seen == 0 && younger.seen == 0:
-		older.begin(positions, m)
-		return
-	case older.seen == 0:
-		*older, *younger = *younger, *older
-	}
-	younger.begin(positions, m)
-}
-
-// furthest is the attempt with the most elements.
-func (k *pending) furthest() *attempt {
-	older, younger := &k.attempts[0], &k.attempts[1]
-	if bits.OnesCount32(younger.seen) > bits.OnesCount32(older.seen) {
-		return younger
-	}
-	return older
-}
-
-// forgetSystems makes the fingerprints of all elements those of no system.
-func (k *pending) forgetSystems() {
-	for _, a := range k.attempts {
-		for i := range a.marks {
-			a.marks[i].os = p0f.Match{}
-		}
-	}
-}
-
-func (k *pending) indexKey() key        { return k.key }
-func (k *pending) indexNext() **pending { return &k.chain }
+func (k *pending[S]) indexKey() key           { return k.key }
+func (k *pending[S]) indexNext() **pending[S] { return &k.chain }
 
 // prefix is the neighbourhood that shares one fair share of the table: an
 // IPv4 /24 or an IPv6 /48.
-type prefix struct {
+type prefix[S any] struct {
 	key    key
 	count  int
-	knocks list[pending] // oldest first
+	knocks list[pending[S]] // oldest first
 
-	chain *prefix      // in the index
-	rank  link[prefix] // among prefixes of the same count
+	chain *prefix[S]      // in the index
+	rank  link[prefix[S]] // among prefixes of the same count
 }
 
-func (p *prefix) indexKey() key       { return p.key }
-func (p *prefix) indexNext() **prefix { return &p.chain }
+func (p *prefix[S]) indexKey() key          { return p.key }
+func (p *prefix[S]) indexNext() **prefix[S] { return &p.chain }
 
 // table holds the half-done knocks, at most max of them. When it is full the
 // oldest knock of the busiest prefix makes room, so that a flood from many
@@ -76,37 +43,39 @@ func (p *prefix) indexNext() **prefix { return &p.chain }
 // Among equally busy prefixes it is the one that has been so for longest.
 // Every operation takes constant time. Memory is taken in steps as the table
 // fills for the first time, and kept.
-type table struct {
+type table[S any] struct {
 	max, len int
-	room     int // elements a knock may have
-	knocks   index[pending, *pending]
-	prefixes index[prefix, *prefix]
-	ages     list[pending]  // oldest first
-	ranks    []list[prefix] // by count
-	busiest  int            // the highest count in use
+	prepare  func(*S) // gives a state its room, once
+	reset    func(*S) // empties a state
+	knocks   index[pending[S], *pending[S]]
+	prefixes index[prefix[S], *prefix[S]]
+	ages     list[pending[S]]  // oldest first
+	ranks    []list[prefix[S]] // by count
+	busiest  int               // the highest count in use
 
 	// Unused nodes, linked through chain.
-	freeKnocks   *pending
-	freePrefixes *prefix
+	freeKnocks   *pending[S]
+	freePrefixes *prefix[S]
 }
 
 // growth is how many nodes are made at a time.
 const growth = 256
 
-func newTable(limit, room int) *table {
-	return &table{
+func newTable[S any](limit int, prepare, reset func(*S)) *table[S] {
+	return &table[S]{
 		max:      limit,
-		room:     room,
-		knocks:   newIndex[pending](limit),
-		prefixes: newIndex[prefix](limit),
-		ranks:    make([]list[prefix], 2),
+		prepare:  prepare,
+		reset:    reset,
+		knocks:   newIndex[pending[S]](limit),
+		prefixes: newIndex[prefix[S]](limit),
+		ranks:    make([]list[prefix[S]], 2),
 	}
 }
 
-// find returns the source's half-done knock for an access, or nil.
-func (t *table) find(k key, access int) *pending {
+// find returns the source's half-done knock of a group, or nil.
+func (t *table[S]) find(k key, group int) *pending[S] {
 	for n := t.knocks.first(k); n != nil; n = t.knocks.next(n) {
-		if n.access == access {
+		if n.group == group {
 			return n
 		}
 	}
@@ -114,23 +83,23 @@ func (t *table) find(k key, access int) *pending {
 }
 
 // full reports whether the next add needs the victim removed first.
-func (t *table) full() bool { return t.len == t.max }
+func (t *table[S]) full() bool { return t.len == t.max }
 
 // victim is the knock that goes first when room is needed.
-func (t *table) victim() *pending { return t.ranks[t.busiest].first.of.knocks.first.of }
+func (t *table[S]) victim() *pending[S] { return t.ranks[t.busiest].first.of.knocks.first.of }
 
 // oldest is the knock that began the longest time ago, or nil.
-func (t *table) oldest() *pending {
+func (t *table[S]) oldest() *pending[S] {
 	if t.ages.first == nil {
 		return nil
 	}
 	return t.ages.first.of
 }
 
-// add makes an empty half-done knock. The table must not be full.
-func (t *table) add(k key, source netip.Addr, access int, now int64) *pending {
+// add makes a half-done knock with an empty state. The table must not be full.
+func (t *table[S]) add(k key, source netip.Addr, group int, now int64) *pending[S] {
 	n := t.takeKnock()
-	n.key, n.source, n.access, n.since = k, source, access, now
+	n.key, n.source, n.group, n.since = k, source, group, now
 	t.knocks.insert(n)
 	t.ages.append(&n.age)
 	t.len++
@@ -141,18 +110,25 @@ func (t *table) add(k key, source netip.Addr, access int, now int64) *pending {
 	return n
 }
 
-// copy adds a knock as it stands in another table.
-func (t *table) copy(from *pending, access int) {
-	n := t.add(from.key, from.source, access, from.since)
-	for i := range n.attempts {
-		to, a := &n.attempts[i], &from.attempts[i]
-		to.seen, to.start = a.seen, a.start
-		copy(to.marks, a.marks)
+// adopt adds an empty knock for one of another table, at the expense of the
+// oldest where there is no room.
+func (t *table[S]) adopt(n *pending[S], group int) *pending[S] {
+	if t.full() {
+		t.remove(t.oldest())
+	}
+	return t.add(n.key, n.source, group, n.since)
+}
+
+// all gives the knocks, the oldest first. The table must not change meanwhile.
+func (t *table[S]) all() iter.Seq[*pending[S]] {
+	return func(yield func(*pending[S]) bool) {
+		for l := t.ages.first; l != nil && yield(l.of); l = l.next {
+		}
 	}
 }
 
 // renew makes a knock that begins anew the youngest.
-func (t *table) renew(n *pending, now int64) {
+func (t *table[S]) renew(n *pending[S], now int64) {
 	n.since = now
 	t.ages.remove(&n.age)
 	t.ages.append(&n.age)
@@ -161,7 +137,7 @@ func (t *table) renew(n *pending, now int64) {
 }
 
 // remove takes a knock out.
-func (t *table) remove(n *pending) {
+func (t *table[S]) remove(n *pending[S]) {
 	t.knocks.remove(n)
 	t.ages.remove(&n.age)
 	t.len--
@@ -177,13 +153,13 @@ func (t *table) remove(n *pending) {
 }
 
 // rerank moves a prefix to the list of its new count.
-func (t *table) rerank(p *prefix, count int) {
+func (t *table[S]) rerank(p *prefix[S], count int) {
 	if p.count > 0 {
 		t.ranks[p.count].remove(&p.rank)
 	}
 	p.count = count
 	if count == len(t.ranks) {
-		t.ranks = append(t.ranks, list[prefix]{})
+		t.ranks = append(t.ranks, list[prefix[S]]{})
 	}
 	if count > 0 {
 		t.ranks[count].append(&p.rank)
@@ -195,7 +171,7 @@ func (t *table) rerank(p *prefix, count int) {
 }
 
 // prefixOf finds or makes the prefix of a knock.
-func (t *table) prefixOf(n *pending) *prefix {
+func (t *table[S]) prefixOf(n *pending[S]) *prefix[S] {
 	k := n.key
 	bytes := 6 // an IPv6 /48
 	if n.source.Is4() {
@@ -211,32 +187,27 @@ func (t *table) prefixOf(n *pending) *prefix {
 	return p
 }
 
-// takeKnock returns an unused knock with empty attempts.
-func (t *table) takeKnock() *pending {
+// takeKnock returns an unused knock with an empty state.
+func (t *table[S]) takeKnock() *pending[S] {
 	if t.freeKnocks == nil {
-		nodes := make([]pending, min(growth, t.max-t.len))
-		marks := make([]mark, len(nodes)*len(nodes[0].attempts)*t.room)
+		nodes := make([]pending[S], min(growth, t.max-t.len))
 		for i := range nodes {
 			n := &nodes[i]
 			n.age.of, n.peer.of = n, n
-			for j := range n.attempts {
-				n.attempts[j].marks, marks = marks[:t.room:t.room], marks[t.room:]
-			}
+			t.prepare(&n.state)
 			n.chain, t.freeKnocks = t.freeKnocks, n
 		}
 	}
 	n := t.freeKnocks
 	t.freeKnocks, n.chain = n.chain, nil
-	for i := range n.attempts {
-		n.attempts[i].seen = 0
-	}
+	t.reset(&n.state)
 	return n
 }
 
 // takePrefix returns an unused prefix that counts nothing.
-func (t *table) takePrefix() *prefix {
+func (t *table[S]) takePrefix() *prefix[S] {
 	if t.freePrefixes == nil {
-		nodes := make([]prefix, growth)
+		nodes := make([]prefix[S], growth)
 		for i := range nodes {
 			p := &nodes[i]
 			p.rank.of = p

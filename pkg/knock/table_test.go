@@ -9,11 +9,15 @@ import (
 
 func v4(n uint32) netip.Addr { return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n))) }
 
-func (t *table) put(addr netip.Addr, now int64) *pending {
+func (t *table[S]) put(addr netip.Addr, now int64) *pending[S] {
 	if t.full() {
 		t.remove(t.victim())
 	}
 	return t.add(key(addr.As16()), addr, 0, now)
+}
+
+func emptyTable(limit int) *table[struct{}] {
+	return newTable(limit, func(*struct{}) {}, func(*struct{}) {})
 }
 
 func TestAFloodPushesOutItsOwnPrefix(t *testing.T) {
@@ -31,7 +35,7 @@ func TestAFloodPushesOutItsOwnPrefix(t *testing.T) {
 	}
 	for name, flood := range floods {
 		t.Run(name, func(t *testing.T) {
-			table := newTable(1024, 3)
+			table := emptyTable(1024)
 			for _, a := range honest {
 				table.put(a, 0)
 			}
@@ -51,7 +55,7 @@ func TestAFloodPushesOutItsOwnPrefix(t *testing.T) {
 }
 
 func TestAmongEqualsTheOldestGoesFirst(t *testing.T) {
-	table := newTable(4, 1)
+	table := emptyTable(4)
 	for i := range uint32(4) {
 		table.put(v4(i<<8), int64(i))
 	}
@@ -67,13 +71,13 @@ func TestAmongEqualsTheOldestGoesFirst(t *testing.T) {
 }
 
 // check compares everything the table keeps in more than one place.
-func (t *table) check(tb testing.TB) {
+func (t *table[S]) check(tb testing.TB) {
 	tb.Helper()
-	seen, prefixes := 0, make(map[*prefix]int)
+	seen, prefixes := 0, make(map[*prefix[S]]int)
 	last := int64(-1)
 	for l := t.ages.first; l != nil; l = l.next {
 		n := l.of
-		if t.find(n.key, n.access) != n {
+		if t.find(n.key, n.group) != n {
 			tb.Fatalf("%v is listed and not found", n.source)
 		}
 		if n.since < last {
@@ -104,7 +108,7 @@ func (t *table) check(tb testing.TB) {
 
 func TestTableStaysConsistent(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	table := newTable(64, 2)
+	table := emptyTable(64)
 	for now := range int64(20_000) {
 		addr := v4(uint32(rng.IntN(8))<<8 | uint32(rng.IntN(32)))
 		n := table.find(key(addr.As16()), 0)

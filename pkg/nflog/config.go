@@ -117,9 +117,12 @@ const (
 // NLMSG_GOODSIZE, which is just under a page or 8 KiB, without saying so, and
 // keeps what it had. More costs each single packet an allocation of that
 // size: 16 KiB make the kernel's part a third dearer.
+//
+// It is the size for packets of the default copy range: most are SYNs, whoever
+// wants payload too. Larger ones end a batch sooner.
 func (c Config) bufferSize(threshold uint32) uint32 {
 	least := uint64(min(os.Getpagesize(), 8<<10))
-	want := uint64(threshold) * uint64(c.CopyRange+messageOverhead)
+	want := uint64(threshold) * uint64(min(c.CopyRange, DefaultCopyRange)+messageOverhead)
 	return uint32(min(max(want, least), maxBufferSize))
 }
 

@@ -64,7 +64,7 @@ func TestBufferSizeHoldsABatch(t *testing.T) {
 	for _, tt := range []struct{ threshold, copyRange, want uint32 }{
 		{1, 256, least},
 		{32, 256, 32 * (256 + messageOverhead)},
-		{32, maxCopyRange, maxBufferSize},
+		{32, maxCopyRange, 32 * (DefaultCopyRange + messageOverhead)},
 		{1 << 31, maxCopyRange, maxBufferSize},
 	} {
 		if got := (Config{CopyRange: tt.copyRange}).bufferSize(tt.threshold); got != tt.want {

@@ -1,155 +1,199 @@
 package policy
 
 import (
-	"errors"
-	"fmt"
+	"reflect"
 	"regexp"
-	"regexp/syntax"
 	"time"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/knock"
+	"nftknock/pkg/secret"
+	"nftknock/pkg/spa"
+	"nftknock/pkg/totp"
 )
 
-// Bounds of an access.
+// An Access is one knock and what it opens. A field that says of which knocks it
+// is has its zero value for the others.
+type Access struct {
+	Name    string // unique; letters, digits, "-", "_" and "."
+	Enabled bool
+	Source  SourceFilter // who may knock
+	Knock   Knock
+	Open    []gate.Service // no two overlap
+	Timeout time.Duration  // of a grant, 1 s to 24 h
+	Limit   int            // how many knocks are honoured, ever; 0 for any number
+
+	// RequireOS must match the label of every SYN of the knock; nil if any
+	// system will do. It ignores case. Both are of all knocks but SPA.
+	RequireOS    *regexp.Regexp
+	OSConfidence OSConfidence
+
+	// Expires is the time from which the access is void; zero for never.
+	Expires time.Time
+
+	// Within bounds the time from the first packet of a knock to its last, up
+	// to an hour. It is of all knocks but SPA.
+	Within time.Duration
+
+	// Sequence has knock.MinSequence to knock.MaxSequence elements. MinInterval
+	// and MaxInterval bound the time between neighbours, and Reorder is how much
+	// earlier than the one before it an element may arrive. Shared only.
+	Sequence                          []knock.Element
+	MinInterval, MaxInterval, Reorder time.Duration
+
+	// Encoding is how an encrypted knock is written in ports.
+	Encoding Encoding
+
+	// Key is that of encrypted knocks and SPA. HMACKey is SPA's second one, nil
+	// if AllowUnauthenticated. Secret is that of one-time knocks; one goroutine
+	// may use it at a time.
+	//
+	// Only Load reads them from where the files say. They are nil where nobody
+	// has looked: in accesses that are not enabled, after Parse, and where Check
+	// or Inspect may not.
+	Key, HMACKey *secret.Key
+	Secret       *totp.Secret
+	// Where Key or Secret, and HMACKey, come from: the absolute path of a file,
+	// or the name of a credential of systemd. Both are empty for a key that
+	// stands in the policy itself.
+	KeyFile, KeyCredential         string
+	HMACKeyFile, HMACKeyCredential string
+
+	// PortBase is the first of the ports that encrypted and one-time knocks go
+	// to, and Protocol what their packets may be.
+	PortBase uint16
+	Protocol Protocol
+	// Port is the UDP port of SPA.
+	Port uint16
+
+	// RequireUser holds the names of which a knock must carry one; nil if any
+	// will do. AllowOtherAddress lets the sender open for another address than
+	// its own. Both are of encrypted knocks and SPA.
+	RequireUser       []string
+	AllowOtherAddress bool
+	// Window is how far a knock's time may be from ours, both ways. It is of
+	// EncodingSIV and of SPA.
+	Window time.Duration
+	// MaxTimeout is the longest timeout that a packet of SPA may ask for,
+	// Timeout to 24 h.
+	MaxTimeout time.Duration
+
+	// HMAC is the hash of the HMAC, and Cipher how the packets are encrypted.
+	// AllowUnauthenticated is set where they may come without HMAC. SPA only.
+	HMAC                 spa.Hash
+	Cipher               spa.Cipher
+	AllowUnauthenticated bool
+
+	// Algorithm is that of the codes. With more than MaxAttempts wrong ones in a
+	// step, 1 to 1000, the step is over for the access. One-time only.
+	Algorithm   totp.Algorithm
+	MaxAttempts int
+
+	Pos Pos // of the [[access]] line
+}
+
+// Knock is a kind of knock.
+type Knock string
+
+// The kinds of knock.
 const (
-	maxSourceItems = 1024
-	maxOpenPorts   = 1024
-	maxRegexp      = 1024
-
-	// minTimeout: the kernel takes a timeout below its clock's tick for none
-	// at all. maxTimeout: whoever needs a door open for longer than a day
-	// wants a firewall rule.
-	minTimeout = time.Second
-	maxTimeout = 24 * time.Hour
+	KnockShared    Knock = "shared"    // a sequence of packets known to both sides
+	KnockEncrypted Knock = "encrypted" // a sealed message, a byte a packet
+	KnockTOTP      Knock = "totp"      // a one-time password, two digits a packet
+	KnockSPA       Knock = "spa"       // one UDP packet of fwknop 2.x
 )
 
-// accessName is safe as a metric's label, in a log line, and in the comment of
-// a set's element, which nft cannot read back if it holds a quote.
-var accessName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+// knocks are the kinds of knock in the order in which they are named.
+var knocks = []Knock{KnockShared, KnockEncrypted, KnockTOTP, KnockSPA}
 
-// readAccess reads one [[access]]. What it returns is only of use if no error
-// was reported.
-func readAccess(t *table) Access {
-	a := defaultAccess()
-	a.Pos = t.at()
-	readName(t, &a.Name)
-	t.boolean("enabled", &a.Enabled)
-	readSource(t, &a.Source)
-	readOpen(t, &a.Open)
-	t.duration("timeout", &a.Timeout, minTimeout, maxTimeout)
-	t.date("expires", &a.Expires)
-	readRequireOS(t, &a.RequireOS)
-	choice(t, "os_confidence", &a.OSConfidence, []OSConfidence{ConfidenceHigh, ConfidenceLow})
+// Encoding is how an encrypted knock is written in ports.
+type Encoding string
 
-	kindKnown := !t.has("knock")
-	if !kindKnown {
-		kindKnown = choice(t, "knock", &a.Knock, []Knock{KnockShared}, "encrypted", "totp", "spa")
+// The encodings of encrypted knocks; see package seal.
+const (
+	EncodingSIV      Encoding = "siv"
+	EncodingArticle  Encoding = "article"
+	EncodingFwknop19 Encoding = "fwknop-1.9"
+)
+
+// Protocol is what the packets of a knock may be.
+type Protocol string
+
+// The protocols of knocks.
+const (
+	ProtocolAny Protocol = "any" // TCP and UDP, mixed as the sender likes
+	ProtocolTCP Protocol = "tcp" // SYNs alone
+	ProtocolUDP Protocol = "udp"
+)
+
+// OSConfidence is how sure a fingerprint must be to satisfy RequireOS.
+type OSConfidence string
+
+// The degrees of confidence.
+const (
+	ConfidenceHigh OSConfidence = "high"
+	ConfidenceLow  OSConfidence = "low"
+)
+
+// defaultAccess is the access of an empty [[access]] of a kind, and of an
+// encrypted one with EncodingSIV. MaxInterval and MaxTimeout have no defaults
+// of their own: they are Within, beyond which it would not matter, and Timeout.
+func defaultAccess(kind Knock) Access {
+	a := Access{
+		Enabled: true,
+		Source:  Anyone(),
+		Knock:   kind,
+		Timeout: 30 * time.Second,
 	}
-	readShared(t, &a, kindKnown)
-	if kindKnown {
-		t.unsupported(laterAccess)
-	} else {
-		// They belong to that other kind; one error is enough.
-		t.later = laterAccess
+	if kind != KnockSPA {
+		a.OSConfidence = ConfidenceHigh
+		a.Within = 60 * time.Second
 	}
-	t.finish()
+	switch kind {
+	case KnockShared:
+		a.Reorder = 100 * time.Millisecond
+	case KnockEncrypted:
+		a.Encoding = EncodingSIV
+		a.Protocol = ProtocolAny
+	case KnockTOTP:
+		a.Protocol = ProtocolAny
+		a.PortBase = totp.DefaultBase
+		a.Algorithm = totp.SHA1
+		a.MaxAttempts = 20
+	case KnockSPA:
+		a.Port = 62201
+		a.Window = 120 * time.Second
+		a.HMAC = spa.SHA256
+		a.Cipher = spa.CBC
+	}
 	return a
 }
 
-func readName(t *table, dst *string) {
-	const want = `want at most 64 letters, digits, "-", "_" and ".", the first a letter or digit`
-	switch {
-	case !t.has("name"):
-		t.fail(t.at(), "this access has no name", want)
-	case t.text("name", dst) && !accessName.MatchString(*dst):
-		t.fail(t.valueAt("name"), "bad name "+quote(*dst), want)
-	}
+// Equal reports whether two accesses are the same, keys and all, but for the
+// place where they are written. Keys are compared in constant time.
+func (a *Access) Equal(b *Access) bool {
+	return a.Key.Equal(b.Key) && a.HMACKey.Equal(b.HMACKey) && a.Secret.Equal(b.Secret) &&
+		expression(a.RequireOS) == expression(b.RequireOS) &&
+		a.Expires.Equal(b.Expires) &&
+		reflect.DeepEqual(a.plain(), b.plain())
 }
 
-func readSource(t *table, dst *SourceFilter) {
-	var items []sourceItem
-	if !list(t, "source", &items, parseSourceItem) {
-		return
-	}
-	if len(items) > maxSourceItems {
-		t.fail(t.valueAt("source"), fmt.Sprintf("source has %d entries", len(items)), fmt.Sprintf("the limit is %d", maxSourceItems))
-		return
-	}
-	var f SourceFilter
-	for _, i := range items {
-		f.add(i)
-	}
-	if err := f.check(); err != nil {
-		message, hint := split(err)
-		t.fail(t.valueAt("source"), message, hint)
-		return
-	}
-	*dst = f
+// plain is the access without what == or reflection does not compare by what it
+// means.
+func (a *Access) plain() Access {
+	p := *a
+	p.Pos = Pos{}
+	p.Key, p.HMACKey, p.Secret = nil, nil, nil
+	p.RequireOS = nil
+	p.Expires = time.Time{}
+	return p
 }
 
-func readOpen(t *table, dst *[]gate.Service) {
-	const want = `want what the knock opens, such as open = ["tcp/22"]`
-	if !t.has("open") {
-		t.fail(t.at(), "this access opens nothing", want)
-		return
+// expression is the text of a regular expression. No RequireOS is the empty
+// one, which is never one that was read.
+func expression(re *regexp.Regexp) string {
+	if re == nil {
+		return ""
 	}
-	var services []gate.Service
-	if !list(t, "open", &services, gate.ParseService) {
-		return
-	}
-	ports := 0
-	for i, s := range services {
-		ports += s.Ports()
-		for _, other := range services[:min(i, maxOpenPorts)] {
-			if other.Protocol == s.Protocol && other.First <= s.Last && s.First <= other.Last {
-				t.fail(t.itemAt("open", i), fmt.Sprintf("%s is also in %s", s, other), "remove one of the two")
-				break
-			}
-		}
-	}
-	switch {
-	case ports == 0:
-		t.fail(t.valueAt("open"), "this access opens nothing", want)
-	case ports > maxOpenPorts:
-		t.fail(t.valueAt("open"), fmt.Sprintf("this access opens %d ports", ports), fmt.Sprintf("the limit is %d an access", maxOpenPorts))
-	}
-	*dst = services
-}
-
-func readRequireOS(t *table, dst **regexp.Regexp) {
-	var s string
-	if !t.text("require_os", &s) {
-		return
-	}
-	const want = `want a regular expression over the label, such as "linux" or "linux|bsd", in Go's (RE2) syntax`
-	switch {
-	case s == "":
-		t.fail(t.valueAt("require_os"), "require_os is empty, which every system matches", "leave it out to require nothing")
-		return
-	case len(s) > maxRegexp:
-		t.fail(t.valueAt("require_os"), fmt.Sprintf("require_os has %d bytes", len(s)), fmt.Sprintf("the limit is %d", maxRegexp))
-		return
-	}
-	// Compiled first without our flag, which the error would show.
-	if _, err := regexp.Compile(s); err != nil {
-		t.fail(t.valueAt("require_os"), "bad require_os "+quote(s)+": "+regexpReason(err), want)
-		return
-	}
-	re, err := regexp.Compile(ignoreCase + s)
-	if err != nil {
-		t.fail(t.valueAt("require_os"), "bad require_os "+quote(s)+": "+regexpReason(err), want)
-		return
-	}
-	*dst = re
-}
-
-// ignoreCase stands before the expression of every RequireOS.
-const ignoreCase = "(?i)"
-
-func regexpReason(err error) string {
-	var e *syntax.Error
-	if !errors.As(err, &e) {
-		return "not a regular expression"
-	}
-	return e.Code.String()
+	return re.String()
 }

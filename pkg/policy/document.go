@@ -17,17 +17,22 @@ import (
 // A document is one TOML text, and where diagnostics about it go.
 type document struct {
 	file  string
+	text  string
 	lines *tomlpos.Lines
 	diags *Diagnostics
+
+	// last is where pos was asked for before, at lastOffset.
+	last       Pos
+	lastOffset int
 }
 
 // parse reads text and returns its top table, or nil after reporting why there
 // is none.
 func parse(file, text string, diags *Diagnostics) *table {
 	text = strings.TrimLeft(text, "\ufeff")
-	d := &document{file: file, diags: diags}
+	d := &document{file: file, text: text, diags: diags}
 	if len(text) > maxFileSize {
-		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 1 MiB")
+		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 8 MiB")
 		return nil
 	}
 	d.lines = tomlpos.NewLines(text)
@@ -85,8 +90,7 @@ func (d *document) reportSyntax(err error) {
 	}
 	message, hint := strings.TrimSuffix(shorten(printable(p.Message), 200), "."), ""
 	switch {
-	case maybeSecret(p.LastKey):
-		// The parser quotes what it cannot read.
+	case !quotable(p.LastKey):
 		message, hint = "this value is not TOML", "strings stand in double quotes, with \\\" and \\\\ for \" and \\"
 	case strings.HasPrefix(message, "expected value but found"):
 		hint = "strings stand in double quotes"
@@ -96,6 +100,17 @@ func (d *document) reportSyntax(err error) {
 		message = "k" + message[1:]
 	}
 	d.report(d.pos(p.Position.Start), SeverityError, message, hint)
+}
+
+// quotable reports whether what stands as the value of a key, in the parser's
+// form of it, may be shown: the parser quotes what it cannot read. A key that is
+// none of ours may be that of a secret, misspelt.
+func quotable(key string) bool {
+	section, name, _ := strings.Cut(key, ".")
+	if section == "access" {
+		return name == "" || isAccessKey(name) && !maybeSecret(name)
+	}
+	return (key == "" || slices.Contains(sectionNames, section)) && !maybeSecret(key)
 }
 
 // maybeSecret reports whether a key looks like that of a secret, whose value
@@ -132,10 +147,23 @@ func printable(s string) string {
 // quote is %q for input of any length.
 func quote(s string) string { return fmt.Sprintf("%q", shorten(s, 80)) }
 
-// pos translates an offset.
+// pos translates an offset. On the line where it was asked for before it counts
+// columns from there, lest it take the square of the line's length to report on
+// a policy of one line.
 func (d *document) pos(offset int) Pos {
-	line, column := d.lines.Place(offset)
-	return Pos{File: d.file, Line: line, Column: column}
+	offset = max(0, min(offset, len(d.text)))
+	between := d.text[min(offset, d.lastOffset):max(offset, d.lastOffset)]
+	switch {
+	case d.last.Line == 0 || strings.Contains(between, "\n"):
+		line, column := d.lines.Place(offset)
+		d.last = Pos{File: d.file, Line: line, Column: column}
+	case offset < d.lastOffset:
+		d.last.Column -= utf8.RuneCountInString(between)
+	default:
+		d.last.Column += utf8.RuneCountInString(between)
+	}
+	d.lastOffset = offset
+	return d.last
 }
 
 func (d *document) report(at Pos, s Severity, message, hint string) {

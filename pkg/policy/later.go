@@ -12,34 +12,20 @@ import (
 
 var (
 	laterNFTables = []string{"set4", "set6", "mark"}
-	laterAccess   = []string{
-		"limit", "max_timeout", "allow_other_address", "single_use",
-		"prefix4", "prefix6", "port_base", "window", "forward",
-		"key", "key_file", "key_credential",
-		"hmac_key", "hmac_key_file", "hmac_key_credential",
-		"require_user", "encoding", "allow_unauthenticated",
-		"hmac", "cipher", "protocol", "max_attempts",
-	}
+	laterAccess   = []string{"single_use", "prefix4", "prefix6", "forward"}
 )
 
 // unsupported reports those of keys that are present: leaving out what the
 // administrator asked for could open more than was meant.
 func (t *table) unsupported(keys []string) {
-	t.later = keys
 	for _, key := range keys {
-		if _, ok := t.values[key]; ok {
-			t.fail(t.keyAt(key), key+" is not supported by this version", "remove it")
-		}
+		t.misplaced(key, key+" is not supported by this version", "remove it")
 	}
 }
 
-// readWithoutEffect reads the sections that later versions use. They cannot
-// make this one do less than was asked for, so they get a warning only.
+// readWithoutEffect reads the section that later versions use. It cannot make
+// this one do less than was asked for, so it gets a warning only.
 func readWithoutEffect(root *table) {
-	state := root.section("state")
-	state.ineffective("dir", "an absolute path", isPath)
-	state.finish()
-
 	metrics := root.section("metrics")
 	metrics.ineffective("listen", `"127.0.0.1:9798", "unix:/run/nftknock/metrics.sock" or ""`, isListen)
 	metrics.finish()

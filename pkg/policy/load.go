@@ -15,30 +15,42 @@ import (
 
 // Bounds of what is read.
 const (
-	maxFileSize  = 1 << 20
-	maxTotalSize = 8 << 20
+	maxFileSize  = 8 << 20
+	maxTotalSize = 16 << 20
 	maxFiles     = 256
-	maxAccesses  = 4096
+	maxAccesses  = 16384
 )
 
 // Load reads the policy file at path, then the files *.toml of the directory
 // conf.d beside it in the order of their names, hidden ones left out; these
 // may hold [[access]] only. Every signature database named must be a file that
-// can be opened.
+// can be opened. The keys of enabled accesses are read from their files, as
+// secret.ReadLine does, and from the service manager's credentials.
 //
 // With any error the Policy is nil. Otherwise the diagnostics are warnings.
-func Load(path string) (*Policy, Diagnostics) { return Check(path, nil) }
+func Load(path string) (*Policy, Diagnostics) {
+	l := newLoader(time.Now(), nil)
+	l.load(path)
+	return l.result()
+}
 
-// Check is Load with warnings for knock ports that are in use; see PortsInUse.
+// Inspect is Load for those who only want to look, without the rights of the
+// daemon: a key file that may not be read gives a warning and a Policy with no
+// key there, and so does a credential where none were passed.
+func Inspect(path string) (*Policy, Diagnostics) { return Check(path, nil) }
+
+// Check is Inspect with warnings for knock ports that are in use; see
+// PortsInUse.
 func Check(path string, inUse map[knock.Element]bool) (*Policy, Diagnostics) {
 	l := newLoader(time.Now(), inUse)
+	l.lenient = true
 	l.load(path)
 	return l.result()
 }
 
 // Parse reads the text of one policy file, which diagnostics call file. It
-// opens nothing: neither conf.d nor signature databases. Otherwise it is as
-// Load.
+// opens nothing: neither conf.d nor signature databases nor keys. Otherwise it
+// is as Load.
 func Parse(file string, data []byte) (*Policy, Diagnostics) {
 	l := newLoader(time.Now(), nil)
 	l.main(file, data)
@@ -47,8 +59,9 @@ func Parse(file string, data []byte) (*Policy, Diagnostics) {
 
 // A loader gathers a policy from several files.
 type loader struct {
-	now   time.Time
-	inUse map[knock.Element]bool
+	now     time.Time
+	inUse   map[knock.Element]bool
+	lenient bool // where it may not look it only warns
 
 	policy  Policy
 	entries []entry
@@ -82,6 +95,7 @@ func (l *loader) load(path string) {
 		l.openDatabases(root.section("fingerprint"))
 	}
 	l.confDir(filepath.Join(filepath.Dir(path), "conf.d"))
+	l.openKeys()
 }
 
 // main reads the text of the main file.
@@ -131,7 +145,7 @@ func (l *loader) confFile(path string) {
 		return
 	}
 	l.accesses(root)
-	for _, section := range []string{"nflog", "nftables", "fingerprint", "engine", "state", "log", "metrics", "control"} {
+	for _, section := range sectionNames {
 		if _, ok := root.values[section]; ok {
 			root.has(section)
 			root.fail(root.keyAt(section), "["+section+"] may not stand in a file of conf.d", "move it to the main file; here only [[access]] may stand")
@@ -143,8 +157,11 @@ func (l *loader) confFile(path string) {
 // parse turns one file's text into a table, within the bounds.
 func (l *loader) parse(file string, data []byte) *table {
 	l.files = append(l.files, file)
+	if l.size > maxTotalSize {
+		return nil // reported
+	}
 	if l.size += len(data); l.size > maxTotalSize {
-		l.fail(file, "the policy files are too large together", "the limit is 8 MiB")
+		l.fail(file, "the policy files are too large together", "the limit is 16 MiB")
 		return nil
 	}
 	return parse(file, string(data), &l.diags)
@@ -158,7 +175,7 @@ func (l *loader) accesses(root *table) {
 		}
 		before := len(l.diags)
 		a := readAccess(t)
-		l.entries = append(l.entries, entry{Access: &a, table: t, sound: len(l.diags) == before})
+		l.entries = append(l.entries, entry{Access: a, table: t, sound: len(l.diags) == before})
 	}
 }
 
@@ -177,6 +194,7 @@ func (l *loader) openDatabases(t *table) {
 // result applies the rules that look at several accesses and ends the load.
 func (l *loader) result() (*Policy, Diagnostics) {
 	checkNames(l.entries)
+	checkLayouts(l.entries)
 	checkProtected(l.entries)
 	warnShared(l.entries)
 	enabled := false

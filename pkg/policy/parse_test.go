@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,10 @@ func FuzzParse(f *testing.F) {
 
 func TestHostileNestingIsRefusedInTime(t *testing.T) {
 	const size = maxFileSize - 16
+	var unknown strings.Builder
+	for i := range size / 16 {
+		fmt.Fprintf(&unknown, "k%d = 1\n", i)
+	}
 	for name, text := range map[string]string{
 		"arrays":         "a = " + strings.Repeat("[", size),
 		"inline tables":  "a = " + strings.Repeat("{a=", size/3),
@@ -43,6 +48,8 @@ func TestHostileNestingIsRefusedInTime(t *testing.T) {
 		"open string":    `a = "` + strings.Repeat("x", size),
 		"long key":       strings.Repeat("x", size/2) + " = 1",
 		"array of items": "a = [" + strings.Repeat("1,", size/2) + "]",
+		"bad items":      "[[access]]\nopen = [" + strings.Repeat("1,", size/2-20) + "]",
+		"unknown keys":   "[[access]]\n" + unknown.String(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()

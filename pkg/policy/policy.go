@@ -6,30 +6,23 @@
 // all, and every error is reported, not only the first. What is legal but
 // weak gives a warning and a Policy.
 //
-// Input is bounded: 1 MiB a file, 8 MiB and 256 files in all, 4096 accesses.
-// The package reads the files it is given and nothing else of the host; it
-// needs neither root nor netlink. Values never appear in a diagnostic when
-// their key may be that of a secret.
-//
-// Of the knocks, only shared sequences are known to this version.
+// Input is bounded: 8 MiB a file, 16 MiB and 256 files in all, 16384 accesses.
+// The package reads the files it is given, the files and credentials that these
+// name, and nothing else of the host; it needs neither root nor netlink. Values
+// never appear in a diagnostic when their key may be that of a secret, and keys
+// of knocks never in what WriteTOML writes.
 package policy
 
-import (
-	"fmt"
-	"regexp"
-	"time"
-
-	"nftknock/pkg/gate"
-	"nftknock/pkg/knock"
-)
+import "fmt"
 
 // A Policy is the effective policy: what the files say, with every default
-// filled in. It is as secret as they are.
+// filled in. It is as secret as they are, and as the keys that they name.
 type Policy struct {
 	NFLog       NFLog
 	NFTables    NFTables
 	Fingerprint Fingerprint
 	Engine      Engine
+	State       State
 	Log         Log
 	Control     Control
 	// Accesses are in the order of the files. There may be none, or none
@@ -97,6 +90,11 @@ type Engine struct {
 	Tripwires  int // ports that void a source's half-done knock, 0 to 4096
 }
 
+// State says where the daemon keeps what must outlive it.
+type State struct {
+	Dir string // an absolute path
+}
+
 // Log is how the daemon writes its log.
 type Log struct {
 	Format LogFormat
@@ -129,51 +127,6 @@ type Control struct {
 	Socket string // an absolute path, or empty for nowhere
 }
 
-// An Access is one knock and what it opens.
-type Access struct {
-	Name     string // unique; letters, digits, "-", "_" and "."
-	Enabled  bool
-	Source   SourceFilter // who may knock
-	Knock    Knock
-	Sequence []knock.Element // knock.MinSequence to knock.MaxSequence of them
-	Open     []gate.Service  // no two overlap
-	Timeout  time.Duration   // of a grant, 1 s to 24 h
-
-	// MinInterval and MaxInterval bound the time between neighbours of the
-	// sequence, Within that between its first and its last.
-	MinInterval, MaxInterval, Within time.Duration
-	// Reorder is how much earlier than the one before it an element may
-	// arrive.
-	Reorder time.Duration
-
-	// RequireOS must match the label of every SYN of the knock; nil if any
-	// system will do. It ignores case.
-	RequireOS    *regexp.Regexp
-	OSConfidence OSConfidence
-
-	// Expires is the time from which the access is void; zero for never.
-	Expires time.Time
-
-	Pos Pos // of the [[access]] line
-}
-
-// Knock is a kind of knock.
-type Knock string
-
-// The kinds of knock of this version.
-const (
-	KnockShared Knock = "shared" // a sequence of packets known to both sides
-)
-
-// OSConfidence is how sure a fingerprint must be to satisfy RequireOS.
-type OSConfidence string
-
-// The degrees of confidence.
-const (
-	ConfidenceHigh OSConfidence = "high"
-	ConfidenceLow  OSConfidence = "low"
-)
-
 // Pos is a place in a policy file. Line and Column count from 1, the column
 // in characters; a zero Line stands for the file as a whole.
 type Pos struct {
@@ -196,21 +149,8 @@ func defaults() Policy {
 		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto},
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
+		State:       State{Dir: "/var/lib/nftknock"},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
 		Control:     Control{Socket: "/run/nftknock/control.sock"},
-	}
-}
-
-// defaultAccess is the access of an empty [[access]]. MaxInterval has no
-// default of its own: it is Within, beyond which it would not matter.
-func defaultAccess() Access {
-	return Access{
-		Enabled:      true,
-		Source:       Anyone(),
-		Knock:        KnockShared,
-		Timeout:      30 * time.Second,
-		Within:       60 * time.Second,
-		Reorder:      100 * time.Millisecond,
-		OSConfidence: ConfidenceHigh,
 	}
 }

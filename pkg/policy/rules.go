@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 
-	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
 )
@@ -34,55 +33,11 @@ func checkNames(entries []entry) {
 	}
 }
 
-// checkProtected refuses to open a port that some access knocks on: it could
-// not both be hidden and look like any closed port of the host.
-func checkProtected(entries []entry) {
-	knockers := make(map[knock.Element]entry)
-	for _, e := range entries {
-		if !e.active() {
-			continue
-		}
-		for _, el := range e.Sequence {
-			if _, ok := knockers[el]; !ok {
-				knockers[el] = e
-			}
-		}
-	}
-	for _, e := range entries {
-		if !e.active() {
-			continue
-		}
-		for i, s := range e.Open {
-			if el, by, ok := knockedOn(s, knockers); ok {
-				e.table.fail(e.table.itemAt("open", i), fmt.Sprintf("%s is also a knock port of access %q at %s", el, by.Name, by.Pos),
-					"a port is either opened or knocked on")
-			}
-		}
-	}
-}
-
-// knockedOn finds the first port of a service that is a knock port.
-func knockedOn(s gate.Service, knockers map[knock.Element]entry) (knock.Element, entry, bool) {
-	for port := int(s.First); port <= int(s.Last); port++ {
-		el := knock.Element{Protocol: s.Protocol, Port: uint16(port)}
-		if by, ok := knockers[el]; ok {
-			return el, by, true
-		}
-	}
-	return knock.Element{}, entry{}, false
-}
-
 // warnShared warns of sequences that one knock satisfies together: where one
 // stands whole inside the other, whoever sends the longer one opens both.
 // Accesses for different sources do not meet.
 func warnShared(entries []entry) {
-	bySequence := make(map[string][]int)
-	for i, e := range entries {
-		if e.active() {
-			key := sequenceKey(e.Sequence)
-			bySequence[key] = append(bySequence[key], i)
-		}
-	}
+	bySequence := sequences(entries)
 	for i, e := range entries {
 		if !e.active() {
 			continue
@@ -92,11 +47,12 @@ func warnShared(entries []entry) {
 		for from := 0; from < len(key); from += keySize {
 			for to := from + keySize*knock.MinSequence; to <= len(key); to += keySize {
 				part := key[from:to]
-				if seen[part] {
+				others, found := bySequence[part]
+				if !found || seen[part] {
 					continue
 				}
 				seen[part] = true
-				if j, ok := firstOverlap(entries, i, bySequence[part], part == key); ok {
+				if j, ok := overlapping(entries, i, others, part == key); ok {
 					warnContained(e, entries[j], part == key)
 				}
 			}
@@ -104,18 +60,28 @@ func warnShared(entries []entry) {
 	}
 }
 
-// firstOverlap returns the first of candidates, other than i, for whose source
-// the knock of i counts too. Of two equal sequences the later one warns.
-func firstOverlap(entries []entry, i int, candidates []int, equal bool) (int, bool) {
-	for _, j := range candidates {
-		if j == i || equal && j > i {
-			continue
-		}
-		if entries[i].Source.overlaps(entries[j].Source) {
-			return j, true
+// sequences gives the accesses of each sequence by whom they are for.
+func sequences(entries []entry) map[string]*sourceIndex {
+	numbers := make(map[string][]int)
+	for i, e := range entries {
+		if e.active() && e.Knock == KnockShared {
+			key := sequenceKey(e.Sequence)
+			numbers[key] = append(numbers[key], i)
 		}
 	}
-	return 0, false
+	indexes := make(map[string]*sourceIndex, len(numbers))
+	for key, n := range numbers {
+		indexes[key] = newSourceIndex(n, func(i int) SourceFilter { return entries[i].Source })
+	}
+	return indexes
+}
+
+// overlapping returns one of others, but not i, for whose source the knock of i
+// counts too. Of two equal sequences the later one warns.
+func overlapping(entries []entry, i int, others *sourceIndex, equal bool) (int, bool) {
+	return others.find(entries[i].Source, func(j int) bool {
+		return j != i && (!equal || j < i) && entries[i].Source.overlaps(entries[j].Source)
+	})
 }
 
 func warnContained(e, inner entry, equal bool) {

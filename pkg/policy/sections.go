@@ -19,6 +19,9 @@ const (
 	maxDatabases  = 64
 )
 
+// sectionNames are the tables of the main file, which are no accesses.
+var sectionNames = []string{"nflog", "nftables", "fingerprint", "engine", "state", "log", "metrics", "control"}
+
 // readSections fills everything but the accesses.
 func readSections(root *table, p *Policy) {
 	readNFLog(root.section("nflog"), &p.NFLog)
@@ -42,6 +45,7 @@ func readSections(root *table, p *Policy) {
 	choice(t, "level", &p.Log.Level, []LogLevel{LevelDebug, LevelInfo, LevelWarn, LevelError})
 	t.finish()
 
+	readState(root.section("state"), &p.State)
 	readWithoutEffect(root)
 	readControl(root.section("control"), &p.Control)
 }
@@ -49,6 +53,13 @@ func readSections(root *table, p *Policy) {
 func readControl(t *table, c *Control) {
 	if t.text("socket", &c.Socket) && c.Socket != "" && !isSocket(c.Socket) {
 		t.fail(t.valueAt("socket"), "bad socket "+quote(c.Socket), `want an absolute path of at most 107 bytes, or "" for none`)
+	}
+	t.finish()
+}
+
+func readState(t *table, c *State) {
+	if t.text("dir", &c.Dir) && !isPath(c.Dir) {
+		t.fail(t.valueAt("dir"), "bad dir "+quote(c.Dir), "want an absolute path")
 	}
 	t.finish()
 }

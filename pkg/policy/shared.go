@@ -9,8 +9,9 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// Bounds of a shared sequence's timing.
+// Bounds of a knock's timing.
 const (
+	minWithin = time.Millisecond
 	// maxWithin bounds how long a half-done knock is remembered.
 	maxWithin = time.Hour
 	// maxReorder: within it order does not matter, so a longer one would let
@@ -18,21 +19,19 @@ const (
 	maxReorder = time.Second
 )
 
-// readShared reads the keys of a shared sequence; without check it marks them
-// as known and leaves the rules alone.
-func readShared(t *table, a *Access, check bool) {
+// readShared reads the keys of a shared sequence.
+func readShared(t *table, a *Access) {
 	sequenceRead := list(t, "sequence", &a.Sequence, knock.ParseElement)
 	before := len(*t.doc.diags)
-	t.duration("within", &a.Within, time.Millisecond, maxWithin)
+	t.duration("within", &a.Within, minWithin, maxWithin)
 	t.duration("min_interval", &a.MinInterval, 0, maxWithin)
 	a.MaxInterval = a.Within
 	t.duration("max_interval", &a.MaxInterval, time.Millisecond, maxWithin)
 	t.duration("reorder", &a.Reorder, 0, maxReorder)
 	timingRead := len(*t.doc.diags) == before
-	if !check {
-		return
-	}
-	if !t.has("sequence") {
+	readOS(t, a)
+	// With keys of another kind, it is the kind that is missing.
+	if !t.has("sequence") && (t.has("knock") || len(t.reported) == 0) {
 		t.fail(t.at(), "this access has no sequence", `a shared knock needs one, such as sequence = ["tcp/50053", "udp/6020", "icmp"]`)
 	}
 	if sequenceRead {

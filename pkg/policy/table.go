@@ -17,11 +17,11 @@ import (
 // A getter returns true only when it set the destination. The zero-value node
 // and a nil map stand for an absent table.
 type table struct {
-	doc    *document
-	node   *tomlpos.Node
-	values map[string]any
-	known  []string // keys asked for
-	later  []string // keys of a later version
+	doc      *document
+	node     *tomlpos.Node
+	values   map[string]any
+	known    []string // keys asked for
+	reported []string // keys of which it was said that they do not belong here
 }
 
 // has reports whether the key is present, and marks it as known.
@@ -69,6 +69,14 @@ func (t *table) fail(at Pos, message, hint string) {
 // warn reports a warning at a place.
 func (t *table) warn(at Pos, message, hint string) {
 	t.doc.report(at, SeverityWarning, message, hint)
+}
+
+// misplaced reports a key that does not belong here, if it is present.
+func (t *table) misplaced(key, message, hint string) {
+	if _, ok := t.values[key]; ok {
+		t.fail(t.keyAt(key), message, hint)
+		t.reported = append(t.reported, key)
+	}
 }
 
 // mismatch reports a value of the wrong type.
@@ -128,11 +136,18 @@ func (t *table) sections(key string) []*table {
 	return subs
 }
 
+// maxUnknown bounds the unknown keys of a table that are reported.
+const maxUnknown = 100
+
 // finish reports the keys nobody asked for.
 func (t *table) finish() {
+	unknown := 0
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
-		if slices.Contains(t.known, key) || slices.Contains(t.later, key) {
+		if slices.Contains(t.known, key) || slices.Contains(t.reported, key) {
 			continue
+		}
+		if unknown++; unknown > maxUnknown {
+			return
 		}
 		hint := "known here: " + strings.Join(t.known, ", ")
 		if near := nearest(key, t.known); near != "" {

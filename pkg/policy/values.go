@@ -57,6 +57,22 @@ func integer[N ~int | ~uint16](t *table, key string, dst *N, lo, hi int64) bool 
 	return true
 }
 
+// parsed reads a string that parse makes something of.
+func parsed[T any](t *table, key string, dst *T, parse func(string) (T, error)) bool {
+	var s string
+	if !t.text(key, &s) {
+		return false
+	}
+	v, err := parse(s)
+	if err != nil {
+		message, hint := split(err)
+		t.fail(t.valueAt(key), message, hint)
+		return false
+	}
+	*dst = v
+	return true
+}
+
 // choice reads one of some words. Those of later are known to be words of a
 // later version.
 func choice[S ~string](t *table, key string, dst *S, words []S, later ...S) bool {
@@ -97,6 +113,10 @@ func oneOf[S ~string](words []S) string {
 	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
 }
 
+// maxItems is more than any list may have. Each bad item has a diagnostic, and
+// these are not to be millions.
+const maxItems = 4096
+
 // list reads an array of strings and has parse look at each of them; an
 // error of parse is reported at the item. An empty array gives nil.
 func list[T any](t *table, key string, dst *[]T, parse func(string) (T, error)) bool {
@@ -106,6 +126,10 @@ func list[T any](t *table, key string, dst *[]T, parse func(string) (T, error)) 
 	items, ok := t.values[key].([]any)
 	if !ok {
 		t.mismatch(key, `an array of strings: ["...", "..."]`)
+		return false
+	}
+	if len(items) > maxItems {
+		t.fail(t.valueAt(key), fmt.Sprintf("%s has %d items", key, len(items)), fmt.Sprintf("want far fewer: no list may have more than %d", maxItems))
 		return false
 	}
 	good, out := true, make([]T, 0, len(items))

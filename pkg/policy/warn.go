@@ -20,6 +20,8 @@ const (
 	// narrowRange: a sweep of a handful of ports around a known service hits
 	// every element of a sequence that spans no more than this.
 	narrowRange = 16
+	// leastWithin is one retransmission of a SYN (RFC 6298).
+	leastWithin = time.Second
 	// privileged: scanners look at the ports below it first, and services
 	// come to live there.
 	privileged = 1024
@@ -35,9 +37,14 @@ func warnAccess(e entry, now time.Time) {
 	if !e.Expires.IsZero() && !e.Expires.After(now) {
 		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), "no knock opens it")
 	}
-	warnSequence(e)
-	warnTiming(e)
 	warnOS(e)
+	if e.Knock == KnockShared {
+		warnSequence(e)
+		warnTiming(e)
+		return
+	}
+	warnRange(e)
+	warnKeys(e)
 }
 
 func warnSequence(e entry) {
@@ -52,7 +59,7 @@ func warnSequence(e entry) {
 		return
 	case n > 1:
 		warnOrder(e, ps)
-		warnRange(e, ps)
+		warnSpan(e, ps)
 	}
 	var low []string
 	for _, el := range ps {
@@ -80,7 +87,7 @@ func warnOrder(e entry, ps []knock.Element) {
 	}
 }
 
-func warnRange(e entry, ps []knock.Element) {
+func warnSpan(e entry, ps []knock.Element) {
 	low, high := ps[0].Port, ps[0].Port
 	for _, el := range ps {
 		low, high = min(low, el.Port), max(high, el.Port)
@@ -124,12 +131,38 @@ func warnOS(e entry) {
 	}
 }
 
-// warnInUse warns of knock ports on which this host itself listens.
+// warnRange warns of what is weak in the ports of a knock that is no shared one.
+func warnRange(e entry) {
+	t := e.table
+	if e.Knock == KnockSPA {
+		return // a port that datagrams pass everywhere, such as 53, is a fine one
+	}
+	if r := e.knockRange(); r.First < privileged {
+		t.warn(t.valueAt("port_base"), fmt.Sprintf("knock ports below 1024: %d to %d", r.First, min(r.Last, privileged-1)),
+			"scanners and services use these: want a port_base of 1024 or more")
+	}
+	if e.Within < leastWithin {
+		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network", short(e.Within)),
+			fmt.Sprintf("want %s or more", short(leastWithin)))
+	}
+}
+
+// warnInUse warns of knock ports on which this host itself listens. Lanes are so
+// many that some are in use nearly everywhere, and do not mind.
 func warnInUse(e entry, inUse map[knock.Element]bool) {
-	for i, el := range e.Sequence {
-		if inUse[el] && !slices.Contains(e.Sequence[:i], el) {
-			e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el),
-				"its own clients would knock without wanting to: want a port nothing listens on")
+	const hint = "its own clients would knock without wanting to: want "
+	switch {
+	case len(inUse) == 0:
+	case e.Knock == KnockShared:
+		for i, el := range e.Sequence {
+			if inUse[el] && !slices.Contains(e.Sequence[:i], el) {
+				e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el), hint+"a port nothing listens on")
+			}
+		}
+	case !e.layout().lanes():
+		if el, ok := e.knockRange().firstIn(inUse); ok {
+			key := e.layout().portKey()
+			e.table.warn(e.table.valueAt(key), fmt.Sprintf("knock port %s is in use on this host", el), hint+"another "+key)
 		}
 	}
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // WriteTOML writes the policy with every default filled in, in the form of a
-// policy file. Parse makes an equal Policy of it.
+// policy file, without keys: where one stands in the policy itself, a comment
+// says so. If none does, Parse makes of it what it made of the policy.
 func (p *Policy) WriteTOML(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	p.writeSections(b)
@@ -26,6 +27,7 @@ func (p *Policy) writeSections(w io.Writer) {
 		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlString(n.Owner))
 	fmt.Fprintf(w, "\n[fingerprint]\ndatabases = %s\n", tomlList(p.Fingerprint.Databases))
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
+	fmt.Fprintf(w, "\n[state]\ndir = %s\n", tomlString(p.State.Dir))
 	fmt.Fprintf(w, "\n[log]\nformat = %s\nlevel = %s\n", tomlString(p.Log.Format), tomlString(p.Log.Level))
 	fmt.Fprintf(w, "\n[control]\nsocket = %s\n", tomlString(p.Control.Socket))
 }
@@ -33,24 +35,16 @@ func (p *Policy) writeSections(w io.Writer) {
 func (a *Access) write(w io.Writer) {
 	fmt.Fprintf(w, "\n[[access]]\nname = %s\nenabled = %t\n", tomlString(a.Name), a.Enabled)
 	fmt.Fprintf(w, "source = %s\nknock = %s\n", tomlList(a.Source.Strings()), tomlString(a.Knock))
-	fmt.Fprintf(w, "sequence = %s\nopen = %s\n", tomlList(texts(a.Sequence)), tomlList(texts(a.Open)))
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-	}{
-		{"timeout", a.Timeout}, {"min_interval", a.MinInterval}, {"max_interval", a.MaxInterval},
-		{"within", a.Within}, {"reorder", a.Reorder},
-	} {
-		fmt.Fprintf(w, "%s = %s\n", d.key, tomlString(short(d.value)))
-	}
-	if a.RequireOS != nil {
-		fmt.Fprintf(w, "require_os = %s\n", tomlString(strings.TrimPrefix(a.RequireOS.String(), ignoreCase)))
+	a.writeKnock(w)
+	fmt.Fprintf(w, "open = %s\n", tomlList(texts(a.Open)))
+	writeDuration(w, "timeout", a.Timeout)
+	if a.Limit != 0 {
+		fmt.Fprintf(w, "limit = %d\n", a.Limit)
 	} else {
-		fmt.Fprintf(w, "# require_os: none\n")
+		fmt.Fprintf(w, "# limit: none\n")
 	}
-	// Parse warns of it where it has no effect.
-	if a.RequireOS != nil || a.OSConfidence != defaultAccess().OSConfidence {
-		fmt.Fprintf(w, "os_confidence = %s\n", tomlString(a.OSConfidence))
+	if a.Knock != KnockSPA {
+		a.writeOS(w)
 	}
 	if !a.Expires.IsZero() {
 		fmt.Fprintf(w, "expires = %s\n", a.Expires.UTC().Format(time.RFC3339Nano))
@@ -59,13 +53,93 @@ func (a *Access) write(w io.Writer) {
 	}
 }
 
-// Equal reports whether two accesses are the same but for the place where they
-// are written.
-func (a *Access) Equal(b *Access) bool {
-	var x, y strings.Builder
-	a.write(&x)
-	b.write(&y)
-	return x.String() == y.String()
+// writeKnock writes the keys of the kind of the access.
+func (a *Access) writeKnock(w io.Writer) {
+	switch a.Knock {
+	case KnockShared:
+		fmt.Fprintf(w, "sequence = %s\n", tomlList(texts(a.Sequence)))
+		writeDuration(w, "min_interval", a.MinInterval)
+		writeDuration(w, "max_interval", a.MaxInterval)
+		writeDuration(w, "within", a.Within)
+		writeDuration(w, "reorder", a.Reorder)
+	case KnockEncrypted:
+		fmt.Fprintf(w, "encoding = %s\n", tomlString(a.Encoding))
+		a.writeKeys(w)
+		a.writeRange(w)
+		if a.Encoding == EncodingSIV {
+			writeDuration(w, "window", a.Window)
+		}
+		a.writeMessage(w)
+	case KnockTOTP:
+		a.writeKeys(w)
+		fmt.Fprintf(w, "algorithm = %s\n", tomlString(a.Algorithm.String()))
+		a.writeRange(w)
+		fmt.Fprintf(w, "max_attempts = %d\n", a.MaxAttempts)
+	case KnockSPA:
+		a.writeKeys(w)
+		a.writeSPA(w)
+		a.writeMessage(w)
+	}
+}
+
+// writeKeys writes where the keys are, and no key.
+func (a *Access) writeKeys(w io.Writer) {
+	slots := a.keySlots()
+	if a.Knock == KnockSPA && !a.authenticated() {
+		slots = slots[:1]
+	}
+	for _, s := range slots {
+		switch {
+		case *s.file != "":
+			fmt.Fprintf(w, "%s = %s\n", s.fileKey(), tomlString(*s.file))
+		case *s.credential != "":
+			fmt.Fprintf(w, "%s = %s\n", s.credentialKey(), tomlString(*s.credential))
+		default:
+			fmt.Fprintf(w, "# %s: set in the policy, not shown\n", s.name)
+		}
+	}
+}
+
+// writeRange writes what knocks that speak in ports have in common.
+func (a *Access) writeRange(w io.Writer) {
+	fmt.Fprintf(w, "port_base = %d\nprotocol = %s\n", a.PortBase, tomlString(a.Protocol))
+	writeDuration(w, "within", a.Within)
+}
+
+func (a *Access) writeSPA(w io.Writer) {
+	if a.authenticated() {
+		fmt.Fprintf(w, "hmac = %s\n", tomlString(a.HMAC.String()))
+	}
+	fmt.Fprintf(w, "allow_unauthenticated = %t\n", a.AllowUnauthenticated)
+	fmt.Fprintf(w, "cipher = %s\nport = %d\n", tomlString(a.Cipher.String()), a.Port)
+	writeDuration(w, "window", a.Window)
+	writeDuration(w, "max_timeout", a.MaxTimeout)
+}
+
+// writeMessage writes what knocks that carry a message have in common.
+func (a *Access) writeMessage(w io.Writer) {
+	if a.RequireUser != nil {
+		fmt.Fprintf(w, "require_user = %s\n", tomlList(a.RequireUser))
+	} else {
+		fmt.Fprintf(w, "# require_user: none\n")
+	}
+	fmt.Fprintf(w, "allow_other_address = %t\n", a.AllowOtherAddress)
+}
+
+func (a *Access) writeOS(w io.Writer) {
+	if a.RequireOS != nil {
+		fmt.Fprintf(w, "require_os = %s\n", tomlString(strings.TrimPrefix(a.RequireOS.String(), ignoreCase)))
+	} else {
+		fmt.Fprintf(w, "# require_os: none\n")
+	}
+	// Parse warns of it where it has no effect.
+	if a.RequireOS != nil || a.OSConfidence != ConfidenceHigh {
+		fmt.Fprintf(w, "os_confidence = %s\n", tomlString(a.OSConfidence))
+	}
+}
+
+func writeDuration(w io.Writer, key string, d time.Duration) {
+	fmt.Fprintf(w, "%s = %s\n", key, tomlString(short(d)))
 }
 
 func texts[T fmt.Stringer](items []T) []string {

@@ -64,12 +64,13 @@ func newStage(t testing.TB, n int) *stage {
 	return &stage{Lab: l, TB: t}
 }
 
-// write replaces the policy file. Unless it says otherwise, the control socket
-// is in the lab's directory: all stages have the host's files in common.
+// write replaces the policy file. Unless it says otherwise, control socket and
+// state are in the lab's directory: all stages have the host's files in common.
 func (s *stage) write(policy string) {
 	s.Helper()
 	if !strings.HasPrefix(policy, "control.") {
-		policy = fmt.Sprintf("control.socket = %q\n", filepath.Join(s.Dir, "control.sock")) + policy
+		policy = fmt.Sprintf("control.socket = %q\nstate.dir = %q\n",
+			filepath.Join(s.Dir, "control.sock"), filepath.Join(s.Dir, "state")) + policy
 	}
 	path, err := s.Write("nftknockd.toml", policy)
 	if err != nil {

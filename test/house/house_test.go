@@ -16,10 +16,16 @@ const root = "../.."
 // imports says which packages of ours each package may import. It reads from
 // the bottom to the top: nothing imports what stands below it.
 var imports = map[string][]string{
+	// Keys and what they seal; what was spent.
+	"pkg/secret": {},
+	"pkg/seal":   {},
+	"pkg/spa":    {},
+	"pkg/totp":   {},
+	"pkg/replay": {},
 	// The packet path.
 	"pkg/packet":      {},
 	"pkg/p0f":         {"pkg/packet"},
-	"pkg/knock":       {"pkg/p0f", "pkg/packet"},
+	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
 	"pkg/kernlog":     {"pkg/packet"},
 	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
@@ -28,13 +34,13 @@ var imports = map[string][]string{
 	"pkg/gate":  {"pkg/packet"},
 	// What people write.
 	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/tomlpos"},
+	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The two programs.
 	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/tomlpos"},
-	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
-	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy"},
+	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
+	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
 	"cmd/nftknock":  {"pkg/client", "pkg/knock", "pkg/packet"},
 }
 

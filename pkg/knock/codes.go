@@ -1,0 +1,254 @@
+package knock
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"nftknock/pkg/packet"
+	"nftknock/pkg/totp"
+)
+
+// OneTime is a one-time code: its pairs of digits come as destination ports, in
+// any order.
+type OneTime struct {
+	Secret *totp.Secret
+	Base   uint16 // at most totp.MaxBase
+	Protocols
+	// Within is the time from the first packet to the last.
+	Within time.Duration
+	// MaxAttempts is the number of wrong codes in a step of totp.Period after
+	// which the access ignores the step. A source that tried a quarter of it
+	// is not heard any more in the step, so that it takes several to have the
+	// access closed to all.
+	MaxAttempts int
+}
+
+func (OneTime) kind() string { return "totp" }
+
+// oneTime is the knock of an access as the hot path wants it.
+type oneTime struct {
+	*rule
+	OneTime
+}
+
+// codes watches for one-time codes. Those with the same base and protocols are
+// a group.
+type codes struct {
+	tracker[codeset]
+	layouts
+	groups []*codeGroup // one a layout
+}
+
+type codeGroup struct {
+	share int // wrong codes of one source
+	list  []oneTime
+	steps [3]codeStep  // a ring by step
+	step  int64        // the one that it is
+	wrong []netip.Addr // the sources of its wrong codes
+}
+
+// codeStep holds the codes of one step: the first access of each, and of each
+// access the next one with the same code, or -1.
+type codeStep struct {
+	step  int64
+	ready bool
+	first map[uint32]int32
+	next  []int32
+}
+
+func newCodes(e *Engine, room int) *codes {
+	c := new(codes)
+	c.engine, c.drop = e, func(*pending[codeset], Reason) {}
+	for _, r := range e.rules {
+		if k, ok := r.Knock.(OneTime); ok {
+			k.Secret = k.Secret.Clone()
+			c.add(oneTime{r, k})
+		}
+	}
+	c.layouts.listen(e, c, totp.Lanes*totp.LaneWidth)
+	c.table = newTable(room, func(*codeset) {}, (*codeset).reset)
+	return c
+}
+
+func (c *codes) add(k oneTime) {
+	c.patience = max(c.patience, int64(k.Within), int64(totp.Period))
+	i := c.group(layout{k.Base, k.Protocols})
+	if i == len(c.groups) {
+		c.groups = append(c.groups, &codeGroup{wrong: make([]netip.Addr, 0, maxWrong)})
+	}
+	g := c.groups[i]
+	g.list = append(g.list, k)
+	g.share = max(g.share, k.MaxAttempts/4, 1)
+}
+
+// codeset is what has come from one source.
+type codeset struct {
+	pairs   [totp.Lanes]codePair
+	touched uint8 // pairs that came since the last code was complete
+	judged  judged
+	step    int64 // in which
+	wrong   int   // so many codes were wrong
+}
+
+type codePair struct {
+	stamp
+	value int
+}
+
+func (s *codeset) reset() { *s = codeset{} }
+
+func (c *codes) take(group int, el Element, p *packet.Packet, now int64) {
+	g := c.groups[group]
+	n := c.of(p.Src, group, now)
+	s := &n.state
+	offset := int(el.Port - c.layouts[group].base)
+	lane := offset / totp.LaneWidth
+	s.pairs[lane] = codePair{c.engine.stamp(p, now), offset % totp.LaneWidth}
+	s.touched |= 1 << lane
+	if s.touched != 1<<totp.Lanes-1 {
+		return
+	}
+	s.touched = 0
+	code := s.code()
+	if s.judged.echoes(uint64(code), now) {
+		return
+	}
+	s.judged.record(uint64(code), now)
+	c.judge(g, n, code, now)
+}
+
+func (s *codeset) code() uint32 {
+	var values [totp.Lanes]int
+	for i, p := range s.pairs {
+		values[i] = p.value
+	}
+	return totp.Join(values)
+}
+
+// judge looks for the accesses that have a code now.
+func (c *codes) judge(g *codeGroup, n *pending[codeset], code uint32, now int64) {
+	s := &n.state
+	step := totp.Step(c.engine.at)
+	g.begin(step)
+	if s.step != step {
+		s.step, s.wrong = step, 0
+	}
+	v := Verdict{Access: sole(g.list), Source: n.source, Step: totp.Lanes}
+	if s.wrong >= g.share {
+		v.Reason = TooManyCodes
+		c.engine.say(v)
+		return
+	}
+	out := finding{engine: c.engine}
+	for _, st := range [...]int64{step, step - 1, step + 1} {
+		codes := g.codes(st)
+		for i, ok := codes.first[code]; ok && i >= 0; i = codes.next[i] {
+			c.accept(g, &g.list[i], n, st, now, &out)
+		}
+	}
+	if out.any {
+		out.say()
+		return
+	}
+	s.wrong++
+	if len(g.wrong) < cap(g.wrong) {
+		g.wrong = append(g.wrong, n.source)
+	}
+	v.Reason = NoKey
+	c.engine.say(v)
+}
+
+// accept judges a code that is right.
+func (c *codes) accept(g *codeGroup, k *oneTime, n *pending[codeset], step, now int64, out *finding) {
+	sys := systems{rule: k.rule}
+	first := now
+	for i := range n.state.pairs {
+		first = min(first, n.state.pairs[i].at)
+		sys.see(&n.state.pairs[i].stamp)
+	}
+	if now-first > int64(k.Within) {
+		return
+	}
+	req := &Request{
+		Allow:  n.source,
+		Token:  codeToken(k.Name, step),
+		Forget: forget(time.Unix((step+1)*int64(totp.Period/time.Second), 0)),
+	}
+	reason := k.judge(&Terms{}, req, n.source, c.engine.at, false)
+	if reason == None && g.wrongFor(k) > k.MaxAttempts {
+		reason = TooManyCodes
+	}
+	out.add(&sys, n.source, totp.Lanes, req, reason)
+}
+
+// codeToken is what is spent with the code of an access in a step.
+func codeToken(access string, step int64) [32]byte {
+	b := append([]byte("totp "), access...)
+	return sha256.Sum256(binary.BigEndian.AppendUint64(append(b, 0), uint64(step)))
+}
+
+// maxWrong bounds the wrong codes of a step that are remembered. It is no less
+// than any MaxAttempts.
+const maxWrong = 1 << 10
+
+// begin forgets the wrong codes of another step.
+func (g *codeGroup) begin(step int64) {
+	if g.step != step {
+		g.step, g.wrong = step, g.wrong[:0]
+	}
+}
+
+// wrongFor counts the wrong codes of the step that came from sources which may
+// knock for an access.
+func (g *codeGroup) wrongFor(k *oneTime) int {
+	n := 0
+	for _, source := range g.wrong {
+		if k.admits(source) {
+			n++
+		}
+	}
+	return n
+}
+
+// codes gives the codes of a step, which are computed once.
+func (g *codeGroup) codes(step int64) *codeStep {
+	s := &g.steps[uint64(step)%uint64(len(g.steps))]
+	if s.ready && s.step == step {
+		return s
+	}
+	if s.first == nil {
+		s.first = make(map[uint32]int32, len(g.list))
+		s.next = make([]int32, len(g.list))
+	}
+	s.step, s.ready = step, true
+	clear(s.first)
+	for i := range g.list {
+		code := g.list[i].Secret.Code(step)
+		s.next[i] = -1
+		if other, ok := s.first[code]; ok {
+			s.next[i] = other
+		}
+		s.first[code] = int32(i)
+	}
+	return s
+}
+
+func (c *codes) adopt(from family, sameLabels bool) {
+	old := from.(*codes)
+	group := c.layouts.from(old.layouts)
+	for i, was := range old.groups {
+		if to := group(i); to >= 0 {
+			c.groups[to].step, c.groups[to].wrong = was.step, was.wrong
+		}
+	}
+	c.adoptFrom(&old.tracker, group, func(to, s *codeset) {
+		*to = *s
+		if !sameLabels {
+			for i := range to.pairs {
+				to.pairs[i].os = noSystem
+			}
+		}
+	})
+}

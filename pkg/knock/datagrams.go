@@ -1,0 +1,113 @@
+package knock
+
+import (
+	"errors"
+	"time"
+
+	"nftknock/pkg/packet"
+	"nftknock/pkg/spa"
+)
+
+// SPA is a single packet authorization: one datagram that says it all.
+type SPA struct {
+	Key  *spa.Key
+	Port uint16 // of UDP
+	Terms
+}
+
+func (SPA) kind() string { return "spa" }
+
+// datagram is the knock of an access as the hot path wants it.
+type datagram struct {
+	*rule
+	SPA
+}
+
+// datagrams watches for packets that authorize. Nothing is half-done.
+type datagrams struct {
+	engine *Engine
+	layouts
+	groups [][]datagram // one a layout
+}
+
+func newDatagrams(e *Engine) *datagrams {
+	d := &datagrams{engine: e}
+	for _, r := range e.rules {
+		if k, ok := r.Knock.(SPA); ok {
+			d.add(datagram{r, k})
+		}
+	}
+	d.layouts.listen(e, d, 1)
+	return d
+}
+
+func (d *datagrams) add(k datagram) {
+	i := d.group(layout{k.Port, Protocols{UDP: true}})
+	if i == len(d.groups) {
+		d.groups = append(d.groups, nil)
+	}
+	d.groups[i] = append(d.groups[i], k)
+}
+
+func (d *datagrams) take(group int, _ Element, p *packet.Packet, now int64) {
+	if !spa.Plausible(p.Payload) {
+		return
+	}
+	keys := d.groups[group]
+	d.engine.work.charge(p.Src, now)
+	out := finding{engine: d.engine}
+	for i := range keys {
+		k := &keys[i]
+		if !d.engine.spend(costHMAC) {
+			return
+		}
+		if k.Key.Authentic(p.Payload) {
+			d.open(k, p, &out)
+		}
+	}
+	if out.any {
+		out.say()
+		return
+	}
+	d.engine.say(Verdict{Access: sole(keys), Source: p.Src, Reason: NoKey, Step: 1})
+}
+
+// open reads a packet that a key seems to be for, and judges it.
+func (d *datagrams) open(k *datagram, p *packet.Packet, out *finding) {
+	if !d.engine.spend(costDecrypt) {
+		return
+	}
+	m, token, err := k.Key.Open(p.Payload)
+	if errors.Is(err, spa.ErrNotForKey) {
+		return
+	}
+	sys := systems{rule: k.rule}
+	if err != nil {
+		out.add(&sys, p.Src, 1, nil, Malformed)
+		return
+	}
+	req := &Request{
+		Allow:   addressee(m.Address, p.Src),
+		User:    m.User,
+		Timeout: m.Timeout,
+		Clock:   m.Time.Sub(d.engine.at.Truncate(time.Second)),
+		Token:   token,
+		Forget:  forget(m.Time),
+	}
+	for _, s := range m.Services {
+		req.Open = append(req.Open, Element{packet.Protocol(s.Protocol), s.Port})
+	}
+	reason := Command
+	switch {
+	case m.Type.NAT():
+		reason = NAT
+	case m.Type != spa.Command:
+		reason = k.judge(&k.Terms, req, p.Src, d.engine.at, true)
+	}
+	out.add(&sys, p.Src, 1, req, reason)
+}
+
+func (d *datagrams) expire(int64, int)  {}
+func (d *datagrams) flush()             {}
+func (d *datagrams) adopt(family, bool) {}
+func (d *datagrams) sources() int       { return 0 }

@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"nftknock/pkg/secret"
+)
+
+// openKeys reads the keys of enabled accesses from where the policy says they
+// are. An access whose key is bad is sound no longer.
+func (l *loader) openKeys() {
+	for i := range l.entries {
+		e := &l.entries[i]
+		if !e.active() {
+			continue
+		}
+		for _, s := range e.keySlots() {
+			if place := s.place(e.table); place == s.fileKey() || place == s.credentialKey() {
+				e.sound = l.openKey(e.table, s, place) && e.sound
+			}
+		}
+	}
+}
+
+// openKey reads one key and reports whether nothing is wrong with it. A lenient
+// loader only warns of what it may not see.
+func (l *loader) openKey(t *table, s keySlot, place string) bool {
+	text, err := s.open(place)
+	switch {
+	case err == nil:
+		return s.take(t, place, text)
+	case l.lenient && unseen(err):
+		t.warn(t.valueAt(place), place+": cannot look at it as this user", "whether the daemon will find a good key there is not known")
+		return true
+	}
+	message, hint := keyTrouble(place, err)
+	t.fail(t.valueAt(place), message, hint)
+	return false
+}
+
+// open gives the written form of a key that does not stand in the policy.
+func (s keySlot) open(place string) ([]byte, error) {
+	if place == s.fileKey() {
+		return secret.ReadLine(*s.file)
+	}
+	return readCredential(*s.credential)
+}
+
+// unseen reports whether a key may be good, but not for us to see.
+func unseen(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoCredentials)
+}
+
+// keyTrouble says why a key could not be read.
+//
+// NB: not with the path that could not be opened, which may be the secret itself,
+// written where its place was wanted.
+func keyTrouble(place string, err error) (message, hint string) {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return place + ": " + reason(err), "want what the daemon can read and others cannot"
+	}
+	message, hint = split(err)
+	return place + ": " + printable(message), printable(hint)
+}
+
+// credentialName is what systemd takes (systemd.exec(5), LoadCredential=), without
+// the odd characters it would also take.
+var credentialName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
+
+func isCredential(s string) bool { return credentialName.MatchString(s) && s != "." && s != ".." }
+
+var errNoCredentials = hinted{"no credentials", "the service manager passes them with LoadCredential=NAME:PATH"}
+
+// readCredential reads a credential that the service manager has passed. Who can
+// read it is the service manager's business: where it uses an access list for
+// that, the mode of the file looks as if its group could.
+func readCredential(name string) ([]byte, error) {
+	const most = 4 << 10
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return nil, errNoCredentials
+	}
+	path := filepath.Join(dir, name)
+	if err := regular(path); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	// One buffer that never grows leaves no copies behind.
+	buf := make([]byte, most+1)
+	n, err := io.ReadFull(f, buf)
+	switch {
+	case err == nil:
+		clear(buf)
+		return nil, fmt.Errorf("the credential is too large: want at most %d bytes", most)
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		clear(buf)
+		return nil, err
+	}
+	return bytes.TrimPrefix(buf[:n], []byte("\ufeff")), nil
+}

@@ -1,0 +1,88 @@
+package policy
+
+import (
+	"fmt"
+
+	"nftknock/pkg/secret"
+	"nftknock/pkg/totp"
+)
+
+// The lengths of keys, in bytes; see packages seal and spa.
+const (
+	minPassphrase  = 8
+	maxArticleKey  = 15
+	maxFwknop19Key = 16
+	maxSPAKey      = 32
+	maxHMACKey     = 128
+)
+
+func (a *Access) setKey(text []byte) error {
+	k, err := secret.Parse(text)
+	if err != nil {
+		return err
+	}
+	if err := checkKey(k, a); err != nil {
+		k.Wipe()
+		return err
+	}
+	a.Key = k
+	return nil
+}
+
+func (a *Access) setHMACKey(text []byte) error {
+	k, err := secret.Parse(text)
+	if err != nil {
+		return err
+	}
+	if n := len(k.Bytes()); n > maxHMACKey {
+		k.Wipe()
+		return hinted{fmt.Sprintf("bad HMAC key of %d bytes", n), fmt.Sprintf("want at most %d", maxHMACKey)}
+	}
+	a.HMACKey = k
+	return nil
+}
+
+func (a *Access) setSecret(text []byte) (err error) {
+	a.Secret, err = totp.ParseSecret(text, a.Algorithm)
+	return err
+}
+
+// checkKey refuses a key that the knock of the access cannot have.
+func checkKey(k *secret.Key, a *Access) error {
+	switch n := len(k.Bytes()); {
+	case a.Knock == KnockSPA:
+		if n > maxSPAKey {
+			return hinted{fmt.Sprintf("bad key of %d bytes", n), fmt.Sprintf("knock %q wants at most %d", string(KnockSPA), maxSPAKey)}
+		}
+	case a.Encoding == EncodingSIV:
+		return checkSIVKey(k)
+	case a.Encoding == EncodingArticle:
+		return checkTextKey(k, a.Encoding, maxArticleKey)
+	case a.Encoding == EncodingFwknop19:
+		return checkTextKey(k, a.Encoding, maxFwknop19Key)
+	}
+	return nil
+}
+
+func checkSIVKey(k *secret.Key) error {
+	switch n := len(k.Bytes()); {
+	case k.Passphrase() && n < minPassphrase:
+		return hinted{fmt.Sprintf("bad passphrase of %d bytes", n),
+			fmt.Sprintf(`want %d or more; better a key, which "nftknockd keygen" makes`, minPassphrase)}
+	case !k.Passphrase() && n != 32 && n != 64:
+		return hinted{fmt.Sprintf("bad key of %d bytes", n), `want 32 or 64: "nftknockd keygen" makes such a key`}
+	}
+	return nil
+}
+
+// checkTextKey checks a key of those who know bare text only.
+func checkTextKey(k *secret.Key, e Encoding, most int) error {
+	want := fmt.Sprintf("encoding %q wants text of %d to %d bytes", string(e), minPassphrase, most)
+	switch n := len(k.Bytes()); {
+	case !k.Passphrase():
+		return hinted{"bad key: it is written as base64", want}
+	case n < minPassphrase || n > most:
+		return hinted{fmt.Sprintf("bad key of %d bytes", n), want}
+	}
+	return nil
+}

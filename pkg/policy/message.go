@@ -1,0 +1,41 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Bounds of require_user.
+const (
+	maxUser  = 32 // bytes of a name, as on Linux (useradd(8))
+	maxUsers = 1024
+)
+
+// readMessage reads what a knock that carries a message may ask for. Of a name
+// it carries so many bytes.
+func readMessage(t *table, a *Access, carried int) {
+	t.boolean("allow_other_address", &a.AllowOtherAddress)
+	parse := func(s string) (string, error) { return parseUser(s, carried) }
+	if !list(t, "require_user", &a.RequireUser, unique(parse, "user")) {
+		return
+	}
+	switch n := len(a.RequireUser); {
+	case n == 0:
+		t.fail(t.valueAt("require_user"), "require_user is empty, which is no requirement", "want user names; leave it out to require none")
+	case n > maxUsers:
+		t.fail(t.valueAt("require_user"), fmt.Sprintf("require_user has %d names", n), fmt.Sprintf("the limit is %d", maxUsers))
+	}
+}
+
+// parseUser holds names to what package seal and spa carry. A name that a client
+// would cut could never match.
+func parseUser(s string, carried int) (string, error) {
+	switch {
+	case s == "" || len(s) > maxUser || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", hinted{"bad user " + quote(s), fmt.Sprintf("want 1 to %d printable ASCII characters and no blanks", maxUser)}
+	case len(s) > carried:
+		return "", hinted{fmt.Sprintf("user %q has %d bytes, and this encoding carries %d", s, len(s), carried),
+			fmt.Sprintf("want what the client cuts it to, %q", s[:carried])}
+	}
+	return s, nil
+}

@@ -1,0 +1,91 @@
+package policy
+
+import (
+	"fmt"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/knock"
+)
+
+// knockers are the accesses by what they knock on.
+type knockers struct {
+	elements map[knock.Element]entry // of sequences: the first access with each
+	layouts  []entry                 // the first access with each
+	warned   map[laneService]bool
+}
+
+// laneService is a service that lies in the lanes of an access.
+type laneService struct {
+	by      *Access
+	service gate.Service
+}
+
+// checkProtected refuses to open a port that some access knocks on: it could
+// not both be hidden and look like any closed port of the host.
+func checkProtected(entries []entry) {
+	k := knockers{elementsOf(entries), layouts(entries), make(map[laneService]bool)}
+	// Were there more, that would be an error of its own.
+	k.layouts = k.layouts[:min(len(k.layouts), maxLayouts)]
+	for _, e := range entries {
+		if !e.active() {
+			continue
+		}
+		for i, s := range e.Open {
+			if el, by, ok := k.element(s); ok {
+				e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on")
+			}
+			for _, by := range k.layouts {
+				k.checkLayout(e, i, s, by)
+			}
+		}
+	}
+}
+
+func alsoKnocked(el knock.Element, by entry) string {
+	return fmt.Sprintf("%s is also a knock port of access %q at %s", el, by.Name, by.Pos)
+}
+
+func elementsOf(entries []entry) map[knock.Element]entry {
+	elements := make(map[knock.Element]entry)
+	for _, e := range entries {
+		if !e.active() {
+			continue
+		}
+		for _, el := range e.Sequence {
+			if _, ok := elements[el]; !ok {
+				elements[el] = e
+			}
+		}
+	}
+	return elements
+}
+
+// element finds the first port of a service that is an element of a sequence.
+func (k knockers) element(s gate.Service) (knock.Element, entry, bool) {
+	for port := int(s.First); port <= int(s.Last); port++ {
+		el := knock.Element{Protocol: s.Protocol, Port: uint16(port)}
+		if by, ok := k.elements[el]; ok {
+			return el, by, true
+		}
+	}
+	return knock.Element{}, entry{}, false
+}
+
+// checkLayout looks for a port of item i of open, a service, among those of a
+// layout. The lanes of EncodingSIV are so many that it is no error there: our
+// table lets the packets of knocks through to a hidden port, and only once a
+// source is let in it looks at them no more.
+func (k knockers) checkLayout(e entry, i int, s gate.Service, by entry) {
+	l := by.layout()
+	el, ok := l.common(s.Protocol, s.First, s.Last)
+	at := e.table.itemAt("open", i)
+	switch {
+	case !ok:
+	case !l.lanes():
+		e.table.fail(at, alsoKnocked(el, by), "a port is either opened or knocked on: want another "+l.portKey()+" there")
+	case !k.warned[laneService{by.Access, s}]:
+		k.warned[laneService{by.Access, s}] = true
+		e.table.warn(at, fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): from a source that is let in already, one knock in 256 fails",
+			el, by.Name, l.First, l.Last), "another port_base there avoids it")
+	}
+}

@@ -1,0 +1,196 @@
+package seal
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"time"
+
+	"github.com/tink-crypto/tink-go/v2/daead/subtle"
+	"golang.org/x/crypto/argon2"
+)
+
+// SIV seals a message with AES-256-SIV (RFC 5297), which is deterministic: the
+// same message gives the same bytes. These are
+//
+//	hint(1) tag(16) ciphertext(21 or 33)
+//
+// and the clear text is
+//
+//	version(1) time(4) family(1) address(4 or 16) protocol(1) port(2) user(8)
+//
+// with numbers big endian, time in Unix seconds until 2106, family 4 or 6, the
+// address of the sender all zero, and the user name NUL padded. The associated
+// data is "nftknock siv 1".
+//
+// The hint lets who has many keys find the few that a message can be sealed with.
+// It is Hint of the message's own time.
+//
+// A SIV is for one goroutine at a time.
+type SIV struct {
+	quiet
+	key     []byte // aead shares its memory
+	aead    *subtle.AESSIV
+	ctr     cipher.Block // with the right half of the key
+	hintKey []byte
+	hints   hash.Hash
+	scratch [sha256.Size]byte // what goes through a cipher or hash would escape
+}
+
+const (
+	hintLen = 1
+	tagLen  = aes.BlockSize
+	// label goes with a message unsealed, and keeps keys apart from those of
+	// other uses.
+	label = "nftknock siv 1"
+)
+
+// NewSIV takes a key of 64 or of 32 random bytes. The 64 are those of RFC 5297, the
+// left half for the tag and the right half for the cipher. 32 are expanded to 64
+// with HKDF-SHA256 (RFC 5869), without salt and with the info "nftknock siv 1 key",
+// because the library takes no shorter keys. The key is copied.
+func NewSIV(key []byte) (*SIV, error) {
+	long := make([]byte, subtle.AESSIVKeySize)
+	switch len(key) {
+	case subtle.AESSIVKeySize:
+		copy(long, key)
+	case subtle.AESSIVKeySize / 2:
+		expanded, err := hkdf.Key(sha256.New, key, nil, label+" key", len(long))
+		if err != nil {
+			return nil, err
+		}
+		copy(long, expanded)
+		clear(expanded)
+	default:
+		return nil, fmt.Errorf("bad key of %d bytes: want 32 or 64", len(key))
+	}
+	aead, err := subtle.NewAESSIV(long)
+	if err != nil {
+		return nil, err
+	}
+	ctr, err := aes.NewCipher(long[len(long)/2:])
+	if err != nil {
+		return nil, err
+	}
+	hintKey := bytes.Clone(key)
+	return &SIV{key: long, aead: aead, ctr: ctr, hintKey: hintKey, hints: hmac.New(sha256.New, hintKey)}, nil
+}
+
+// NewSIVPassphrase takes a passphrase of at least 8 bytes, of which Argon2id
+// (RFC 9106) makes a key of 64 bytes: 3 passes over 64 MiB in one lane, with the salt
+// "nftknock siv 1". It takes some tenths of a second.
+//
+// The salt is fixed, for a passphrase is all that both sides have in common before
+// the first packet. The price: equal passphrases are equal keys everywhere, and one
+// table of guesses serves against every user of this program. Whoever saw one knock
+// can try guesses at leisure, so a random key is better.
+func NewSIVPassphrase(passphrase []byte) (*SIV, error) {
+	if err := checkPassphrase(passphrase); err != nil {
+		return nil, err
+	}
+	const (
+		passes = 3
+		memory = 64 << 10 // KiB
+		lanes  = 1
+	)
+	key := argon2.IDKey(passphrase, []byte(label), passes, memory, lanes, subtle.AESSIVKeySize)
+	defer clear(key)
+	return NewSIV(key)
+}
+
+// HintPeriod is how long a hint lasts.
+const HintPeriod = 30 * time.Second
+
+// Step gives the number of the HintPeriod that a time is in, counted from 1970.
+func Step(t time.Time) int64 { return t.Unix() / int64(HintPeriod/time.Second) }
+
+// Hint gives the byte that messages sealed in a step begin with: the first byte of
+// HMAC-SHA256 over "hint" and the step in 8 bytes, big endian, under the key that
+// NewSIV was given. It allocates nothing.
+func (s *SIV) Hint(step int64) byte {
+	const prefix = "hint"
+	b := append(s.scratch[:0], prefix...)
+	b = binary.BigEndian.AppendUint64(b, uint64(step))
+	s.hints.Reset()
+	s.hints.Write(b) // never fails
+	return s.hints.Sum(s.scratch[:0])[0]
+}
+
+// Seal gives SIVLen4 bytes for an IPv4 address and for the zero Addr, SIVLen6 for an
+// IPv6 address and for "::", which stands for the sender too. The user name is cut to
+// 8 bytes, Time to whole seconds. An address with a zone is an error.
+func (s *SIV) Seal(m Message) ([]byte, error) {
+	text, err := s.Clear(m)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := s.aead.EncryptDeterministically(text, []byte(label))
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{s.Hint(Step(m.Time))}, sealed...), nil
+}
+
+// Open reads SIVLen4 or SIVLen6 bytes, hint and all, and reports whether they were a
+// message sealed with this key. It refuses what Seal would not have made.
+func (s *SIV) Open(b []byte) (Message, bool) {
+	if len(b) != SIVLen4 && len(b) != SIVLen6 {
+		return Message{}, false
+	}
+	text, err := s.aead.DecryptDeterministically(b[hintLen:], []byte(label))
+	if err != nil {
+		return Message{}, false
+	}
+	m, ok := parseSIV(text)
+	// NB: the tag says nothing about the hint.
+	if !ok || b[0] != s.Hint(Step(m.Time)) {
+		return Message{}, false
+	}
+	return m, true
+}
+
+// Plausible is a cheap look at what Open would cost more to refuse: it deciphers the
+// first block alone, and reports whether version and family are right and the time
+// is one of those from earliest to latest, both included. Whatever Open opens is
+// plausible when its time is; what is plausible may still be anybody's. It allocates
+// nothing.
+//
+// Looking at what is not authenticated yet gives nothing away: a sender gets no
+// answer to a knock, and so cannot observe how far a wrong one went or how long it
+// took.
+func (s *SIV) Plausible(b []byte, earliest, latest time.Time) bool {
+	if len(b) != SIVLen4 && len(b) != SIVLen6 {
+		return false
+	}
+	tag, ciphertext := b[hintLen:hintLen+tagLen], b[hintLen+tagLen:]
+	// RFC 5297, section 2.6: the first counter is the tag with two bits cleared.
+	counter := s.scratch[:aes.BlockSize]
+	copy(counter, tag)
+	counter[8] &= 0x7f
+	counter[12] &= 0x7f
+	s.ctr.Encrypt(counter, counter)
+	var first [sivAddress]byte
+	for i := range first {
+		first[i] = counter[i] ^ ciphertext[i]
+	}
+	if !validStart(first, len(ciphertext)) {
+		return false
+	}
+	t := startTime(first)
+	return !t.Before(earliest) && !t.After(latest)
+}
+
+// Wipe zeroes the key, and must be the last call. Packages aes and hmac keep what
+// they made of it where it cannot be zeroed.
+func (s *SIV) Wipe() {
+	clear(s.key)
+	clear(s.hintKey)
+	clear(s.scratch[:])
+	s.aead, s.ctr, s.hints = nil, nil, nil
+}

@@ -1,0 +1,94 @@
+package seal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+)
+
+// The clear text of SIV: its version, and where its fields stand.
+const (
+	sivVersion  = 1
+	sivTime     = 1
+	sivFamily   = 5
+	sivAddress  = 6 // 4 or 16 bytes, then those at the end
+	sivProtocol = 0 // behind the address
+	sivPort     = 1
+	sivUser     = 3
+	sivUserLen  = 8
+	sivFixed    = sivAddress + sivUser + sivUserLen // all but the address
+)
+
+// The high half of the family byte is for flags, of which there are none yet.
+const (
+	family4 = 4
+	family6 = 6
+)
+
+// Clear gives the clear text, of 21 or 33 bytes.
+func (s *SIV) Clear(m Message) ([]byte, error) {
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	seconds := m.Time.Unix()
+	if seconds < 0 || seconds > math.MaxUint32 {
+		return nil, fmt.Errorf("bad time %v: want 1970 to 2106", m.Time)
+	}
+	addr, family := m.Address.Unmap(), byte(family4)
+	switch {
+	case !addr.IsValid():
+		addr = netip.IPv4Unspecified()
+	case addr.Zone() != "":
+		return nil, fmt.Errorf("bad address %v: want no zone", addr)
+	case addr.Is6():
+		family = family6
+	}
+	b := []byte{sivVersion}
+	b = binary.BigEndian.AppendUint32(b, uint32(seconds))
+	b = append(b, family)
+	b = append(b, addr.AsSlice()...)
+	b = append(b, m.Protocol)
+	b = binary.BigEndian.AppendUint16(b, m.Port)
+	var user [sivUserLen]byte
+	copy(user[:], m.User)
+	return append(b, user[:]...), nil
+}
+
+// parseSIV reads the clear text of a message whose tag was right. It takes nothing
+// but what Clear gives.
+func parseSIV(text []byte) (Message, bool) {
+	start := [sivAddress]byte(text)
+	if !validStart(start, len(text)) {
+		return Message{}, false
+	}
+	end := len(text) - (sivFixed - sivAddress)
+	addr, ok := netip.AddrFromSlice(text[sivAddress:end])
+	rest := text[end:]
+	user, printable := paddedUser(rest[sivUser:])
+	m := Message{
+		Address:  specified(addr),
+		Protocol: rest[sivProtocol],
+		Port:     binary.BigEndian.Uint16(rest[sivPort:]),
+		Time:     startTime(start),
+	}
+	if !ok || addr.Is4In6() || !printable || !validProtocol(m.Protocol) || !validPort(m.Protocol, m.Port) {
+		return Message{}, false
+	}
+	m.User = string(user)
+	return m, true
+}
+
+// validStart reports whether version and family are those of a clear text so long.
+func validStart(start [sivAddress]byte, length int) bool {
+	family := byte(family4)
+	if length == sivFixed+16 {
+		family = family6
+	}
+	return start[0] == sivVersion && start[sivFamily] == family
+}
+
+func startTime(start [sivAddress]byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint32(start[sivTime:])), 0).UTC()
+}

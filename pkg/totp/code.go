@@ -1,0 +1,56 @@
+package totp
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// codes is how many codes of eight digits there are.
+const codes = 100_000_000
+
+// Code computes the code of a step, 0 to 99,999,999. It does not allocate. A
+// Secret that was wiped has none, and Code panics.
+func (s *Secret) Code(step int64) uint32 {
+	m := s.reveal()
+	if m.mac == nil {
+		panic("totp: Code of a wiped Secret")
+	}
+	binary.BigEndian.PutUint64(m.counter[:], uint64(step))
+	m.mac.Reset()
+	m.mac.Write(m.counter[:])
+	return truncate(m.mac.Sum(m.sum[:0]))
+}
+
+// truncate is the dynamic truncation of RFC 4226 section 5.3: the last four bits
+// say where the 31 bits of the code lie. RFC 6238's reference program does the
+// same with a longer sum.
+func truncate(sum []byte) uint32 {
+	offset := sum[len(sum)-1] & 0xf
+	return binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff % codes
+}
+
+// ParseCode reads a code as a person types it: eight digits, with blanks
+// anywhere ("1234 5678").
+func ParseCode(s string) (uint32, error) {
+	code, digits := uint32(0), 0
+	for _, c := range []byte(s) {
+		switch {
+		case c == ' ' || c == '\t':
+			continue
+		case c < '0' || c > '9':
+			return 0, errors.New(`bad code: not digits alone: want eight, as in "1234 5678"`)
+		}
+		if digits++; digits <= Digits {
+			code = 10*code + uint32(c-'0')
+		}
+	}
+	if digits != Digits {
+		// Authenticators that ignore the URI's number of digits show six.
+		return 0, fmt.Errorf(`bad code of %d digits: want eight, as in "1234 5678"`, digits)
+	}
+	return code, nil
+}
+
+// FormatCode gives the eight digits of a code, leading zeros among them.
+func FormatCode(code uint32) string { return fmt.Sprintf("%0*d", Digits, code) }

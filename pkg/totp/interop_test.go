@@ -1,0 +1,77 @@
+//go:build interop
+
+package totp
+
+import (
+	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Codes are those of oathtool, of Debian's package of that name. It also reads
+// secrets as we do: in groups, and with bits that fill no byte.
+func TestInteropOathtool(t *testing.T) {
+	secrets := []string{
+		rfcSHA1, rfcSHA256, sixteen, sixteen[:25] + "Z", strings.Repeat("7", 26), strings.Repeat("A", 32),
+		"gezd gnbv gy3t qojq gezd gnbv gy3t qojq",
+		"MZXW6YTBOJTG633CMFZGM33PMJQXEZTPN5RGC4TGN5XWEYLSMZXW6YTBOJTG633CMFZGM33PMJQXEZTPN5RGC4TGN5XWEYLSMZXW6YTBOI", // longer than a block
+	}
+	times := []int64{0, 29, 30, 1111111109, 1234567890, 1789000019, 2147483648, 4294967296, 20000000000}
+	for _, alg := range []Algorithm{SHA1, SHA256} {
+		for i, text := range secrets {
+			s := parse(t, text, alg)
+			for _, at := range times {
+				out, err := exec.Command("oathtool", "--totp="+alg.String(), "-b", "-d", "8",
+					"-N", fmt.Sprintf("@%d", at), text).CombinedOutput()
+				if err != nil {
+					t.Fatalf("oathtool: %v: %s", err, out)
+				}
+				want := strings.TrimSpace(string(out))
+				if got := FormatCode(s.Code(Step(time.Unix(at, 0)))); got != want {
+					t.Errorf("%v, secret %d, time %d: %s, oathtool says %s", alg, i, at, got, want)
+				}
+			}
+		}
+	}
+}
+
+// enlarge gives each pixel of a picture factor times its width and height.
+func enlarge(picture *image.Gray, factor int) *image.Gray {
+	large := image.NewGray(image.Rect(0, 0, factor*picture.Rect.Dx(), factor*picture.Rect.Dy()))
+	for y := range large.Rect.Dy() {
+		for x := range large.Rect.Dx() {
+			large.SetGray(x, y, picture.GrayAt(x/factor, y/factor))
+		}
+	}
+	return large
+}
+
+// What a terminal shows of a drawing is read by zbarimg, of Debian's package
+// zbar-tools.
+func TestInteropZbarimg(t *testing.T) {
+	for name, text := range qrTexts(t) {
+		file, err := os.Create(filepath.Join(t.TempDir(), "drawing.png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		picture := undraw(t, draw(t, text, UTF8), white, black)
+		if err := png.Encode(file, enlarge(picture, 6)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("zbarimg", "--quiet", "--raw", "--nodbus", file.Name()).Output()
+		if err != nil {
+			t.Errorf("%s: zbarimg: %v", name, err)
+			continue
+		}
+		if got := strings.TrimSuffix(string(out), "\n"); got != text {
+			t.Errorf("%s: scanned %q, want %q", name, got, text)
+		}
+	}
+}

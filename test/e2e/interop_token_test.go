@@ -1,0 +1,132 @@
+//go:build interop
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"nftknock/test/lab"
+)
+
+// Keys that are nobody's.
+const (
+	cipherKey = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+	hmacKey   = "AwoRGB8mLTQ7QklQV15lbHN6gYiPlp2kq7K5wMfO1dzj6vH4/wYNFBsiKTA3PkVMU1phaG92fYSLkpmgp661vA=="
+	oathKey   = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ" // 12345678901234567890, of RFC 6238
+)
+
+// keys writes key files and gives the lines of a policy that name them.
+func (s *stage) keys(cipher, hmac string) string {
+	s.Helper()
+	lines := ""
+	for name, key := range map[string]string{"key_file": cipher, "hmac_key_file": hmac} {
+		if key == "" {
+			continue
+		}
+		path, err := s.Write("keys/"+name, key+"\n")
+		if err != nil {
+			s.Fatal(err)
+		}
+		lines += fmt.Sprintf("%s = %q\n", name, path)
+	}
+	return lines
+}
+
+// fwknop runs the real client with a home of its own.
+func (s *stage) fwknop(args ...string) {
+	s.Helper()
+	home := filepath.Join(s.Dir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		s.Fatal(err)
+	}
+	args = append([]string{"HOME=" + home, "fwknop", "--no-save-args", "-U", "mbr", "-D", lab.Server4.String()}, args...)
+	if out, err := s.Clients[0].Run("env", args...); err != nil {
+		s.Fatalf("%v: %v\n%s", args, err, out)
+	}
+}
+
+// The real fwknop client opens doors as it does with fwknopd.
+func TestInteropFwknopClient(t *testing.T) {
+	const hmac = "--use-hmac --key-base64-rijndael " + cipherKey + " --key-base64-hmac " + hmacKey
+	for _, c := range []struct {
+		name   string
+		policy string // further lines
+		cipher string
+		hmac   string
+		args   string
+		log    string
+	}{
+		{"sha256", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s " + hmac, "granted 192.168.10.2 access to tcp/22 for 20s"},
+		{"named address", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.168.10.2 " + hmac, "granted 192.168.10.2 access to tcp/22 for 20s"},
+		{"sha384", `hmac = "sha384"`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s -m sha384 --hmac-digest-type sha384 " + hmac, "granted "},
+		{"sha512", `hmac = "sha512"`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s -m sha512 --hmac-digest-type sha512 " + hmac, "granted "},
+		{"sha3-256", `hmac = "sha3-256"`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s -m sha3_512 --hmac-digest-type sha3_256 " + hmac, "granted "},
+		{"sha3-512", `hmac = "sha3-512"`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s -m sha3_256 --hmac-digest-type sha3_512 " + hmac, "granted "},
+		{"several ports and a timeout", "max_timeout = \"5m\"", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22,udp/1194 -s -f 120 " + hmac,
+			"granted 192.168.10.2 access to udp/1194 for 2m"},
+		{"a timeout beyond the limit", "max_timeout = \"1m\"", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s -f 3600 " + hmac,
+			"granted 192.168.10.2 access to tcp/22 for 1m"},
+		{"passphrase without HMAC", "allow_unauthenticated = true", "3ncryptk3y", "", "-A tcp/22 -s --key-rijndael 3ncryptk3y", "granted "},
+		{"legacy", "allow_unauthenticated = true\ncipher = \"legacy\"", "3ncryptk3y", "", "-A tcp/22 -s -M legacy --key-rijndael 3ncryptk3y", "granted "},
+
+		{"bad a port that is not opened", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/80 -s " + hmac, "asks for a port that the access does not open: tcp/80"},
+		{"bad another address", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.0.2.77 " + hmac, "asks for another address than its own: 192.0.2.77"},
+		{"bad user", `require_user = ["root"]`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s " + hmac, "the user may not knock here"},
+		{"bad key", "", "base64:" + hmacKey[:42] + "A=", "base64:" + cipherKey, "-A tcp/22 -s " + hmac, "no key opens it"},
+		{"bad command", "", "base64:" + cipherKey, "base64:" + hmacKey, "-C /bin/true -a 192.168.10.2 " + hmac, "commands are never run"},
+		{"bad NAT", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.168.10.2 -N 10.0.0.5,55000 " + hmac, "none is forwarded in this version"},
+		{"bad clock", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s --time-offset-minus 10M " + hmac, "too old: it was made 10m"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start("[[access]]\nname = \"ssh\"\nknock = \"spa\"\nopen = [\"tcp/22\", \"udp/1194\"]\ntimeout = \"20s\"\n" +
+				s.keys(c.cipher, c.hmac) + c.policy + "\n")
+			s.wantOpen(s.Clients[0], lab.Server4, false)
+			s.fwknop(strings.Fields(c.args)...)
+			s.await(c.log)
+			s.wantOpen(s.Clients[0], lab.Server4, strings.HasPrefix(c.log, "granted "))
+		})
+	}
+}
+
+// An authenticator and nc are a client.
+func TestInteropOathtoolAndNetcat(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start("[[access]]\nname = \"phone\"\nknock = \"totp\"\nopen = [\"tcp/22\"]\ntimeout = \"20s\"\n" + s.keys(oathKey, ""))
+	c := s.Clients[0]
+	run := func(name string, args ...string) string {
+		out, err := c.Run(name, args...)
+		if exitStatus(err) < 0 {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+		return strings.TrimSpace(out)
+	}
+	code := run("oathtool", "--totp", "-b", "-d", "8", oathKey)
+	if len(code) != 8 {
+		t.Fatalf("oathtool said %q", code)
+	}
+	knock := func() {
+		// Last pair first: the order is the knocker's.
+		for _, pair := range []int{3, 2, 1, 0} {
+			port := fmt.Sprintf("%d", 40000+100*pair) // and the two digits in place of the last two
+			port = port[:3] + code[2*pair:2*pair+2]
+			run("nc", "-n", "-z", "-w", "1", lab.Server4.String(), port)
+		}
+	}
+	s.wantOpen(c, lab.Server4, false)
+	knock()
+	s.await("one-time code matched for 192.168.10.2")
+	s.await("granted 192.168.10.2 access to tcp/22 for 20s")
+	s.wantOpen(c, lab.Server4, true)
+	// A repetition within seconds is the same knock; later it is a replay.
+	time.Sleep(4 * time.Second)
+	knock()
+	s.await("one-time code refused for 192.168.10.2: already used")
+}
