@@ -69,7 +69,7 @@ fuzz: ## fuzz every parser, FUZZTIME (60s) each
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done
 
 interop: ## meet the programs of others (packages: see .ci/run)
-	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./test/e2e
+	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/replay ./pkg/spa ./pkg/totp ./test/e2e
 
 clean: ## remove what was built
 	rm -rf bin

@@ -6,6 +6,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,20 +16,19 @@ import (
 	"nftknock/pkg/knock"
 )
 
-// knock plans, sends and verifies.
-func (o *options) knock(cmd *cobra.Command, r client.Request, out events, stderr io.Writer) error {
-	k, err := o.plan(cmd, r)
+// run plans, sends and verifies.
+func (o *options) run(cmd *cobra.Command, r client.Request, out events, stderr io.Writer) error {
+	k, err := o.prepare(cmd, r, stderr)
 	if err != nil {
 		return err
 	}
-	o.say(stderr, "sequence from %s, address %s", k.Origin, k.Dst)
 	if o.test {
 		out.plan(k)
 		return nil
 	}
 	// Everything that is bound to fail fails before the first line says
 	// that a sequence is being sent.
-	sender, err := client.NewSender(k.Dst, k.Sequence)
+	sender, err := client.NewSender(k)
 	if err != nil {
 		return err
 	}
@@ -35,7 +37,8 @@ func (o *options) knock(cmd *cobra.Command, r client.Request, out events, stderr
 		o.say(stderr, "ping sockets are not allowed to this user: echo requests use a raw socket")
 	}
 	out.start(k)
-	if err := k.Send(cmd.Context(), sender, func(step int, e knock.Element) { out.sent(k, step, e) }); err != nil {
+	err = k.Send(cmd.Context(), sender, func(round, step int, p client.Packet) { out.sent(k, round, step, p) })
+	if err != nil {
 		return err
 	}
 	out.finished(k)
@@ -45,29 +48,52 @@ func (o *options) knock(cmd *cobra.Command, r client.Request, out events, stderr
 	return o.waitOpen(cmd, k, out)
 }
 
-// plan lets the flags override what the files say.
-func (o *options) plan(cmd *cobra.Command, r client.Request) (client.Knock, error) {
-	var verify knock.Element
-	if o.verify != "" {
-		var err error
-		if verify, err = client.ParseVerify(o.verify); err != nil {
-			return client.Knock{}, usageError{err}
+// prepare makes the knock that is to be sent now.
+func (o *options) prepare(cmd *cobra.Command, r client.Request, stderr io.Writer) (*client.Knock, error) {
+	p, err := r.Plan(cmd.Context(), net.DefaultResolver.LookupNetIP)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.fits(p.Kind); err != nil {
+		return nil, usageError{err}
+	}
+	for _, w := range p.Warnings {
+		fmt.Fprintf(stderr, "nftknock: warning: %s\n", w)
+	}
+	o.say(stderr, "%s knock from %s, address %s", p.Kind, p.Origin, p.Dst)
+	if p.Kind == client.Encrypted || p.Kind == client.SPA {
+		o.say(stderr, "asks to open %s to %s, as user %s", services(p.Open), allowed(p), p.User)
+	}
+	ring := client.Keyring{Getenv: os.Getenv, Prompt: prompt(cmd.Context(), stderr)}
+	if o.code != "" {
+		if ring.Code, err = client.ParseCode(o.code); err != nil {
+			return nil, err
 		}
 	}
-	k, err := r.Plan(cmd.Context(), net.DefaultResolver.LookupNetIP)
+	keys, err := p.Secrets(ring)
 	if err != nil {
-		return client.Knock{}, err
+		return nil, err
 	}
-	if o.verify != "" {
-		k.Verify = verify
-	}
-	if cmd.Flags().Changed("delay") {
-		k.Delay = o.delay
-	}
-	return k, nil
+	defer keys.Wipe()
+	return p.Knock(keys, time.Now())
 }
 
-func (o *options) waitOpen(cmd *cobra.Command, k client.Knock, out events) error {
+func services(open []knock.Element) string {
+	var list []string
+	for _, e := range open {
+		list = append(list, e.String())
+	}
+	return strings.Join(list, ", ")
+}
+
+func allowed(p *client.Plan) string {
+	if p.Allow == client.Source {
+		return "whoever it comes from"
+	}
+	return p.Allow.String()
+}
+
+func (o *options) waitOpen(cmd *cobra.Command, k *client.Knock, out events) error {
 	took, err := client.Verify(cmd.Context(), netip.AddrPortFrom(k.Dst, k.Verify.Port), o.verifyTimeout)
 	switch {
 	case err == nil:
@@ -75,7 +101,7 @@ func (o *options) waitOpen(cmd *cobra.Command, k client.Knock, out events) error
 		return nil
 	case errors.Is(err, client.ErrClosed):
 		out.closed(k, o.verifyTimeout)
-		return closedError{fmt.Errorf("%s on %s stayed closed for %s after the knock", k.Verify, k.Dst, o.verifyTimeout)}
+		return closedError{fmt.Errorf("%s on %s stayed closed for %s after the knock", k.Verify, k.Dst, o.verifyTimeout), k.Kind}
 	}
 	return fmt.Errorf("interrupted while waiting for %s on %s to open", k.Verify, k.Dst)
 }

@@ -2,9 +2,9 @@
 // it opens a service to this machine for a while.
 //
 // What the terminal shows: progress on standard output, one line an event,
-// text that begins with "[+] " or JSON; everything else on standard error,
-// one line each of "nftknock: error: ", "nftknock: hint: " and "nftknock:
-// warning: ".
+// text that begins with "[+] " or JSON; everything else on standard error, one
+// line each of "nftknock: error: ", "nftknock: hint: " and "nftknock: warning: ".
+// Questions go to the terminal.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"nftknock/pkg/client"
+	"nftknock/pkg/keygen"
 )
 
 // The exit codes.
@@ -42,7 +43,10 @@ func run() int {
 type usageError struct{ error }
 
 // closedError: the knock was sent and the port to verify stayed closed.
-type closedError struct{ error }
+type closedError struct {
+	error
+	kind client.Kind
+}
 
 // report prints a failure with its hint and returns the exit code.
 func report(w io.Writer, err error) int {
@@ -52,15 +56,16 @@ func report(w io.Writer, err error) int {
 	fmt.Fprintf(w, "nftknock: error: %v\n", err)
 	var (
 		usage  usageError
+		makes  keygen.UsageError
 		closed closedError
 		advice *client.Error
 	)
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &makes):
 		fmt.Fprintln(w, "nftknock: hint: nftknock -h explains the flags")
 		return exitConfig
 	case errors.As(err, &closed):
-		closedHints(w)
+		closedHints(w, closed.kind)
 		return exitClosed
 	case errors.As(err, &advice):
 		if advice.Hint != "" {
@@ -74,14 +79,34 @@ func report(w io.Writer, err error) int {
 }
 
 // closedHints lists what keeps a port closed after a knock, the likely first.
-func closedHints(w io.Writer) {
-	for _, hint := range []string{
-		"the server's log knows the reason: journalctl -u nftknockd",
-		"is the sequence the same here and in the server's policy, element by element?",
-		"the server opens to the address it saw the knock from: behind NAT or a VPN it may differ from what its policy allows, and -4 or -6 may pick the other one",
-		"an access with require_os opens to that operating system only",
-		"a policy with min_interval wants a pause between the knocks: --delay",
-	} {
+func closedHints(w io.Writer, kind client.Kind) {
+	hints := []string{"the server's log knows the reason: journalctl -u nftknockd"}
+	hints = append(hints, closedReasons[kind]...)
+	hints = append(hints, "the server opens to the address it saw the knock from: behind NAT or a VPN it may differ from what its policy allows, and -4 or -6 may pick the other one")
+	if kind != client.SPA {
+		hints = append(hints, "an access with require_os opens to that operating system only")
+	}
+	for _, hint := range hints {
 		fmt.Fprintf(w, "nftknock: hint: %s\n", hint)
 	}
+}
+
+// closedReasons are those that a kind of knock has of its own.
+var closedReasons = map[client.Kind][]string{
+	client.Shared: {
+		"is the sequence the same here and in the server's policy, element by element?",
+		"a policy with min_interval wants a pause between the knocks: --delay",
+	},
+	client.Encrypted: {
+		"are key, encoding and port base the same here and in the server's policy? does that open the service you asked for?",
+		"encoding siv holds the time: are the clocks of both sides right?",
+	},
+	client.SPA: {
+		"are keys, hash and port the same here and in the server's policy? does that open the services you asked for?",
+		"the packet holds the time: are the clocks of both sides right?",
+	},
+	client.TOTP: {
+		"is the secret the same here and in the server's policy? does the phone compute eight digits?",
+		"a code is good for 30 seconds and once: are the clocks of both sides right?",
+	},
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"nftknock/pkg/client"
@@ -13,18 +14,18 @@ import (
 
 // events are what standard output tells of a knock.
 type events interface {
-	plan(k client.Knock) // instead of all others
-	start(k client.Knock)
-	sent(k client.Knock, step int, e knock.Element) // step counts from 1
-	finished(k client.Knock)
-	open(k client.Knock, after time.Duration)
-	closed(k client.Knock, after time.Duration)
+	plan(k *client.Knock) // instead of all others
+	start(k *client.Knock)
+	sent(k *client.Knock, round, step int, p client.Packet) // both count from 1
+	finished(k *client.Knock)
+	open(k *client.Knock, after time.Duration)
+	closed(k *client.Knock, after time.Duration)
 }
 
 func printer(o options, w io.Writer) events {
 	switch {
 	case o.json:
-		return jsonLines{json.NewEncoder(w)}
+		return newJSONLines(w)
 	case o.quiet:
 		return text{io.Discard}
 	}
@@ -36,102 +37,81 @@ type text struct{ w io.Writer }
 
 func (t text) line(format string, args ...any) { fmt.Fprintf(t.w, "[+] "+format+"\n", args...) }
 
-func (t text) plan(k client.Knock) {
-	t.line("Test mode, nothing is sent. The sequence for knock server: %s", k.Dst)
-	for i, e := range k.Sequence {
-		t.sent(k, i+1, e)
+func (t text) plan(k *client.Knock) {
+	what := "sequence"
+	if k.Kind == client.SPA {
+		what = "SPA packet"
+	}
+	t.line("Test mode, nothing is sent. The %s for knock server: %s", what, k.Dst)
+	t.sealed(k)
+	for i, p := range k.Packets {
+		if p.Payload != nil {
+			t.line("SPA packet: %s", p.Payload)
+		}
+		t.sent(k, 1, i+1, p)
 	}
 	if k.Delay > 0 {
 		t.line("with a pause of %s between two knocks", k.Delay)
 	}
+	if k.Repeat > 1 {
+		t.line("%d times in all, with pauses of 150 to 450 ms", k.Repeat)
+	}
 	if k.Verify != (knock.Element{}) {
 		t.line("then wait until %s is open", k.Verify)
 	}
+	if k.Holds > 0 {
+		t.line("It was made just now and holds for %s, unless the server's policy says otherwise", k.Holds)
+	}
 }
 
-func (t text) start(k client.Knock) {
+// sealed shows an encrypted knock before and after encryption.
+func (t text) sealed(k *client.Knock) {
+	if k.Kind == client.Encrypted {
+		t.line("clear text sequence: %s", decimals(k.Clear))
+		t.line("cipher text sequence: %s", decimals(k.Sealed))
+	}
+}
+
+func decimals(list []byte) string {
+	var out []string
+	for _, b := range list {
+		out = append(out, strconv.Itoa(int(b)))
+	}
+	return strings.Join(out, " ")
+}
+
+func (t text) start(k *client.Knock) {
+	if k.Kind == client.SPA {
+		t.line("Sending SPA packet to knock server: %s", k.Dst)
+		return
+	}
+	t.sealed(k)
 	t.line("Sending port knocking sequence to knock server: %s", k.Dst)
 }
 
-func (t text) sent(k client.Knock, _ int, e knock.Element) {
-	if e.Protocol == packet.ICMP {
+func (t text) sent(k *client.Knock, round, step int, p client.Packet) {
+	switch {
+	case round > 1 && step == 1:
+		t.line("and once more (%d of %d)", round, k.Repeat)
+	case round > 1:
+	case p.Protocol == packet.ICMP:
 		t.line("icmp echo request -> %s", k.Dst)
-		return
+	default:
+		t.line("%s -> %s", p.Element, k.Dst)
 	}
-	t.line("%s -> %s", e, k.Dst)
 }
 
-func (t text) finished(client.Knock) { t.line("Finished knock sequence.") }
+func (t text) finished(k *client.Knock) {
+	if k.Kind == client.SPA {
+		t.line("Finished SPA packet.")
+		return
+	}
+	t.line("Finished knock sequence.")
+}
 
-func (t text) open(k client.Knock, after time.Duration) {
+func (t text) open(k *client.Knock, after time.Duration) {
 	t.line("%s on %s is open, after %s", k.Verify, k.Dst, after.Round(100*time.Microsecond))
 }
 
 // closed: the error on standard error says it.
-func (t text) closed(client.Knock, time.Duration) {}
-
-// jsonLines is for programs.
-type jsonLines struct{ enc *json.Encoder }
-
-type startEvent struct {
-	Event  string  `json:"event"` // "start" or, with --test, "plan"
-	Dst    string  `json:"dst"`
-	Steps  int     `json:"steps"`
-	Delay  float64 `json:"delay_s"`
-	Verify string  `json:"verify,omitempty"`
-}
-
-type knockEvent struct {
-	Event   string `json:"event"` // "knock" or, with --test, "would_knock"
-	Step    int    `json:"step"`
-	Element string `json:"element"`
-	Dst     string `json:"dst"`
-}
-
-type finishedEvent struct {
-	Event string `json:"event"` // "finished"
-	Dst   string `json:"dst"`
-	Steps int    `json:"steps"`
-}
-
-type verifyEvent struct {
-	Event   string  `json:"event"` // "open" or "closed"
-	Element string  `json:"element"`
-	Dst     string  `json:"dst"`
-	After   float64 `json:"after_s"`
-}
-
-func (j jsonLines) print(v any) { _ = j.enc.Encode(v) }
-
-func (j jsonLines) begin(event string, k client.Knock) {
-	e := startEvent{Event: event, Dst: k.Dst.String(), Steps: len(k.Sequence), Delay: k.Delay.Seconds()}
-	if k.Verify != (knock.Element{}) {
-		e.Verify = k.Verify.String()
-	}
-	j.print(e)
-}
-
-func (j jsonLines) plan(k client.Knock) {
-	j.begin("plan", k)
-	for i, e := range k.Sequence {
-		j.print(knockEvent{"would_knock", i + 1, e.String(), k.Dst.String()})
-	}
-}
-
-func (j jsonLines) start(k client.Knock) { j.begin("start", k) }
-
-func (j jsonLines) sent(k client.Knock, step int, e knock.Element) {
-	j.print(knockEvent{"knock", step, e.String(), k.Dst.String()})
-}
-
-func (j jsonLines) finished(k client.Knock) {
-	j.print(finishedEvent{"finished", k.Dst.String(), len(k.Sequence)})
-}
-
-func (j jsonLines) open(k client.Knock, after time.Duration) {
-	j.print(verifyEvent{"open", k.Verify.String(), k.Dst.String(), after.Seconds()})
-}
-
-func (j jsonLines) closed(k client.Knock, after time.Duration) {
-	j.print(verifyEvent{"closed", k.Verify.String(), k.Dst.String(), after.Seconds()})
-}
+func (t text) closed(*client.Knock, time.Duration) {}

@@ -1,60 +1,92 @@
 // Package client sends knocks: it finds out what to send (hosts.toml,
-// ~/.fwknoprc, the command line), sends it with the operating system's own
-// stack, so that the fingerprint the server sees is genuine, and can wait
-// until the service opens.
+// ~/.fwknoprc, the command line), makes packets of it, sends them with the
+// operating system's own stack, so that the fingerprint the server sees is
+// genuine, and can wait until the service opens.
 //
 // It needs no privileges where ping sockets are allowed, and none at all for
-// sequences without ICMP. What it sends is fire and forget: a knock that a
-// network loses looks, from here, like one that arrived.
+// knocks without ICMP. What it sends is fire and forget: a knock that a network
+// loses looks, from here, like one that arrived.
 package client
 
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"nftknock/pkg/knock"
 )
 
-// Knock is everything that one knock needs.
+// Packet is one packet of a knock.
+type Packet struct {
+	knock.Element
+	// Payload is what a datagram carries; nil for a single zero byte.
+	Payload []byte
+}
+
+// Knock is everything that one knock sends.
 type Knock struct {
-	Dst      netip.Addr // the knock server; IPv4 is never mapped into IPv6
-	Sequence []knock.Element
-	// Delay is the pause between two elements. A TCP element takes up to
-	// AnswerWait of its own.
+	Kind    Kind
+	Dst     netip.Addr // the knock server; IPv4 is never mapped into IPv6
+	Packets []Packet
+	// Loose packets may arrive in any order, so that none waits for the answer
+	// to another. They leave from one source port, by which the server tells
+	// two clients behind one address apart.
+	Loose bool
+	// Delay is the pause between two packets. Unless it is loose, a TCP packet
+	// takes up to AnswerWait of its own.
 	Delay time.Duration
+	// Repeat is how often all packets are sent, each time the same.
+	Repeat int
+	// Clear and Sealed are the bytes of an encrypted knock before and after it
+	// was sealed; nil for others.
+	Clear, Sealed []byte
+	// Holds is how long the server takes the knock for fresh, from when it was
+	// made; 0 for ever. It is the server's default for messages that hold their
+	// time.
+	Holds time.Duration
 	// Verify is the TCP port that should be open after the knock; the zero
 	// Element if none was named.
 	Verify knock.Element
-	// Origin says where the sequence comes from: FILE:LINE or "command line".
-	Origin string
 }
 
-// A Transmitter sends one element of a sequence; a Sender is one. Send may
-// be called concurrently.
+// A Transmitter sends one packet of a knock; a Sender is one.
 type Transmitter interface {
-	Send(ctx context.Context, e knock.Element) error
+	Send(ctx context.Context, p Packet) error
 }
 
-// Send sends the elements in their order and calls sent after each, counted
-// from 1. It stops at the first that cannot be sent and when ctx ends.
-func (k *Knock) Send(ctx context.Context, t Transmitter, sent func(step int, e knock.Element)) error {
-	for i, e := range k.Sequence {
-		if i > 0 {
-			pause(ctx, k.Delay)
+// The pause before a knock is repeated. It is random, lest two clients that
+// began together stay in step.
+const (
+	minRepeatPause = 150 * time.Millisecond
+	maxRepeatPause = 450 * time.Millisecond
+)
+
+// Send sends the packets in their order and calls sent after each, with rounds
+// and steps counted from 1. It stops at the first that cannot be sent and when
+// ctx ends.
+func (k *Knock) Send(ctx context.Context, t Transmitter, sent func(round, step int, p Packet)) error {
+	for round := 1; round <= k.Repeat; round++ {
+		if round > 1 {
+			pause(ctx, minRepeatPause+rand.N(maxRepeatPause-minRepeatPause))
 		}
-		err := ctx.Err()
-		if err == nil {
-			err = t.Send(ctx, e)
+		for i, p := range k.Packets {
+			if i > 0 {
+				pause(ctx, k.Delay)
+			}
+			err := ctx.Err()
+			if err == nil {
+				err = t.Send(ctx, p)
+			}
+			switch {
+			case ctx.Err() != nil:
+				return fmt.Errorf("interrupted after %d of %d packets", (round-1)*len(k.Packets)+i, k.Repeat*len(k.Packets))
+			case err != nil:
+				return fmt.Errorf("packet %d of %d was not sent: %w", i+1, len(k.Packets), err)
+			}
+			sent(round, i+1, p)
 		}
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("interrupted after %d of %d knocks", i, len(k.Sequence))
-		case err != nil:
-			return fmt.Errorf("knock %d of %d was not sent: %w", i+1, len(k.Sequence), err)
-		}
-		sent(i+1, e)
 	}
 	return nil
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"nftknock/pkg/knock"
 )
 
 // recorder is a Transmitter that notes what it is given and when.
@@ -21,21 +19,21 @@ type recorder struct {
 	fail     error // from the third element on
 }
 
-func (r *recorder) Send(_ context.Context, e knock.Element) error {
+func (r *recorder) Send(_ context.Context, p Packet) error {
 	if r.fail != nil && len(r.elements) == 2 {
 		return r.fail
 	}
-	r.elements = append(r.elements, e.String())
+	r.elements = append(r.elements, p.String())
 	r.times = append(r.times, time.Since(r.start))
 	return nil
 }
 
 func TestElementsGoInOrderAndKeepTheirDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := Knock{Sequence: sequence(t, "tcp/1, icmp, icmp, udp/2"), Delay: 3 * time.Second}
+		k := Knock{Packets: packets(t, "tcp/1, icmp, icmp, udp/2"), Delay: 3 * time.Second, Repeat: 1}
 		r := recorder{start: time.Now()}
 		var steps []int
-		if err := k.Send(t.Context(), &r, func(step int, _ knock.Element) { steps = append(steps, step) }); err != nil {
+		if err := k.Send(t.Context(), &r, func(_, step int, _ Packet) { steps = append(steps, step) }); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]string{"tcp/1", "icmp", "icmp", "udp/2"}, r.elements); diff != "" {
@@ -50,15 +48,56 @@ func TestElementsGoInOrderAndKeepTheirDelay(t *testing.T) {
 	})
 }
 
+// packets are those of a shared knock.
+func packets(t testing.TB, s string) []Packet {
+	t.Helper()
+	var list []Packet
+	for _, e := range sequence(t, s) {
+		list = append(list, Packet{Element: e})
+	}
+	return list
+}
+
+func TestAKnockIsRepeatedAfterAPauseOfChance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := Knock{Packets: packets(t, "tcp/1, udp/2"), Repeat: MaxRepeat}
+		r := recorder{start: time.Now()}
+		var rounds []int
+		if err := k.Send(t.Context(), &r, func(round, _ int, _ Packet) { rounds = append(rounds, round) }); err != nil {
+			t.Fatal(err)
+		}
+		pauses := make(map[time.Duration]bool)
+		for i := range MaxRepeat {
+			if diff := cmp.Diff([]string{"tcp/1", "udp/2"}, r.elements[2*i:2*i+2]); diff != "" {
+				t.Error(diff)
+			}
+			if rounds[2*i] != i+1 || r.times[2*i] != r.times[2*i+1] {
+				t.Errorf("round %d: numbered %d, from %s to %s", i+1, rounds[2*i], r.times[2*i], r.times[2*i+1])
+			}
+			if i == 0 {
+				continue
+			}
+			gap := r.times[2*i] - r.times[2*i-1]
+			if gap < 150*time.Millisecond || gap > 450*time.Millisecond {
+				t.Errorf("pause of %s", gap)
+			}
+			pauses[gap] = true
+		}
+		if len(r.elements) != 2*MaxRepeat || len(pauses) == 1 {
+			t.Errorf("%d packets, pauses %v", len(r.elements), pauses)
+		}
+	})
+}
+
 func TestAFailureEndsTheKnock(t *testing.T) {
-	k := Knock{Sequence: sequence(t, "tcp/1, tcp/2, tcp/3, tcp/4")}
+	k := Knock{Packets: packets(t, "tcp/1, tcp/2, tcp/3, tcp/4"), Repeat: 2}
 	broken := errors.New("broken")
 	r := recorder{fail: broken}
-	err := k.Send(t.Context(), &r, func(int, knock.Element) {})
+	err := k.Send(t.Context(), &r, func(int, int, Packet) {})
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff("knock 3 of 4 was not sent: broken", err.Error()); diff != "" {
+	if diff := cmp.Diff("packet 3 of 4 was not sent: broken", err.Error()); diff != "" {
 		t.Error(diff)
 	}
 	if len(r.elements) != 2 {
@@ -68,12 +107,12 @@ func TestAFailureEndsTheKnock(t *testing.T) {
 
 func TestAnInterruptEndsTheKnockInItsPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := Knock{Sequence: sequence(t, "tcp/1, tcp/2, tcp/3"), Delay: time.Minute}
+		k := Knock{Packets: packets(t, "tcp/1, tcp/2, tcp/3"), Delay: time.Minute, Repeat: 2}
 		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 		defer cancel()
 		start := time.Now()
-		err := k.Send(ctx, &recorder{}, func(int, knock.Element) {})
-		if err == nil || err.Error() != "interrupted after 2 of 3 knocks" {
+		err := k.Send(ctx, &recorder{}, func(int, int, Packet) {})
+		if err == nil || err.Error() != "interrupted after 2 of 6 packets" {
 			t.Error(err)
 		}
 		if got := time.Since(start); got != 90*time.Second {

@@ -29,11 +29,12 @@ const childDst = "NFTKNOCK_TEST_ECHO_TO"
 // echoChild prints "raw socket" or "ping socket" when it has sent, or the
 // error and its hint.
 func echoChild(dst string) int {
-	k := Knock{Dst: netip.MustParseAddr(dst), Sequence: []knock.Element{{Protocol: packet.ICMP}, {Protocol: packet.ICMP}}}
-	s, err := NewSender(k.Dst, k.Sequence)
+	echo := Packet{Element: knock.Element{Protocol: packet.ICMP}}
+	k := Knock{Dst: netip.MustParseAddr(dst), Packets: []Packet{echo, echo}, Repeat: 1}
+	s, err := NewSender(&k)
 	if err == nil {
 		defer s.Close()
-		err = k.Send(context.Background(), s, func(int, knock.Element) {})
+		err = k.Send(context.Background(), s, func(int, int, Packet) {})
 	}
 	var e *Error
 	switch {

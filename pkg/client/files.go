@@ -7,22 +7,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
-
-	"nftknock/pkg/knock"
+	"slices"
 )
 
 // Host is what a file says about one knock server.
 type Host struct {
 	// Name is the name or address a person types to mean this host.
-	Name string
-	// Address is where the knock goes, an address or a name; "" if Name is
-	// that itself.
-	Address  string
-	Sequence []knock.Element
-	Delay    time.Duration
-	Verify   knock.Element // the zero Element if there is none
-	Origin   string        // FILE:LINE
+	Name     string
+	Settings Settings // Kind is set
+	Origin   string   // FILE:LINE
+	// Stanza: it comes from a stanza of ~/.fwknoprc, and Name is that of the
+	// stanza.
+	Stanza bool
+	// Warnings are what is to be told to whoever knocks at this host.
+	Warnings []string
+	// Err is why nobody can; Settings are those that were read so far.
+	Err error
 }
 
 // File is a file that may be read for hosts.
@@ -55,7 +55,7 @@ const maxFile = 1 << 20
 // Load reads the hosts of a file. It refuses a file that somebody else could
 // have changed: whoever can point a name to another address is sent its
 // sequence by the next knock. If others can merely read the file, warning
-// says so.
+// says so; with a key in it that is refused, too.
 func (f File) Load() (hosts []Host, warning string, err error) {
 	if f.Path == "" && f.Optional {
 		return nil, "", nil
@@ -67,8 +67,14 @@ func (f File) Load() (hosts []Host, warning string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	hosts, err = f.Parse(f.Path, data)
-	return hosts, warning, err
+	defer clear(data)
+	if hosts, err = f.Parse(f.Path, data); err != nil {
+		return nil, "", err
+	}
+	if warning != "" && slices.ContainsFunc(hosts, func(h Host) bool { return h.Settings.Key != nil || h.Settings.HMACKey != nil }) {
+		return nil, "", configError("chmod 600 "+f.Path, "%s: others can read this file, and it holds keys", f.Path)
+	}
+	return hosts, warning, nil
 }
 
 func (f File) read() (data []byte, warning string, err error) {

@@ -3,30 +3,35 @@ package client
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/BurntSushi/toml"
 
 	"nftknock/pkg/knock"
-	"nftknock/pkg/packet"
 	"nftknock/pkg/tomlpos"
 )
 
 // hostsExample is the hint to errors about the form of hosts.toml.
-const hostsExample = `a host looks like this: ["ssh.example.org"] and below it sequence = ["tcp/7000", "udp/8000"]; ` +
-	`address, delay and verify may follow`
+const hostsExample = `a host looks like this: ["ssh.example.org"] and below it sequence = ["tcp/7000", "udp/8000"]`
 
 // ParseHosts reads hosts.toml, one table a host:
 //
 //	["ssh.example.org"]
 //	address = "10.3.2.1"             # optional, an address or a name
 //	sequence = ["tcp/50053", "icmp"] # 2 to 32 elements
-//	delay = "500ms"                  # optional pause between elements
 //	verify = "tcp/22"                # optional
 //
-// Anything else in it is an error, which names path, line and column. Hosts
-// come in the order of the file.
+//	["vpn.example.org"]
+//	knock = "encrypted"
+//	key_file = "vpn.key"             # relative to the file; ~/ is the home directory
+//	open = "udp/51820"
+//
+// The keys are those of Names, each in hosts whose kind of knock it belongs to.
+// Anything else is an error, which names path, line and column. Hosts come in
+// the order of the file.
 func ParseHosts(path string, data []byte) ([]Host, error) {
 	d := hostsDecoder{path: path, source: tomlpos.TrimMark(string(data))}
 	d.lines = tomlpos.NewLines(d.source)
@@ -64,13 +69,26 @@ type hostsDecoder struct {
 func (d *hostsDecoder) syntaxError(err error) error {
 	var syntax toml.ParseError
 	if errors.As(err, &syntax) {
-		return d.errorAtOffset(syntax.Position.Start, hostsExample, "%s", syntax.Message)
+		message := syntax.Message
+		if d.speaksOfKey(syntax.Position.Start) {
+			message = "this is no TOML: want a value in quotes"
+		}
+		return d.errorAtOffset(syntax.Position.Start, hostsExample, "%s", message)
 	}
 	var deep *tomlpos.DepthError
 	if errors.As(err, &deep) {
 		return d.errorAtOffset(deep.Offset, hostsExample, "%v", deep)
 	}
 	return configError("", "%s: %v", d.path, err)
+}
+
+// speaksOfKey reports whether a line may hold a key, which the messages of
+// package toml would show.
+func (d *hostsDecoder) speaksOfKey(offset int) bool {
+	offset = min(max(offset, 0), len(d.source)) // package toml may point beside
+	begin := strings.LastIndexByte(d.source[:offset], '\n') + 1
+	line, _, _ := strings.Cut(d.source[begin:], "\n")
+	return strings.Contains(strings.ToLower(line), "key")
 }
 
 func (d *hostsDecoder) key(key toml.Key) error {
@@ -111,97 +129,112 @@ func (d *hostsDecoder) value(key toml.Key) error {
 		// form is enough.
 		return d.errorAtKey(key, hostsExample+"; a name with dots needs quotes", "unexpected key %s", key)
 	}
-	h := &d.hosts[i]
-	switch key[1] {
-	case "address":
-		return d.address(key, h)
-	case "sequence":
-		return d.sequence(key, h)
-	case "delay":
-		return d.delay(key, h)
-	case "verify":
-		return d.verify(key, h)
-	}
-	return d.errorAtKey(key, "", "unknown key %q: want sequence, address, delay or verify", key[1])
-}
-
-func (d *hostsDecoder) address(key toml.Key, h *Host) error {
-	s, err := d.text(key, `address = "10.3.2.1"`)
-	if err != nil {
-		return err
-	}
-	if !isHost(unbracket(s)) {
-		return d.errorAt(key, "", "bad address %q: want an IP address or a host name", s)
-	}
-	h.Address = s
-	return nil
-}
-
-func (d *hostsDecoder) sequence(key toml.Key, h *Host) error {
-	list, ok := d.lookup(key).([]any)
+	s, ok := settings[key[1]]
 	if !ok {
-		return d.errorAt(key, "", `sequence is not a list: want sequence = ["tcp/7000", "udp/8000"]`)
+		return d.errorAtKey(key, "a host may have "+or(Names()), "unknown key %q", key[1])
 	}
-	for i, v := range list {
-		s, ok := v.(string)
-		if !ok {
-			return d.errorAt(key, "", `element %d of the sequence is not text: want "tcp/PORT", "udp/PORT" or "icmp"`, i+1)
-		}
-		e, err := knock.ParseElement(s)
-		if err != nil {
-			return d.errorAtElement(key, i, s, "%v", err)
-		}
-		h.Sequence = append(h.Sequence, e)
+	texts, err := d.texts(key, s)
+	if err != nil {
+		return err
 	}
-	if err := checkLength(len(h.Sequence)); err != nil {
+	h := &d.hosts[i]
+	for n, text := range texts {
+		if err := s.set(&h.Settings, text); err != nil {
+			return d.errorAtText(key, n, text, err)
+		}
+	}
+	if key[1] == "sequence" {
+		err = checkLength(len(h.Settings.Sequence))
+	} else if len(texts) == 0 {
+		err = fmt.Errorf("%s is an empty list: want %s", key[1], s.example)
+	}
+	if err != nil {
 		return d.errorAt(key, "", "%v", err)
 	}
 	return nil
 }
 
-func (d *hostsDecoder) delay(key toml.Key, h *Host) error {
-	s, err := d.text(key, `delay = "500ms"`)
-	if err != nil {
-		return err
-	}
-	if h.Delay, err = time.ParseDuration(s); err != nil || h.Delay < 0 {
-		return d.errorAt(key, "", `bad delay %q: want a number with its unit, such as "500ms" or "3s"`, s)
-	}
-	return nil
-}
-
-func (d *hostsDecoder) verify(key toml.Key, h *Host) error {
-	s, err := d.text(key, `verify = "tcp/22"`)
-	if err != nil {
-		return err
-	}
-	if h.Verify, err = ParseVerify(s); err != nil {
-		return d.errorAt(key, "", "%v", err)
-	}
-	return nil
-}
-
-// complete checks that no host lacks its sequence.
+// complete looks at all hosts once they are read.
 func (d *hostsDecoder) complete() error {
-	for _, h := range d.hosts {
-		if h.Sequence == nil {
-			return d.errorAt(toml.Key{h.Name}, "", `host %q has no sequence: want sequence = ["tcp/7000", "udp/8000"]`, h.Name)
+	for i := range d.hosts {
+		h := &d.hosts[i]
+		s := &h.Settings
+		if s.Kind == "" {
+			if s.Sequence == nil {
+				return d.errorAt(toml.Key{h.Name}, "", `host %q has no knock: want sequence = ["tcp/7000", "udp/8000"], or knock = "encrypted" and others`, h.Name)
+			}
+			s.Kind = Shared
+		}
+		s.KeyFile, s.HMACKeyFile = d.keyPath(s.KeyFile), d.keyPath(s.HMACKeyFile)
+	}
+	for _, key := range d.meta.Keys() {
+		if err := d.belongs(key); err != nil {
+			return err
+		}
+	}
+	for i := range d.hosts {
+		if err := d.fits(&d.hosts[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// ParseVerify reads the port to verify, "tcp/22". Only TCP answers a stranger
-// reliably.
-func ParseVerify(s string) (knock.Element, error) {
-	e, err := knock.ParseElement(s)
-	if err != nil || e.Protocol != packet.TCP {
-		return knock.Element{}, fmt.Errorf("cannot verify %q: want a TCP port, such as tcp/22", s)
+// belongs refuses keys that a host's kind of knock has no use for.
+func (d *hostsDecoder) belongs(key toml.Key) error {
+	if len(key) < 2 {
+		return nil
 	}
-	return e, nil
+	h := d.host(key[0])
+	if kinds := Of(key[1]); !slices.Contains(kinds, h.Settings.Kind) {
+		return d.errorAtKey(key, "", "%s has no use in a host of knock = %q: it belongs to %s", key[1], h.Settings.Kind, or(kinds))
+	}
+	if key[1] == "key" || key[1] == "hmac_key" {
+		line, _ := d.lines.Place(d.node(key).Key)
+		h.Warnings = append(h.Warnings, fmt.Sprintf("%s:%d: %s stands in the file itself: a %s_file of its own is easier to keep secret",
+			d.path, line, key[1], key[1]))
+	}
+	return nil
 }
 
-// checkLength applies the bounds of a shared sequence.
+// fits checks what the keys of a host are together.
+func (d *hostsDecoder) fits(h *Host) error {
+	if m := h.Settings.check(); m != nil {
+		return d.errorAt(toml.Key{h.Name, m.setting}, "", "%v", m)
+	}
+	if h.Settings.Kind != Shared {
+		return nil
+	}
+	if h.Settings.Sequence == nil {
+		return d.errorAt(toml.Key{h.Name}, "", `host %q has no sequence: want %s`, h.Name, settings["sequence"].example)
+	}
+	return nil
+}
+
+func (d *hostsDecoder) host(name string) *Host {
+	for i := range d.hosts {
+		if d.hosts[i].Name == name {
+			return &d.hosts[i]
+		}
+	}
+	panic("client: a key of no host")
+}
+
+// keyPath makes the path of a key file that stands in the file absolute, or
+// relative to what the file's own is relative to.
+func (d *hostsDecoder) keyPath(path string) string {
+	if rest, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, rest)
+		}
+	}
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.path), path)
+}
+
+// checkLength applies the bounds of a shared sequence in a file.
 func checkLength(n int) error {
 	if n < knock.MinSequence || n > knock.MaxSequence {
 		return fmt.Errorf("a sequence of length %d: want %d to %d elements", n, knock.MinSequence, knock.MaxSequence)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -8,13 +9,45 @@ import (
 	"nftknock/pkg/tomlpos"
 )
 
-// text returns the string a key has.
-func (d *hostsDecoder) text(key toml.Key, example string) (string, error) {
-	s, ok := d.lookup(key).(string)
-	if !ok {
-		return "", d.errorAt(key, "", "%s is not text in quotes: want %s", key[len(key)-1], example)
+// texts gives what a key has in the form that a setting is set from.
+func (d *hostsDecoder) texts(key toml.Key, s setting) ([]string, error) {
+	switch v := d.lookup(key).(type) {
+	case string:
+		if s.form == asText || s.form == asTextOrList {
+			return []string{v}, nil
+		}
+	case int64:
+		if s.form == asNumber {
+			return []string{strconv.FormatInt(v, 10)}, nil
+		}
+	case bool:
+		if s.form == asBoolean {
+			return []string{strconv.FormatBool(v)}, nil
+		}
+	case []any:
+		if s.form == asList || s.form == asTextOrList {
+			return d.items(key, v)
+		}
 	}
-	return s, nil
+	return nil, d.errorAt(key, "", "%s is not %s: want %s", key[1], formNames[s.form], s.example)
+}
+
+// formNames are the forms as errors name them.
+var formNames = map[form]string{
+	asText: "text in quotes", asNumber: "a number", asBoolean: "true or false",
+	asList: "a list", asTextOrList: "text in quotes or a list of it",
+}
+
+// items gives the items of a list. What the lists of a host hold is elements.
+func (d *hostsDecoder) items(key toml.Key, values []any) ([]string, error) {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		var ok bool
+		if texts[i], ok = v.(string); !ok {
+			return nil, d.errorAt(key, "", `element %d of %s is not text: want "tcp/PORT", "udp/PORT" or "icmp"`, i+1, key[1])
+		}
+	}
+	return texts, nil
 }
 
 // lookup returns the value of a key of a host.
@@ -33,16 +66,19 @@ func (d *hostsDecoder) errorAtKey(key toml.Key, hint, format string, args ...any
 	return d.errorAtOffset(d.node(key).Key, hint, format, args...)
 }
 
-// errorAtElement is an error about s, element i of the list a key has. If s is
-// written with escapes, a reader of the message would look for it in vain, so
-// the whole list is meant.
-func (d *hostsDecoder) errorAtElement(key toml.Key, i int, s, format string, args ...any) error {
+// errorAtText is an error about s, which a key has as its value or as item i of
+// it. If an item is written with escapes, a reader of the message would look for
+// it in vain, so the whole list is meant.
+func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) error {
+	if _, ok := d.lookup(key).([]any); !ok {
+		return d.errorAt(key, "", "%v", err)
+	}
 	list := d.node(key)
 	at := list.Value
 	if i < len(list.Items) && strings.HasPrefix(d.source[d.inQuotes(list.Items[i].Value):], s) {
 		at = list.Items[i].Value
 	}
-	return d.errorAtOffset(at, "", format, args...)
+	return d.errorAtOffset(at, "", "%v", err)
 }
 
 func (d *hostsDecoder) errorAtOffset(offset int, hint, format string, args ...any) error {

@@ -1,167 +1,142 @@
 package client
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"net/netip"
-	"strings"
-
-	"nftknock/pkg/knock"
-)
-
-// Network narrows the addresses a name may resolve to.
-type Network string
-
-// The networks, as net.Resolver names them.
-const (
-	IP  Network = "ip"
-	IP4 Network = "ip4"
-	IP6 Network = "ip6"
 )
 
 // Request is what a person asked for.
 type Request struct {
-	Host     string          // a name or an address, IPv6 bare or in brackets
-	Network  Network         // IP if empty
-	Sequence []knock.Element // overrides what the files say
+	// Host is a name or an address, IPv6 bare or in brackets; it may be empty
+	// if Stanza has a server.
+	Host    string
+	Network Network // IP if empty
+	// Stanza is the name of one of the Hosts that come from a stanza, the only
+	// one to be asked then; or empty.
+	Stanza string
+	// Settings override what the files say.
+	Settings Settings
+	// Login is the name of the user, for where nothing says another.
+	Login string
 	// Hosts are the contents of the files in the order in which they are
 	// to be asked.
 	Hosts []Host
 }
 
-// Lookup resolves a name; it is (*net.Resolver).LookupNetIP.
-type Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
+// Plan is all of a knock but for its keys. Its Settings are complete.
+type Plan struct {
+	// Name is what the person or a file calls the server.
+	Name string
+	Dst  netip.Addr // IPv4 is never mapped into IPv6
+	Settings
+	// Origin says where the settings come from: FILE:LINE or "command line".
+	Origin string
+	// Warnings are what is to be told to the person.
+	Warnings []string
+}
 
-// Plan finds out what the knock is: an entry whose name is the host as typed,
-// else one that names the address the host resolves to. It resolves a name
-// once and takes the address the system prefers.
-func (r Request) Plan(ctx context.Context, lookup Lookup) (Knock, error) {
-	if r.Network == "" {
-		r.Network = IP
+// Plan finds out what the knock is: by an entry whose name is the host as typed,
+// else by one that names an address the host resolves to, each time by other
+// entries before stanzas. It resolves a name once and takes the address the
+// system prefers.
+func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
+	r.Network = cmp.Or(r.Network, IP)
+	if r.Settings.Kind == "" && r.Settings.Sequence != nil {
+		r.Settings.Kind = Shared
 	}
-	host := unbracket(r.Host)
+	host, entry, err := r.target()
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := r.resolve(ctx, host, lookup)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Name: cmp.Or(unbracket(r.Host), r.Stanza), Dst: addrs[0]}
+	if entry == nil {
+		// A file that knows one of the addresses means the host by it.
+		if entry, p.Dst = r.findAddress(addrs); entry == nil && r.Settings.Kind == "" {
+			return nil, unknown(host, addrs)
+		}
+	}
+	if entry != nil && entry.Err != nil {
+		return nil, entry.Err
+	}
+	p.settle(r.Settings, entry)
+	if err := p.complete(r.Login); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// target gives the host to resolve, and its entry or nil.
+func (r Request) target() (host string, entry *Host, err error) {
+	host = unbracket(r.Host)
+	if r.Stanza != "" {
+		if entry, err = r.findStanza(); err != nil {
+			return "", nil, err
+		}
+		if host == "" {
+			host = unbracket(entry.Settings.Address)
+		}
+		if host == "" {
+			return "", nil, configError("put SPA_SERVER into it, or name the host: nftknock -n STANZA HOST",
+				"%s: stanza %q has no SPA_SERVER", entry.Origin, entry.Name)
+		}
+	}
 	if !isHost(host) {
-		return Knock{}, configError("the host comes first and alone: nftknock ssh.example.org tcp/7000 udp/8000",
+		return "", nil, configError("the host comes first and alone: nftknock ssh.example.org tcp/7000 udp/8000",
 			"bad host %q", r.Host)
 	}
-	entry, found := r.find(host)
-	target := host
-	if found && entry.Address != "" {
-		target = unbracket(entry.Address)
+	if r.Stanza != "" {
+		return host, entry, nil
 	}
-	addrs, err := r.resolve(ctx, target, lookup)
-	if err != nil {
-		return Knock{}, err
+	if entry = r.find(host); entry != nil && entry.Settings.Address != "" {
+		host = unbracket(entry.Settings.Address)
 	}
-	dst := addrs[0]
-	if !found {
-		// A file that knows one of the addresses means the host by it.
-		for _, addr := range addrs {
-			if entry, found = r.find(addr.String()); found {
-				dst = addr
-				break
-			}
-		}
-	}
-	if r.Sequence != nil {
-		entry.Sequence, entry.Origin = r.Sequence, "command line"
-	} else if !found {
-		return Knock{}, r.unknown(host, addrs)
-	}
-	// What a person types may be any part of a knock; a file holds a whole one.
-	if n := len(entry.Sequence); n == 0 || n > knock.MaxSequence {
-		return Knock{}, &Error{Err: fmt.Errorf("%d elements: want 1 to %d", n, knock.MaxSequence), Config: true}
-	}
-	return Knock{
-		Dst: dst, Sequence: entry.Sequence, Delay: entry.Delay,
-		Verify: entry.Verify, Origin: entry.Origin,
-	}, nil
+	return host, entry, nil
 }
 
-// find returns the first entry of that name.
-func (r Request) find(name string) (Host, bool) {
-	for _, h := range r.Hosts {
-		if sameName(h.Name, name) {
-			return h, true
+// settle puts together what the person and an entry say, which may be nil.
+func (p *Plan) settle(typed Settings, entry *Host) {
+	p.Settings, p.Origin = typed, "command line"
+	if entry == nil {
+		return
+	}
+	p.Settings = typed.over(entry.Settings)
+	// An entry of another kind has said no more than where to knock.
+	if p.Kind == entry.Settings.Kind {
+		p.Warnings = entry.Warnings
+		if typed.Sequence == nil {
+			p.Origin = entry.Origin
 		}
 	}
-	return Host{}, false
 }
 
-// resolve gives the addresses of a host, one or more, the preferred first.
-func (r Request) resolve(ctx context.Context, host string, lookup Lookup) ([]netip.Addr, error) {
-	addrs := []netip.Addr{{}}
+// complete fills in what nobody said, and finds what does not go together and
+// what is missing.
+func (p *Plan) complete(login string) error {
+	p.Settings = p.over(defaults(p.Kind, p.Encoding))
+	if err := p.missing(); err != nil {
+		return err
+	}
+	if m := p.check(); m != nil {
+		return &Error{Err: m, Config: true}
+	}
+	if p.Kind == SPA && !p.wantsHMAC() {
+		p.Warnings = append(p.Warnings, "the packet has no HMAC, so that nobody can tell whether it was altered on its way: "+
+			"fwknopd takes it if it has no HMAC key either, nftknockd with allow_unauthenticated")
+	}
+	if p.User != "" || !asks(p.Kind) {
+		return nil
+	}
 	var err error
-	if addrs[0], err = netip.ParseAddr(host); err != nil {
-		if addrs, err = r.ask(ctx, host, lookup); err != nil {
-			return nil, err
-		}
-	}
-	known := make([]netip.Addr, len(addrs))
-	for i, addr := range addrs {
-		known[i] = addr.Unmap()
-		if err := r.check(known[i]); err != nil {
-			return nil, err
-		}
-	}
-	return known, nil
-}
-
-func (r Request) check(addr netip.Addr) error {
-	switch {
-	case r.Network == IP4 && !addr.Is4():
-		return configError("", "%s is an IPv6 address, and IPv4 was asked for", addr)
-	case r.Network == IP6 && !addr.Is6():
-		return configError("", "%s is an IPv4 address, and IPv6 was asked for", addr)
-	case addr.IsUnspecified() || addr.IsMulticast():
-		return configError("", "%s is not the address of a host", addr)
+	if p.User, err = parseUser(login); err != nil {
+		return configError("name a user with --user", "the login name %q cannot stand in a knock", login)
 	}
 	return nil
 }
 
-func (r Request) ask(ctx context.Context, host string, lookup Lookup) ([]netip.Addr, error) {
-	addrs, err := lookup(ctx, string(r.Network), host)
-	if err == nil && len(addrs) > 0 {
-		return addrs, nil
-	}
-	var dns *net.DNSError
-	switch {
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("interrupted while resolving %q", host)
-	case errors.As(err, &dns) && !dns.IsNotFound:
-		return nil, &Error{
-			Err:  fmt.Errorf("cannot resolve %q: %s", host, dns.Err),
-			Hint: "the address itself works without a name server",
-		}
-	}
-	return nil, &Error{
-		Err:  fmt.Errorf("unknown host %q: the name resolves to no %saddress", host, r.Network.adjective()),
-		Hint: "is it spelt right? a name of your own needs an entry with an address in hosts.toml",
-	}
-}
-
-func (n Network) adjective() string {
-	switch n {
-	case IP4:
-		return "IPv4 "
-	case IP6:
-		return "IPv6 "
-	}
-	return ""
-}
-
-func (r Request) unknown(host string, addrs []netip.Addr) error {
-	var tried []string
-	for _, addr := range addrs {
-		if addr.String() != host {
-			tried = append(tried, addr.String())
-		}
-	}
-	if len(tried) > 0 {
-		host += " (" + strings.Join(tried, ", ") + ")"
-	}
-	return configError("write it on the command line (nftknock HOST tcp/7000 udp/8000), "+
-		"or into one of the files that nftknock -h names", "no sequence is known for %s", host)
-}
+// asks reports whether a kind of knock says what it wants.
+func asks(k Kind) bool { return k == Encrypted || k == SPA }

@@ -11,14 +11,26 @@ import (
 // rcExample is the hint to errors about the form of ~/.fwknoprc.
 const rcExample = "a line looks like this: 10.3.2.1: tcp/7000, udp/8000"
 
-// ParseRC reads the line form of ~/.fwknoprc, the file of the 2004 client:
+// ParseRC reads ~/.fwknoprc. The lines of the 2004 client are shared knocks:
 //
 //	10.3.2.1: tcp/50053, udp/6020, icmp,
 //	          icmp, tcp/24034, udp/9680    # comment
 //
 // A destination is a name or an address, IPv6 bare or in brackets. A list
-// goes on in the next line after a comma. The stanzas of fwknop 2.x ([name]
-// and lines of KEY VALUE) may stand in the same file and are passed over.
+// goes on in the next line after a comma.
+//
+// The stanzas of fwknop 2.x, which may stand in the same file, are SPA:
+//
+//	[default]
+//	SPOOF_USER    mbr
+//	[office]
+//	SPA_SERVER    10.3.2.1
+//	ACCESS        tcp/22,udp/1194
+//	KEY_BASE64    ...
+//
+// What the stanza default says holds for all others that do not say it
+// themselves. A mistake in a stanza is the Err of its Host, so that it is
+// nobody else's.
 func ParseRC(path string, data []byte) ([]Host, error) {
 	p := rcParser{path: path}
 	const byteOrderMark = "\ufeff"
@@ -37,13 +49,14 @@ func ParseRC(path string, data []byte) ([]Host, error) {
 	if err := p.endEntry(); err != nil {
 		return nil, err
 	}
-	return p.hosts, nil
+	return append(p.hosts, p.stanzas.hosts(path)...), nil
 }
 
 type rcParser struct {
-	path  string
-	line  int // counted from 1
-	hosts []Host
+	path    string
+	line    int // counted from 1
+	hosts   []Host
+	stanzas stanzas
 
 	inStanza bool
 	// open: the last of hosts is being read; more: and its line ended in a
@@ -64,8 +77,10 @@ func (p *rcParser) statement(line string) error {
 	switch {
 	case isStanza(line):
 		p.inStanza = true
+		p.stanzas.begin(p.line, line)
 		return nil
 	case p.inStanza && !isEntry(line, colon):
+		p.stanzas.add(p.line, line)
 		return nil
 	case colon < 0:
 		return p.errorAt(line, 0, rcExample, "%q has no destination", strings.TrimSpace(line))
@@ -106,14 +121,14 @@ func (p *rcParser) destination(s string) error {
 			return p.errorAt(s, 0, "", "%s is there twice, first at %s", name, h.Origin)
 		}
 	}
-	p.hosts = append(p.hosts, Host{Name: name, Origin: fmt.Sprintf("%s:%d", p.path, p.line)})
+	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: fmt.Sprintf("%s:%d", p.path, p.line)})
 	p.open, p.entry = true, p.line
 	return nil
 }
 
 // elements reads the list of elements that begins at an offset of a line.
 func (p *rcParser) elements(line string, offset int) error {
-	h := &p.hosts[len(p.hosts)-1]
+	s := &p.hosts[len(p.hosts)-1].Settings
 	p.more = false
 	for offset < len(line) {
 		field, _, comma := strings.Cut(line[offset:], ",")
@@ -121,8 +136,9 @@ func (p *rcParser) elements(line string, offset int) error {
 		if err != nil {
 			return p.errorAt(line, offset, "", "%v", err)
 		}
-		if h.Sequence = append(h.Sequence, e); len(h.Sequence) > knock.MaxSequence {
-			return p.errorAt(line, offset, "", "%v", checkLength(len(h.Sequence)))
+		s.Sequence = append(s.Sequence, e)
+		if len(s.Sequence) > knock.MaxSequence {
+			return p.errorAt(line, offset, "", "%v", checkLength(len(s.Sequence)))
 		}
 		offset += len(field)
 		if comma {
@@ -138,9 +154,9 @@ func (p *rcParser) endEntry() error {
 	if !p.open {
 		return nil
 	}
-	h := p.hosts[len(p.hosts)-1]
+	s := &p.hosts[len(p.hosts)-1].Settings
 	p.open, p.more = false, false
-	if err := checkLength(len(h.Sequence)); err != nil {
+	if err := checkLength(len(s.Sequence)); err != nil {
 		return fileError(p.path, p.entry, 0, "a sequence goes on in the next line only after a comma", "%v", err)
 	}
 	return nil

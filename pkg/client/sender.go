@@ -7,51 +7,60 @@ import (
 	"net/netip"
 	"slices"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
 )
 
-// Sender sends elements to one destination. Its methods may be called
-// concurrently.
+// Sender sends packets to one destination. It is used by one goroutine at a
+// time.
 type Sender struct {
 	dst  netip.Addr
 	echo *echoSocket // nil without ICMP elements
+	// source is the port that all packets leave from; nil for a fresh one each.
+	source *sourcePort
 }
 
-// NewSender prepares for the elements of a sequence. Whatever can be known to
-// fail fails here, before the first packet: a destination without a route,
-// and echo requests that this user may not send.
-func NewSender(dst netip.Addr, sequence []knock.Element) (*Sender, error) {
-	if err := checkRoute(dst); err != nil {
+// NewSender prepares for the packets of a knock. Whatever can be known to fail
+// fails here, before the first packet: a destination without a route, and echo
+// requests that this user may not send.
+func NewSender(k *Knock) (*Sender, error) {
+	if err := checkRoute(k.Dst); err != nil {
 		return nil, err
 	}
-	s := &Sender{dst: dst}
-	if !slices.Contains(sequence, knock.Element{Protocol: packet.ICMP}) {
-		return s, nil
-	}
+	s := &Sender{dst: k.Dst}
 	var err error
-	if s.echo, err = openEcho(dst); err != nil {
+	switch {
+	case k.Loose:
+		s.source, err = openSource(k.Dst)
+	case slices.ContainsFunc(k.Packets, func(p Packet) bool { return p.Protocol == packet.ICMP }):
+		s.echo, err = openEcho(k.Dst)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Send sends one element and returns when it has left this host. For TCP
-// this takes until the answer, at most AnswerWait; UDP and ICMP do not wait.
+// Send sends one packet and returns when it has left this host. Unless the knock
+// is loose, TCP takes until the answer, at most AnswerWait; nothing else waits.
 // What the far end answers is never an error.
-func (s *Sender) Send(ctx context.Context, e knock.Element) error {
-	switch e.Protocol {
-	case packet.TCP:
-		return s.sendSYN(ctx, e.Port)
-	case packet.UDP:
-		return s.sendDatagram(e.Port, []byte{0})
-	case packet.ICMP:
-		if s.echo == nil {
-			return fmt.Errorf("the sender was not prepared for %s", e)
-		}
-		return s.echo.send(s.dst)
+func (s *Sender) Send(ctx context.Context, p Packet) error {
+	payload := p.Payload
+	if payload == nil {
+		payload = []byte{0}
 	}
-	return fmt.Errorf("cannot send protocol %d", e.Protocol)
+	switch {
+	case p.Protocol == packet.ICMP && s.echo != nil:
+		return s.echo.send(s.dst)
+	case p.Protocol == packet.TCP && s.source != nil:
+		return s.source.sendSYN(ctx, s.dst, p.Port)
+	case p.Protocol == packet.TCP:
+		return sendSYN(ctx, s.dst, p.Port, synOptions{wait: AnswerWait})
+	case p.Protocol == packet.UDP && s.source != nil:
+		return s.source.sendDatagram(s.dst, p.Port, payload)
+	case p.Protocol == packet.UDP:
+		return s.sendDatagram(p.Port, payload)
+	}
+	return fmt.Errorf("the sender was not prepared for %s", p.Element)
 }
 
 // RawSocket reports whether echo requests go through a raw socket for want of
@@ -60,10 +69,13 @@ func (s *Sender) RawSocket() bool { return s.echo != nil && s.echo.raw }
 
 // Close gives the sockets back.
 func (s *Sender) Close() error {
-	if s.echo == nil {
-		return nil
+	switch {
+	case s.echo != nil:
+		return s.echo.conn.Close()
+	case s.source != nil:
+		return s.source.conn.Close()
 	}
-	return s.echo.conn.Close()
+	return nil
 }
 
 // checkRoute asks the kernel for a route: connecting a UDP socket looks one

@@ -19,6 +19,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/spa"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
@@ -35,12 +36,12 @@ func knockElement(p packet.Packet) knock.Element {
 func send(t *testing.T, n *netns.NS, k Knock) {
 	t.Helper()
 	netnstest.Do(t, n, func() error {
-		s, err := NewSender(k.Dst, k.Sequence)
+		s, err := NewSender(&k)
 		if err != nil {
 			return err
 		}
 		defer s.Close()
-		return k.Send(t.Context(), s, func(int, knock.Element) {})
+		return k.Send(t.Context(), s, func(int, int, Packet) {})
 	})
 }
 
@@ -54,6 +55,15 @@ const (
 // dropPort drops TCP to a port in prerouting.
 func dropPort(t *testing.T, n *netns.NS, port uint16) {
 	t.Helper()
+	dropTCP(t, n,
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+		&expr.Cmp{Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
+	)
+}
+
+// dropTCP drops the TCP packets that match in prerouting.
+func dropTCP(t *testing.T, n *netns.NS, match ...expr.Any) {
+	t.Helper()
 	netnstest.Do(t, n, func() error {
 		c, err := nftables.New()
 		if err != nil {
@@ -64,13 +74,12 @@ func dropPort(t *testing.T, n *netns.NS, port uint16) {
 			Table: table, Name: "in", Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter,
 		})
-		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		exprs := []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 			&expr.Cmp{Register: 1, Data: []byte{unix.IPPROTO_TCP}},
-			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-			&expr.Cmp{Register: 1, Data: binaryutil.BigEndian.PutUint16(port)},
-			&expr.Verdict{Kind: expr.VerdictDrop},
-		}})
+		}
+		exprs = append(append(exprs, match...), &expr.Verdict{Kind: expr.VerdictDrop})
+		c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
 		return c.Flush()
 	})
 }
@@ -98,12 +107,9 @@ func TestEachElementIsOnePacketInOrder(t *testing.T) {
 			listenTCP(t, server, openPort)
 			dropPort(t, server, droppedPort)
 			seen := listen(t, server, dst)
-			k := Knock{Dst: dst, Sequence: sequence(t,
+			k := Knock{Dst: dst, Repeat: 1, Packets: packets(t,
 				"tcp/7003, udp/6020, icmp, tcp/7001, icmp, tcp/7002, udp/9680, tcp/7003, icmp")}
-			var want []string
-			for _, e := range k.Sequence {
-				want = append(want, e.String())
-			}
+			want := elements(k)
 			send(t, client, k)
 			seen.wait(t, len(want))
 
@@ -132,6 +138,51 @@ func TestEachElementIsOnePacketInOrder(t *testing.T) {
 			checkEchoes(t, got)
 			checkSYNs(t, got)
 		})
+	}
+}
+
+// Packets whose order counts arrive in it, each from a port of its own.
+func TestAnOrderedKnockArrivesInOrder(t *testing.T) {
+	for _, encoding := range []Encoding{Article, Fwknop19} {
+		s := encrypted(t, encoding, Source)
+		s.Rotate = to(true)
+		k := encode(t, s, &Secrets{Key: passphrase(t, "fwknoptest")})
+		server, client := hosts(t)
+		seen := listen(t, server, k.Dst)
+		send(t, client, *k)
+		got := seen.wait(t, len(k.Packets))
+		if diff := cmp.Diff(elements(*k), written(got)); diff != "" {
+			t.Errorf("%s: %s", encoding, diff)
+		}
+		ports := make(map[uint16]bool)
+		for _, a := range got {
+			ports[a.SrcPort] = true
+		}
+		if len(ports) < len(got)-1 { // by chance two may be the same
+			t.Errorf("%s: %d packets from the ports %v", encoding, len(got), ports)
+		}
+	}
+}
+
+func TestSPAArrivesAsItWasMade(t *testing.T) {
+	key := passphrase(t, "open sesame")
+	k := encode(t, Settings{Kind: SPA, Open: sequence(t, "tcp/22, udp/1194"), Repeat: 2}, &Secrets{Key: key, HMACKey: key})
+	reader, err := spa.NewKey(spa.Config{Key: key.Bytes(), HMACKey: key.Bytes(), HMAC: spa.SHA256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, client := hosts(t)
+	seen := listen(t, server, k.Dst)
+	send(t, client, *k)
+	got := seen.wait(t, 2)
+	for _, a := range got {
+		m, _, err := reader.Open(a.Payload)
+		if err != nil || a.DstPort != 62201 || m.User != "mbr" {
+			t.Errorf("udp/%d: %v, %v", a.DstPort, m, err)
+		}
+	}
+	if got[0].SrcPort == got[1].SrcPort {
+		t.Errorf("both come from port %d", got[0].SrcPort)
 	}
 }
 
@@ -215,7 +266,7 @@ func TestAnswersOfFirewallsAreNoFailures(t *testing.T) {
 			dst := netip.MustParseAddr(tt.dst)
 			rejectTCP(t, server, dst, tt.code)
 			seen := listen(t, server, dst)
-			send(t, client, Knock{Dst: dst, Sequence: sequence(t, "tcp/7003, tcp/7004")})
+			send(t, client, Knock{Dst: dst, Repeat: 1, Packets: packets(t, "tcp/7003, tcp/7004")})
 			if diff := cmp.Diff([]string{"tcp/7003", "tcp/7004"}, written(seen.wait(t, 2))); diff != "" {
 				t.Error(diff)
 			}
@@ -253,7 +304,7 @@ func TestWithoutARouteNothingIsSent(t *testing.T) {
 	lonely := netnstest.New(t)
 	for _, dst := range []string{serverAddr4, serverAddr6} {
 		netnstest.Do(t, lonely, func() error {
-			s, err := NewSender(netip.MustParseAddr(dst), sequence(t, "tcp/1, tcp/2"))
+			s, err := NewSender(&Knock{Dst: netip.MustParseAddr(dst), Packets: packets(t, "tcp/1, tcp/2")})
 			if err == nil {
 				s.Close()
 				t.Errorf("%s: a sender without a route", dst)

@@ -18,11 +18,17 @@ import (
 // after which Windows tries a refused port again.
 const AnswerWait = 100 * time.Millisecond
 
+// synOptions say how a SYN is sent.
+type synOptions struct {
+	from uint16        // the source port; 0 for one of the system's choice
+	wait time.Duration // for the answer, at most
+}
+
 // sendSYN begins a connection and tears it down. A socket closed before the
 // answer came is gone without a trace: no FIN, no RST and no second SYN leave
 // the host. An established connection is reset, which leaves nothing to
 // retransmit either.
-func (s *Sender) sendSYN(parent context.Context, port uint16) error {
+func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	dialer := net.Dialer{
@@ -30,16 +36,18 @@ func (s *Sender) sendSYN(parent context.Context, port uint16) error {
 		// NB: the wait begins here and not with the dialing. Between here
 		// and connect(2) nobody looks at ctx, so the SYN leaves however
 		// late the process gets to run.
-		Control: func(string, string, syscall.RawConn) error {
-			time.AfterFunc(AnswerWait, cancel)
-			return nil
+		Control: func(_, _ string, c syscall.RawConn) error {
+			time.AfterFunc(o.wait, cancel)
+			return c.Control(closeWithReset)
 		},
+	}
+	if o.from != 0 {
+		dialer.LocalAddr = &net.TCPAddr{Port: int(o.from)}
 	}
 	// MPTCP puts an option of its own into the SYN.
 	dialer.SetMultipathTCP(false)
-	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(s.dst, port).String())
+	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(dst, port).String())
 	if err == nil {
-		_ = conn.(*net.TCPConn).SetLinger(0) // close with a reset
 		return conn.Close()
 	}
 	if parent.Err() != nil {

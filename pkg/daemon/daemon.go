@@ -89,10 +89,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err := d.openWorkers(); err != nil {
 		return err
 	}
-	if err := d.openStore(d.Plan); err != nil {
-		d.closeWorkers()
-		return err
-	}
+	d.openStoreOrWait(d.Plan)
 	defer d.closeStore()
 	g, grants, err := d.openGate()
 	if err != nil {

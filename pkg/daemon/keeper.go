@@ -11,6 +11,7 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/replay"
 )
 
 // keeper is the one goroutine that owns the gate. It carries out decisions,
@@ -18,7 +19,8 @@ import (
 // the three.
 type keeper struct {
 	gate      gate.Gate
-	store     Store // nil where no knock needs it
+	store     Store                 // nil where no knock needs it
+	lost      map[replay.Token]bool // that the store failed to record
 	log       *slog.Logger
 	plan      *Plan // what the table says
 	decisions <-chan decision
@@ -45,6 +47,7 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, store Store, decisions
 	return &keeper{
 		gate:      g,
 		store:     store,
+		lost:      make(map[replay.Token]bool),
 		log:       log,
 		plan:      plan,
 		decisions: decisions,
@@ -107,6 +110,9 @@ func (k *keeper) decide(d decision) {
 	}
 	a, ok := k.current(d)
 	if !ok {
+		if err := k.burn(v); err != nil {
+			k.unrecorded(d, err)
+		}
 		k.refuse(d, "the access was changed by a reload meanwhile")
 		return
 	}

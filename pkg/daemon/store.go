@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"nftknock/pkg/knock"
@@ -29,12 +30,78 @@ func (d *Daemon) openStore(p *Plan) error {
 	if d.store != nil || !p.remembers() {
 		return nil
 	}
-	s, err := d.OpenStore(filepath.Join(p.Policy.State.Dir, storeFile))
+	s, err := d.OpenStore(storePath(p))
 	if err != nil {
 		return err
 	}
 	d.store = s
 	return nil
+}
+
+func storePath(p *Plan) string { return filepath.Join(p.Policy.State.Dir, storeFile) }
+
+// openStoreOrWait is openStore at the start, when services must be hidden
+// whatever the store is like: with one that cannot be opened no knock is
+// honoured that has to be remembered, until it can.
+func (d *Daemon) openStoreOrWait(p *Plan) {
+	err := d.openStore(p)
+	if err == nil {
+		return
+	}
+	d.Log.Error("no knock that must be remembered opens anything: "+err.Error(), "event", "error", "reason", err.Error())
+	path := storePath(p)
+	d.store = &missingStore{err: err, tried: time.Now(), open: func() (Store, error) { return d.OpenStore(path) }}
+}
+
+// missingStore stands for a store that could not be opened, and tries again.
+type missingStore struct {
+	open func() (Store, error)
+
+	mu    sync.Mutex
+	store Store // nil until it is there
+	err   error
+	tried time.Time
+}
+
+// retryStore is how long a failure to open the store is taken for granted.
+const retryStore = 5 * time.Second
+
+func (m *missingStore) get() (Store, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.store == nil && time.Since(m.tried) >= retryStore {
+		m.store, m.err = m.open()
+		m.tried = time.Now()
+	}
+	return m.store, m.err
+}
+
+// Spend records nothing, and so lets nobody in, until the store is there.
+func (m *missingStore) Spend(s replay.Spend) error {
+	store, err := m.get()
+	if err != nil {
+		return err
+	}
+	return store.Spend(s)
+}
+
+// Prune has nothing to do before that.
+func (m *missingStore) Prune(now time.Time) (int, error) {
+	store, err := m.get()
+	if err != nil {
+		return 0, err
+	}
+	return store.Prune(now)
+}
+
+// Close closes the store if it came.
+func (m *missingStore) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.store == nil {
+		return nil
+	}
+	return m.store.Close()
 }
 
 func (d *Daemon) closeStore() {
@@ -54,6 +121,9 @@ func (d *Daemon) prune(failure string) string {
 	}
 	_, err := d.store.Prune(time.Now())
 	if err == nil {
+		if failure != "" {
+			d.Log.Info("the store of spent knocks works again", "event", "store")
+		}
 		return ""
 	}
 	if err.Error() != failure {
@@ -76,14 +146,27 @@ func (k *keeper) spend(a *policy.Access, v *knock.Verdict) error {
 		return nil
 	case k.store == nil:
 		return errNoStore
+	case s.Token != nil && k.lost[*s.Token]:
+		return replay.ErrSpent
 	}
-	return k.store.Spend(s)
+	err := k.store.Spend(s)
+	switch {
+	case errors.Is(err, replay.ErrLimit):
+		// A limit may be raised, and then this knock must not be good.
+		return errors.Join(err, k.burn(v))
+	case err != nil && !isRefusal(err) && s.Token != nil && len(k.lost) < maxLost:
+		k.lost[*s.Token] = true
+	}
+	return err
 }
+
+// maxLost bounds the tokens that are remembered in place of a store that fails.
+const maxLost = 1 << 12
 
 // burn records the token of a knock that is refused: whoever saw it on its way
 // could have more luck with it, being another sender.
 func (k *keeper) burn(v *knock.Verdict) error {
-	if v.Request == nil || v.Reason == knock.TooOld || k.store == nil {
+	if v.Request == nil || k.store == nil || !v.Request.Forget.IsZero() && !v.Time.Before(v.Request.Forget) {
 		return nil
 	}
 	err := k.store.Spend(replay.Spend{Token: (*replay.Token)(&v.Request.Token), Expires: v.Request.Forget})

@@ -31,6 +31,7 @@ func (OneTime) kind() string { return "totp" }
 type oneTime struct {
 	*rule
 	OneTime
+	spend [32]byte // see codeToken
 }
 
 // codes watches for one-time codes. Those with the same base and protocols are
@@ -42,11 +43,12 @@ type codes struct {
 }
 
 type codeGroup struct {
-	share int // wrong codes of one source
-	list  []oneTime
-	steps [3]codeStep  // a ring by step
-	step  int64        // the one that it is
-	wrong []netip.Addr // the sources of its wrong codes
+	share  int   // wrong codes of one source that count for all; the smallest of the accesses
+	within int64 // the longest
+	list   []oneTime
+	steps  [3]codeStep  // a ring by step
+	step   int64        // the one that it is
+	wrong  []netip.Addr // the sources of its wrong codes
 }
 
 // codeStep holds the codes of one step: the first access of each, and of each
@@ -64,10 +66,10 @@ func newCodes(e *Engine, room int) *codes {
 	for _, r := range e.rules {
 		if k, ok := r.Knock.(OneTime); ok {
 			k.Secret = k.Secret.Clone()
-			c.add(oneTime{r, k})
+			c.add(oneTime{r, k, k.Secret.Derive("nftknock spent code")})
 		}
 	}
-	c.layouts.listen(e, c, totp.Lanes*totp.LaneWidth)
+	c.listen(e, c, totp.Lanes*totp.LaneWidth)
 	c.table = newTable(room, func(*codeset) {}, (*codeset).reset)
 	return c
 }
@@ -80,21 +82,19 @@ func (c *codes) add(k oneTime) {
 	}
 	g := c.groups[i]
 	g.list = append(g.list, k)
-	g.share = max(g.share, k.MaxAttempts/4, 1)
+	if own := share(k.MaxAttempts); len(g.list) == 1 || own < g.share {
+		g.share = own
+	}
+	g.within = max(g.within, int64(k.Within))
 }
 
 // codeset is what has come from one source.
 type codeset struct {
-	pairs   [totp.Lanes]codePair
+	pairs   [totp.Lanes]part
 	touched uint8 // pairs that came since the last code was complete
 	judged  judged
 	step    int64 // in which
 	wrong   int   // so many codes were wrong
-}
-
-type codePair struct {
-	stamp
-	value int
 }
 
 func (s *codeset) reset() { *s = codeset{} }
@@ -105,8 +105,13 @@ func (c *codes) take(group int, el Element, p *packet.Packet, now int64) {
 	s := &n.state
 	offset := int(el.Port - c.layouts[group].base)
 	lane := offset / totp.LaneWidth
-	s.pairs[lane] = codePair{c.engine.stamp(p, now), offset % totp.LaneWidth}
+	pair := c.engine.part(p, byte(offset%totp.LaneWidth), now)
+	if pair.repeats(&s.pairs[lane]) {
+		return // or it would be the first of the next code
+	}
+	s.pairs[lane] = pair
 	s.touched |= 1 << lane
+	s.leaveOld(now - g.within)
 	if s.touched != 1<<totp.Lanes-1 {
 		return
 	}
@@ -119,27 +124,32 @@ func (c *codes) take(group int, el Element, p *packet.Packet, now int64) {
 	c.judge(g, n, code, now)
 }
 
+// leaveOld takes pairs from before a time for those of a code that was never
+// completed.
+func (s *codeset) leaveOld(before int64) {
+	for i := range s.pairs {
+		if s.pairs[i].at < before {
+			s.touched &^= 1 << i
+		}
+	}
+}
+
 func (s *codeset) code() uint32 {
 	var values [totp.Lanes]int
 	for i, p := range s.pairs {
-		values[i] = p.value
+		values[i] = int(p.value)
 	}
 	return totp.Join(values)
 }
 
-// judge looks for the accesses that have a code now.
+// judge looks for the accesses that have a code now. A code that is right is
+// spent even where it opens nothing, or whoever saw it could use it.
 func (c *codes) judge(g *codeGroup, n *pending[codeset], code uint32, now int64) {
 	s := &n.state
 	step := totp.Step(c.engine.at)
 	g.begin(step)
 	if s.step != step {
 		s.step, s.wrong = step, 0
-	}
-	v := Verdict{Access: sole(g.list), Source: n.source, Step: totp.Lanes}
-	if s.wrong >= g.share {
-		v.Reason = TooManyCodes
-		c.engine.say(v)
-		return
 	}
 	out := finding{engine: c.engine}
 	for _, st := range [...]int64{step, step - 1, step + 1} {
@@ -152,12 +162,15 @@ func (c *codes) judge(g *codeGroup, n *pending[codeset], code uint32, now int64)
 		out.say()
 		return
 	}
-	s.wrong++
-	if len(g.wrong) < cap(g.wrong) {
+	reason := NoKey
+	switch {
+	case s.wrong >= g.share:
+		reason = TooManyCodes
+	case len(g.wrong) < cap(g.wrong):
 		g.wrong = append(g.wrong, n.source)
 	}
-	v.Reason = NoKey
-	c.engine.say(v)
+	s.wrong++
+	c.engine.say(Verdict{Access: sole(g.list), Source: n.source, Step: totp.Lanes, Reason: reason})
 }
 
 // accept judges a code that is right.
@@ -168,25 +181,29 @@ func (c *codes) accept(g *codeGroup, k *oneTime, n *pending[codeset], step, now 
 		first = min(first, n.state.pairs[i].at)
 		sys.see(&n.state.pairs[i].stamp)
 	}
-	if now-first > int64(k.Within) {
-		return
-	}
 	req := &Request{
 		Allow:  n.source,
-		Token:  codeToken(k.Name, step),
+		Token:  codeToken(k.spend, step),
 		Forget: forget(time.Unix((step+1)*int64(totp.Period/time.Second), 0)),
 	}
 	reason := k.judge(&Terms{}, req, n.source, c.engine.at, false)
-	if reason == None && g.wrongFor(k) > k.MaxAttempts {
+	switch {
+	case reason != None:
+	case now-first > int64(k.Within):
+		reason = TooSlow
+	case n.state.wrong >= share(k.MaxAttempts) || g.wrongFor(k) > k.MaxAttempts:
 		reason = TooManyCodes
 	}
 	out.add(&sys, n.source, totp.Lanes, req, reason)
 }
 
-// codeToken is what is spent with the code of an access in a step.
-func codeToken(access string, step int64) [32]byte {
-	b := append([]byte("totp "), access...)
-	return sha256.Sum256(binary.BigEndian.AppendUint64(append(b, 0), uint64(step)))
+// share is how many of the wrong codes of a step one source may try.
+func share(attempts int) int { return max(attempts/4, 1) }
+
+// codeToken is what is spent with the code of a secret in a step. Accesses that
+// have a secret in common have the code in common, and it opens one of them.
+func codeToken(secret [32]byte, step int64) [32]byte {
+	return sha256.Sum256(binary.BigEndian.AppendUint64(secret[:], uint64(step)))
 }
 
 // maxWrong bounds the wrong codes of a step that are remembered. It is no less
@@ -224,7 +241,7 @@ func (g *codeGroup) codes(step int64) *codeStep {
 	}
 	s.step, s.ready = step, true
 	clear(s.first)
-	for i := range g.list {
+	for i := len(g.list) - 1; i >= 0; i-- { // so that the first is found first
 		code := g.list[i].Secret.Code(step)
 		s.next[i] = -1
 		if other, ok := s.first[code]; ok {
@@ -237,7 +254,7 @@ func (g *codeGroup) codes(step int64) *codeStep {
 
 func (c *codes) adopt(from family, sameLabels bool) {
 	old := from.(*codes)
-	group := c.layouts.from(old.layouts)
+	group := c.from(old.layouts)
 	for i, was := range old.groups {
 		if to := group(i); to >= 0 {
 			c.groups[to].step, c.groups[to].wrong = was.step, was.wrong

@@ -37,7 +37,7 @@ func newDatagrams(e *Engine) *datagrams {
 			d.add(datagram{r, k})
 		}
 	}
-	d.layouts.listen(e, d, 1)
+	d.listen(e, d, 1)
 	return d
 }
 
@@ -58,8 +58,14 @@ func (d *datagrams) take(group int, _ Element, p *packet.Packet, now int64) {
 	out := finding{engine: d.engine}
 	for i := range keys {
 		k := &keys[i]
+		if out.granted() {
+			break
+		}
 		if !d.engine.spend(costHMAC) {
-			return
+			if out.any {
+				break
+			}
+			return // not all keys were tried, so nothing is known
 		}
 		if k.Key.Authentic(p.Payload) {
 			d.open(k, p, &out)

@@ -173,7 +173,7 @@ func (e *Engine) Flush(at time.Time) []Verdict {
 // knew of theirs. The youngest knocks are taken over where there is no room for
 // all.
 func (e *Engine) Adopt(old *Engine) {
-	e.epoch, e.work, e.stats.Untried = old.epoch, old.work, old.stats.Untried
+	e.epoch, _, e.stats.Untried = old.epoch, old.work, old.stats.Untried
 	same := sameLabels(e.db, old.db)
 	for i, f := range e.families {
 		f.adopt(old.families[i], same)
@@ -222,6 +222,12 @@ func (e *Engine) clock(at time.Time) int64 {
 	}
 	e.at = at
 	return int64(at.Sub(e.epoch))
+}
+
+// moment gives the time of a point on the engine's clock, by that of the packet
+// in hand.
+func (e *Engine) moment(now int64) time.Time {
+	return e.at.Add(time.Duration(now - e.clock(e.at)))
 }
 
 // sourceKey is the key of a packet's sender.

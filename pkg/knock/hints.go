@@ -16,10 +16,9 @@ type hints struct {
 	list [2*widest + 1]int64
 }
 
-// widest is the number of steps, to either side, in which a token of a wrong
-// clock is looked for; those of a window are among them. (A row must not be
-// that of two of them.)
-const widest = 30
+// widest is the number of steps, to either side, of the widest window. (A row
+// must not be that of two of them.)
+const widest = int64(MaxSealedWindow / seal.HintPeriod)
 
 // hintRow are the keys of one step, ordered by hint: those of hint h are
 // order[start[h]:start[h+1]].
@@ -34,26 +33,20 @@ func newHints(keys []sealed) *hints {
 	h := &hints{keys: keys, of: make([]byte, len(keys))}
 	for _, k := range keys {
 		steps := int64((k.Window + seal.HintPeriod - 1) / seal.HintPeriod)
-		h.near = min(max(h.near, steps), widest)
+		h.near = max(h.near, steps)
 	}
 	return h
 }
 
 // steps are those in which a token may be in time, the likely first. The
 // slice is valid until the next call.
-func (h *hints) steps(at time.Time) []int64 { return h.within(at, h.near) }
-
-// around are those in which a token of a clock that is some minutes wrong may
-// be.
-func (h *hints) around(at time.Time) []int64 { return h.within(at, widest) }
-
-func (h *hints) within(at time.Time, n int64) []int64 {
+func (h *hints) steps(at time.Time) []int64 {
 	now := seal.Step(at)
 	h.list[0] = now
-	for i := int64(1); i <= n; i++ {
+	for i := int64(1); i <= h.near; i++ {
 		h.list[2*i-1], h.list[2*i] = now-i, now+i
 	}
-	return h.list[:2*n+1]
+	return h.list[:2*h.near+1]
 }
 
 // with gives the keys that have a hint in a step.

@@ -59,7 +59,7 @@ func newStreams(e *Engine, room int) *streams {
 			s.add(ordered{r, k})
 		}
 	}
-	s.layouts.listen(e, s, 256)
+	s.listen(e, s, 256)
 	s.table = newTable(room, func(*stream) {}, (*stream).reset)
 	return s
 }
@@ -95,39 +95,27 @@ const maxStream = seal.Fwknop19Len
 
 // stream holds the last bytes that came from a source.
 type stream struct {
-	bytes  [maxStream]streamByte // a ring
-	count  int                   // of all that came
+	bytes  [maxStream]part // a ring
+	count  int             // of all that came
 	judged judged
 	told   bool
-}
-
-type streamByte struct {
-	stamp
-	value byte
-	seq   uint32 // tells a packet from its repetition
 }
 
 func (s *stream) reset() { *s = stream{} }
 
 // back gives the byte that came n before the last.
-func (s *stream) back(n int) *streamByte { return &s.bytes[(s.count-1-n)%maxStream] }
+func (s *stream) back(n int) *part { return &s.bytes[(s.count-1-n)%maxStream] }
 
-func (s *stream) put(b streamByte) {
+func (s *stream) put(b part) {
 	s.bytes[s.count%maxStream] = b
 	s.count++
 }
 
-// repeats reports whether a packet is one of the last few once more, sent
-// again by its sender or doubled on the way. A datagram without an ID may be
-// anything.
-func (s *stream) repeats(b *streamByte) bool {
+// repeats reports whether a packet is one of the last few once more.
+func (s *stream) repeats(b *part) bool {
 	const few = 8
-	if !b.syn && b.seq == 0 {
-		return false
-	}
 	for i := range min(few, s.count) {
-		o := s.back(i)
-		if o.value == b.value && o.syn == b.syn && o.port == b.port && o.seq == b.seq {
+		if b.repeats(s.back(i)) {
 			return true
 		}
 	}
@@ -138,10 +126,7 @@ func (s *streams) take(group int, el Element, p *packet.Packet, now int64) {
 	g := s.groups[group]
 	s.engine.work.charge(p.Src, now)
 	n := s.of(p.Src, group, now)
-	b := streamByte{stamp: s.engine.stamp(p, now), value: byte(el.Port - s.layouts[group].base), seq: uint32(p.ID)}
-	if b.syn {
-		b.seq = p.TCP.Seq
-	}
+	b := s.engine.part(p, byte(el.Port-s.layouts[group].base), now)
 	if n.state.repeats(&b) {
 		return
 	}
@@ -173,8 +158,14 @@ func (s *streams) try(g *streamGroup, n *pending[stream], length int, now int64)
 		if k.Key.Len() != length || now-n.state.back(length-1).at > int64(k.Within) {
 			continue
 		}
+		if out.granted() {
+			break
+		}
 		if !s.engine.spend(cost) {
-			return
+			if out.any {
+				break
+			}
+			return // not all keys were tried, so nothing is known
 		}
 		if m, ok := k.Key.Open(message); ok {
 			s.judge(k, n, m, message, &out)
@@ -228,7 +219,7 @@ func (s *streams) refuse(n *pending[stream], why Reason) {
 
 func (s *streams) adopt(from family, sameLabels bool) {
 	old := from.(*streams)
-	s.adoptFrom(&old.tracker, s.layouts.from(old.layouts), func(to, st *stream) {
+	s.adoptFrom(&old.tracker, s.from(old.layouts), func(to, st *stream) {
 		*to = *st
 		if !sameLabels {
 			for i := range to.bytes {

@@ -100,6 +100,29 @@ func (e *Engine) stamp(p *packet.Packet, now int64) stamp {
 	return stamp{at: now, os: e.fingerprint(p), port: p.SrcPort, syn: p.Protocol == packet.TCP}
 }
 
+// part is a packet that carried a byte of a knock, or some digits.
+type part struct {
+	stamp
+	value byte
+	// serial tells a packet from its repetition: the sequence number of a SYN,
+	// the ID of an IPv4 datagram.
+	serial uint32
+}
+
+func (e *Engine) part(p *packet.Packet, value byte, now int64) part {
+	b := part{stamp: e.stamp(p, now), value: value, serial: uint32(p.ID)}
+	if b.syn {
+		b.serial = p.TCP.Seq
+	}
+	return b
+}
+
+// repeats reports whether a packet is another once more, sent again by its
+// sender or doubled on the way. Without a serial it may be anything.
+func (b *part) repeats(o *part) bool {
+	return b.serial != 0 && b.value == o.value && b.syn == o.syn && b.port == o.port && b.serial == o.serial
+}
+
 // systems looks at the fingerprints of the packets of a knock.
 type systems struct {
 	rule *rule
@@ -133,9 +156,12 @@ type finding struct {
 	verdict Verdict
 }
 
+// granted reports whether there is nothing left to look for.
+func (o *finding) granted() bool { return o.any && o.verdict.Granted() }
+
 // add takes the judgement of one access, which the fingerprints may change.
 func (o *finding) add(sys *systems, source netip.Addr, step int, req *Request, reason Reason) {
-	if o.any && o.verdict.Granted() {
+	if o.granted() {
 		return
 	}
 	v := Verdict{Access: sys.rule.index, Source: source, Step: step, OS: sys.last, Request: req, Reason: reason}

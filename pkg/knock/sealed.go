@@ -71,7 +71,7 @@ func newLanes(e *Engine, room int) (*lanes, error) {
 	for _, g := range l.groups {
 		g.hints = newHints(g.keys)
 	}
-	l.layouts.listen(e, l, maxLanes*seal.LaneWidth)
+	l.listen(e, l, maxLanes*seal.LaneWidth)
 	l.table = newTable(room, func(*laneset) {}, (*laneset).reset)
 	return l, nil
 }
@@ -107,13 +107,14 @@ type laneValue struct {
 
 func (s *laneset) reset() { *s = laneset{} }
 
-// put notes a value and reports whether it changed what is there.
+// put notes a value and reports whether it changed what is there. The same value
+// from another port may be another client's, and is kept beside the first.
 func (s *laneset) put(lane int, v laneValue, within int64) bool {
 	newest, older := &s.values[lane][0], &s.values[lane][1]
 	bit := uint64(1) << lane
 	s.filled |= bit
 	s.touched |= bit
-	if newest.set && newest.value == v.value {
+	if newest.set && newest.value == v.value && newest.port == v.port {
 		stale := v.at-newest.at > within
 		*newest = v
 		return stale
@@ -165,10 +166,23 @@ func (l *lanes) try(g *laneGroup, n *pending[laneset], port uint16, now int64) {
 			return
 		}
 	}
-	if s.bursts >= hopeless && !s.judged.any() && !s.told {
+	if s.bursts >= hopeless && !s.judged.any() && !s.told && !s.partial() && !s.crowded(now, g.within) {
 		s.told = true
 		l.giveUp(g, n, now)
 	}
+}
+
+// fewLanes are as many as others, and what a scan left behind, disturb at most.
+const fewLanes = 5
+
+// partial reports whether it may be a long message that lacks some bytes yet.
+func (s *laneset) partial() bool {
+	return s.filled>>seal.SIVLen4 != 0 && !has(s.filled, seal.SIVLen6)
+}
+
+// crowded reports whether too much has come for it to be one knock: a scan.
+func (s *laneset) crowded(now, within int64) bool {
+	return bits.OnesCount64(s.contested(maxLanes, now, within)) > fewLanes
 }
 
 // choice is one value of each lane: bit i is set where the older one is meant.
@@ -186,10 +200,8 @@ func (l *lanes) search(g *laneGroup, n *pending[laneset], length int, port uint1
 	if l.open(g, n, 0, length, now) {
 		return true
 	}
-	// Others, and what a scan left behind, disturb a few lanes at most.
-	const few = 5
 	both := s.contested(length, now, g.within)
-	if bits.OnesCount64(both) > few {
+	if bits.OnesCount64(both) > fewLanes {
 		return false
 	}
 	for c := both; c != 0; c = (c - 1) & both {
@@ -214,11 +226,11 @@ func (s *laneset) from(port uint16, length int) (c choice, ok bool) {
 	return c, c != 0 // 0 is the newest of all lanes, which is tried anyway
 }
 
-// contested are the lanes whose older value may still count.
+// contested are the lanes whose older value is another and may still count.
 func (s *laneset) contested(length int, now, within int64) uint64 {
 	var set uint64
 	for i := range length {
-		if v := &s.values[i][1]; v.set && now-v.at <= within {
+		if v := &s.values[i][1]; v.set && v.value != s.values[i][0].value && now-v.at <= within {
 			set |= 1 << i
 		}
 	}
@@ -254,25 +266,30 @@ func (l *lanes) open(g *laneGroup, n *pending[laneset], c choice, length int, no
 	if s.judged.echoes(id, now) {
 		return true
 	}
-	at := l.engine.at
 	out := finding{engine: l.engine}
-	for _, step := range g.hints.steps(at) {
-		for _, i := range g.hints.with(step, token[0]) {
-			k := &g.keys[i]
-			if !l.engine.spend(costLook) {
-				return false
-			}
-			if k.Key.Plausible(token, at.Add(-k.Window), at.Add(k.Window)) {
-				l.unseal(k, n, token, c, now, &out)
-			}
-		}
-	}
+	l.look(g, n, token, c, now, &out)
 	if !out.any {
 		return false
 	}
 	s.judged.record(id, now)
 	out.say()
 	return true
+}
+
+// look tries a token against the keys that have its hint, until one grants.
+func (l *lanes) look(g *laneGroup, n *pending[laneset], token []byte, c choice, now int64, out *finding) {
+	at := l.engine.at.Truncate(time.Second) // tokens count seconds
+	for _, step := range g.hints.steps(at) {
+		for _, i := range g.hints.with(step, token[0]) {
+			k := &g.keys[i]
+			if out.granted() || !l.engine.spend(costLook) {
+				return
+			}
+			if k.Key.Plausible(token, at.Add(-k.Window), at.Add(k.Window)) {
+				l.unseal(k, n, token, c, now, out)
+			}
+		}
+	}
 }
 
 // unseal opens a token with a key, and if it does, judges it.
@@ -288,8 +305,9 @@ func (l *lanes) unseal(k *sealed, n *pending[laneset], token []byte, c choice, n
 	for i := range token {
 		sys.see(&n.state.values[i][c>>i&1].stamp)
 	}
-	req := sealedRequest(m, token, n.source, l.engine.at)
-	out.add(&sys, n.source, len(token), req, k.judge(&k.Terms, req, n.source, l.engine.at, true))
+	at := l.engine.moment(now)
+	req := sealedRequest(m, token, n.source, at)
+	out.add(&sys, n.source, len(token), req, k.judge(&k.Terms, req, n.source, at, true))
 }
 
 // sealedRequest is what a sealed message asks for. Messages without a time
@@ -322,29 +340,21 @@ func (l *lanes) giveUp(g *laneGroup, n *pending[laneset], now int64) {
 // ever is all the time that a sealed message can hold.
 var ever = [2]time.Time{time.Unix(0, 0), time.Unix(math.MaxUint32, 0)}
 
-// manyKeys is the number of keys beyond which a knock in vain is not tried
-// against all of them, but only against those whose hint it may have had in
-// the minutes before and after.
-const manyKeys = 1024
-
-// outOfTime looks for a key that opens a token of another time.
+// outOfTime looks for a key that opens a token of another time, and reports
+// whether that was all there is to say. So it is where there was no time to look,
+// for then nothing is known.
 func (l *lanes) outOfTime(g *laneGroup, n *pending[laneset], token []byte, now int64) bool {
 	out := finding{engine: l.engine}
-	look := func(i int32) {
+	for i := range g.keys {
 		k := &g.keys[i]
-		if !out.any && l.engine.spend(costLook) && k.Key.Plausible(token, ever[0], ever[1]) {
+		if out.any {
+			break
+		}
+		if !l.engine.spend(costLook) {
+			return true
+		}
+		if k.Key.Plausible(token, ever[0], ever[1]) {
 			l.unseal(k, n, token, 0, now, &out)
-		}
-	}
-	if len(g.keys) <= manyKeys {
-		for i := range g.keys {
-			look(int32(i))
-		}
-	} else {
-		for _, step := range g.hints.around(l.engine.at) {
-			for _, i := range g.hints.with(step, token[0]) {
-				look(i)
-			}
 		}
 	}
 	if out.any {
@@ -358,12 +368,14 @@ func (l *lanes) outOfTime(g *laneGroup, n *pending[laneset], token []byte, now i
 // tell of: every port scan fills some.
 const nearlyAll = seal.SIVLen4 * 3 / 4
 
-// refuse says what a source has sent if it was no knock yet.
+// refuse says what a source has sent if it was no knock yet, as of its last
+// packet.
 func (l *lanes) refuse(n *pending[laneset], why Reason) {
 	g, s := l.groups[n.group], &n.state
 	switch {
-	case s.judged.any() || s.told:
+	case s.judged.any() || s.told || s.crowded(n.since, g.within):
 	case has(s.filled, seal.SIVLen4):
+		l.engine.work.charge(n.source, n.since)
 		l.giveUp(g, n, n.since)
 	case bits.OnesCount64(s.filled) >= nearlyAll:
 		l.engine.say(Verdict{Access: sole(g.keys), Source: n.source, Reason: why, Step: bits.OnesCount64(s.filled)})
@@ -372,7 +384,7 @@ func (l *lanes) refuse(n *pending[laneset], why Reason) {
 
 func (l *lanes) adopt(from family, sameLabels bool) {
 	old := from.(*lanes)
-	l.adoptFrom(&old.tracker, l.layouts.from(old.layouts), func(to, s *laneset) {
+	l.adoptFrom(&old.tracker, l.from(old.layouts), func(to, s *laneset) {
 		*to = *s
 		if !sameLabels {
 			to.forgetSystems()

@@ -159,7 +159,7 @@ func defaultAccess(kind Knock) Access {
 		a.Protocol = ProtocolAny
 		a.PortBase = totp.DefaultBase
 		a.Algorithm = totp.SHA1
-		a.MaxAttempts = 20
+		a.MaxAttempts = 10
 	case KnockSPA:
 		a.Port = 62201
 		a.Window = 120 * time.Second

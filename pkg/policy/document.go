@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,7 +91,7 @@ func (d *document) reportSyntax(err error) {
 	}
 	message, hint := strings.TrimSuffix(shorten(printable(p.Message), 200), "."), ""
 	switch {
-	case !quotable(p.LastKey):
+	case !quotable(p.LastKey) && !harmless.MatchString(message):
 		message, hint = "this value is not TOML", "strings stand in double quotes, with \\\" and \\\\ for \" and \\"
 	case strings.HasPrefix(message, "expected value but found"):
 		hint = "strings stand in double quotes"
@@ -102,13 +103,17 @@ func (d *document) reportSyntax(err error) {
 	d.report(d.pos(p.Position.Start), SeverityError, message, hint)
 }
 
+// harmless is what the parser says without quoting more of a value than a
+// character.
+var harmless = regexp.MustCompile(`^(unexpected |expected .* but got ('.{1,12}'|end of file)|Key 'access\.[a-z_]+' has)`)
+
 // quotable reports whether what stands as the value of a key, in the parser's
 // form of it, may be shown: the parser quotes what it cannot read. A key that is
 // none of ours may be that of a secret, misspelt.
 func quotable(key string) bool {
 	section, name, _ := strings.Cut(key, ".")
 	if section == "access" {
-		return name == "" || isAccessKey(name) && !maybeSecret(name)
+		return isAccessKey(name) && !maybeSecret(name)
 	}
 	return (key == "" || slices.Contains(sectionNames, section)) && !maybeSecret(key)
 }

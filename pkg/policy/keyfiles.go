@@ -40,7 +40,7 @@ func (l *loader) openKey(t *table, s keySlot, place string) bool {
 		t.warn(t.valueAt(place), place+": cannot look at it as this user", "whether the daemon will find a good key there is not known")
 		return true
 	}
-	message, hint := keyTrouble(place, err)
+	message, hint := s.trouble(place, err)
 	t.fail(t.valueAt(place), message, hint)
 	return false
 }
@@ -58,17 +58,21 @@ func unseen(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoCredentials)
 }
 
-// keyTrouble says why a key could not be read.
+// trouble says why a key could not be read.
 //
 // NB: not with the path that could not be opened, which may be the secret itself,
 // written where its place was wanted.
-func keyTrouble(place string, err error) (message, hint string) {
+func (s keySlot) trouble(place string, err error) (message, hint string) {
 	var path *fs.PathError
-	if errors.As(err, &path) {
-		return place + ": " + reason(err), "want what the daemon can read and others cannot"
+	if !errors.As(err, &path) {
+		message, hint = split(err)
+		return place + ": " + printable(message), printable(hint)
 	}
-	message, hint = split(err)
-	return place + ": " + printable(message), printable(hint)
+	hint = "want a file that holds the key, of mode 0600"
+	if place == s.credentialKey() {
+		hint = howCredentialsCome
+	}
+	return place + ": " + reason(err), hint
 }
 
 // credentialName is what systemd takes (systemd.exec(5), LoadCredential=), without
@@ -77,7 +81,9 @@ var credentialName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
 
 func isCredential(s string) bool { return credentialName.MatchString(s) && s != "." && s != ".." }
 
-var errNoCredentials = hinted{"no credentials", "the service manager passes them with LoadCredential=NAME:PATH"}
+const howCredentialsCome = "the service manager passes them with LoadCredential=NAME:PATH"
+
+var errNoCredentials = hinted{"no credentials", howCredentialsCome}
 
 // readCredential reads a credential that the service manager has passed. Who can
 // read it is the service manager's business: where it uses an access list for

@@ -78,14 +78,13 @@ func (k knockers) element(s gate.Service) (knock.Element, entry, bool) {
 func (k knockers) checkLayout(e entry, i int, s gate.Service, by entry) {
 	l := by.layout()
 	el, ok := l.common(s.Protocol, s.First, s.Last)
-	at := e.table.itemAt("open", i)
 	switch {
 	case !ok:
 	case !l.lanes():
-		e.table.fail(at, alsoKnocked(el, by), "a port is either opened or knocked on: want another "+l.portKey()+" there")
+		e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on: want another "+l.portKey()+" there")
 	case !k.warned[laneService{by.Access, s}]:
 		k.warned[laneService{by.Access, s}] = true
-		e.table.warn(at, fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): from a source that is let in already, one knock in 256 fails",
+		e.table.warn(e.table.itemAt("open", i), fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): from a source that is let in already, one knock in 256 fails",
 			el, by.Name, l.First, l.Last), "another port_base there avoids it")
 	}
 }

@@ -25,17 +25,16 @@ func (t *table) text(key string, dst *string) bool {
 }
 
 // boolean reads true or false.
-func (t *table) boolean(key string, dst *bool) bool {
+func (t *table) boolean(key string, dst *bool) {
 	if !t.has(key) {
-		return false
+		return
 	}
 	b, ok := t.values[key].(bool)
 	if !ok {
 		t.mismatch(key, "true or false, without quotes")
-		return false
+		return
 	}
 	*dst = b
-	return true
 }
 
 // integer reads a number from lo to hi.

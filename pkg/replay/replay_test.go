@@ -212,7 +212,7 @@ func TestVerifyTakesWhatIsWritten(t *testing.T) {
 	s.db.NoSync = true
 	random := rand.New(rand.NewPCG(9, 10))
 	written, pruned := 0, 0
-	for i := range 1500 {
+	for i := range 400 {
 		switch n := 1 + random.IntN(200); random.IntN(4) {
 		case 0:
 			spend(t, s, Spend{Access: strings.Repeat("a", 1+random.IntN(9000)), Limit: 1 << 30})
@@ -225,7 +225,11 @@ func TestVerifyTakesWhatIsWritten(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l, err := verify(s.file, int64(len(readFile(t, path))))
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := verify(s.file, info.Size())
 		if err != nil {
 			t.Fatalf("transaction %d: %v", i, err)
 		}

@@ -146,6 +146,15 @@ func (s *Secret) Clone() *Secret {
 	return c
 }
 
+// Derive gives 32 bytes that are the secret's own and tell nothing of it:
+// HMAC-SHA256 over a label. Secrets of the same bytes give the same, whatever
+// their algorithm.
+func (s *Secret) Derive(label string) [sha256.Size]byte {
+	mac := hmac.New(sha256.New, s.reveal().key)
+	mac.Write([]byte(label))
+	return [sha256.Size]byte(mac.Sum(nil))
+}
+
 // Weak reports whether the secret is shorter than the 160 bits that RFC 4226
 // recommends.
 func (s *Secret) Weak() bool { return 8*len(s.reveal().key) < okBits }

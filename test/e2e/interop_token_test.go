@@ -7,35 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"nftknock/test/lab"
 )
-
-// Keys that are nobody's.
-const (
-	cipherKey = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
-	hmacKey   = "AwoRGB8mLTQ7QklQV15lbHN6gYiPlp2kq7K5wMfO1dzj6vH4/wYNFBsiKTA3PkVMU1phaG92fYSLkpmgp661vA=="
-	oathKey   = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ" // 12345678901234567890, of RFC 6238
-)
-
-// keys writes key files and gives the lines of a policy that name them.
-func (s *stage) keys(cipher, hmac string) string {
-	s.Helper()
-	lines := ""
-	for name, key := range map[string]string{"key_file": cipher, "hmac_key_file": hmac} {
-		if key == "" {
-			continue
-		}
-		path, err := s.Write("keys/"+name, key+"\n")
-		if err != nil {
-			s.Fatal(err)
-		}
-		lines += fmt.Sprintf("%s = %q\n", name, path)
-	}
-	return lines
-}
 
 // fwknop runs the real client with a home of its own.
 func (s *stage) fwknop(args ...string) {
@@ -129,4 +106,57 @@ func TestInteropOathtoolAndNetcat(t *testing.T) {
 	time.Sleep(4 * time.Second)
 	knock()
 	s.await("one-time code refused for 192.168.10.2: already used")
+}
+
+// behindNAT makes n hosts that reach the server through the first client, which
+// hides them behind its own address.
+func (s *stage) behindNAT(n int) []*lab.Client {
+	s.Helper()
+	router := s.Clients[0]
+	err := router.Do(func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644) })
+	if err != nil {
+		s.Fatal(err)
+	}
+	if out, err := router.Run("nft", "table ip nat { chain post { type nat hook postrouting priority srcnat; oifname eth* masquerade; }; }"); err != nil {
+		s.Fatalf("nft: %v\n%s", err, out)
+	}
+	hosts := make([]*lab.Client, n)
+	for i := range hosts {
+		if hosts[i], err = router.Attach(i); err != nil {
+			s.Fatal(err)
+		}
+		s.Cleanup(func() { hosts[i].Close() })
+	}
+	return hosts
+}
+
+// Two clients behind one address knock at the same moment, each with a key of its
+// own, and both are let in.
+func TestInteropTwoClientsBehindNAT(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	policy := ""
+	for i, key := range []string{cipherKey, hmacKey} {
+		name := fmt.Sprint("user", i)
+		policy += fmt.Sprintf("[[access]]\nname = %q\nknock = \"encrypted\"\nopen = [\"tcp/22\"]\nkey_file = %q\n",
+			name, s.key(name, "base64:"+key))
+	}
+	s.start(policy)
+	hosts := s.behindNAT(2)
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() {
+			out, err := h.Nftknock(lab.Server4.String(), "-e", "-P", "tcp", "-p", "22", "--key-file", filepath.Join(s.Dir, "keys", fmt.Sprint("user", i)))
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
+	}
+	wg.Wait()
+	s.await("access=user0")
+	s.await("access=user1")
+	s.wantOpen(hosts[0], lab.Server4, true)
+	if strings.Contains(s.daemon.Log(), "refused") {
+		t.Errorf("something was refused:\n%s", s.daemon.Log())
+	}
 }

@@ -183,3 +183,24 @@ func (c *Client) Run(name string, args ...string) (string, error) {
 func (c *Client) Nftknock(args ...string) (string, error) {
 	return c.Run(filepath.Join(c.lab.Programs, "nftknock"), args...)
 }
+
+// Attach makes host number i behind the client, which is its router: it reaches
+// the server if the client forwards.
+func (c *Client) Attach(i int) (*Client, error) {
+	host, err := netns.New()
+	if err != nil {
+		return nil, err
+	}
+	h := &Client{NS: host, Addr4: netip.AddrFrom4([4]byte{172, 16, byte(i), 2}), lab: c.lab}
+	router := netip.AddrFrom4([4]byte{172, 16, byte(i), 1})
+	err = netns.Connect(c.NS, host, fmt.Sprint("lan", i),
+		[]netip.Prefix{netip.PrefixFrom(router, 24)}, []netip.Prefix{netip.PrefixFrom(h.Addr4, 24)})
+	if err == nil {
+		err = host.Route(router)
+	}
+	if err != nil {
+		host.Close()
+		return nil, err
+	}
+	return h, nil
+}

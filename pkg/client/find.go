@@ -1,0 +1,64 @@
+package client
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// find gives the first entry of a name, or nil. Stanzas come last: fwknop knows
+// them by -n alone.
+func (r Request) find(name string) *Host {
+	for _, stanza := range []bool{false, true} {
+		for i := range r.Hosts {
+			if h := &r.Hosts[i]; h.Stanza == stanza && sameName(h.Name, name) {
+				return h
+			}
+		}
+	}
+	return nil
+}
+
+// findAddress gives the first entry that names one of some addresses, and which.
+// If there is none it gives nil and the first address.
+func (r Request) findAddress(addrs []netip.Addr) (*Host, netip.Addr) {
+	for _, addr := range addrs {
+		if h := r.find(addr.String()); h != nil {
+			return h, addr
+		}
+	}
+	return nil, addrs[0]
+}
+
+func (r Request) findStanza() (*Host, error) {
+	var names []string
+	for i := range r.Hosts {
+		switch h := &r.Hosts[i]; {
+		case !h.Stanza:
+		case h.Name == r.Stanza:
+			return h, nil
+		default:
+			names = append(names, h.Name)
+		}
+	}
+	hint := "a stanza begins with its name in brackets: [" + r.Stanza + "]"
+	if len(names) > 0 {
+		hint = "these are known: " + strings.Join(names, ", ")
+	}
+	return nil, configError(hint, "no stanza is called %q", r.Stanza)
+}
+
+// unknown says that no entry speaks of a host.
+func unknown(host string, addrs []netip.Addr) error {
+	var tried []string
+	for _, addr := range addrs {
+		if addr.String() != host {
+			tried = append(tried, addr.String())
+		}
+	}
+	if len(tried) > 0 {
+		host += " (" + strings.Join(tried, ", ") + ")"
+	}
+	return configError("write a sequence on the command line (nftknock HOST tcp/7000 udp/8000), choose another kind of knock "+
+		"(-e, --spa, --totp), or describe the host in one of the files that nftknock -h names",
+		"no knock is known for %s", host)
+}

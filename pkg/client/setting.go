@@ -1,0 +1,252 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/secret"
+	"nftknock/pkg/spa"
+	"nftknock/pkg/totp"
+)
+
+// Set reads the text of a setting. Its name is that of hosts.toml. A list is
+// set one item a call. The name must be one of Names.
+func (s *Settings) Set(name, text string) error { return settings[name].set(s, text) }
+
+// Names are the names of all settings, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(settings)) }
+
+// Of gives the kinds of knock that a setting says something about. The name must
+// be one of Names.
+func Of(name string) []Kind {
+	if kinds := settings[name].kinds; kinds != nil {
+		return kinds
+	}
+	return Kinds
+}
+
+// setting is what there is to know about one field of Settings.
+type setting struct {
+	form    form
+	example string // how hosts.toml has it
+	kinds   []Kind // nil for all
+	set     func(*Settings, string) error
+}
+
+// form is how hosts.toml writes a setting.
+type form uint8
+
+const (
+	asText form = iota
+	asNumber
+	asBoolean
+	asList
+	asTextOrList
+)
+
+var (
+	ofShared   = []Kind{Shared}
+	ofPorts    = []Kind{Encrypted, TOTP}
+	ofRequests = []Kind{Encrypted, SPA}
+	ofKeys     = []Kind{Encrypted, SPA, TOTP}
+	ofSPA      = []Kind{SPA}
+)
+
+var settings = map[string]setting{
+	"knock":         {asText, `knock = "encrypted"`, nil, into(parseKind, func(s *Settings) *Kind { return &s.Kind })},
+	"address":       {asText, `address = "10.3.2.1"`, nil, into(parseAddress, func(s *Settings) *string { return &s.Address })},
+	"verify":        {asText, `verify = "tcp/22"`, nil, into(ParseVerify, func(s *Settings) *knock.Element { return &s.Verify })},
+	"delay":         {asText, `delay = "500ms"`, []Kind{Shared, Encrypted, TOTP}, pointed(parseDelay, func(s *Settings) **time.Duration { return &s.Delay })},
+	"repeat":        {asNumber, `repeat = 2`, nil, into(parseRepeat, func(s *Settings) *int { return &s.Repeat })},
+	"sequence":      {asList, `sequence = ["tcp/7000", "udp/8000"]`, ofShared, added(knock.ParseElement, func(s *Settings) *[]knock.Element { return &s.Sequence })},
+	"encoding":      {asText, `encoding = "siv"`, []Kind{Encrypted}, into(parseEncoding, func(s *Settings) *Encoding { return &s.Encoding })},
+	"port_base":     {asNumber, `port_base = 48000`, ofPorts, into(parsePort, func(s *Settings) *uint16 { return &s.PortBase })},
+	"rotate":        {asBoolean, `rotate = true`, ofPorts, pointed(parseBool, func(s *Settings) **bool { return &s.Rotate })},
+	"allow":         {asText, `allow = "192.168.10.2"`, ofRequests, into(parseAllow, func(s *Settings) *netip.Addr { return &s.Allow })},
+	"open":          {asTextOrList, `open = "tcp/22"`, ofRequests, added(parseService, func(s *Settings) *[]knock.Element { return &s.Open })},
+	"user":          {asText, `user = "mbr"`, ofRequests, into(parseUser, func(s *Settings) *string { return &s.User })},
+	"port":          {asNumber, `port = 62201`, ofSPA, into(parsePort, func(s *Settings) *uint16 { return &s.Port })},
+	"timeout":       {asText, `timeout = "60s"`, ofSPA, into(parseTimeout, func(s *Settings) *time.Duration { return &s.Timeout })},
+	"hmac":          {asText, `hmac = "sha256"`, ofSPA, pointed(parseHMAC, func(s *Settings) **spa.Hash { return &s.HMAC })},
+	"digest":        {asText, `digest = "sha256"`, ofSPA, into(spa.ParseHash, func(s *Settings) *spa.Hash { return &s.Digest })},
+	"cipher":        {asText, `cipher = "cbc"`, ofSPA, pointed(spa.ParseCipher, func(s *Settings) **spa.Cipher { return &s.Cipher })},
+	"algorithm":     {asText, `algorithm = "sha1"`, []Kind{TOTP}, pointed(totp.ParseAlgorithm, func(s *Settings) **totp.Algorithm { return &s.Algorithm })},
+	"key":           {asText, `key = "base64:..."`, ofKeys, into(parseKey, func(s *Settings) **secret.Key { return &s.Key })},
+	"key_file":      {asText, `key_file = "server.key"`, ofKeys, into(parsePath, func(s *Settings) *string { return &s.KeyFile })},
+	"hmac_key":      {asText, `hmac_key = "base64:..."`, ofSPA, into(parseKey, func(s *Settings) **secret.Key { return &s.HMACKey })},
+	"hmac_key_file": {asText, `hmac_key_file = "server.hmac"`, ofSPA, into(parsePath, func(s *Settings) *string { return &s.HMACKeyFile })},
+}
+
+// into makes a setter of a parser and a field.
+func into[T any](parse func(string) (T, error), field func(*Settings) *T) func(*Settings, string) error {
+	return func(s *Settings, text string) error {
+		v, err := parse(text)
+		if err == nil {
+			*field(s) = v
+		}
+		return err
+	}
+}
+
+// pointed is into for a field whose zero value is a value like others.
+func pointed[T any](parse func(string) (T, error), field func(*Settings) **T) func(*Settings, string) error {
+	return into(func(text string) (*T, error) {
+		v, err := parse(text)
+		return &v, err
+	}, field)
+}
+
+// added makes a setter that appends.
+func added[T any](parse func(string) (T, error), field func(*Settings) *[]T) func(*Settings, string) error {
+	return func(s *Settings, text string) error {
+		v, err := parse(text)
+		if err == nil {
+			*field(s) = append(*field(s), v)
+		}
+		return err
+	}
+}
+
+func parseKind(s string) (Kind, error) { return oneOf("knock", s, Kinds) }
+
+func parseEncoding(s string) (Encoding, error) { return oneOf("encoding", s, Encodings) }
+
+func oneOf[T ~string](what, s string, all []T) (T, error) {
+	if slices.Contains(all, T(s)) {
+		return T(s), nil
+	}
+	return "", fmt.Errorf("bad %s %q: want %s", what, s, or(all))
+}
+
+// or lists words as one says them.
+func or[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			b.WriteString(" or ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(w))
+	}
+	return b.String()
+}
+
+func parseAddress(s string) (string, error) {
+	if !isHost(unbracket(s)) {
+		return "", fmt.Errorf("bad address %q: want an IP address or a host name", s)
+	}
+	return s, nil
+}
+
+// ParseVerify reads the port to verify, "tcp/22". Only TCP answers a stranger
+// reliably.
+func ParseVerify(s string) (knock.Element, error) {
+	e, err := knock.ParseElement(s)
+	if err != nil || e.Protocol != packet.TCP {
+		return knock.Element{}, fmt.Errorf("cannot verify %q: want a TCP port, such as tcp/22", s)
+	}
+	return e, nil
+}
+
+func parseService(s string) (knock.Element, error) {
+	e, err := knock.ParseElement(s)
+	if err != nil {
+		return knock.Element{}, fmt.Errorf("bad service to open %q: want tcp/PORT, udp/PORT or icmp", s)
+	}
+	return e, nil
+}
+
+// parseAllow reads an address, or "source" for that of the packets.
+func parseAllow(s string) (netip.Addr, error) {
+	if s == "source" {
+		return Source, nil
+	}
+	addr, err := netip.ParseAddr(unbracket(s))
+	switch {
+	case err != nil || addr.Zone() != "" || addr.IsMulticast():
+		return netip.Addr{}, fmt.Errorf(`bad address to allow %q: want an IP address, or "source" for that of the packets`, s)
+	case addr.Unmap().IsUnspecified():
+		return Source, nil
+	}
+	return addr.Unmap(), nil
+}
+
+func parseUser(s string) (string, error) {
+	const longest = 64 // in a message of SPA; others hold less and cut it
+	if s == "" || len(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fmt.Errorf("bad user %q: want 1 to %d printable ASCII characters and no blanks", s, longest)
+	}
+	return s, nil
+}
+
+func parseDelay(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf(`bad delay %q: want a number with its unit, such as "500ms" or "3s"`, s)
+	}
+	return d, nil
+}
+
+func parseTimeout(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second || d%time.Second != 0 {
+		return 0, fmt.Errorf(`bad timeout %q: want whole seconds with their unit, such as "60s" or "5m"`, s)
+	}
+	return d, nil
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("bad port %q: want 1 to 65535", s)
+	}
+	return uint16(n), nil
+}
+
+func parseRepeat(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > MaxRepeat {
+		return 0, fmt.Errorf("bad repeat %q: want 1 to %d", s, MaxRepeat)
+	}
+	return n, nil
+}
+
+func parseBool(s string) (bool, error) {
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return false, fmt.Errorf("%q is neither true nor false", s)
+	}
+	return b, nil
+}
+
+// parseHMAC knows a further hash function, which is none.
+func parseHMAC(s string) (spa.Hash, error) {
+	if s == "none" {
+		return 0, nil
+	}
+	h, err := spa.ParseHash(s)
+	if err != nil {
+		return 0, fmt.Errorf("%w, or none", err)
+	}
+	return h, nil
+}
+
+func parseKey(s string) (*secret.Key, error) { return secret.Parse([]byte(s)) }
+
+func parsePath(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("empty path: want that of a file that holds the key")
+	}
+	return s, nil
+}

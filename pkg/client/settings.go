@@ -1,0 +1,141 @@
+package client
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/seal"
+	"nftknock/pkg/secret"
+	"nftknock/pkg/spa"
+	"nftknock/pkg/totp"
+)
+
+// Settings say where and how to knock, as a file or the command line does. A
+// field with its zero value says nothing, and so leaves the word to whoever is
+// asked next.
+type Settings struct {
+	Kind Kind
+	// Address is where the knock goes, an address or a name.
+	Address string
+	// Verify is the TCP port that should be open after the knock.
+	Verify knock.Element
+	// Delay is the pause between two packets.
+	Delay *time.Duration
+	// Repeat is how often all packets are sent, 1 to MaxRepeat.
+	Repeat int
+
+	Sequence []knock.Element // of a shared knock
+
+	// Encoding is that of an encrypted knock.
+	Encoding Encoding
+	// PortBase is where the ports of an encrypted knock and of a one-time code
+	// begin, and Rotate has every other of their packets be UDP instead of TCP.
+	PortBase uint16
+	Rotate   *bool
+
+	// Allow is whom the knock asks to let in. Source, which is its default,
+	// stands for whoever sends it.
+	Allow netip.Addr
+	// Open is what it asks to open: exactly one service if it is encrypted, and
+	// no ICMP if it is SPA.
+	Open []knock.Element
+	// User is who asks.
+	User string
+
+	// Port is the UDP port that SPA goes to.
+	Port uint16
+	// Timeout is for how long SPA asks the door to be open, in whole seconds;
+	// if it says nothing the server decides.
+	Timeout time.Duration
+	HMAC    *spa.Hash // of zero for SPA without HMAC
+	Digest  spa.Hash
+	Cipher  *spa.Cipher
+
+	Algorithm *totp.Algorithm // of one-time codes
+
+	// Key and HMACKey are keys that stand where the settings do, KeyFile and
+	// HMACKeyFile the paths of files that hold them.
+	Key, HMACKey         *secret.Key
+	KeyFile, HMACKeyFile string
+}
+
+// Source stands for the address that the packets come from.
+var Source = netip.IPv4Unspecified()
+
+// MaxRepeat bounds Settings.Repeat.
+const MaxRepeat = 10
+
+// over gives the settings with what they do not say taken from a base. Where
+// the two speak of different kinds of knock, all that is left of the base is
+// what any knock needs.
+func (s Settings) over(base Settings) Settings {
+	if s.Kind != "" && base.Kind != "" && s.Kind != base.Kind {
+		base = Settings{Address: base.Address, Verify: base.Verify}
+	}
+	if s.HMACKey != nil || s.HMACKeyFile != "" {
+		if !base.wantsHMAC() {
+			base.HMAC = nil // a key is no use without
+		}
+	}
+	s.Kind = cmp.Or(s.Kind, base.Kind)
+	s.Address = cmp.Or(s.Address, base.Address)
+	s.Verify = cmp.Or(s.Verify, base.Verify)
+	s.Delay = cmp.Or(s.Delay, base.Delay)
+	s.Repeat = cmp.Or(s.Repeat, base.Repeat)
+	s.Encoding = cmp.Or(s.Encoding, base.Encoding)
+	s.PortBase = cmp.Or(s.PortBase, base.PortBase)
+	s.Rotate = cmp.Or(s.Rotate, base.Rotate)
+	s.Allow = cmp.Or(s.Allow, base.Allow)
+	s.User = cmp.Or(s.User, base.User)
+	s.Port = cmp.Or(s.Port, base.Port)
+	s.Timeout = cmp.Or(s.Timeout, base.Timeout)
+	s.HMAC = cmp.Or(s.HMAC, base.HMAC)
+	s.Digest = cmp.Or(s.Digest, base.Digest)
+	s.Cipher = cmp.Or(s.Cipher, base.Cipher)
+	s.Algorithm = cmp.Or(s.Algorithm, base.Algorithm)
+	if s.Sequence == nil {
+		s.Sequence = base.Sequence
+	}
+	if s.Open == nil {
+		s.Open = base.Open
+	}
+	if s.Key == nil && s.KeyFile == "" {
+		s.Key, s.KeyFile = base.Key, base.KeyFile
+	}
+	if s.HMACKey == nil && s.HMACKeyFile == "" {
+		s.HMACKey, s.HMACKeyFile = base.HMACKey, base.HMACKeyFile
+	}
+	return s
+}
+
+// orderDelay is the pause between the packets of what must arrive in order.
+// TCP waits for its answer anyway; a datagram does not, and packets to
+// different ports may take different ways through a network card or a router.
+const orderDelay = 20 * time.Millisecond
+
+// defaults are what holds for a kind of knock that nobody says more about.
+func defaults(kind Kind, encoding Encoding) Settings {
+	s := Settings{Kind: kind, Delay: new(time.Duration), Repeat: 1, Rotate: new(bool), Allow: Source}
+	const burst = 2
+	switch kind {
+	case Shared:
+	case Encrypted:
+		if encoding != "" && encoding != SIV {
+			s.Encoding, s.PortBase = encoding, seal.DefaultBase
+			*s.Delay = orderDelay
+			break
+		}
+		s.Encoding, s.PortBase, s.Repeat = SIV, seal.DefaultLaneBase, burst
+	case SPA:
+		hmac := spa.SHA256
+		s.Port, s.HMAC, s.Digest, s.Cipher = spaPort, &hmac, spa.SHA256, new(spa.Cipher)
+	case TOTP:
+		s.PortBase, s.Repeat, s.Algorithm = totp.DefaultBase, burst, new(totp.Algorithm)
+	}
+	return s
+}
+
+// spaPort is the port that fwknopd watches unless told otherwise.
+const spaPort = 62201

@@ -1,0 +1,75 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+)
+
+// sourcePort sends packets that all leave from one port, the same number for
+// UDP and TCP. Where another socket has that of TCP, others do: a server can do
+// without.
+type sourcePort struct {
+	network string
+	conn    *net.UDPConn // not connected, so that answers are no errors
+	port    uint16       // of TCP; 0 for any
+	begun   bool         // packets have been sent from it
+}
+
+func openSource(dst netip.Addr) (*sourcePort, error) {
+	s := &sourcePort{network: "udp4"}
+	if dst.Is6() {
+		s.network = "udp6"
+	}
+	return s, s.open()
+}
+
+// open has the system choose a port.
+func (s *sourcePort) open() error {
+	conn, err := net.ListenUDP(s.network, nil)
+	if err != nil {
+		return sendError(err, "no source port")
+	}
+	if s.conn != nil {
+		s.conn.Close()
+	}
+	s.conn = conn
+	s.port = conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+	return nil
+}
+
+func (s *sourcePort) sendDatagram(dst netip.Addr, port uint16, payload []byte) error {
+	s.begun = true
+	if _, err := s.conn.WriteToUDPAddrPort(payload, netip.AddrPortFrom(dst, port)); err != nil {
+		return sendError(err, "udp/%d", port)
+	}
+	return nil
+}
+
+// sendSYN begins a connection and gives it up at once.
+func (s *sourcePort) sendSYN(ctx context.Context, dst netip.Addr, port uint16) error {
+	const tries = 8
+	for range tries {
+		err := sendSYN(ctx, dst, port, synOptions{from: s.port, wait: burstWait})
+		if s.port == 0 || !inUse(err) {
+			s.begun = s.begun || err == nil
+			return err
+		}
+		if s.begun {
+			break
+		}
+		if err := s.open(); err != nil {
+			return err
+		}
+	}
+	s.port = 0
+	return sendSYN(ctx, dst, port, synOptions{wait: burstWait})
+}
+
+// inUse reports whether another socket has the source port.
+func inUse(err error) bool {
+	return slices.ContainsFunc(portTaken, func(errno syscall.Errno) bool { return errors.Is(err, errno) })
+}

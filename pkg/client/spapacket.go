@@ -1,0 +1,44 @@
+package client
+
+import (
+	"crypto/rand"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/secret"
+	"nftknock/pkg/spa"
+)
+
+// spaWindow is as sivWindow, for SPA; fwknopd has the same.
+const spaWindow = 120 * time.Second
+
+func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
+	key, err := spa.NewKey(spa.Config{Key: keys.Key.Bytes(), Cipher: *p.Cipher, HMACKey: hmacBytes(keys.HMACKey), HMAC: *p.HMAC})
+	if err != nil {
+		return err
+	}
+	defer key.Wipe()
+	m := spa.Message{User: p.User, Time: now, Type: spa.Access, Address: p.allowed(), Timeout: p.Timeout, Digest: p.Digest}
+	if p.Timeout > 0 {
+		m.Type = spa.AccessTimeout
+	}
+	for _, e := range p.Open {
+		m.Services = append(m.Services, spa.Service{Protocol: uint8(e.Protocol), Port: e.Port})
+	}
+	payload, err := key.Seal(m, rand.Reader)
+	if err != nil {
+		return err
+	}
+	k.Holds = spaWindow
+	k.Packets = []Packet{{Element: knock.Element{Protocol: packet.UDP, Port: p.Port}, Payload: payload}}
+	return nil
+}
+
+// hmacBytes is nil for no key.
+func hmacBytes(key *secret.Key) []byte {
+	if key == nil {
+		return nil
+	}
+	return key.Bytes()
+}

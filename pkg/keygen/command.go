@@ -1,0 +1,98 @@
+package keygen
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"nftknock/pkg/totp"
+)
+
+const long = `keygen makes a random key and prints it on standard output, or writes it into a
+new file (-o) that nobody else can read; it never overwrites one. On standard
+error it says what to put into the server's policy and into the client's file.
+
+256 bits are the default because they are enough and serve all: encrypted knocks
+and SPA, which takes no longer ones. --hmac also makes the second key of SPA.
+
+--totp makes a secret for one-time codes and draws it on the terminal as a QR code
+for the authenticator of a phone.`
+
+// NewCommand makes the command keygen of a program, which is the server's or the
+// client's. Its errors are a UsageError or say what failed.
+func NewCommand(program string, side Side) *cobra.Command {
+	o := Options{}
+	algorithm := totp.SHA1.String()
+	cmd := &cobra.Command{
+		Use:   "keygen",
+		Short: "Make a key, or a secret for one-time codes",
+		Long:  long,
+		Example: fmt.Sprintf(`  %[1]s keygen -o ssh.key
+  %[1]s keygen --hmac -o spa.key        also spa.key.hmac
+  %[1]s keygen --totp -o phone.key`, program),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("unexpected argument %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("bits") && o.TOTP {
+				return usage("--bits does not go with --totp: the algorithm says how many bits the secret has")
+			}
+			for _, name := range []string{"algorithm", "issuer", "account"} {
+				if cmd.Flags().Changed(name) && !o.TOTP {
+					return usage("--%s is for one-time codes: add --totp", name)
+				}
+			}
+			var err error
+			if o.Algorithm, err = totp.ParseAlgorithm(algorithm); err != nil {
+				return UsageError{err}
+			}
+			if o.Issuer == "" || o.Account == "" {
+				return usage("--issuer and --account cannot be empty: they are what the phone shows")
+			}
+			return o.run(side, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVarP(&o.Output, "output", "o", "", "write the key into this new `FILE` (mode 0600)")
+	f.IntVar(&o.Bits, "bits", 256, "the `NUMBER` of bits of the key, 256 or 512")
+	f.BoolVar(&o.HMAC, "hmac", false, "also make an HMAC key, for SPA, and write it into FILE.hmac")
+	f.BoolVar(&o.TOTP, "totp", false, "make a secret for one-time codes")
+	f.StringVar(&algorithm, "algorithm", algorithm, "of one-time codes, the `HASH` sha1 or sha256; not all authenticators know the second")
+	f.StringVar(&o.Issuer, "issuer", hostName(), "what the phone shows first, the `NAME` of the server")
+	f.StringVar(&o.Account, "account", loginName(), "what the phone shows second, the `NAME` of the user")
+	values := func(words ...string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+	}
+	_ = cmd.RegisterFlagCompletionFunc("bits", values("256", "512"))
+	_ = cmd.RegisterFlagCompletionFunc("algorithm", values(totp.SHA1.String(), totp.SHA256.String()))
+	return cmd
+}
+
+// run makes the keys and hands them out.
+func (o *Options) run(side Side, stdout, stderr io.Writer) error {
+	m, err := o.make()
+	if err != nil {
+		return err
+	}
+	if o.Output == "" {
+		warnReadable(stdout, stderr)
+		if _, err := fmt.Fprintln(stdout, m.key); err != nil {
+			return err
+		}
+	} else if err := o.write(m); err != nil {
+		return err
+	}
+	if err := o.show(m, stdout, stderr); err != nil {
+		return err
+	}
+	return o.explain(side, stderr)
+}

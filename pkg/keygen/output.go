@@ -1,0 +1,89 @@
+package keygen
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/term"
+
+	"nftknock/pkg/totp"
+)
+
+// write puts the keys into new files.
+func (o *Options) write(m made) error {
+	if err := writeNew(o.Output, m.key); err != nil {
+		return err
+	}
+	if m.hmac == "" {
+		return nil
+	}
+	if err := writeNew(o.hmacOutput(), m.hmac); err != nil {
+		// Half of two keys is of no use.
+		return errors.Join(err, os.Remove(o.Output))
+	}
+	return nil
+}
+
+func (o *Options) hmacOutput() string { return o.Output + ".hmac" }
+
+// writeNew writes a line into a file that was not there before. It is the
+// owner's alone from its first moment on.
+func writeNew(path, line string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s is there already, and a key is never overwritten", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no directory %s: make it first (mkdir -m 700)", filepath.Dir(path))
+	case err != nil:
+		return err
+	}
+	_, err = fmt.Fprintln(f, line)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// warnReadable looks at where a key on standard output goes to. What Windows
+// calls a mode tells nothing.
+func warnReadable(stdout, stderr io.Writer) {
+	const others = 0o044
+	f, ok := stdout.(*os.File)
+	if !ok || runtime.GOOS == "windows" {
+		return
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&others != 0 {
+		fmt.Fprintf(stderr, "warning: others can read the file that the key goes to (mode %#o): chmod 600 it, or use -o FILE\n",
+			info.Mode().Perm())
+	}
+}
+
+// show gives a one-time secret in the form that a phone takes. NB: standard
+// error may be a log that others read.
+func (o *Options) show(m made, stdout, stderr io.Writer) error {
+	if !o.TOTP {
+		return nil
+	}
+	f, ok := stderr.(*os.File)
+	terminal := ok && term.IsTerminal(int(f.Fd()))
+	switch {
+	case o.Output != "":
+		fmt.Fprintln(stdout, m.uri)
+	case terminal:
+		fmt.Fprintln(stderr, m.uri)
+	}
+	if !terminal {
+		fmt.Fprintln(stderr, "The QR code for a phone is drawn on terminals alone.")
+		return nil
+	}
+	return totp.WriteQR(stderr, m.uri, totp.ANSI256UTF8)
+}

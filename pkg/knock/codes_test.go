@@ -1,0 +1,196 @@
+package knock_test
+
+import (
+	"encoding/base32"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/totp"
+)
+
+func totpSecret(t testing.TB, n uint32) *totp.Secret {
+	t.Helper()
+	s, err := totp.ParseSecret([]byte(base32.StdEncoding.EncodeToString(number(n)[:20])), totp.SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// oneTimeAccess closes after 40 wrong codes, and to a source after 10.
+func oneTimeAccess(name string, s *totp.Secret) knock.Access {
+	return knock.Access{Name: name, Knock: knock.OneTime{
+		Secret: s, Base: totp.DefaultBase, Protocols: both, Within: 10 * time.Second, MaxAttempts: 40,
+	}}
+}
+
+// dial is a code as packets.
+func dial(src netip.Addr, code uint32) []*packet.Packet {
+	var packets []*packet.Packet
+	for _, port := range totp.Ports(totp.DefaultBase, code) {
+		p := touch(src, knock.Element{Protocol: packet.TCP, Port: port})
+		sequenceNumber++
+		p.SrcPort, p.TCP.Seq = 44444, sequenceNumber
+		packets = append(packets, p)
+	}
+	return packets
+}
+
+// wrongCode gives the n-th of some codes that are not right now.
+func wrongCode(n int, s *totp.Secret) uint32 {
+	now := totp.Step(epoch)
+	code := uint32(n * 7919)
+	for step := now - 1; step <= now+2; step++ {
+		if s.Code(step) == code {
+			code++
+		}
+	}
+	return code
+}
+
+func TestOneTimeCode(t *testing.T) {
+	secret := totpSecret(t, 1)
+	now := totp.Step(epoch)
+	right := dial(alice, secret.Code(now))
+	wrong := dial(alice, wrongCode(1, secret))
+	reversed := slices.Clone(right)
+	slices.Reverse(reversed)
+	at := func(steps int64) []*packet.Packet { return dial(alice, secret.Code(now+steps)) }
+	for _, c := range []struct {
+		name    string
+		packets []*packet.Packet
+		want    string
+	}{
+		{"in order", right, "granted"},
+		{"reversed", reversed, "granted"},
+		{"every packet twice", interleaved(right, right), "granted"},
+		{"twice", slices.Concat(right, right), "granted"},
+		{"digits typed again", slices.Concat(wrong[:3], right), "granted"},
+		{"the last typed again", slices.Concat(right[:3], right[:2], right[3:]), "granted"},
+		{"wrong", wrong, "4: no key opens it"},
+		{"wrong, then right", slices.Concat(wrong, right), "4: no key opens it, granted"},
+		{"wrong with repetitions, then right", slices.Concat(interleaved(wrong, wrong), right), "4: no key opens it, granted"},
+		{"wrong with late repetitions, then right", slices.Concat(wrong, wrong[2:], right), "4: no key opens it, granted"},
+		{"three of four", right[:3], ""},
+		{"a step late", at(-1), "granted"},
+		{"a step early", at(1), "granted"},
+		{"two steps late", at(-2), "4: no key opens it"},
+		{"two steps early", at(2), "4: no key opens it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+			said := send(e, epoch, c.packets...)
+			check(t, "said", append(said, e.Flush(epoch.Add(time.Minute))...), c.want)
+		})
+	}
+}
+
+func TestOneTimeRequest(t *testing.T) {
+	secret := totpSecret(t, 1)
+	now := totp.Step(epoch)
+	e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret), oneTimeAccess("tablet", secret)}})
+	var requests []*knock.Request
+	for i := range 2 {
+		said := send(e, epoch.Add(time.Duration(i)*5*time.Second), dial(alice, secret.Code(now))...)
+		check(t, "code", said, "granted")
+		for _, v := range said {
+			requests = append(requests, v.Request)
+		}
+	}
+	if len(requests) != 2 || requests[0].Token != requests[1].Token {
+		t.Fatalf("%v, want two with one token", requests)
+	}
+	r := requests[0]
+	if want := epoch.Add(totp.Period + knock.MaxWindow + time.Second); !r.Forget.Equal(want) {
+		t.Errorf("to be forgotten at %v, want %v", r.Forget, want)
+	}
+	if r.Allow != alice || r.Open != nil || r.Clock != 0 {
+		t.Errorf("%+v", r)
+	}
+	said := send(e, epoch, dial(bob, secret.Code(now+1))...)
+	check(t, "next code", said, "granted")
+	if len(said) == 1 && said[0].Request.Token == r.Token {
+		t.Error("another code has the same token")
+	}
+}
+
+// guess sends wrong codes, each of them from one of some sources.
+func guess(e *knock.Engine, at time.Time, secret *totp.Secret, from, n int, sources ...netip.Addr) (said []knock.Verdict) {
+	for i := from; i < from+n; i++ {
+		said = append(said, send(e, at, dial(sources[i%len(sources)], wrongCode(i, secret))...)...)
+	}
+	return said
+}
+
+func TestOneTimeSourceIsNotHeardAfterItsShare(t *testing.T) {
+	secret := totpSecret(t, 1)
+	code := func(at time.Time) uint32 { return secret.Code(totp.Step(at)) }
+	e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+	for i, v := range guess(e, epoch, secret, 0, 12, alice) {
+		want := knock.NoKey
+		if i >= 10 {
+			want = knock.TooManyCodes
+		}
+		if v.Reason != want {
+			t.Errorf("wrong code %d: %s", i+1, say(v))
+		}
+	}
+	check(t, "right code", send(e, epoch.Add(time.Second), dial(alice, code(epoch))...), "4: too many wrong codes")
+	check(t, "right code of another", send(e, epoch.Add(time.Second), dial(bob, code(epoch))...), "granted")
+	next := epoch.Add(totp.Period)
+	check(t, "in the next step", send(e, next, dial(alice, code(next))...), "granted")
+}
+
+func TestOneTimeManySources(t *testing.T) {
+	secret := totpSecret(t, 1)
+	code := func(at time.Time) uint32 { return secret.Code(totp.Step(at)) }
+	sources := []netip.Addr{address(1), address(2), address(3), address(4), address(5)}
+	narrow := oneTimeAccess("narrow", totpSecret(t, 2))
+	narrow.Source = func(a netip.Addr) bool { return a == bob || a == carol }
+	e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret), narrow}})
+	guess(e, epoch, secret, 0, 40, sources...)
+	check(t, "after 40", send(e, epoch, dial(alice, code(epoch))...), "granted")
+	guess(e, epoch, secret, 40, 1, sources...)
+	later := epoch.Add(5 * time.Second)
+	check(t, "after 41", send(e, later, dial(alice, code(later))...), "4: too many wrong codes")
+	check(t, "an access that is not for them", send(e, later, dial(bob, totpSecret(t, 2).Code(totp.Step(later)))...), "granted")
+	again := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+	again.Adopt(e)
+	check(t, "in the engine after", send(again, later, dial(carol, code(later))...), "4: too many wrong codes")
+	next := epoch.Add(totp.Period)
+	check(t, "in the next step", send(again, next, dial(alice, code(next))...), "granted")
+}
+
+func TestOneTimeManyAccesses(t *testing.T) {
+	const n = 10_000
+	var accesses []knock.Access
+	for i := range uint32(n) {
+		accesses = append(accesses, oneTimeAccess(fmt.Sprint(i), totpSecret(t, i)))
+	}
+	e := engine(t, knock.Config{Accesses: accesses})
+	for i := uint32(0); i < n; i += 777 {
+		for steps := int64(-1); steps <= 1; steps++ {
+			src := address(i*3 + uint32(steps+1))
+			said := send(e, epoch, dial(src, totpSecret(t, i).Code(totp.Step(epoch)+steps))...)
+			check(t, fmt.Sprint(i), said, "granted")
+			if len(said) == 1 && said[0].Access != int(i) {
+				t.Errorf("access %d, want %d", said[0].Access, i)
+			}
+		}
+	}
+}
+
+func TestOneTimeSource(t *testing.T) {
+	secret := totpSecret(t, 1)
+	a := oneTimeAccess("phone", secret)
+	a.Source = func(s netip.Addr) bool { return s == bob }
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}})
+	code := secret.Code(totp.Step(epoch))
+	check(t, "wrong", send(e, epoch, dial(alice, code)...), "4: the access is not for this address")
+	check(t, "right", send(e, epoch, dial(bob, code)...), "granted")
+}

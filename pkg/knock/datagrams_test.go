@@ -1,0 +1,215 @@
+package knock_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/spa"
+)
+
+const spaPort = 62201
+
+func newSPAKey(t testing.TB, c spa.Config) *spa.Key {
+	t.Helper()
+	key, err := spa.NewKey(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// spaKey is a key with an HMAC.
+func spaKey(t testing.TB, n uint32) *spa.Key {
+	return newSPAKey(t, spa.Config{Key: number(n), HMACKey: number(n + 1<<31), HMAC: spa.SHA256})
+}
+
+func spaAccess(key *spa.Key) knock.Access {
+	return knock.Access{Name: "spa", Knock: knock.SPA{Key: key, Port: spaPort, Terms: opens(ssh, knock.Element{Protocol: packet.UDP, Port: 53})}}
+}
+
+// askSSH asks for tcp/22 for whoever sends it.
+func askSSH(at time.Time) spa.Message {
+	return spa.Message{User: "mbr", Time: at, Type: spa.Access, Digest: spa.SHA256, Services: []spa.Service{{Protocol: 6, Port: 22}}}
+}
+
+var salt = rand.NewChaCha8([32]byte{})
+
+func authorization(t testing.TB, key *spa.Key, m spa.Message) []byte {
+	t.Helper()
+	b, err := key.Seal(m, salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// datagram is a payload on its way.
+func datagram(src netip.Addr, payload []byte) *packet.Packet {
+	p := touch(src, knock.Element{Protocol: packet.UDP, Port: spaPort})
+	p.Payload = payload
+	return p
+}
+
+func TestSPATerms(t *testing.T) {
+	key, other := spaKey(t, 1), spaKey(t, 2)
+	ask := func(change func(*spa.Message)) spa.Message {
+		m := askSSH(epoch)
+		change(&m)
+		return m
+	}
+	terms := func(change func(*knock.Terms)) knock.Access {
+		a := spaAccess(key)
+		s := a.Knock.(knock.SPA)
+		change(&s.Terms)
+		a.Knock = s
+		return a
+	}
+	clock := func(d time.Duration) spa.Message { return askSSH(epoch.Add(d)) }
+	allowing := func(addr netip.Addr) spa.Message { return ask(func(m *spa.Message) { m.Address = addr }) }
+	for _, c := range []struct {
+		name    string
+		access  knock.Access
+		key     *spa.Key
+		message spa.Message
+		want    string
+	}{
+		{"access", spaAccess(key), key, askSSH(epoch), "granted"},
+		{"access with timeout", spaAccess(key), key,
+			ask(func(m *spa.Message) { m.Type, m.Timeout = spa.AccessTimeout, time.Minute }), "granted"},
+		{"several ports", spaAccess(key), key,
+			ask(func(m *spa.Message) { m.Services = append(m.Services, spa.Service{Protocol: 17, Port: 53}) }), "granted"},
+		{"several ports, one not open", spaAccess(key), key,
+			ask(func(m *spa.Message) { m.Services = append(m.Services, spa.Service{Protocol: 6, Port: 53}) }),
+			"1: asks for a port that the access does not open"},
+		{"command", spaAccess(key), key,
+			ask(func(m *spa.Message) { m.Type, m.Services, m.Command = spa.Command, nil, "/bin/true" }),
+			"1: asks for a command, and commands are never run"},
+		{"NAT", spaAccess(key), key,
+			ask(func(m *spa.Message) { m.Type, m.NAT = spa.NATAccess, "10.0.0.5,22" }),
+			"1: asks for a forwarded port, and none is forwarded in this version"},
+		{"a window old", spaAccess(key), key, clock(-time.Minute), "granted"},
+		{"too old", spaAccess(key), key, clock(-61 * time.Second), "1: too old"},
+		{"a window new", spaAccess(key), key, clock(time.Minute), "granted"},
+		{"too new", spaAccess(key), key, clock(61 * time.Second), "1: too new"},
+		{"wrong key", spaAccess(key), other, askSSH(epoch), "1: no key opens it"},
+		{"wrong user", terms(func(o *knock.Terms) { o.Users = []string{"root"} }), key, askSSH(epoch), "1: the user may not knock here"},
+		{"other address", spaAccess(key), key, allowing(carol), "1: asks for another address than its own"},
+		{"other address allowed", terms(func(o *knock.Terms) { o.AllowOther = true }), key, allowing(bob), "granted"},
+		{"own address", spaAccess(key), key, allowing(alice), "granted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := engine(t, knock.Config{Accesses: []knock.Access{c.access}})
+			at := epoch.Add(999 * time.Millisecond) // messages count seconds
+			said := send(e, at, datagram(alice, authorization(t, c.key, c.message)))
+			check(t, "said", said, c.want)
+			if len(said) != 1 || said[0].Reason == knock.NoKey {
+				return
+			}
+			r := said[0].Request
+			if r.Timeout != c.message.Timeout || r.User != "mbr" || len(r.Open) != len(c.message.Services) || r.Token == [32]byte{} ||
+				r.Clock != c.message.Time.Sub(epoch) || !r.Forget.Equal(c.message.Time.Add(knock.MaxWindow+time.Second)) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+func TestSPARequiresSystem(t *testing.T) {
+	// A datagram tells no system.
+	e := engine(t, requiring(spaAccess(spaKey(t, 1))))
+	check(t, "said", send(e, epoch, datagram(alice, authorization(t, spaKey(t, 1), askSSH(epoch)))), "1: operating system does not match")
+}
+
+func TestSPAJunkSaysNothing(t *testing.T) {
+	key := spaKey(t, 1)
+	e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(key)}})
+	good := authorization(t, key, askSSH(epoch))
+	cut := slices.Clone(good[:len(good)-1])
+	prefixed := append([]byte("U2FsdGVkX1"), good...)
+	padded := append(slices.Clone(good), '=')
+	elsewhere := datagram(alice, good)
+	elsewhere.DstPort++
+	overTCP := datagram(alice, good)
+	overTCP.Protocol, overTCP.TCP.Flags = packet.TCP, packet.SYN
+	for name, p := range map[string]*packet.Packet{
+		"empty": datagram(alice, nil), "cut": datagram(alice, cut), "with the prefix": datagram(alice, prefixed),
+		"padded": datagram(alice, padded), "zeros": datagram(alice, make([]byte, 200)),
+		"to another port": elsewhere, "over TCP": overTCP,
+	} {
+		check(t, name, send(e, epoch, p), "")
+	}
+	check(t, "good", send(e, epoch, datagram(alice, good)), "granted")
+}
+
+func TestSPAFlips(t *testing.T) {
+	key := spaKey(t, 1)
+	e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(key)}})
+	good := authorization(t, key, askSSH(epoch))
+	for bit := range len(good) * 8 {
+		good[bit/8] ^= 1 << (bit % 8)
+		for _, v := range send(e, epoch.Add(time.Duration(bit)*time.Millisecond), datagram(alice, good)) {
+			if v.Reason != knock.NoKey {
+				t.Errorf("bit %d: %s", bit, say(v))
+			}
+		}
+		good[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
+func TestSPAWithoutHMAC(t *testing.T) {
+	plain := spa.Config{Key: []byte("fwknoptest")}
+	key := newSPAKey(t, plain)
+	good := authorization(t, key, askSSH(epoch))
+	e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(key)}})
+	check(t, "good", send(e, epoch, datagram(alice, good)), "granted")
+	// An HMAC is as long as two blocks and so passes for them.
+	check(t, "with an HMAC", send(e, epoch, datagram(alice, signed(good, []byte("secret")))), "1: malformed message")
+
+	// What only a holder of the key can have made, but for the digest.
+	bad := slices.Clone(good)
+	broken := len(bad) - 30 // in the last blocks, where the digest is
+	if bad[broken] == 'A' {
+		bad[broken] = 'B'
+	} else {
+		bad[broken] = 'A'
+	}
+	check(t, "altered", send(e, epoch, datagram(alice, bad)), "1: malformed message")
+
+	plain.HMACKey, plain.HMAC = []byte("secret"), spa.SHA256
+	e = engine(t, knock.Config{Accesses: []knock.Access{spaAccess(newSPAKey(t, plain))}})
+	said := send(e, epoch, datagram(alice, signed(bad, plain.HMACKey)))
+	check(t, "authentic, but malformed", said, "1: malformed message")
+	if len(said) == 1 && said[0].Request != nil {
+		t.Errorf("a request of a malformed message: %+v", said[0].Request)
+	}
+}
+
+// signed appends an HMAC-SHA256 to a payload.
+func signed(payload, key []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("U2FsdGVkX1"))
+	mac.Write(payload)
+	return base64.RawStdEncoding.AppendEncode(slices.Clone(payload), mac.Sum(nil))
+}
+
+func TestSPAAccessesWithOneKey(t *testing.T) {
+	key := spaKey(t, 1)
+	a := spaAccess(key)
+	s := a.Knock.(knock.SPA)
+	s.Open = opens(knock.Element{Protocol: packet.TCP, Port: 80}).Open
+	a.Knock = s
+	e := engine(t, knock.Config{Accesses: []knock.Access{a, spaAccess(spaKey(t, 2)), spaAccess(key)}})
+	said := send(e, epoch, datagram(alice, authorization(t, key, askSSH(epoch))))
+	check(t, "said", said, "granted")
+	if len(said) == 1 && said[0].Access != 2 {
+		t.Errorf("access %d, want 2", said[0].Access)
+	}
+}

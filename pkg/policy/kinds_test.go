@@ -1,0 +1,72 @@
+package policy
+
+import (
+	"bufio"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"nftknock/pkg/tomlpos"
+)
+
+// Each kind asks for the keys that it is said to have, and for no other.
+func TestKindsReadTheirKeys(t *testing.T) {
+	for _, kind := range knocks {
+		var diags Diagnostics
+		d := &document{lines: tomlpos.NewLines(""), diags: &diags}
+		table := &table{doc: d, node: &tomlpos.Node{}, values: map[string]any{"knock": string(kind)}}
+		readAccess(table)
+		want := slices.Clone(commonKeys)
+		for _, k := range kindKeys {
+			if slices.Contains(k.of, kind) {
+				want = append(want, k.name)
+			}
+		}
+		got := slices.Clone(table.known)
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s reads %q, want %q", kind, got, want)
+		}
+	}
+}
+
+func TestEveryKeyIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range append(keysOfKinds(), commonKeys...) {
+		if !strings.Contains(string(text), "`"+key+"`") {
+			t.Errorf("%s is not in docs/policy.md", key)
+		}
+	}
+}
+
+// TestSampleExamplesAreSound takes the comment sign from the lines of the sample
+// that have it right before a key or a table; prose has a blank there.
+func TestSampleExamplesAreSound(t *testing.T) {
+	f, err := os.Open("../../deploy/nftknockd.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var text strings.Builder
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		line := lines.Text()
+		if example, ok := strings.CutPrefix(line, "#"); ok && example != "" && example[0] != ' ' {
+			line = example
+		}
+		text.WriteString(line + "\n")
+	}
+	p, diags := Parse("nftknockd.toml", []byte(text.String()))
+	if len(diags) > 0 {
+		t.Fatal(diags)
+	}
+	for _, kind := range knocks {
+		if !slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled && a.Knock == kind }) {
+			t.Errorf("no example of knock %q", kind)
+		}
+	}
+}
