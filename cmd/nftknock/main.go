@@ -61,8 +61,11 @@ func report(w io.Writer, err error) int {
 		advice *client.Error
 	)
 	switch {
-	case errors.As(err, &usage), errors.As(err, &makes):
+	case errors.As(err, &usage):
 		fmt.Fprintln(w, "nftknock: hint: nftknock -h explains the flags")
+		return exitConfig
+	case errors.As(err, &makes):
+		fmt.Fprintln(w, "nftknock: hint: nftknock keygen -h explains the flags")
 		return exitConfig
 	case errors.As(err, &closed):
 		closedHints(w, closed.kind)

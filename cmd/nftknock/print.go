@@ -60,7 +60,7 @@ func (t text) plan(k *client.Knock) {
 		t.line("then wait until %s is open", k.Verify)
 	}
 	if k.Holds > 0 {
-		t.line("It was made just now and holds for %s, unless the server's policy says otherwise", k.Holds)
+		t.line("It was made just now and holds for %d s, unless the server's policy says otherwise", k.Holds/time.Second)
 	}
 }
 

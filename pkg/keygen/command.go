@@ -56,7 +56,7 @@ func NewCommand(program string, side Side) *cobra.Command {
 			if o.Issuer == "" || o.Account == "" {
 				return usage("--issuer and --account cannot be empty: they are what the phone shows")
 			}
-			return o.run(side, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(program, side, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
@@ -78,13 +78,15 @@ func NewCommand(program string, side Side) *cobra.Command {
 }
 
 // run makes the keys and hands them out.
-func (o *Options) run(side Side, stdout, stderr io.Writer) error {
+func (o *Options) run(program string, side Side, stdout, stderr io.Writer) error {
 	m, err := o.make()
 	if err != nil {
 		return err
 	}
 	if o.Output == "" {
-		warnReadable(stdout, stderr)
+		if mode, readable := readable(stdout); readable {
+			fmt.Fprintf(stderr, "%s: warning: others can read the file that the key goes to (mode %#o): chmod 600 it, or use -o FILE\n", program, mode)
+		}
 		if _, err := fmt.Fprintln(stdout, m.key); err != nil {
 			return err
 		}

@@ -2,8 +2,10 @@ package keygen
 
 import (
 	"cmp"
+	"encoding/json"
 	"io"
 	"path/filepath"
+	"strings"
 	"text/template"
 )
 
@@ -18,7 +20,7 @@ const (
 
 // explanation says what to do with a key. What is in it is complete: pasted as
 // it is, it is a policy's access and a client's host.
-var explanation = template.Must(template.New("").Parse(`
+var explanation = template.Must(template.New("").Funcs(template.FuncMap{"quote": quote}).Parse(`
 {{- if .TOTP}}# The secret belongs into a file on the server, and into a phone or a file of the
 # client, and nowhere else.
 {{- else}}# The key belongs into a file on both sides, on each readable by one user alone
@@ -32,9 +34,9 @@ knock = "{{.Knock}}"
 {{- if .SHA256}}
 algorithm = "sha256"
 {{- end}}
-key_file = '{{.ServerKey}}'
+key_file = {{quote .ServerKey}}
 {{- if .HMAC}}
-hmac_key_file = '{{.ServerKey}}.hmac'
+hmac_key_file = {{quote .ServerKey ".hmac"}}
 {{- end}}
 open = ["tcp/22"]
 
@@ -45,14 +47,20 @@ knock = "{{.Knock}}"
 {{- if .SHA256}}
 algorithm = "sha256"
 {{- end}}
-key_file = '{{.ClientKey}}'
+key_file = {{quote .ClientKey}}
 {{- if .HMAC}}
-hmac_key_file = '{{.ClientKey}}.hmac'
+hmac_key_file = {{quote .ClientKey ".hmac"}}
 {{- end}}
 {{- if not .TOTP}}
 open = "tcp/22"
 {{- end}}
 `))
+
+// quote joins parts to a string of TOML, which those of JSON are.
+func quote(parts ...string) (string, error) {
+	b, err := json.Marshal(strings.Join(parts, ""))
+	return string(b), err
+}
 
 // explain prints the explanation for a key that was made on a side.
 func (o *Options) explain(side Side, w io.Writer) error {

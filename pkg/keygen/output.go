@@ -53,18 +53,20 @@ func writeNew(path, line string) error {
 	return nil
 }
 
-// warnReadable looks at where a key on standard output goes to. What Windows
-// calls a mode tells nothing.
-func warnReadable(stdout, stderr io.Writer) {
+// readable reports whether others can read the file that w is, if it is one.
+// What Windows calls a mode tells nothing.
+func readable(w io.Writer) (fs.FileMode, bool) {
 	const others = 0o044
-	f, ok := stdout.(*os.File)
+	f, ok := w.(*os.File)
 	if !ok || runtime.GOOS == "windows" {
-		return
+		return 0, false
 	}
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&others != 0 {
-		fmt.Fprintf(stderr, "warning: others can read the file that the key goes to (mode %#o): chmod 600 it, or use -o FILE\n",
-			info.Mode().Perm())
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, false
 	}
+	mode := info.Mode().Perm()
+	return mode, mode&others != 0
 }
 
 // show gives a one-time secret in the form that a phone takes. NB: standard

@@ -194,3 +194,15 @@ func TestOneTimeSource(t *testing.T) {
 	check(t, "wrong", send(e, epoch, dial(alice, code)...), "4: the access is not for this address")
 	check(t, "right", send(e, epoch, dial(bob, code)...), "granted")
 }
+
+func TestOneTimeWithin(t *testing.T) {
+	secret := totpSecret(t, 1)
+	for lasts, want := range map[time.Duration]string{
+		10 * time.Second: "granted", 10*time.Second + 1: "",
+	} {
+		e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+		packets := dial(alice, secret.Code(totp.Step(epoch)))
+		check(t, "beginning", send(e, epoch, packets[:3]...), "")
+		check(t, lasts.String(), e.Handle(epoch.Add(lasts), packets[3]), want)
+	}
+}

@@ -54,14 +54,14 @@ func (d *datagrams) take(group int, _ Element, p *packet.Packet, now int64) {
 		return
 	}
 	keys := d.groups[group]
-	d.engine.work.charge(p.Src, now)
+	d.engine.work.charge(workDatagram, p.Src, now)
 	out := finding{engine: d.engine}
 	for i := range keys {
 		k := &keys[i]
 		if out.granted() {
 			break
 		}
-		if !d.engine.spend(costHMAC) {
+		if !d.engine.spend(costHMAC + int64(len(p.Payload))) {
 			if out.any {
 				break
 			}

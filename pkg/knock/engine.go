@@ -110,14 +110,14 @@ func New(c Config) (*Engine, error) {
 	if e.shared, err = newSequences(e, c.Tripwires, c.MaxSources); err != nil {
 		return nil, err
 	}
-	// A half-done shared sequence of usual length is a sixteenth of the size
-	// of the others.
+	// A half-done shared sequence of usual length is a quarter of the size of
+	// the pairs of a code, and a sixteenth of that of the bytes of a message.
 	room := max(c.MaxSources/16, 16)
 	lanes, err := newLanes(e, room)
 	if err != nil {
 		return nil, err
 	}
-	e.families = []family{e.shared, lanes, newStreams(e, room), newCodes(e, room), newDatagrams(e)}
+	e.families = []family{e.shared, lanes, newStreams(e, room), newCodes(e, 4*room), newDatagrams(e)}
 	return e, nil
 }
 
@@ -138,7 +138,9 @@ func (e *Engine) Untried() uint64 { return e.stats.Untried }
 func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 	e.verdicts = e.verdicts[:0]
 	now := e.clock(at)
-	if el, ok := elementOf(p); ok {
+	// A mapped address is none that packets come from, and would be taken for
+	// the IPv4 address in it.
+	if el, ok := elementOf(p); ok && !p.Src.Is4In6() {
 		touched := e.shared.take(el, p, now)
 		for i := range e.spans {
 			if s := &e.spans[i]; s.covers(el) {
@@ -173,7 +175,7 @@ func (e *Engine) Flush(at time.Time) []Verdict {
 // knew of theirs. The youngest knocks are taken over where there is no room for
 // all.
 func (e *Engine) Adopt(old *Engine) {
-	e.epoch, _, e.stats.Untried = old.epoch, old.work, old.stats.Untried
+	e.epoch, e.work, e.stats.Untried = old.epoch, old.work, old.stats.Untried
 	same := sameLabels(e.db, old.db)
 	for i, f := range e.families {
 		f.adopt(old.families[i], same)

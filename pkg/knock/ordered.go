@@ -124,7 +124,7 @@ func (s *stream) repeats(b *part) bool {
 
 func (s *streams) take(group int, el Element, p *packet.Packet, now int64) {
 	g := s.groups[group]
-	s.engine.work.charge(p.Src, now)
+	s.engine.work.charge(workOrdered, p.Src, now)
 	n := s.of(p.Src, group, now)
 	b := s.engine.part(p, byte(el.Port-s.layouts[group].base), now)
 	if n.state.repeats(&b) {

@@ -152,6 +152,22 @@ func TestOrderedRequest(t *testing.T) {
 	}
 }
 
+func TestOrderedWithin(t *testing.T) {
+	for name, keys := range orderedKeys(t) {
+		for lasts, want := range map[time.Duration]bool{10 * time.Second: true, 10*time.Second + 1: false} {
+			e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(keys[0])}})
+			packets := row(alice, keys[0].message(t, knockSSH(time.Time{})), tcp)
+			last := len(packets) - 1
+			e.Handle(epoch, packets[0])
+			send(e, epoch.Add(5*time.Second), packets[1:last]...)
+			said := e.Handle(epoch.Add(lasts), packets[last])
+			if granted := len(said) == 1 && said[0].Granted(); granted != want {
+				t.Errorf("%s in %v: %q", name, lasts, words(said))
+			}
+		}
+	}
+}
+
 // The ports are those of fwknop 1.9.12 in Perl.
 func TestOrderedVector(t *testing.T) {
 	ports := []uint16{

@@ -131,7 +131,7 @@ func has(set uint64, n int) bool { return set&(1<<n-1) == 1<<n-1 }
 
 func (l *lanes) take(group int, el Element, p *packet.Packet, now int64) {
 	g := l.groups[group]
-	l.engine.work.charge(p.Src, now)
+	l.engine.work.charge(workSealed, p.Src, now)
 	n := l.of(p.Src, group, now)
 	offset := int(el.Port - l.layouts[group].base)
 	lane, value := offset/seal.LaneWidth, byte(offset%seal.LaneWidth)
@@ -168,7 +168,7 @@ func (l *lanes) try(g *laneGroup, n *pending[laneset], port uint16, now int64) {
 	}
 	if s.bursts >= hopeless && !s.judged.any() && !s.told && !s.partial() && !s.crowded(now, g.within) {
 		s.told = true
-		l.giveUp(g, n, now)
+		l.giveUp(g, n, now, false)
 	}
 }
 
@@ -261,6 +261,9 @@ func (l *lanes) open(g *laneGroup, n *pending[laneset], c choice, length int, no
 	if now-s.oldest(c, length) > g.within {
 		return false
 	}
+	if !l.engine.spend(costChoice) {
+		return false
+	}
 	token := l.assemble(s, c, length)
 	id := idOf(token[1:]) // of the tag
 	if s.judged.echoes(id, now) {
@@ -327,10 +330,11 @@ func sealedRequest(m seal.Message, token []byte, source netip.Addr, at time.Time
 }
 
 // giveUp says why nothing opens what a source has sent: the clock, or the key.
-func (l *lanes) giveUp(g *laneGroup, n *pending[laneset], now int64) {
+// late says that the knock is over, so that nothing may be granted for it.
+func (l *lanes) giveUp(g *laneGroup, n *pending[laneset], now int64, late bool) {
 	v := Verdict{Access: sole(g.keys), Source: n.source, Reason: NoKey, Step: bits.OnesCount64(n.state.filled)}
 	for _, length := range []int{seal.SIVLen4, seal.SIVLen6} {
-		if has(n.state.filled, length) && l.outOfTime(g, n, l.assemble(&n.state, 0, length), now) {
+		if has(n.state.filled, length) && l.outOfTime(g, n, l.assemble(&n.state, 0, length), now, late) {
 			return
 		}
 	}
@@ -343,7 +347,7 @@ var ever = [2]time.Time{time.Unix(0, 0), time.Unix(math.MaxUint32, 0)}
 // outOfTime looks for a key that opens a token of another time, and reports
 // whether that was all there is to say. So it is where there was no time to look,
 // for then nothing is known.
-func (l *lanes) outOfTime(g *laneGroup, n *pending[laneset], token []byte, now int64) bool {
+func (l *lanes) outOfTime(g *laneGroup, n *pending[laneset], token []byte, now int64, late bool) bool {
 	out := finding{engine: l.engine}
 	for i := range g.keys {
 		k := &g.keys[i]
@@ -356,6 +360,9 @@ func (l *lanes) outOfTime(g *laneGroup, n *pending[laneset], token []byte, now i
 		if k.Key.Plausible(token, ever[0], ever[1]) {
 			l.unseal(k, n, token, 0, now, &out)
 		}
+	}
+	if late && out.granted() {
+		out.verdict.Reason = Late
 	}
 	if out.any {
 		n.state.judged.record(idOf(token[1:]), now)
@@ -375,8 +382,8 @@ func (l *lanes) refuse(n *pending[laneset], why Reason) {
 	switch {
 	case s.judged.any() || s.told || s.crowded(n.since, g.within):
 	case has(s.filled, seal.SIVLen4):
-		l.engine.work.charge(n.source, n.since)
-		l.giveUp(g, n, n.since)
+		l.engine.work.charge(workSealed, n.source, n.since)
+		l.giveUp(g, n, n.since, true)
 	case bits.OnesCount64(s.filled) >= nearlyAll:
 		l.engine.say(Verdict{Access: sole(g.keys), Source: n.source, Reason: why, Step: bits.OnesCount64(s.filled)})
 	}

@@ -51,6 +51,7 @@ const (
 	Incomplete          // nothing more came
 	Evicted             // the table was full of knocks from the same prefix
 	Malformed           // authenticated, and breaks its format
+	Late                // good, but not looked at while it was in time
 	NoKey               // complete, but no key or code is right
 	TooManyCodes        // too many wrong codes were tried in this half minute
 	WrongSource         // the access is not for this source
@@ -76,6 +77,7 @@ var reasonText = [numReasons]string{
 	Incomplete:   "sequence not completed",
 	Evicted:      "too many unfinished knocks",
 	Malformed:    "malformed message",
+	Late:         "there was no time to look at it",
 	NoKey:        "no key opens it",
 	TooManyCodes: "too many wrong codes",
 	WrongSource:  "the access is not for this address",

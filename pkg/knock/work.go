@@ -7,7 +7,8 @@ import (
 )
 
 // work bounds the time that looking for keys may take, for every source and
-// for all of them together. Whoever knows no key cannot be told from who does
+// for all of them together, of each kind of knock by itself: a flood of one is
+// nothing to the others. Whoever knows no key cannot be told from who does
 // before his packets have been tried against the keys, so there has to be a
 // bound that honest knocks, few as they are, do not meet.
 //
@@ -16,37 +17,55 @@ import (
 type work struct {
 	seed    maphash.Seed
 	sources [1 << 12]bucket
-	total   bucket
-	source  *bucket // the one that is charged
+	totals  [numWorkKinds]bucket
+
+	source, total *bucket // the ones that are charged
 }
+
+// workKind is a kind of knock that keys are looked for.
+type workKind int
+
+const (
+	workSealed workKind = iota
+	workOrdered
+	workDatagram
+	numWorkKinds
+)
 
 // The nominal costs of what is bounded, in nanoseconds: about what a processor
 // of 2020 takes.
 const (
+	costChoice  = 150  // to put a message together and look for keys with its hint
 	costLook    = 40   // a cheap look at a sealed message
 	costOpen    = 1500 // opening what passed it
 	costBlock   = 60   // one block of a cipher whose key is ready
 	costSalted  = 1200 // a key that is derived first
-	costHMAC    = 500  // of one packet
+	costHMAC    = 250  // of one packet, and a nanosecond a byte
 	costDecrypt = 2500 // of one packet
 )
 
-// A source may cost a fiftieth of a processor in the long run and all together
-// a quarter, with some to spend at once: enough for a valid packet at the end
-// of 10,000 keys.
+// A source may cost a fiftieth of a processor in the long run and all together,
+// of each kind, a tenth, with some to spend at once: enough for a valid packet
+// at the end of 10,000 keys.
 const (
 	sourceShare = 0.02
 	sourceBurst = int64(40 * time.Millisecond)
-	totalShare  = 0.25
-	totalBurst  = int64(250 * time.Millisecond)
+	totalShare  = 0.1
+	totalBurst  = int64(200 * time.Millisecond)
 )
 
 func newWork() *work { return &work{seed: maphash.MakeSeed()} }
 
-// charge has the spending that follows go to a source's account.
-func (w *work) charge(source netip.Addr, now int64) {
-	w.source = &w.sources[maphash.Comparable(w.seed, sourceKey(source))%uint64(len(w.sources))]
+// charge has the spending that follows go to the account of a source, which for
+// IPv6 is its /64, and of a kind of knock.
+func (w *work) charge(kind workKind, source netip.Addr, now int64) {
+	k := sourceKey(source)
+	if source.Is6() {
+		clear(k[8:])
+	}
+	w.source = &w.sources[maphash.Comparable(w.seed, k)%uint64(len(w.sources))]
 	w.source.refill(now, sourceShare, sourceBurst)
+	w.total = &w.totals[kind]
 	w.total.refill(now, totalShare, totalBurst)
 }
 

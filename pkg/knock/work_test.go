@@ -66,6 +66,19 @@ func TestWorkOfAllSourcesIsBounded(t *testing.T) {
 	check(t, "later", send(e, later, datagram(carol, authorization(t, spaKey(t, 199), askSSH(later)))), "granted")
 }
 
+func TestWorkOfOneIPv6NetworkIsThatOfOneSource(t *testing.T) {
+	junk := authorization(t, spaKey(t, 1<<20), askSSH(epoch))
+	e := engine(t, knock.Config{Accesses: spaAccesses(t, 200)})
+	n := tried(e, epoch, junk, 2000, func(i int) netip.Addr {
+		a := bob.As16()
+		a[14], a[15] = byte(i>>8), byte(i)
+		return netip.AddrFrom16(a)
+	})
+	if n < 100 || n > 1000 {
+		t.Errorf("%d of 2,000 packets of a /64 were tried, want some hundreds", n)
+	}
+}
+
 // The budget of a flooder goes with the sources, not with the engine.
 func TestWorkIsAdopted(t *testing.T) {
 	accesses := spaAccesses(t, 200)
@@ -116,6 +129,28 @@ func TestWorkOfLanesIsBounded(t *testing.T) {
 	check(t, "another's", send(e, epoch, burst(carol, token(t, sivKey(t, 999), knockSSH(epoch)), udp)...), "granted")
 	later := epoch.Add(20 * time.Second)
 	check(t, "the flooder's, later", send(e, later, burst(alice, token(t, sivKey(t, 999), knockSSH(later)), udp)...), "granted")
+}
+
+// What is looked for when knocks expire is at the cost of their senders, not of
+// whose packet comes then.
+func TestWorkOfExpiryIsItsSenders(t *testing.T) {
+	var accesses []knock.Access
+	for i := range uint32(1000) {
+		accesses = append(accesses, sealedAccess(sivKey(t, i)))
+	}
+	e := engine(t, knock.Config{Accesses: accesses, MaxSources: 1 << 16})
+	const senders = 1500 // with 1000 keys each, more than one source may cost
+	junk := token(t, sivKey(t, 1<<20), knockSSH(epoch))
+	for i := range uint32(senders) {
+		sendAt(e, epoch, burst(address(i), junk, udp))
+	}
+	later := epoch.Add(11 * time.Second)
+	b := burst(carol, token(t, sivKey(t, 0), knockSSH(later)), udp)
+	e.Handle(later, b[0])
+	for range senders {
+		e.Handle(later, touch(bob, ssh))
+	}
+	check(t, "bystander", sendAt(e, later, b), "granted")
 }
 
 // laneJunk is random bytes: the first 50 fill the lanes, and those after go to a
