@@ -206,3 +206,45 @@ func TestOneTimeWithin(t *testing.T) {
 		check(t, lasts.String(), e.Handle(epoch.Add(lasts), packets[3]), want)
 	}
 }
+
+// A right code that opens nothing is told with its token all the same: whoever
+// saw it must not have more luck with it.
+func TestOneTimeCodeIsSpentWhereItOpensNothing(t *testing.T) {
+	secret := totpSecret(t, 1)
+	code := secret.Code(totp.Step(epoch))
+	token := func(said []knock.Verdict, want knock.Reason) [32]byte {
+		t.Helper()
+		if len(said) != 1 || said[0].Reason != want || said[0].Request == nil {
+			t.Fatalf("%+v, want one verdict %q with a token", said, want)
+		}
+		return said[0].Request.Token
+	}
+	heard := func() *knock.Engine {
+		return engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+	}
+	good := token(send(heard(), epoch, dial(alice, code)...), knock.None)
+
+	e := heard()
+	for n := range 10 { // forged in alice's name
+		send(e, epoch, dial(alice, wrongCode(n, secret))...)
+	}
+	if token(send(e, epoch, dial(alice, code)...), knock.TooManyCodes) != good {
+		t.Error("another token for a source that is not heard")
+	}
+
+	e = heard()
+	p := dial(alice, code)
+	send(e, epoch, p[0], p[1], p[2])
+	if said := send(e, epoch.Add(10*time.Second), p[3]); token(said, knock.None) != good {
+		t.Error("another token for a slow code")
+	}
+
+	// Two accesses with one secret have one code, and it opens one of them: the
+	// first in the policy.
+	other := oneTimeAccess("tablet", secret)
+	e = engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret), other}})
+	said := send(e, epoch, dial(alice, code)...)
+	if token(said, knock.None) != good || said[0].Access != 0 {
+		t.Errorf("%+v, want the first access and the token of its secret", said)
+	}
+}

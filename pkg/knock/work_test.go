@@ -232,5 +232,8 @@ func TestVainPacketsAllocateNothing(t *testing.T) {
 		if allocs != 0 {
 			t.Errorf("%s: %v allocations in %d packets, want none", name, allocs, len(load.packets))
 		}
+		if n := e.Stats().Untried; n != 0 {
+			t.Errorf("%s: %d untried, want all tried", name, n)
+		}
 	}
 }

@@ -38,10 +38,11 @@ var imports = map[string][]string{
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The two programs.
-	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/tomlpos"},
+	"pkg/keygen":    {"pkg/secret", "pkg/totp"},
+	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
 	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
-	"cmd/nftknock":  {"pkg/client", "pkg/knock", "pkg/packet"},
+	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
+	"cmd/nftknock":  {"pkg/client", "pkg/keygen", "pkg/knock", "pkg/packet", "pkg/secret"},
 }
 
 func goList(t *testing.T, args ...string) []string {

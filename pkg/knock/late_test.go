@@ -1,0 +1,78 @@
+package knock
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"nftknock/pkg/packet"
+	"nftknock/pkg/seal"
+)
+
+// A knock that there was no time to look at is refused when it expires, however
+// good it was, and its token told, so that it can be spent.
+func TestNothingIsGrantedLate(t *testing.T) {
+	key, err := seal.NewSIV(make([]byte, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Config{MaxSources: 256, Accesses: []Access{{Name: "ssh", Knock: Sealed{
+		Key: key, Base: seal.DefaultLaneBase, Protocols: Protocols{UDP: true}, Within: time.Minute,
+		Terms: Terms{Open: func(Element) bool { return true }, Window: time.Minute},
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	token, err := key.Seal(seal.Message{Protocol: 6, Port: 22, User: "mbr", Time: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(src netip.Addr, at time.Time, lane int, b byte) []Verdict {
+		return e.Handle(at, &packet.Packet{
+			Version: 4, Protocol: packet.UDP, Src: src, DstPort: seal.LanePort(seal.DefaultLaneBase, lane, b),
+		})
+	}
+	alice, eve := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	e.clock(now)
+	for lane, b := range token {
+		e.work.totals[workSealed] = bucket{spent: totalBurst} // by others, just now
+		if said := send(alice, now, lane, b); len(said) != 0 {
+			t.Fatalf("at byte %d: %+v", lane, said)
+		}
+	}
+	if e.Untried() == 0 {
+		t.Fatal("it was looked at all the same")
+	}
+	said := send(eve, now.Add(5*time.Minute), 0, 0)
+	if len(said) != 1 || said[0].Reason != Late || said[0].Request == nil || said[0].Source != alice {
+		t.Errorf("%+v, want alice's knock refused as late, with its token", said)
+	}
+}
+
+// What a flood of SPA packets may cost is not taken from other kinds.
+func TestKindsHaveTimeOfTheirOwn(t *testing.T) {
+	w := newWork()
+	flooder, honest := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
+	w.charge(workDatagram, flooder, 0)
+	w.total.spent = totalBurst
+	w.charge(workDatagram, honest, 0)
+	if w.spend(1) {
+		t.Error("more was spent on datagrams than there was")
+	}
+	w.charge(workSealed, honest, 0)
+	if !w.spend(1) {
+		t.Error("nothing was left for sealed knocks")
+	}
+}
+
+// A site of IPv6 has as many addresses as it likes.
+func TestASiteIsOneSource(t *testing.T) {
+	w := newWork()
+	w.charge(workSealed, netip.MustParseAddr("2001:db8:1:2::1"), 0)
+	w.source.spent = sourceBurst
+	w.charge(workSealed, netip.MustParseAddr("2001:db8:1:2:ffff::9"), 0)
+	if w.spend(1) {
+		t.Error("another address of the same /64 had a share of its own")
+	}
+}
