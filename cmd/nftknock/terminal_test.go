@@ -122,7 +122,7 @@ func TestACodeIsAskedForInTheOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	term.wait(t, "tcp/40378 -> 10.3.2.1")
-	term.wait(t, "unless the server's policy says otherwise")
+	term.wait(t, "2 times in all")
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}

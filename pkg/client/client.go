@@ -43,8 +43,8 @@ type Knock struct {
 	// was sealed; nil for others.
 	Clear, Sealed []byte
 	// Holds is how long the server takes the knock for fresh, from when it was
-	// made; 0 for ever. It is the server's default for messages that hold their
-	// time.
+	// made, unless its policy says otherwise; 0 where that is for ever or not
+	// known.
 	Holds time.Duration
 	// Verify is the TCP port that should be open after the knock; the zero
 	// Element if none was named.

@@ -57,7 +57,7 @@ func encodeEncrypted(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 }
 
 func encodeTOTP(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
-	k.Loose, k.Holds = true, totp.Period
+	k.Loose = true
 	code := keys.Code
 	if code == nil {
 		s, err := totp.ParseSecret(keys.Key.Bytes(), *p.Algorithm)
@@ -66,7 +66,7 @@ func encodeTOTP(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 		}
 		defer s.Wipe()
 		computed := s.Code(totp.Step(now))
-		code = &computed
+		code, k.Holds = &computed, totp.Period
 	}
 	for i, port := range totp.Ports(p.PortBase, *code) {
 		k.add(i, port, *p.Rotate)

@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nftknock/pkg/totp"
 )
@@ -22,7 +23,7 @@ for the authenticator of a phone.`
 // NewCommand makes the command keygen of a program, which is the server's or the
 // client's. Its errors are a UsageError or say what failed.
 func NewCommand(program string, side Side) *cobra.Command {
-	o := Options{}
+	var o Options
 	algorithm := totp.SHA1.String()
 	cmd := &cobra.Command{
 		Use:   "keygen",
@@ -38,43 +39,48 @@ func NewCommand(program string, side Side) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			if cmd.Flags().Changed("bits") && o.TOTP {
-				return usage("--bits does not go with --totp: the algorithm says how many bits the secret has")
-			}
-			for _, name := range []string{"algorithm", "issuer", "account"} {
-				if cmd.Flags().Changed(name) && !o.TOTP {
-					return usage("--%s is for one-time codes: add --totp", name)
-				}
-			}
 			var err error
 			if o.Algorithm, err = totp.ParseAlgorithm(algorithm); err != nil {
 				return UsageError{err}
 			}
-			if o.Issuer == "" || o.Account == "" {
-				return usage("--issuer and --account cannot be empty: they are what the phone shows")
+			if err := o.checkFlags(cmd.Flags()); err != nil {
+				return err
 			}
 			return o.run(program, side, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	f := cmd.Flags()
+	o.addFlags(cmd.Flags(), &algorithm)
+	for flag, words := range map[string][]string{
+		"bits": {"256", "512"}, "algorithm": {totp.SHA1.String(), totp.SHA256.String()},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return cmd
+}
+
+func (o *Options) addFlags(f *pflag.FlagSet, algorithm *string) {
 	f.SortFlags = false
 	f.StringVarP(&o.Output, "output", "o", "", "write the key into this new `FILE` (mode 0600)")
 	f.IntVar(&o.Bits, "bits", 256, "the `NUMBER` of bits of the key, 256 or 512")
 	f.BoolVar(&o.HMAC, "hmac", false, "also make an HMAC key, for SPA, and write it into FILE.hmac")
 	f.BoolVar(&o.TOTP, "totp", false, "make a secret for one-time codes")
-	f.StringVar(&algorithm, "algorithm", algorithm, "of one-time codes, the `HASH` sha1 or sha256; not all authenticators know the second")
+	f.StringVar(algorithm, "algorithm", *algorithm, "of one-time codes, the `HASH` sha1 or sha256; not all authenticators know the second")
 	f.StringVar(&o.Issuer, "issuer", hostName(), "what the phone shows first, the `NAME` of the server")
 	f.StringVar(&o.Account, "account", loginName(), "what the phone shows second, the `NAME` of the user")
-	values := func(words ...string) func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// checkFlags refuses flags that say nothing about what is to be made.
+func (o *Options) checkFlags(f *pflag.FlagSet) error {
+	if o.TOTP && f.Changed("bits") {
+		return usage("--bits does not go with --totp: the algorithm says how many bits the secret has")
 	}
-	_ = cmd.RegisterFlagCompletionFunc("bits", values("256", "512"))
-	_ = cmd.RegisterFlagCompletionFunc("algorithm", values(totp.SHA1.String(), totp.SHA256.String()))
-	return cmd
+	for _, name := range []string{"algorithm", "issuer", "account"} {
+		if !o.TOTP && f.Changed(name) {
+			return usage("--%s is for one-time codes: add --totp", name)
+		}
+	}
+	return o.check()
 }
 
 // run makes the keys and hands them out.

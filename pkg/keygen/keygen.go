@@ -51,6 +51,8 @@ func (o *Options) check() error {
 		return usage("--hmac makes keys for SPA, and those have at most 256 bits: leave out --bits %d", o.Bits)
 	case o.Bits != 256 && o.Bits != 512:
 		return usage("bad --bits %d: want 256 or 512", o.Bits)
+	case o.Issuer == "" || o.Account == "":
+		return usage("--issuer and --account cannot be empty: they are what the phone shows")
 	}
 	return nil
 }

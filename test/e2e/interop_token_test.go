@@ -160,3 +160,28 @@ func TestInteropTwoClientsBehindNAT(t *testing.T) {
 		t.Errorf("something was refused:\n%s", s.daemon.Log())
 	}
 }
+
+// A stanza that the real fwknop wrote is all that nftknock needs.
+func TestInteropStanzaOfFwknop(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.fwknop("-A", "tcp/22", "-s", "--key-gen", "--use-hmac", "--save-rc-stanza", "-n", "office", "-T")
+	rc := filepath.Join(s.Dir, "home", ".fwknoprc")
+	text, err := os.ReadFile(rc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := make(map[string]string)
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 2 {
+			keys[fields[0]] = "base64:" + fields[1]
+		}
+	}
+	s.start(tokenAccess("spa", s.keys(keys["KEY_BASE64"], keys["HMAC_KEY_BASE64"])))
+	out, err := s.Clients[0].Nftknock("-n", "office", "--rc", rc)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.await("granted 192.168.10.2 access to tcp/22 for 20s")
+	s.wantOpen(s.Clients[0], lab.Server4, true)
+}
