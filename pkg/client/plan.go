@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 )
 
 // Request is what a person asked for.
@@ -61,7 +62,10 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
 		}
 	}
 	if entry != nil && entry.Err != nil {
-		return nil, entry.Err
+		if cmp.Or(r.Settings.Kind, entry.Settings.Kind) == entry.Settings.Kind {
+			return nil, entry.Err
+		}
+		entry = nil
 	}
 	p.settle(r.Settings, entry)
 	if err := p.complete(r.Login); err != nil {
@@ -107,7 +111,7 @@ func (p *Plan) settle(typed Settings, entry *Host) {
 	p.Settings = typed.over(entry.Settings)
 	// An entry of another kind has said no more than where to knock.
 	if p.Kind == entry.Settings.Kind {
-		p.Warnings = entry.Warnings
+		p.Warnings = slices.Clone(entry.Warnings)
 		if typed.Sequence == nil {
 			p.Origin = entry.Origin
 		}

@@ -168,6 +168,9 @@ func TestPlanOfAllKinds(t *testing.T) {
 		{"ok HMAC key for a stanza without", Request{Host: "v4.example.org", Settings: Settings{HMACKeyFile: "/h"}}, Plan{Dst: v4, Origin: "rc:10", Settings: Settings{
 			Kind: SPA, Open: []knock.Element{element(t, "udp/53")}, User: "mbr", Key: secret.New([]byte("secret")), HMACKeyFile: "/h"},
 			Warnings: []string{"rc:13: RAND_PORT has no effect: the packet goes to one port, as SPA_SERVER_PORT says"}}},
+		{"ok another kind than that of a stanza with a mistake",
+			Request{Host: "bad", Settings: Settings{Kind: TOTP, KeyFile: "/t"}}, Plan{Dst: v4, Origin: "command line", Settings: Settings{
+				Kind: TOTP, KeyFile: "/t"}}},
 		{"ok other entries before stanzas", Request{Host: "10.3.2.1"}, Plan{Dst: v4, Origin: "h:9", Settings: Settings{
 			Kind: Shared, Sequence: sequence(t, "tcp/1, tcp/2"), Verify: element(t, "tcp/80")}}},
 	} {
