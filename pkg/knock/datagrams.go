@@ -27,7 +27,8 @@ type datagram struct {
 type datagrams struct {
 	engine *Engine
 	layouts
-	groups [][]datagram // one a layout
+	groups  [][]datagram // one a layout
+	scratch spa.Scratch
 }
 
 func newDatagrams(e *Engine) *datagrams {
@@ -67,7 +68,7 @@ func (d *datagrams) take(group int, _ Element, p *packet.Packet, now int64) {
 			}
 			return // not all keys were tried, so nothing is known
 		}
-		if k.Key.Authentic(p.Payload) {
+		if k.Key.AuthenticIn(&d.scratch, p.Payload) {
 			d.open(k, p, &out)
 		}
 	}

@@ -48,13 +48,11 @@ func (m *mac) wipe() {
 }
 
 // verify reports whether the payload ends in the HMAC of what is before it.
-func (m *mac) verify(payload []byte) bool {
+func (m *mac) verify(w *worker, payload []byte) bool {
 	n := len(payload) - m.hash.textLen()
 	if !wholeBlocks(n) || n > maxPayload {
 		return false
 	}
-	w := m.hash.worker()
-	defer pools[m.hash].Put(w)
 	// What was sent is decoded, and not what is right encoded: table look-ups
 	// may tell their input to those who share the processor.
 	got, err := b64.Decode(w.tag[:], payload[n:])
@@ -85,6 +83,10 @@ func (h Hash) worker() *worker {
 	if w, ok := pools[h].Get().(*worker); ok {
 		return w
 	}
+	return h.newWorker()
+}
+
+func (h Hash) newWorker() *worker {
 	f := hashes[h].new()
 	w := &worker{Hash: f, state: f.(encoding.BinaryUnmarshaler)}
 	copy(w.text[:], prefix)

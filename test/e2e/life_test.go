@@ -130,7 +130,7 @@ func TestReload(t *testing.T) {
 	// the command that a service manager runs.
 	s.write(strings.Replace(old, `"1s"`, "1", 1))
 	s.hangup("reload failed, the old policy stays: ")
-	s.command(2, "nftknockd.toml:6:", "reload")
+	s.command(2, "nftknockd.toml:7:", "reload")
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
 	s.await(" ended, ")
