@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -182,4 +183,44 @@ func TestDamagedStore(t *testing.T) {
 	s.knock(s.Clients[0], lab.Server4, "--totp", "--key-file", filepath.Join(s.Dir, "keys/cipher"))
 	s.await("cannot record the knock of 192.168.10.2, so it opens nothing")
 	s.wantOpen(s.Clients[0], lab.Server4, false)
+}
+
+// One SPA packet opens once: not a second time, not from elsewhere, not written
+// otherwise.
+func TestSPAReplay(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 2)
+	s.start(tokenAccess("spa", s.keys("base64:"+cipherKey, ""), "allow_unauthenticated = true"))
+	out, err := s.Clients[0].Nftknock("-T", "--spa", "-p", "22", "--hmac", "none",
+		"--key-file", filepath.Join(s.Dir, "keys/cipher"), lab.Server4.String())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	_, after, _ := strings.Cut(out, "[+] SPA packet: ")
+	packet, _, _ := strings.Cut(after, "\n")
+	send := func(c *lab.Client, payload string) {
+		t.Helper()
+		err := c.Do(func() error {
+			conn, err := net.Dial("udp", netip.AddrPortFrom(lab.Server4, 62201).String())
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_, err = conn.Write([]byte(payload))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, written := range []string{packet + "=AAAA", packet + "AAAA", packet + "="} {
+		send(s.Clients[1], written)
+	}
+	send(s.Clients[0], packet)
+	s.await("granted 192.168.10.2 access to tcp/22")
+	send(s.Clients[0], packet)
+	s.await("SPA packet refused for 192.168.10.2: already used")
+	send(s.Clients[1], packet)
+	s.await("SPA packet refused for 192.168.11.2: already used")
+	s.wantOpen(s.Clients[1], lab.Server4, false)
 }
