@@ -250,8 +250,16 @@ func (d *Daemon) reportLosses(before losing) (now losing) {
 	return now
 }
 
+// maxWarnings is how many warnings of a policy the log takes: thousands of
+// accesses may have the same.
+const maxWarnings = 100
+
 // warn tells what is legal and weak in a policy.
 func (d *Daemon) warn(warnings policy.Diagnostics) {
+	if more := len(warnings) - maxWarnings; more > 0 {
+		warnings = warnings[:maxWarnings]
+		defer d.Log.Warn(fmt.Sprintf("and %d more warnings: nftknockd check lists them", more), "event", "policy", "omitted", more)
+	}
 	for _, w := range warnings {
 		d.Log.Warn(w.Text(), "event", "policy", "file", w.File, "line", w.Line, "column", w.Column)
 	}

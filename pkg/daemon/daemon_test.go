@@ -493,3 +493,18 @@ func TestPacketPathAllocatesNothing(t *testing.T) {
 var datagram10 = map[uint16][]byte{
 	7300: datagram(10, 7300), 7100: datagram(10, 7100), 7200: datagram(10, 7200), 7101: datagram(10, 7101),
 }
+
+func TestWarningsAreBounded(t *testing.T) {
+	r := start(t, ssh)
+	diags := make([]policy.Diagnostic, 150)
+	for i := range diags {
+		diags[i] = policy.Diagnostic{File: "test.toml", Severity: policy.SeverityWarning, Message: "weak"}
+	}
+	if err := r.reload(ssh, diags...); err != nil {
+		t.Fatal(err)
+	}
+	r.log.await(t, "and 50 more warnings: nftknockd check lists them")
+	if n := strings.Count(r.log.String(), ": weak"); n != 100 {
+		t.Errorf("%d warnings, want 100", n)
+	}
+}

@@ -224,3 +224,28 @@ func TestSPAReplay(t *testing.T) {
 	s.await("SPA packet refused for 192.168.11.2: already used")
 	s.wantOpen(s.Clients[1], lab.Server4, false)
 }
+
+// The log says why an encrypted knock opens nothing.
+func TestEncryptedRefusals(t *testing.T) {
+	for _, c := range []struct {
+		name, policy, key, flags, log string
+	}{
+		{"key", "", hmacKey, "-p 22", "no key opens it"},
+		{"user", `require_user = ["root"]`, cipherKey, "-p 22 --user mbr", "the user may not knock here"},
+		{"port", "", cipherKey, "-p 80", "asks for a port that the access does not open: tcp/80"},
+		{"address", "", cipherKey, "-p 22 -a 192.0.2.77", "asks for another address than its own: 192.0.2.77"},
+		{"source", `source = ["10.0.0.0/8"]`, cipherKey, "-p 22", "the access is not for this address"},
+		{"system", `require_os = "windows"`, cipherKey, "-p 22", "not accepted for 192.168.10.2, required: windows"},
+		{"expired", "expires = 2020-01-01", cipherKey, "-p 22", "access has expired"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(tokenAccess("encrypted", s.keys("base64:"+cipherKey, ""), c.policy))
+			flags := "-e --key-file " + s.key("client", "base64:"+c.key) + " " + c.flags
+			s.knock(s.Clients[0], lab.Server4, strings.Fields(flags)...)
+			s.await(c.log)
+			s.wantOpen(s.Clients[0], lab.Server4, false)
+		})
+	}
+}
