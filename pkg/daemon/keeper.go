@@ -102,18 +102,12 @@ func (k *keeper) apply(p *Plan, store Store) error {
 func (k *keeper) decide(d decision) {
 	v := &d.verdict
 	if !v.Granted() {
-		if err := k.burn(v); err != nil {
-			k.unrecorded(d, err)
-		}
-		k.refuse(d, d.reason())
+		k.discard(d, d.reason())
 		return
 	}
 	a, ok := k.current(d)
 	if !ok {
-		if err := k.burn(v); err != nil {
-			k.unrecorded(d, err)
-		}
-		k.refuse(d, "the access was changed by a reload meanwhile")
+		k.discard(d, "the access was changed by a reload meanwhile")
 		return
 	}
 	// On disk before anything is open.
@@ -131,11 +125,23 @@ func (k *keeper) decide(d decision) {
 	}
 }
 
-// tell says what a knock showed, before it is let in.
+// discard refuses a knock for good.
+func (k *keeper) discard(d decision, reason string) {
+	if err := k.burn(&d.verdict); err != nil {
+		k.unrecorded(d, err)
+	}
+	k.refuse(d, reason)
+}
+
+// tell says what a knock showed, before it is let in: what was sealed is opened
+// first, and a shared sequence is one only when all of it is right.
 func (k *keeper) tell(d decision, a *policy.Access) {
 	src := d.verdict.Source
-	if a.Knock != policy.KnockShared {
+	matched := func() {
 		k.log.Info(opening(a)+src.String(), "event", "matched", "src", src, "access", a.Name, "knock", a.Knock)
+	}
+	if a.Knock != policy.KnockShared {
+		matched()
 	}
 	if a.RequireOS != nil {
 		k.log.Info("OS guess: "+d.os()+" matched for "+src.String(),
@@ -145,19 +151,15 @@ func (k *keeper) tell(d decision, a *policy.Access) {
 		k.log.Info("username "+user+" match", "event", "user", "src", src, "access", a.Name, "user", user)
 	}
 	if a.Knock == policy.KnockShared {
-		k.log.Info(opening(a)+src.String(), "event", "matched", "src", src, "access", a.Name, "knock", a.Knock)
+		matched()
 	}
 }
 
 // unrecorded says that a knock is not honoured because it could not be recorded.
 func (k *keeper) unrecorded(d decision, err error) {
-	ok, omitted := k.failed.allow(time.Now())
+	fields, ok := k.failed.allow(time.Now(), append(d.fields("error"), "reason", err.Error()))
 	if !ok {
 		return
-	}
-	fields := append(d.fields("error"), "reason", err.Error())
-	if omitted > 0 {
-		fields = append(fields, "omitted", omitted)
 	}
 	k.log.Error("cannot record the knock of "+d.verdict.Source.String()+", so it opens nothing: "+err.Error(), fields...)
 }
@@ -200,14 +202,11 @@ func (k *keeper) grant(to door, a *policy.Access, d decision) {
 		fields = append(fields, "user", user)
 	}
 	if err != nil {
-		ok, omitted := k.failed.allow(time.Now())
+		fields, ok := k.failed.allow(time.Now(), fields)
 		if !ok {
 			return
 		}
 		fields[1] = "error"
-		if omitted > 0 {
-			fields = append(fields, "omitted", omitted)
-		}
 		k.log.Error("cannot grant "+to.source.String()+" access to "+to.service.String()+": "+err.Error(), fields...)
 		return
 	}
@@ -225,10 +224,6 @@ func (k *keeper) refuse(d decision, reason string) {
 	if !k.log.Enabled(context.Background(), level) {
 		return
 	}
-	ok, omitted := k.refused.allow(time.Now())
-	if !ok {
-		return
-	}
 	fields := append(d.fields("refused"), "reason", reason, "step", d.verdict.Step)
 	if a := d.access(); a != nil && a.RequireOS != nil {
 		fields = append(fields, "os", d.os(), "os_required", osRequired(a))
@@ -236,8 +231,9 @@ func (k *keeper) refuse(d decision, reason string) {
 	if req := d.verdict.Request; req != nil {
 		fields = append(fields, "user", req.User, "clock_difference_s", req.Clock.Seconds())
 	}
-	if omitted > 0 {
-		fields = append(fields, "omitted", omitted)
+	fields, ok := k.refused.allow(time.Now(), fields)
+	if !ok {
+		return
 	}
 	k.log.Log(context.Background(), level, d.refusal(reason), fields...)
 }

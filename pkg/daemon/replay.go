@@ -82,7 +82,7 @@ func outcome(d decision, spent map[[32]byte]bool) Outcome {
 	}
 	if a := d.access(); a != nil {
 		o.Access, o.Knock = a.Name, string(a.Knock)
-		o.Open, o.Timeout = services(d.open(a)), brief(d.timeout(a))
+		o.Open, o.Timeout = joined(d.open(a)), brief(d.timeout(a))
 	}
 	if v.Request != nil {
 		if v.Granted() && spent[v.Request.Token] {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -80,7 +81,7 @@ func (d decision) reason() string {
 	case knock.OtherAddress:
 		return words + ": " + req.Allow.String()
 	case knock.NotOpen:
-		return words + ": " + elements(req.Open)
+		return words + ": " + joined(req.Open)
 	}
 	return words
 }
@@ -151,15 +152,6 @@ func (d decision) timeout(a *policy.Access) time.Duration {
 	return min(d.verdict.Request.Timeout, a.MaxTimeout)
 }
 
-// elements writes what a knock asks for.
-func elements(list []knock.Element) string {
-	words := make([]string, len(list))
-	for i, e := range list {
-		words[i] = e.String()
-	}
-	return strings.Join(words, ",")
-}
-
 // brief writes a duration without the zero units that String gives: 30s, 5m,
 // 1h30m.
 func brief(d time.Duration) string {
@@ -185,15 +177,18 @@ type limiter struct {
 	omitted int
 }
 
-// allow reports whether a line may be written at a time, and if so how many
-// were not since the last.
-func (l *limiter) allow(at time.Time) (ok bool, omitted int) {
+// allow reports whether a line may be written at a time. If so it adds to its
+// fields how many were not since the last.
+func (l *limiter) allow(at time.Time, fields []any) ([]any, bool) {
 	if !l.limit.AllowN(at, 1) {
 		l.omitted++
-		return false, 0
+		return nil, false
 	}
-	omitted, l.omitted = l.omitted, 0
-	return true, omitted
+	if l.omitted > 0 {
+		fields = append(fields, "omitted", l.omitted)
+		l.omitted = 0
+	}
+	return fields, true
 }
 
 // count writes a number with its noun.
@@ -204,11 +199,11 @@ func count(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// services writes what an access opens.
-func services(list []gate.Service) string {
+// joined writes services or elements, with commas between.
+func joined[T fmt.Stringer](list []T) string {
 	words := make([]string, len(list))
-	for i, s := range list {
-		words[i] = s.String()
+	for i, item := range list {
+		words[i] = item.String()
 	}
 	return strings.Join(words, ",")
 }

@@ -69,7 +69,9 @@ func (w *worker) run() error {
 		for _, v := range w.matcher.engine.Handle(rec.Time, &p) {
 			w.decisions <- decision{w.matcher.plan, v}
 		}
-		w.untried.Store(w.matcher.engine.Untried())
+		if n := w.matcher.engine.Untried(); n != w.untried.Load() {
+			w.untried.Store(n) // dearer than the look
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ type Access struct {
 }
 
 // Knock is a kind of knock: Shared, Sealed, OneTime or SPA.
-type Knock interface{ kind() string }
+type Knock interface{ isKnock() }
 
 // rule is an access as the hot path wants it.
 type rule struct {

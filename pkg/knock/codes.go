@@ -25,7 +25,7 @@ type OneTime struct {
 	MaxAttempts int
 }
 
-func (OneTime) kind() string { return "totp" }
+func (OneTime) isKnock() {}
 
 // oneTime is the knock of an access as the hot path wants it.
 type oneTime struct {

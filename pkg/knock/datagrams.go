@@ -15,7 +15,7 @@ type SPA struct {
 	Terms
 }
 
-func (SPA) kind() string { return "spa" }
+func (SPA) isKnock() {}
 
 // datagram is the knock of an access as the hot path wants it.
 type datagram struct {
@@ -81,9 +81,7 @@ func (d *datagrams) take(group int, _ Element, p *packet.Packet, now int64) {
 
 // open reads a packet that a key seems to be for, and judges it.
 func (d *datagrams) open(k *datagram, p *packet.Packet, out *finding) {
-	if !d.engine.spend(costDecrypt) {
-		return
-	}
+	d.engine.work.take(costDecrypt)
 	m, token, err := k.Key.Open(p.Payload)
 	if errors.Is(err, spa.ErrNotForKey) {
 		return

@@ -1,12 +1,14 @@
 package knock
 
 import (
+	"crypto/rand"
 	"net/netip"
 	"testing"
 	"time"
 
 	"nftknock/pkg/packet"
 	"nftknock/pkg/seal"
+	"nftknock/pkg/spa"
 )
 
 // A knock that there was no time to look at is refused when it expires, however
@@ -74,5 +76,36 @@ func TestASiteIsOneSource(t *testing.T) {
 	w.charge(workSealed, netip.MustParseAddr("2001:db8:1:2:ffff::9"), 0)
 	if w.spend(1) {
 		t.Error("another address of the same /64 had a share of its own")
+	}
+}
+
+// A packet whose HMAC is right is read to its end, whatever is left.
+func TestAuthenticPacketsAreRead(t *testing.T) {
+	key, err := spa.NewKey(spa.Config{Key: make([]byte, 32), HMACKey: make([]byte, 32), HMAC: spa.SHA256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Config{MaxSources: 256, Accesses: []Access{{Name: "ssh", Knock: SPA{
+		Key: key, Port: 62201, Terms: Terms{Open: func(Element) bool { return true }, Window: time.Minute},
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	payload, err := key.Seal(spa.Message{
+		User: "mbr", Time: now, Type: spa.Access, Services: []spa.Service{{Protocol: 6, Port: 22}}, Digest: spa.SHA256,
+	}, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := netip.MustParseAddr("192.0.2.1")
+	e.clock(now)
+	e.work.charge(workDatagram, alice, 0)
+	e.work.source.spent = sourceBurst - 1
+	said := e.Handle(now, &packet.Packet{
+		Version: 4, Protocol: packet.UDP, Src: alice, DstPort: 62201, Payload: payload,
+	})
+	if len(said) != 1 || !said[0].Granted() {
+		t.Errorf("%+v, want it granted", said)
 	}
 }

@@ -20,7 +20,7 @@ type Ordered struct {
 	Terms
 }
 
-func (Ordered) kind() string { return "encrypted" }
+func (Ordered) isKnock() {}
 
 // OrderedKey opens the message that its encoding makes of a knock.
 type OrderedKey interface {

@@ -24,7 +24,7 @@ type Sealed struct {
 	Terms
 }
 
-func (Sealed) kind() string { return "encrypted" }
+func (Sealed) isKnock() {}
 
 // MaxSealedWindow bounds the window of a Sealed: the hint that finds its key
 // among many is looked up for every half minute of it.
@@ -297,9 +297,7 @@ func (l *lanes) look(g *laneGroup, n *pending[laneset], token []byte, c choice, 
 
 // unseal opens a token with a key, and if it does, judges it.
 func (l *lanes) unseal(k *sealed, n *pending[laneset], token []byte, c choice, now int64, out *finding) {
-	if !l.engine.spend(costOpen) {
-		return
-	}
+	l.engine.work.take(costOpen)
 	m, ok := k.Key.Open(token)
 	if !ok || now-n.state.oldest(c, len(token)) > int64(k.Within) {
 		return

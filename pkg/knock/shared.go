@@ -29,7 +29,7 @@ type Shared struct {
 	Reorder time.Duration
 }
 
-func (Shared) kind() string { return "shared" }
+func (Shared) isKnock() {}
 
 // sequence is the shared sequence of an access as the hot path wants it.
 type sequence struct {

@@ -76,9 +76,15 @@ func (w *work) spend(cost int64) bool {
 	if w.source.left() <= 0 || w.total.left() <= 0 {
 		return false
 	}
+	w.take(cost)
+	return true
+}
+
+// take spends without asking, for what is worth it whatever is left: a message
+// that a key seems to fit.
+func (w *work) take(cost int64) {
 	w.source.spent += cost
 	w.total.spent += cost
-	return true
 }
 
 // bucket is what may be spent. Its zero value is full.
