@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -12,17 +13,11 @@ import (
 
 // Apply implements Gate.
 //
-// A table of the shape we give it is changed in place, and only where it
-// differs: the sets of grants are not touched. (The elements of the others may
-// then be listed in another order than String gives.) Any other table of our
-// name is deleted and built anew in the same transaction, grants included; the
-// timeout they show is then the time that was left.
-//
-// Where the set of protected services is built anew, or loses elements while
-// it gains others, the transaction leaves interim rules in the chain (see
-// (*Ruleset).interim), and a second one takes them away. Should only the second
-// fail, packets fare as the ruleset says all the same, and a Repair is asked
-// for.
+// A table of the shape we give it is changed in place: its grants and tuples
+// stay. (Its sets and chains may then be listed in another order than String
+// gives.) Any other table of ours is deleted and built anew in the same
+// transaction, grants included; the timeout they show is then the time that was
+// left.
 func (k *Kernel) Apply(r *Ruleset) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -30,11 +25,17 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	if r.table() != k.table {
 		return errTable(r.table(), k.table)
 	}
-	if _, err := k.restore(r); err != nil {
+	applied := *r
+	if err := k.restore(&applied, true); err != nil {
 		return fmt.Errorf("apply table inet %s: %w", k.table, k.explainApply(err))
 	}
-	applied := *r
+	first := k.applied == nil
 	k.applied = &applied
+	k.rooms = applied.roomIndex()
+	k.given.keepRooms(k.rooms)
+	if first {
+		k.takeUp()
+	}
 	return nil
 }
 
@@ -45,172 +46,227 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 		err = os.ErrClosed
 	case k.applied == nil:
 		err = ErrNoTable
+	case k.intact():
+		k.relearn()
+		return false, nil
 	default:
-		if repaired, err = k.restore(k.applied); err != nil {
+		if err = k.restore(k.applied, false); err != nil {
 			err = k.explainApply(err)
 		}
 	}
 	if err != nil {
 		return false, fmt.Errorf("repair table inet %s: %w", k.table, err)
 	}
-	return repaired, nil
+	k.relearn()
+	return true, nil
 }
 
-// restore brings the table to the ruleset, in the ownership that the mode
-// says, and reports whether anything had to be changed.
-func (k *Kernel) restore(r *Ruleset) (changed bool, err error) {
-	err = k.retry(func() error {
-		c, err := k.own(r)
-		changed = changed || c
-		return err
-	})
-	if err == nil && !k.owned && k.learn() != nil {
-		// The table is as it should be; what was given is for later.
-		k.watch.signal()
+// restore brings the table to the ruleset, in the ownership that the mode says,
+// and with what of the kernel there is. Grants that a table lost come in the
+// same transaction, or behind it: nobody is protected by a grant.
+func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
+	r.withoutDemux = k.withoutDemux
+	err := k.retry(func() error { return k.own(r, withGrants) })
+	if !k.withoutDemux && lacksPart(err) {
+		r.withoutDemux = true
+		if err = k.retry(func() error { return k.own(r, withGrants) }); err == nil {
+			k.withoutDemux = true
+		}
 	}
-	return changed, err
+	return err
+}
+
+// lacksPart reports an error that a part of nf_tables gives which the kernel
+// does not have.
+func lacksPart(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 // own owns the table where that is wanted and can be.
-func (k *Kernel) own(r *Ruleset) (changed bool, err error) {
+func (k *Kernel) own(r *Ruleset, withGrants bool) error {
 	const owned = nftables.TableFlagOwner | nftables.TableFlagPersist
 	if k.mode != OwnerOff {
-		changed, err = k.transact(r, owned)
+		err := k.transact(r, owned, withGrants)
 		if !errors.Is(err, unix.EOPNOTSUPP) {
-			return changed, err
+			return err
 		}
 		if k.mode == OwnerOn {
-			return false, fmt.Errorf("%w: %w", errCannotOwn, err)
+			return fmt.Errorf("%w: %w", errCannotOwn, err)
 		}
 	}
 	// Whatever happens to the table from its first moment on is heard of.
 	if err := k.watch.join(); err != nil {
-		return false, err
+		return err
 	}
-	changed, err = k.transact(r, 0)
+	err := k.transact(r, 0, withGrants)
 	if err == nil {
 		k.mode = OwnerOff
 	}
-	return changed, err
+	return err
 }
 
-// learn takes what the kernel holds for what was given: others may have
-// deleted grants, or added some.
-func (k *Kernel) learn() error {
-	var list []Grant
-	err := k.retry(func() (err error) {
-		list, err = k.listAll()
-		return err
-	})
+// transact brings the table to the ruleset in one transaction, which the kernel
+// refuses with ERESTART if anything changed since we looked.
+func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool) error {
+	k.watch.rules.Store(false) // what comes from here on is not undone by it
+	gen, err := k.conn.GetGen()
 	if err != nil {
 		return err
 	}
-	// Once it is gone, it does not come back: it was there all the time.
-	if id, _, err := k.identify(); err != nil || id != k.ours {
-		return errors.Join(errChanged, err)
+	t, id, err := k.look()
+	if err != nil {
+		return err
 	}
-	now := time.Now()
-	clear(k.given)
-	for _, g := range list {
-		g.Timeout = g.Remaining
-		k.given.put(g, now)
+	c, err := k.plan(r, t, flags, k.ours != 0 && id != k.ours)
+	if errors.Is(err, unix.ENOENT) {
+		return errChanged
+	}
+	if err != nil {
+		return err
+	}
+	if c.build {
+		k.planContents(&c, r, withGrants)
+	}
+	k.fill(c, r, k.netlinkTable(flags))
+	if err := k.conn.FlushWithGenID(gen.ID); err != nil {
+		return err
+	}
+	k.owned = flags != 0
+	if c.build {
+		id = 0
+	}
+	k.remember(id, gen.ID+1)
+	if c.build {
+		k.afterBuild(r, withGrants)
 	}
 	return nil
 }
 
-// transact brings the table to the ruleset. It reports whether it had to
-// change anything.
-func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags) (changed bool, err error) {
-	c, err := k.step(r, flags)
-	if err != nil {
-		return false, err
-	}
-	if c.interim {
-		if _, err := k.step(r, flags); err != nil {
-			k.watch.signal()
-		}
-	}
-	return !c.empty(), nil
-}
-
-// step is one transaction, which the kernel refuses with ERESTART if anything
-// changed since we looked.
-func (k *Kernel) step(r *Ruleset, flags nftables.TableFlags) (change, error) {
-	gen, err := k.conn.GetGen()
-	if err != nil {
-		return change{}, err
-	}
+// look gives the table as it is and its identity, or nil and 0. An error if it
+// is somebody else's.
+func (k *Kernel) look() (*nftables.Table, identity, error) {
 	t, err := k.find()
 	if err != nil {
-		return change{}, err
+		return nil, 0, err
 	}
 	if k.foreign(t) {
-		return change{}, ownedBy(t)
+		return nil, 0, ownedBy(t)
 	}
 	id, _, err := k.identify()
 	if err != nil {
-		return change{}, err
+		return nil, 0, err
 	}
-	if t != nil && id == 0 {
-		return change{}, errChanged
+	if (t == nil) != (id == 0) {
+		return nil, 0, errChanged
 	}
-	replaced := k.ours != 0 && id != k.ours
-	c, err := k.plan(r, t, flags, replaced)
-	if errors.Is(err, unix.ENOENT) {
-		return change{}, errChanged
+	if t == nil || id == k.ours {
+		return t, id, nil
 	}
-	if err != nil {
-		return change{}, err
+	ours, err := k.isOurs(t)
+	if err == nil && !ours {
+		err = ErrForeign
 	}
-	if !c.empty() {
-		k.fill(c, k.netlinkTable(flags))
-		if err := k.conn.FlushWithGenID(gen.ID); err != nil {
-			return change{}, err
-		}
-	}
-	k.owned = flags != 0
-	if c.build {
-		id = k.built(gen.ID + 1)
-	}
-	k.ours = id
-	return c, nil
+	return t, id, err
 }
 
-// built gives the identity of the table that was made in a generation, or
-// asks for a Repair if it may be gone already.
-func (k *Kernel) built(generation uint32) identity {
-	id, now, err := k.identify()
-	if err != nil || now != uint16(generation) {
-		k.watch.signal()
-		return unknown
+// planContents says what a new table holds from its first moment on.
+func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
+	c.elements = make(map[string][]nftables.SetElement)
+	if withGrants {
+		c.elements = grantElements(k.runningIn(r))
 	}
-	return id
+	if k.applied == nil {
+		k.findStanding(r)
+	}
+	for _, s := range k.stood {
+		s.addTo(c.elements)
+	}
+}
+
+// runningIn gives the grants that should be running, and for which a ruleset has
+// room.
+func (k *Kernel) runningIn(r *Ruleset) []Grant {
+	rooms := r.roomIndex()
+	return slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return !rooms[roomOf(g.element())] })
+}
+
+// afterBuild adds what was left for later.
+func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
+	if !withGrants {
+		k.grantAgain(k.runningIn(r))
+	}
+	if k.applied == nil {
+		k.findMissed(r)
+	} else {
+		k.dropEnded()
+	}
+}
+
+// grantsAtOnce is how many grants come back in one transaction: each holds up
+// everyone else's changes for milliseconds.
+const grantsAtOnce = 4096
+
+// grantAgain gives grants that a table had lost. If it cannot, somebody is at the
+// table again, and the next Repair does so.
+func (k *Kernel) grantAgain(list []Grant) {
+	t := k.netlinkTable(0)
+	for part := range slices.Chunk(list, grantsAtOnce) {
+		for name, elements := range grantElements(part) {
+			encoded(k.conn.SetAddElements(k.roomSet(name, t), elements))
+		}
+		if err := k.conn.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
+			k.shape = nil
+			k.watch.signal()
+			return
+		}
+	}
 }
 
 // fill writes a change into the connection's buffer. To add a table that is
 // there takes it over if it has lost its owner.
-func (k *Kernel) fill(c change, t *nftables.Table) {
+//
+// NB: packets see all of it at one moment, since rules, plain sets and hash sets
+// change with the generation of the ruleset; interval sets do not
+// (nf_tables_commit and nft_set_commit_update in net/netfilter/nf_tables_api.c),
+// and maps of verdicts are void for a packet that is under way in the rules that
+// went (nft_map_deactivate). Neither is used here.
+func (k *Kernel) fill(c change, r *Ruleset, t *nftables.Table) {
 	if c.replaces != nil {
 		k.conn.DelTable(c.replaces)
 	}
 	k.conn.AddTable(t)
-	for _, s := range c.sets {
-		n := s.set.netlink(t)
-		if c.build {
-			encoded(k.conn.AddSet(n, nil))
+	k.clearOut(c, r)
+	for _, s := range c.missing {
+		encoded(k.conn.AddSet(s.netlink(t), s.elements()))
+	}
+	for _, s := range r.sets() {
+		if list := c.elements[s.name]; len(list) > 0 {
+			encoded(k.conn.SetAddElements(s.netlink(t), list))
 		}
-		encoded(k.conn.SetDeleteElements(n, s.gone))
-		encoded(k.conn.SetAddElements(n, s.added))
 	}
-	base := baseChain(t)
-	if c.build {
-		k.conn.AddChain(base)
+	chains := r.chains()
+	for _, want := range chains {
+		k.conn.AddChain(want.netlink(t))
 	}
-	if c.rules == nil {
-		return
+	for _, want := range chains {
+		n := want.netlink(t)
+		for _, rule := range want.rules {
+			k.conn.AddRule(&nftables.Rule{Table: t, Chain: n, Exprs: rule.exprs()})
+		}
 	}
-	k.conn.FlushChain(base)
-	for _, r := range c.rules {
-		k.conn.AddRule(&nftables.Rule{Table: t, Chain: base, Exprs: r.exprs()})
+}
+
+// clearOut takes all rules away, and then what only they held.
+func (k *Kernel) clearOut(c change, r *Ruleset) {
+	for _, found := range c.found {
+		k.conn.FlushChain(found)
+	}
+	for _, found := range c.found {
+		if !slices.ContainsFunc(r.chains(), func(want chain) bool { return want.name == found.Name }) {
+			k.conn.DelChain(found)
+		}
+	}
+	for _, s := range c.gone {
+		k.conn.DelSet(s)
 	}
 }

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/google/nftables"
-	"golang.org/x/sys/unix"
 )
 
 // Grant implements Gate.
@@ -17,72 +17,57 @@ func (k *Kernel) Grant(g Grant) error {
 		return err
 	}
 	g = g.normal()
-	err := k.retry(func() error {
-		fresh, again, err := k.due(g)
-		if err != nil {
-			return err
-		}
-		k.renew(k.grantSet(grantSet(g.Source)), fresh, again)
-		return k.conn.Flush()
-	})
-	if err != nil {
-		return fmt.Errorf("grant %s to %s: %w", g.Service, g.Source, k.explainElement(err))
-	}
-	if !k.owned {
-		k.remember(g)
+	if err := k.grant(g); err != nil {
+		return fmt.Errorf("grant %s to %s: %w", g.Service, source(g.Source), err)
 	}
 	return nil
 }
 
-// remember notes a grant that the kernel has taken. What has ended is left in
-// the ledger for a while: it takes no more room than the sets do.
-func (k *Kernel) remember(g Grant) {
+func (k *Kernel) grant(g Grant) error {
+	switch {
+	case k.closed:
+		return os.ErrClosed
+	case k.applied == nil:
+		return ErrNoTable
+	}
 	now := time.Now()
-	if len(k.given) >= 2*maxGrants {
-		k.given.expire(now)
+	needed, err := k.given.asks(g, k.rooms, k.applied.Quotas[g.Access], now)
+	if err != nil || !needed {
+		return err
+	}
+	err = k.retry(func() error {
+		k.renew(g)
+		return k.conn.Flush()
+	})
+	if err != nil {
+		return k.explainElement(err)
 	}
 	k.given.put(g, now)
+	return nil
 }
 
-// due gives the elements of a grant, those that are new and those whose time
-// is to begin anew, but for the ports that have more time left already.
+// renew fills a transaction that gives an element its time, whether it is there
+// or not.
 //
-// It asks for port by port: listing a set takes the kernel a time that grows
-// with the square of its size (0.1 s for 16,384 grants, 3 s for 65,536).
-func (k *Kernel) due(g Grant) (fresh, again []nftables.SetElement, err error) {
-	set := k.grantSet(grantSet(g.Source))
-	for n := range g.Service.Ports() {
-		key := grantKey(g.Source, g.Service.Protocol, g.Service.single(n).First)
-		e := nftables.SetElement{Key: key, Timeout: g.Timeout, Comment: g.Comment}
-		running, err := k.conn.FindSetElements(set, []nftables.SetElement{{Key: key}})
-		switch {
-		case errors.Is(err, unix.ENOENT):
-			// Not granted; or there is no table, as adding will show.
-			fresh = append(fresh, e)
-		case err != nil:
-			return nil, nil, err
-		case len(running) == 0 || running[0].Expires <= g.Timeout:
-			again = append(again, e)
-		}
-	}
-	return fresh, again, nil
+// NB: to add an element that is there changes nothing, not even its time, and
+// one that is not there cannot be deleted, which would undo the batch. Add,
+// delete, add works in either case, and in one batch no packet ever misses the
+// element.
+func (k *Kernel) renew(g Grant) {
+	set := k.roomSet(roomOf(g.element()).name(), k.netlinkTable(0))
+	e := []nftables.SetElement{g.netlink()}
+	encoded(k.conn.SetAddElements(set, e))
+	encoded(k.conn.SetDeleteElements(set, keysOf(e)))
+	encoded(k.conn.SetAddElements(set, e))
 }
 
-// renew fills a transaction that adds elements and starts the time of others
-// anew.
-//
-// NB: to add an element that is there changes nothing, not even its time,
-// and one that has ended since we looked cannot be deleted, which would undo
-// the batch. Add, delete, add works in either case, and in one batch no
-// packet ever misses the element.
-func (k *Kernel) renew(set *nftables.Set, fresh, again []nftables.SetElement) {
+// keysOf are elements as they are named when they are deleted.
+func keysOf(elements []nftables.SetElement) []nftables.SetElement {
 	var keys []nftables.SetElement
-	for _, e := range again {
+	for _, e := range elements {
 		keys = append(keys, nftables.SetElement{Key: e.Key})
 	}
-	encoded(k.conn.SetAddElements(set, again))
-	encoded(k.conn.SetDeleteElements(set, keys))
-	encoded(k.conn.SetAddElements(set, slices.Concat(fresh, again)))
+	return keys
 }
 
 // encoded takes the library's word on whether it could write a message. What
@@ -93,55 +78,104 @@ func encoded(err error) {
 	}
 }
 
+// roomSet is one of the sets of grants, as the library needs it to add elements.
+func (k *Kernel) roomSet(name string, t *nftables.Table) *nftables.Set {
+	return &nftables.Set{Table: t, Name: name, HasTimeout: true}
+}
+
 // Revoke implements Gate.
-func (k *Kernel) Revoke(source netip.Addr, s Service) error {
-	if err := validateSource(source); err != nil {
+func (k *Kernel) Revoke(from netip.Prefix, s Service) error {
+	if err := validateSource(from); err != nil {
 		return err
 	}
 	if err := s.validate(); err != nil {
 		return err
 	}
-	source = source.Unmap()
-	seen := false
-	err := k.retry(func() error {
-		keys, err := k.granted(source, s)
-		if err != nil {
-			return err
-		}
-		if len(keys) == 0 {
-			if seen {
-				return nil // ended between two attempts
-			}
-			return ErrNoGrant
-		}
-		seen = true
-		encoded(k.conn.SetDeleteElements(k.grantSet(grantSet(source)), keys))
-		err = k.conn.Flush()
-		if errors.Is(err, unix.ENOENT) {
-			return errChanged // one of them ended since we looked
-		}
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("revoke %s of %s: %w", s, source, k.explainElement(err))
+	from = normalSource(from)
+	if err := k.revoke(from, s); err != nil {
+		return fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
 	}
-	k.given.drop(source, s)
 	return nil
 }
 
-// granted gives the keys of the grants of a source to ports of a service.
-func (k *Kernel) granted(source netip.Addr, s Service) ([]nftables.SetElement, error) {
-	list, err := k.list(grantSet(source))
-	if err != nil {
-		return nil, err
+func (k *Kernel) revoke(from netip.Prefix, s Service) error {
+	switch {
+	case k.closed:
+		return os.ErrClosed
+	case k.applied == nil:
+		return ErrNoTable
 	}
-	var keys []nftables.SetElement
-	for _, g := range list {
-		if g.Source == source && s.Covers(g.Service) {
-			keys = append(keys, nftables.SetElement{Key: grantKey(source, g.Service.Protocol, g.Service.First)})
+	k.given.expire(time.Now())
+	elements := k.given.within(from, s)
+	if len(elements) == 0 {
+		return ErrNoGrant
+	}
+	err := k.retry(func() error {
+		for _, e := range elements {
+			k.take(e)
 		}
+		return k.conn.Flush()
+	})
+	if err != nil {
+		return k.explainElement(err)
 	}
-	return keys, nil
+	for _, e := range elements {
+		k.given.remove(e)
+	}
+	return nil
+}
+
+// take deletes an element that may have ended.
+func (k *Kernel) take(e element) {
+	m := roomOf(e)
+	set := k.roomSet(m.name(), k.netlinkTable(0))
+	key := []nftables.SetElement{{Key: m.key(e.source, e.service.First)}}
+	encoded(k.conn.SetAddElements(set, key))
+	encoded(k.conn.SetDeleteElements(set, key))
+}
+
+// takeUp enters what an earlier process left in the table. Without it, the first
+// new knock of somebody who is in could shorten his time, no more.
+func (k *Kernel) takeUp() {
+	if k.learn() != nil {
+		k.doubt = true
+		k.watch.signal()
+	}
+}
+
+// relearn reads the grants again after somebody else added or deleted some.
+func (k *Kernel) relearn() {
+	if !k.watch.elements.Swap(false) && !k.doubt {
+		return
+	}
+	k.doubt = false
+	if k.learn() != nil {
+		k.doubt = true
+		k.watch.signal()
+	}
+}
+
+// learn replaces the ledger by the grants that the kernel lists now.
+func (k *Kernel) learn() error {
+	var list []Grant
+	err := k.retry(func() (err error) {
+		list, err = k.listAll()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// What was listed of another table than ours does not count.
+	if id, _, err := k.identify(); err != nil || id != k.ours {
+		return errors.Join(errChanged, err)
+	}
+	now := time.Now()
+	k.given.clear()
+	for _, g := range list {
+		g.Timeout = g.Remaining
+		k.given.put(g, now)
+	}
+	return nil
 }
 
 // Grants implements Gate.
@@ -159,22 +193,28 @@ func (k *Kernel) Grants() ([]Grant, error) {
 }
 
 func (k *Kernel) listAll() ([]Grant, error) {
-	v4, err := k.list(granted4)
-	if err != nil {
-		return nil, err
+	if k.applied == nil {
+		return nil, ErrNoTable
 	}
-	v6, err := k.list(granted6)
-	return slices.Concat(v4, v6), err
+	var all []Grant
+	for _, m := range k.applied.rooms() {
+		list, err := k.list(m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
 }
 
-func (k *Kernel) list(set string) ([]Grant, error) {
-	elements, err := k.conn.GetSetElements(k.grantSet(set))
+func (k *Kernel) list(m room) ([]Grant, error) {
+	elements, err := k.conn.GetSetElements(m.set().netlink(k.netlinkTable(0)))
 	if err != nil {
 		return nil, err
 	}
 	var list []Grant
 	for _, e := range elements {
-		g, err := grantOf(e)
+		g, err := m.grantOf(e)
 		if err != nil {
 			return nil, err
 		}
@@ -185,12 +225,13 @@ func (k *Kernel) list(set string) ([]Grant, error) {
 
 // grantOf reads an element as the kernel gives it back: without the timeout
 // where that is the set's own.
-func grantOf(e nftables.SetElement) (Grant, error) {
-	source, service, err := parseGrantKey(e.Key)
+func (m room) grantOf(e nftables.SetElement) (Grant, error) {
+	from, service, err := m.parse(e.Key)
 	if err != nil {
 		return Grant{}, err
 	}
-	g := Grant{Source: source, Service: service, Timeout: e.Timeout, Comment: e.Comment, Remaining: e.Expires}
+	g := Grant{Source: from, Service: service, Once: m.once, Timeout: e.Timeout, Remaining: e.Expires}
+	g.Access, g.Method = parseComment(e.Comment)
 	if g.Timeout == 0 {
 		g.Timeout = defaultTimeout
 	}
@@ -200,13 +241,10 @@ func grantOf(e nftables.SetElement) (Grant, error) {
 	return g, nil
 }
 
-// grantSet is one of the sets of grants, as the library needs it to add
-// elements.
-func (k *Kernel) grantSet(name string) *nftables.Set {
-	for _, s := range new(Ruleset).sets() {
-		if s.name == name {
-			return s.netlink(k.netlinkTable(0))
-		}
+// source writes an address without the length of its prefix, where it is whole.
+func source(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
 	}
-	panic("gate: no set of grants is called " + name)
+	return p.String()
 }

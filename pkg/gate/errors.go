@@ -18,6 +18,12 @@ var (
 	ErrNoTable = errors.New("the table is not there")
 	// ErrOwned: another process owns the table.
 	ErrOwned = errors.New("another process owns the table")
+	// ErrForeign: the table has our name and was made by somebody else.
+	ErrForeign = errors.New("a table of this name is there and is not ours: choose another name with [nftables] table, or delete it")
+	// ErrNoRoom: the ruleset has no Opening for such a grant.
+	ErrNoRoom = errors.New("the table has no set for such a grant")
+	// ErrQuota: the access has as many grants as it may.
+	ErrQuota = errors.New("the access has used up its share of the grants")
 )
 
 // errChanged: someone else changed the ruleset between our look at it and
@@ -51,7 +57,7 @@ func (k *Kernel) explain(err error) error {
 	case errors.Is(err, unix.EPERM):
 		return k.forbidden()
 	case errors.Is(err, unix.EMSGSIZE):
-		return errors.New("the change is too big for one transaction: raise the sysctl net.core.wmem_max, or grant fewer ports")
+		return errors.New("the change is too big for one transaction: raise the sysctl net.core.wmem_max")
 	case errors.Is(err, unix.ENFILE):
 		return errFull()
 	case transient(err):
@@ -66,7 +72,7 @@ func (k *Kernel) explainApply(err error) error {
 	case errors.Is(err, errCannotOwn):
 		return err
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the kernel lacks a part of nf_tables that the rules need (modprobe -a nf_tables nf_conntrack nft_ct nft_fib_inet nft_log nft_hash nft_reject_inet; Linux 5.10 or newer): %w", err)
+		return fmt.Errorf("the kernel lacks a part of nf_tables that the rules need (modprobe -a nf_tables nf_conntrack nft_ct nft_fib_inet nft_socket nft_log nft_hash nft_reject_inet; Linux 5.10 or newer): %w", err)
 	case errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("table inet %s holds something that is not ours (move it away, or: nft delete table inet %s): %w", k.table, k.table, err)
 	}
@@ -122,7 +128,7 @@ func processOf(port uint32) string {
 }
 
 func errFull() error {
-	return fmt.Errorf("the set of grants is full (%d ports): wait for grants to end, or grant fewer ports", maxGrants)
+	return fmt.Errorf("the set of grants is full (%d elements): wait for grants to end", maxGrants)
 }
 
 func errTable(got, want string) error {

@@ -20,7 +20,7 @@ type Fake struct {
 	mu      sync.Mutex
 	applied *Ruleset // nil before Apply and after Remove
 	flushed bool     // by someone else
-	grants  ledger
+	grants  *ledger
 	closed  bool
 }
 
@@ -35,7 +35,7 @@ func NewFake(c Config, now func() time.Time) (*Fake, error) {
 	if err := validateTable(c.Table); err != nil {
 		return nil, err
 	}
-	return &Fake{table: c.Table, mode: c.Owner, now: now, changes: make(chan struct{}, 1), grants: make(ledger)}, nil
+	return &Fake{table: c.Table, mode: c.Owner, now: now, changes: make(chan struct{}, 1), grants: newLedger()}, nil
 }
 
 // Apply implements Gate.
@@ -53,6 +53,7 @@ func (f *Fake) Apply(r *Ruleset) error {
 	}
 	applied := *r
 	f.applied, f.flushed = &applied, false
+	f.grants.keepRooms(applied.roomIndex())
 	return nil
 }
 
@@ -98,62 +99,63 @@ func (f *Fake) grant(g Grant) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
-	f.grants.expire(f.now())
-	if f.count(grantSet(g.Source))+f.fresh(g) > maxGrants {
+	needed, err := f.grants.asks(g, f.applied.roomIndex(), f.applied.Quotas[g.Access], f.now())
+	if err != nil || !needed {
+		return err
+	}
+	if _, running := f.grants.entries[g.element()]; !running && f.grants.inRoom[roomOf(g.element())] >= maxGrants {
 		return errFull()
 	}
 	f.grants.put(g, f.now())
 	return nil
 }
 
-// fresh is the number of elements that a grant adds.
-func (f *Fake) fresh(g Grant) int {
-	n := 0
-	for _, e := range elementsOf(g) {
-		if _, ok := f.grants[e]; !ok {
-			n++
-		}
-	}
-	return n
-}
-
-// count is the number of elements in one of the sets of grants.
-func (f *Fake) count(set string) int {
-	n := 0
-	for e := range f.grants {
-		if grantSet(e.source) == set {
-			n++
-		}
-	}
-	return n
-}
-
 // Revoke implements Gate.
-func (f *Fake) Revoke(source netip.Addr, s Service) error {
-	if err := validateSource(source); err != nil {
+func (f *Fake) Revoke(from netip.Prefix, s Service) error {
+	if err := validateSource(from); err != nil {
 		return err
 	}
 	if err := s.validate(); err != nil {
 		return err
 	}
-	source = source.Unmap()
+	from = normalSource(from)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.revoke(source, s); err != nil {
-		return fmt.Errorf("revoke %s of %s: %w", s, source, err)
+	if err := f.revoke(from, s); err != nil {
+		return fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
 	}
 	return nil
 }
 
-func (f *Fake) revoke(source netip.Addr, s Service) error {
+func (f *Fake) revoke(from netip.Prefix, s Service) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
 	f.grants.expire(f.now())
-	if !f.grants.drop(source, s) {
+	elements := f.grants.within(from, s)
+	if len(elements) == 0 {
 		return ErrNoGrant
 	}
+	for _, e := range elements {
+		f.grants.remove(e)
+	}
 	return nil
+}
+
+// Cut implements Gate: a Fake has no connections.
+func (f *Fake) Cut(from netip.Prefix, s Service) (int, error) {
+	if err := validateSource(from); err != nil {
+		return 0, err
+	}
+	if err := s.validate(); err != nil {
+		return 0, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ready(); err != nil {
+		return 0, fmt.Errorf("cut %s of %s: %w", s, source(from), err)
+	}
+	return 0, nil
 }
 
 // Grants implements Gate.
@@ -205,7 +207,7 @@ func (f *Fake) Remove() error {
 		return fmt.Errorf("remove table inet %s: %w", f.table, os.ErrClosed)
 	}
 	f.applied, f.flushed = nil, false
-	clear(f.grants)
+	f.grants.clear()
 	return nil
 }
 

@@ -85,7 +85,9 @@ func TestNothingSlipsThroughWhileTheTableIsBuiltAnew(t *testing.T) {
 			r := Ruleset{Hide: hide, Protected: services("tcp/22", "udp/50-60")}
 			apply(t, l.gate, &r)
 			// Grants make the transaction a long one.
-			grant(t, l.gate, Grant{Source: addr("10.9.9.9"), Service: service("tcp/1-1500"), Timeout: time.Hour})
+			for n := range 1500 {
+				grant(t, l.gate, Grant{Source: nth(n), Service: service("tcp/22"), Timeout: time.Hour})
+			}
 			other := stranger(t, l.server)
 			stop := l.flood(server4 + ":53")
 			for range 50 {
@@ -142,7 +144,7 @@ func TestGrantedTrafficLosesNothing(t *testing.T) {
 		{"while grants are renewed", func(l *lab, _ *nftables.Conn) {
 			for n := range 1000 {
 				timeout := time.Minute + time.Duration(n%2)*time.Second
-				grant(l.t, l.gate, Grant{Source: addr(client4), Service: service("udp/53"), Timeout: timeout})
+				grant(l.t, l.gate, Grant{Source: from(client4), Service: service("udp/53"), Timeout: timeout})
 			}
 		}},
 		{"while rulesets change", func(l *lab, _ *nftables.Conn) {
@@ -163,7 +165,7 @@ func TestGrantedTrafficLosesNothing(t *testing.T) {
 			l := newLab(t, Config{Owner: OwnerOff})
 			conn := l.listenUDP(l.server, ":53")
 			apply(t, l.gate, &Ruleset{Protected: services("udp/53")})
-			grant(t, l.gate, Grant{Source: addr(client4), Service: service("udp/53"), Timeout: time.Minute})
+			grant(t, l.gate, Grant{Source: from(client4), Service: service("udp/53"), Timeout: time.Minute})
 			stop := l.steady(server4+":53", conn)
 			tt.do(l, stranger(t, l.server))
 			if stop() == 0 {

@@ -7,9 +7,12 @@
 // process that opened it. Kernel is the real thing, Fake has the same
 // behaviour without a kernel.
 //
+// A connection that was admitted outlives its grant: its packets are known by a
+// label of conntrack that only such connections have. What the kernel calls an
+// established connection does not count.
+//
 // What it cannot do: a packet that this table lets pass may still be dropped
-// by another table, and a connection that was opened in time outlives its
-// grant, because conntrack then knows it as established.
+// by another table.
 package gate
 
 import "net/netip"
@@ -44,19 +47,25 @@ type Gate interface {
 	Changes() <-chan struct{}
 
 	// Grant lets a source through to a service until the timeout is over.
-	// It never shortens: a port whose running grant has more time left than
-	// the new timeout keeps it, all others get the new timeout in full.
-	// Either all ports of the service are granted or, on error, none. A
-	// grant that breaks a rule of (*Grant).Validate never leaves the process.
+	// It never shortens: a running grant that has more time left than the new
+	// timeout keeps it, any other gets the new timeout in full. ErrNoRoom if
+	// the ruleset has no Opening for it, ErrQuota if the access has used up its
+	// quota. A grant that breaks a rule of (*Grant).Validate never leaves the
+	// process.
 	Grant(Grant) error
 
-	// Revoke ends the grants of a source to the ports of a service. Ports
-	// without a grant are passed over; ErrNoGrant when none had one.
-	// Connections that are established stay.
-	Revoke(netip.Addr, Service) error
+	// Revoke ends the grants of sources within a prefix to services within a
+	// service; ErrNoGrant when there is none. Connections that are established
+	// stay.
+	Revoke(netip.Prefix, Service) error
 
-	// Grants lists what is granted at this moment, one Grant a port, ordered
-	// by source, protocol and port.
+	// Cut ends the connections that sources within a prefix have to a service
+	// by a grant, of now or of earlier, and returns their number. It revokes
+	// nothing. Connections that stood before the table was made stay.
+	Cut(netip.Prefix, Service) (int, error)
+
+	// Grants lists what is granted at this moment, ordered by source, protocol
+	// and port. Its time grows with their number: 30,000 take half a second.
 	Grants() ([]Grant, error)
 
 	// Owned reports whether the last Apply left the table where no other

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -11,16 +12,21 @@ import (
 
 // A Grant lets one source through to a service for a limited time.
 type Grant struct {
-	// Source is an address without a zone; an IPv4 address inside an IPv6
-	// one means the IPv4 address.
-	Source  netip.Addr
+	// Source is an address, as a prefix of its whole length, or a prefix for
+	// which the ruleset has an Opening. Bits behind its length do not count; an
+	// IPv4 address inside an IPv6 one means the IPv4 address.
+	Source  netip.Prefix
 	Service Service
+	// Once: the first connection, or datagram, uses the grant up. The ruleset
+	// must have an Opening for that.
+	Once bool
 	// Timeout is MinTimeout at least; the kernel counts it in milliseconds.
 	Timeout time.Duration
-	// Comment is shown beside the grant by nft and by Grants. What nft could
-	// not print on one line is replaced, and the rest cut off after
-	// MaxComment bytes.
-	Comment string
+	// Access is whose quota the grant takes, and Method how it was come by. nft
+	// and Grants show both beside the grant. What nft could not print on one
+	// line is replaced, and the rest cut off after MaxComment bytes; a blank in
+	// Access becomes an underscore.
+	Access, Method string
 
 	// The following are filled in by Grants.
 
@@ -57,27 +63,63 @@ func (g Grant) Validate() error {
 	return nil
 }
 
-func validateSource(source netip.Addr) error {
+func validateSource(source netip.Prefix) error {
+	source = normalSource(source)
+	a := source.Addr()
 	switch {
-	case !source.IsValid():
+	case !source.IsValid() || source.Bits() == 0:
 		return fmt.Errorf("bad source: no address")
-	case source.Zone() != "":
-		return fmt.Errorf("bad source %q: a grant cannot hold a zone", source)
-	case source.Unmap().IsUnspecified(), source.Unmap().IsMulticast():
-		return fmt.Errorf("bad source %q: no host sends from there", source)
+	case a.Zone() != "":
+		return fmt.Errorf("bad source %q: a grant cannot hold a zone", a)
+	case a.IsUnspecified(), a.IsMulticast():
+		return fmt.Errorf("bad source %q: no host sends from there", a)
 	}
 	return nil
 }
 
+// normalSource is the source as the kernel will hold it, or the zero prefix
+// where there is none.
+func normalSource(source netip.Prefix) netip.Prefix {
+	a, bits := source.Addr(), source.Bits()
+	if a.Is4In6() && bits >= 96 {
+		a, bits = a.Unmap(), bits-96
+	}
+	if a.Zone() != "" {
+		return source
+	}
+	return netip.PrefixFrom(a, bits).Masked()
+}
+
+// Host is an address as the source of a grant.
+func Host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
 // normal is the grant as the kernel will hold it.
 func (g Grant) normal() Grant {
+	access, method := parseComment(g.comment())
 	return Grant{
-		Source:  g.Source.Unmap(),
+		Source:  normalSource(g.Source),
 		Service: g.Service,
+		Once:    g.Once,
 		Timeout: g.Timeout.Truncate(time.Millisecond),
-		Comment: printable(g.Comment),
+		Access:  access,
+		Method:  method,
 	}
 }
+
+// comment is what nft shows beside the element.
+func (g Grant) comment() string {
+	access := strings.ReplaceAll(printable(g.Access), " ", "_")
+	return printable(strings.TrimSpace(access + " " + g.Method))
+}
+
+// parseComment reads what comment wrote.
+func parseComment(s string) (access, method string) {
+	access, method, _ = strings.Cut(s, " ")
+	return access, method
+}
+
+// element is the element that the grant is in the sets.
+func (g Grant) element() element { return element{g.Source, g.Service, g.Once} }
 
 // printable makes a comment fit between the quotes of a line of nft, which
 // knows no escapes.
@@ -100,14 +142,17 @@ func printable(s string) string {
 
 // compareGrants orders by source, protocol and port.
 func compareGrants(a, b Grant) int {
-	if c := a.Source.Compare(b.Source); c != 0 {
-		return c
-	}
-	return compareServices(a.Service, b.Service)
+	return cmp.Or(
+		a.Source.Addr().Compare(b.Source.Addr()), cmp.Compare(a.Source.Bits(), b.Source.Bits()),
+		compareServices(a.Service, b.Service), compareBools(a.Once, b.Once))
 }
 
-// single is the service of one of the ports of s, the nth from 0.
-func (s Service) single(n int) Service {
-	port := s.First + uint16(n)
-	return Service{Protocol: s.Protocol, First: port, Last: port}
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }

@@ -4,11 +4,18 @@ import (
 	"net/netip"
 	"testing"
 
+	"nftknock/pkg/packet"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// from is an address as a grant's source.
+func from(s string) netip.Prefix { return Host(addr(s)) }
+
+// prefix is a network as a grant's source.
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
 func service(s string) Service {
 	v, err := ParseService(s)
@@ -78,18 +85,50 @@ func rulesets() []namedRuleset {
 		}},
 		{"ranges and rejects", Ruleset{
 			Hide:       Reject,
-			Interfaces: []string{"eth0"},
+			Unguarded:  []string{"eth1"},
 			Protected:  services("udp/51820", "tcp/8000-8010", "tcp/8005-8020", "tcp/22", "tcp/22"),
 			KnockPorts: services("udp/62201", "tcp/1-65535"),
+			Openings:   openings("tcp/8000-8010", "tcp/8005-8020", "tcp/22"),
 			Group:      65535,
 		}},
 		{"workers", Ruleset{
-			Interfaces: []string{"eth0", "wg*", "br-0a1b2c.7"},
+			Unguarded:  []string{"eth1", "wg0", "br-0a1b2c.7", "a"},
 			Protected:  services("tcp/22"),
 			KnockPorts: services("udp/62201"),
 			ICMP:       true,
 			Group:      5,
 			Workers:    3,
+			Label:      1,
 		}},
+		{"prefixes and single use", Ruleset{
+			Protected: services("tcp/22", "tcp/8000-8010", "udp/53", "udp/5000-5001"),
+			Openings: []Opening{
+				{Service: service("tcp/22"), Bits4: 24, Bits6: 64},
+				{Service: service("tcp/8000-8010"), Bits4: 16, Bits6: 48, Once: true},
+				{Service: service("tcp/22"), Once: true},
+				{Service: service("udp/53"), Once: true},
+				{Service: service("udp/5000-5001"), Bits4: 31, Bits6: 127},
+			},
+			Group: 5,
+		}},
+		{"many ranges", Ruleset{Protected: manyRanges()}},
 	}
+}
+
+// openings are those of services for single addresses.
+func openings(list ...string) []Opening {
+	var out []Opening
+	for _, s := range services(list...) {
+		out = append(out, Opening{Service: s})
+	}
+	return out
+}
+
+// manyRanges are more than are compared with one after the other.
+func manyRanges() []Service {
+	var out []Service
+	for n := range uint16(maxRanges + 5) {
+		out = append(out, Service{packet.TCP, 1000 * (n + 1), 1000*(n+1) + 10*n + 1})
+	}
+	return out
 }

@@ -84,7 +84,7 @@ func TestTableMadeByNftFits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fits, err := k.fits(&tt.ruleset, table, 0)
+			_, fits, err := k.planUpdate(&tt.ruleset, table, 0)
 			if err != nil || !fits {
 				t.Errorf("fits: %v, %v", fits, err)
 			}
@@ -97,9 +97,9 @@ func TestNftShowsCommentsOfGrants(t *testing.T) {
 	k := open(t, host, Config{Owner: OwnerOff})
 	apply(t, k, &Ruleset{})
 	comment := strings.Repeat("ä", 100)
-	grant(t, k, Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: MinTimeout * 60, Comment: comment + `"`})
+	grant(t, k, Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: MinTimeout * 60, Access: "ssh", Method: comment + `"`})
 	listing := nft(t, host, "", "--stateless", "list", "table", "inet", DefaultTable)
-	want := `192.0.2.1 . tcp . 22 counter timeout 1m comment "` + strings.Repeat("ä", 64) + `"`
+	want := `192.0.2.1 . 22 counter timeout 1m comment "ssh ` + strings.Repeat("ä", 62) + `"`
 	if !strings.Contains(listing, want) {
 		t.Errorf("listing has no %q:\n%s", want, listing)
 	}

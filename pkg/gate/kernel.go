@@ -1,13 +1,19 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
+	"strings"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"nftknock/pkg/flows"
 )
 
 // Config says which table a Kernel is to own and how.
@@ -27,20 +33,29 @@ type Kernel struct {
 	owned  bool
 	closed bool
 
-	applied *Ruleset // what Repair goes back to, or nil
-	// given are the grants that would have to be given again. Only a table
-	// that is not owned can be lost.
-	given ledger
+	applied *Ruleset      // what Repair goes back to, or nil
+	rooms   map[room]bool // its
+	given   *ledger
+	doubt   bool // whether given is what the kernel holds
+	// shape is that of the table as we left it, nil where it is not known.
+	shape []byte
 	// ours is the table that was applied, 0 before. Another one of its name was
 	// put in its place by somebody else: saved rulesets bring theirs along.
 	ours  identity
-	query *netlink.Conn // for identify alone
+	query *netlink.Conn // for what the library does not read
+
+	flows *flows.Table
+	stood []standing          // connections that stood before the table
+	local map[netip.Addr]bool // this host's addresses when the Kernel was opened
+	// withoutDemux: see Ruleset.
+	withoutDemux bool
 }
 
 var _ Gate = (*Kernel)(nil)
 
 // Open connects to the nf_tables of the calling thread's network namespace.
-// It changes nothing there. ErrOwned if another process owns the table.
+// It changes nothing there. ErrOwned if another process owns the table, ErrForeign
+// if it holds something that we did not make.
 func Open(c Config) (*Kernel, error) {
 	if c.Table == "" {
 		c.Table = DefaultTable
@@ -48,7 +63,7 @@ func Open(c Config) (*Kernel, error) {
 	if err := validateTable(c.Table); err != nil {
 		return nil, err
 	}
-	k := &Kernel{table: c.Table, mode: c.Owner, given: make(ledger)}
+	k := &Kernel{table: c.Table, mode: c.Owner, given: newLedger()}
 	if err := k.open(); err != nil {
 		return nil, fmt.Errorf("open table inet %s: %w", c.Table, err)
 	}
@@ -70,7 +85,37 @@ func (k *Kernel) open() error {
 	if k.watch, err = newWatcher(k.table, k.port); err != nil {
 		return errors.Join(err, k.query.Close(), conn.CloseLasting())
 	}
+	if k.flows, err = flows.Open(); err != nil {
+		return errors.Join(err, k.watch.close(), k.query.Close(), conn.CloseLasting())
+	}
+	k.local = localAddresses()
+	k.withoutDemux = !demuxes()
 	return nil
+}
+
+// localAddresses are those of this host. Without them no connection that stands
+// has precedence over another.
+func localAddresses() map[netip.Addr]bool {
+	local := make(map[netip.Addr]bool)
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			local[p.Addr()] = true
+		}
+	}
+	return local
+}
+
+// demuxes reports whether the kernel looks for the socket of a TCP packet before
+// it routes it (Documentation/networking/ip-sysctl.rst).
+func demuxes() bool {
+	for _, name := range []string{"ip_early_demux", "tcp_early_demux"} {
+		value, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
+		if err != nil || strings.TrimSpace(string(value)) != "1" {
+			return false
+		}
+	}
+	return true
 }
 
 func (k *Kernel) check() (err error) {
@@ -86,6 +131,12 @@ func (k *Kernel) check() (err error) {
 	}
 	if k.foreign(t) {
 		return ownedBy(t)
+	}
+	if t == nil {
+		return nil
+	}
+	if ours, err := k.isOurs(t); err != nil || !ours {
+		return cmp.Or(err, ErrForeign)
 	}
 	return nil
 }
@@ -134,8 +185,8 @@ func (k *Kernel) Remove() error {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove table inet %s: %w", k.table, k.explain(err))
 	}
-	k.owned, k.applied, k.ours = false, nil, 0
-	clear(k.given)
+	k.owned, k.applied, k.ours, k.shape, k.stood = false, nil, 0, nil, nil
+	k.given.clear()
 	return nil
 }
 
@@ -147,7 +198,7 @@ func (k *Kernel) Close() error {
 	}
 	k.closed = true
 	k.owned = false
-	return errors.Join(k.watch.close(), k.query.Close(), k.conn.CloseLasting())
+	return errors.Join(k.flows.Close(), k.watch.close(), k.query.Close(), k.conn.CloseLasting())
 }
 
 func (k *Kernel) netlinkTable(flags nftables.TableFlags) *nftables.Table {

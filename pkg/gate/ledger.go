@@ -1,70 +1,148 @@
 package gate
 
 import (
+	"container/heap"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"time"
 )
 
-// ledger remembers grants and when they end, one entry for each element that
-// the sets of grants hold.
-type ledger map[element]deadline
-
-// element is the key of an element in a set of grants.
-type element struct {
-	source  netip.Addr
-	service Service // of a single port
+// ledger remembers grants and when they end: one entry for each element that
+// the sets of grants hold, as far as we know. It counts what each access has.
+type ledger struct {
+	entries map[element]deadline
+	ends    endings
+	counts  map[account]int
+	inRoom  map[room]int
 }
 
-// deadline is a grant of a single port and the moment at which it ends.
+// element is what tells an element of the sets of grants from all others.
+type element struct {
+	source  netip.Prefix
+	service Service
+	once    bool
+}
+
+// deadline is a grant and the moment at which it ends.
 type deadline struct {
 	grant Grant
 	ends  time.Time
 }
 
-// elementsOf gives the elements of a grant, one a port.
-func elementsOf(g Grant) []element {
-	list := make([]element, g.Service.Ports())
-	for n := range list {
-		list[n] = element{g.Source, g.Service.single(n)}
+// account is what a quota is for.
+type account struct {
+	access string
+	digit  string // of the family
+}
+
+func newLedger() *ledger {
+	return &ledger{entries: make(map[element]deadline), counts: make(map[account]int), inRoom: make(map[room]int)}
+}
+
+func (l *ledger) clear() { *l = *newLedger() }
+
+func accountOf(g Grant) account { return account{g.Access, familyOf(g.Source.Addr()).digit} }
+
+// outlasts reports whether an element has more time left than a grant would
+// have that was given at a moment.
+func (l *ledger) outlasts(g Grant, now time.Time) bool {
+	running, ok := l.entries[g.element()]
+	return ok && running.ends.After(now.Add(g.Timeout))
+}
+
+// exceeds reports whether a grant would be one too many for its access.
+func (l *ledger) exceeds(g Grant, quota int) bool {
+	if running, ok := l.entries[g.element()]; ok && running.grant.Access == g.Access {
+		return false
+	}
+	return quota > 0 && l.counts[accountOf(g)] >= quota
+}
+
+// asks reports whether a grant has to be given at all, beside what is running,
+// or what is against it: that there is no room of its kind, or the quota of its
+// access, 0 for none.
+func (l *ledger) asks(g Grant, rooms map[room]bool, quota int, now time.Time) (needed bool, err error) {
+	l.expire(now)
+	switch {
+	case !rooms[roomOf(g.element())]:
+		return false, ErrNoRoom
+	// One that a connection uses up may be gone long before its time.
+	case !g.Once && l.outlasts(g, now):
+		return false, nil
+	case l.exceeds(g, quota):
+		return false, fmt.Errorf("%w (%d at once)", ErrQuota, quota)
+	}
+	return true, nil
+}
+
+// put enters a grant that was given at a moment, in place of another of the
+// same element.
+func (l *ledger) put(g Grant, now time.Time) {
+	e, ends := g.element(), now.Add(g.Timeout)
+	l.remove(e)
+	l.entries[e] = deadline{g, ends}
+	l.counts[accountOf(g)]++
+	l.inRoom[roomOf(e)]++
+	heap.Push(&l.ends, ending{ends, e})
+	if len(l.ends) > 2*len(l.entries)+64 {
+		l.ends = slices.DeleteFunc(l.ends, func(x ending) bool { return !l.entries[x.element].ends.Equal(x.at) })
+		heap.Init(&l.ends)
+	}
+}
+
+// remove takes an element out, and reports whether it was there.
+func (l *ledger) remove(e element) bool {
+	running, ok := l.entries[e]
+	if !ok {
+		return false
+	}
+	delete(l.entries, e)
+	l.inRoom[roomOf(e)]--
+	a := accountOf(running.grant)
+	if l.counts[a]--; l.counts[a] == 0 {
+		delete(l.counts, a)
+	}
+	return true
+}
+
+// within gives the elements of sources within a prefix to services within a
+// service.
+func (l *ledger) within(source netip.Prefix, s Service) []element {
+	var list []element
+	for e := range l.entries {
+		if source.Bits() <= e.source.Bits() && source.Overlaps(e.source) && s.Covers(e.service) {
+			list = append(list, e)
+		}
 	}
 	return list
 }
 
-// put enters a grant, of one port or many, that was given at a moment. A port
-// that has more time left keeps it.
-func (l ledger) put(g Grant, now time.Time) {
-	ends := now.Add(g.Timeout)
-	for _, e := range elementsOf(g) {
-		if running, ok := l[e]; ok && running.ends.After(ends) {
-			continue
+// keepRooms forgets what there is no room for any more.
+func (l *ledger) keepRooms(rooms map[room]bool) {
+	for e := range l.entries {
+		if !rooms[roomOf(e)] {
+			l.remove(e)
 		}
-		g.Service = e.service
-		l[e] = deadline{g, ends}
 	}
 }
 
-// drop takes out the grants of a source to ports of a service, and reports
-// whether there were any.
-func (l ledger) drop(source netip.Addr, s Service) bool {
-	before := len(l)
-	maps.DeleteFunc(l, func(e element, _ deadline) bool {
-		return e.source == source && s.Covers(e.service)
-	})
-	return len(l) < before
-}
-
 // expire takes out what has ended.
-func (l ledger) expire(now time.Time) {
-	maps.DeleteFunc(l, func(_ element, d deadline) bool { return !d.ends.After(now) })
+func (l *ledger) expire(now time.Time) {
+	for len(l.ends) > 0 && !l.ends[0].at.After(now) {
+		end := heap.Pop(&l.ends).(ending)
+		if running, ok := l.entries[end.element]; ok && !running.ends.After(now) {
+			l.remove(end.element)
+		}
+	}
 }
 
 // running lists what has not ended, with the time that is left, ordered by
 // source, protocol and port.
-func (l ledger) running(now time.Time) []Grant {
+func (l *ledger) running(now time.Time) []Grant {
 	var list []Grant
-	for _, d := range l {
+	for d := range maps.Values(l.entries) {
 		if d.ends.After(now) {
 			g := d.grant
 			g.Remaining = d.ends.Sub(now)
@@ -73,4 +151,23 @@ func (l ledger) running(now time.Time) []Grant {
 	}
 	slices.SortFunc(list, compareGrants)
 	return list
+}
+
+// endings is a heap of moments at which elements end, the first on top. One
+// whose element was given more time since is passed over.
+type endings []ending
+
+type ending struct {
+	at      time.Time
+	element element
+}
+
+func (e endings) Len() int           { return len(e) }
+func (e endings) Less(i, j int) bool { return e[i].at.Before(e[j].at) }
+func (e endings) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
+func (e *endings) Push(x any)        { *e = append(*e, x.(ending)) }
+func (e *endings) Pop() any {
+	last := (*e)[len(*e)-1]
+	*e = (*e)[:len(*e)-1]
+	return last
 }

@@ -2,8 +2,6 @@ package gate
 
 import (
 	"errors"
-	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -11,203 +9,138 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// change is what a transaction does to the table.
+// change is what a transaction does to the table, beside writing all rules and
+// constant sets anew: they are few, and to write them costs less than to find
+// out whether they are as they should be.
 type change struct {
 	replaces *nftables.Table // delete this one first
-	build    bool            // make sets and chain
-	own      bool            // become the owner
-	sets     []setChange
-	rules    chain // nil where they stay
-	interim  bool  // rules are but for now
-}
-
-// empty reports that the table is as it should be.
-func (c change) empty() bool { return !c.build && !c.own && c.rules == nil && len(c.sets) == 0 }
-
-// setChange is what it does to a set.
-type setChange struct {
-	set         set
-	gone, added []nftables.SetElement
+	build    bool            // make the table; otherwise it stands
+	found    []*nftables.Chain
+	missing  []set // to be made
+	gone     []*nftables.Set
+	elements map[string][]nftables.SetElement // to be added, by set
 }
 
 // plan reads what the transaction depends on, and says what it has to do.
 func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags, replaced bool) (change, error) {
 	if t == nil || replaced {
-		// What a table that was brought back holds had a right to be there
-		// when it was saved, and now only if it is among what we gave.
-		c := planBuild(r, k.lost(nil))
-		c.replaces = t
-		return c, nil
+		return change{replaces: t, build: true, missing: r.sets()}, nil
 	}
-	fits, err := k.fits(r, t, flags)
-	if err != nil {
-		return change{}, err
-	}
-	if fits {
-		c, err := k.planUpdate(r, t)
-		c.own = t.Flags != flags
+	c, fits, err := k.planUpdate(r, t, flags)
+	if err != nil || fits {
 		return c, err
 	}
-	grants, err := k.survivors(r, t)
+	return change{replaces: t, build: true, missing: r.sets()}, nil
+}
+
+// planUpdate changes a table in place, if it can be: the flags are what they
+// should be, nothing is in it but chains and sets, and those of the kind we keep
+// are of the form we give them. (Flags cannot be taken back, and ownership only
+// be had of a new table or of one that lost its owner; that one has kept the
+// flag persist.)
+func (k *Kernel) planUpdate(r *Ruleset, t *nftables.Table, flags nftables.TableFlags) (c change, fits bool, err error) {
+	if t.Flags&^nftables.TableFlagOwner != flags&^nftables.TableFlagOwner {
+		return change{}, false, nil
+	}
+	if c.found, err = k.chainsOf(t); err != nil {
+		return change{}, false, err
+	}
+	sets, err := k.conn.GetSets(t)
 	if err != nil {
-		return change{}, err
+		return change{}, false, err
 	}
-	c := planBuild(r, k.lost(grants))
-	c.replaces = t
-	return c, nil
+	sets = slices.DeleteFunc(sets, func(s *nftables.Set) bool { return s.Anonymous })
+	if int(t.Use) != len(c.found)+len(sets) || !sameHooks(r.chains(), c.found) {
+		return change{}, false, nil
+	}
+	return c, c.planSets(r.sets(), sets), nil
 }
 
-// planBuild makes the whole table, with grants to begin with.
-func planBuild(r *Ruleset, grants map[string][]nftables.SetElement) change {
-	c := change{build: true, rules: r.interim(), interim: true}
-	for _, s := range r.sets() {
-		c.sets = append(c.sets, setChange{set: s, added: slices.Concat(s.elements(), grants[s.name])})
-	}
-	return c
-}
-
-// planUpdate changes a table that fits.
-func (k *Kernel) planUpdate(r *Ruleset, t *nftables.Table) (change, error) {
-	var c change
-	rules := r.chain()
-	for _, s := range r.sets() {
-		if s.grants {
-			continue
-		}
-		found, err := k.conn.GetSetElements(s.netlink(t))
-		if err != nil {
-			return change{}, err
-		}
-		want := s.elements()
-		diff := setChange{set: s, gone: without(found, want), added: without(want, found)}
-		if len(diff.gone)+len(diff.added) > 0 {
-			c.sets = append(c.sets, diff)
-		}
-		if s.name == protected && len(diff.gone) > 0 && len(diff.added) > 0 {
-			rules, c.interim = r.interim(), true
-		}
-	}
-	found, err := k.conn.GetRules(t, baseChain(t))
-	if err != nil {
-		return change{}, err
-	}
-	if !rules.same(found) {
-		c.rules = rules
-	}
-	return c, nil
-}
-
-// same reports whether the kernel's rules do what these do.
-func (c chain) same(found []*nftables.Rule) bool {
-	return slices.EqualFunc(c, found, func(want rule, got *nftables.Rule) bool {
-		return reflect.DeepEqual(want.exprs(), got.Exprs)
-	})
-}
-
-// lost adds to what was found the grants of those sets that are gone, by name
-// of the set.
-func (k *Kernel) lost(found map[string][]nftables.SetElement) map[string][]nftables.SetElement {
-	grants := make(map[string][]nftables.SetElement)
-	for _, g := range k.given.running(time.Now()) {
-		set := grantSet(g.Source)
-		if _, ok := found[set]; ok || g.Remaining < time.Millisecond {
-			continue
-		}
-		grants[set] = append(grants[set], nftables.SetElement{
-			Key:     grantKey(g.Source, g.Service.Protocol, g.Service.First),
-			Timeout: g.Remaining,
-			Comment: g.Comment,
-		})
-	}
-	maps.Copy(grants, found)
-	return grants
-}
-
-// fits reports whether the table can be changed in place: it has our sets
-// and our chain and nothing else, and the flags are what they should be.
-// (Flags cannot be taken back, and ownership only be had of a new table or of
-// one that lost its owner; that one has kept the flag persist.)
-func (k *Kernel) fits(r *Ruleset, t *nftables.Table, flags nftables.TableFlags) (bool, error) {
-	want := r.sets()
-	const chains = 1
-	if t.Flags&^nftables.TableFlagOwner != flags&^nftables.TableFlagOwner || int(t.Use) != len(want)+chains {
-		return false, nil
-	}
-	found, err := k.setsOf(t)
-	if err != nil {
-		return false, err
+// planSets keeps the sets that are to keep what is in them, and reports whether
+// it could.
+func (c *change) planSets(want []set, found []*nftables.Set) bool {
+	byName := make(map[string]*nftables.Set)
+	for _, s := range found {
+		byName[s.Name] = s
 	}
 	for _, s := range want {
-		if n := found[s.name]; n == nil || !s.same(n) {
-			return false, nil
+		n := byName[s.name]
+		switch {
+		case n != nil && !s.constant() && !s.same(n):
+			return false
+		case n != nil && !s.constant():
+			delete(byName, s.name)
+		default:
+			c.missing = append(c.missing, s)
 		}
 	}
-	c, err := k.conn.ListChain(t, gateChain)
+	for _, s := range found {
+		if byName[s.Name] != nil {
+			c.gone = append(c.gone, s)
+		}
+	}
+	return true
+}
+
+// sameHooks reports whether no chain would have to change its hook.
+func sameHooks(want []chain, found []*nftables.Chain) bool {
+	for _, c := range want {
+		i := slices.IndexFunc(found, func(f *nftables.Chain) bool { return f.Name == c.name })
+		if i >= 0 && !c.same(found[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (k *Kernel) chainsOf(t *nftables.Table) ([]*nftables.Chain, error) {
+	all, err := k.conn.ListChainsOfTableFamily(t.Family)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(c *nftables.Chain) bool { return c.Table.Name != t.Name }), nil
+}
+
+// isOurs reports whether a table of our name was made by us, of this version or
+// an earlier one, or is empty. What others keep in a table of that name must not
+// be lost.
+func (k *Kernel) isOurs(t *nftables.Table) (bool, error) {
+	if t.Use == 0 {
+		return true, nil
+	}
+	sets, err := k.conn.GetSets(t)
 	if errors.Is(err, unix.ENOENT) {
-		return false, nil
+		return false, errChanged
 	}
 	if err != nil {
 		return false, err
 	}
-	return sameChain(c, baseChain(t)), nil
+	has := func(name string) bool {
+		return slices.ContainsFunc(sets, func(s *nftables.Set) bool { return s.Name == name })
+	}
+	return has(room{protocol: protocols[0], digit: "4", bits: 32}.name()) && has(keptSet+"4") ||
+		has("granted4") && has("knock_ports"), nil
 }
 
-func sameChain(a, b *nftables.Chain) bool {
-	return a.Type == b.Type &&
-		a.Hooknum != nil && *a.Hooknum == *b.Hooknum &&
-		a.Priority != nil && *a.Priority == *b.Priority &&
-		a.Policy != nil && *a.Policy == *b.Policy
-}
-
-// setsOf gives the named sets of the table.
-func (k *Kernel) setsOf(t *nftables.Table) (map[string]*nftables.Set, error) {
-	list, err := k.conn.GetSets(t)
-	if err != nil {
-		return nil, err
-	}
-	sets := make(map[string]*nftables.Set)
-	for _, s := range list {
-		sets[s.Name] = s
-	}
-	return sets, nil
-}
-
-// survivors gives the running grants of a table that will be built anew, by
-// name of each set that is there, with the time they have left for a timeout.
-// Elements that would not end are left behind.
-func (k *Kernel) survivors(r *Ruleset, t *nftables.Table) (map[string][]nftables.SetElement, error) {
-	found, err := k.setsOf(t)
-	if err != nil {
-		return nil, err
-	}
-	grants := make(map[string][]nftables.SetElement)
-	for _, s := range r.sets() {
-		n := found[s.name]
-		if !s.grants || n == nil || n.IsMap || n.Interval || n.KeyType != s.keyType() {
-			continue
-		}
-		elements, err := k.conn.GetSetElements(n)
-		if err != nil {
-			return nil, err
-		}
-		grants[s.name] = nil
-		for _, e := range elements {
-			if e.Expires >= time.Millisecond {
-				e.Timeout = e.Expires
-				grants[s.name] = append(grants[s.name], e)
-			}
+// grantElements are the elements of some grants, by set, with the time that is
+// left.
+func grantElements(list []Grant) map[string][]nftables.SetElement {
+	elements := make(map[string][]nftables.SetElement)
+	for _, g := range list {
+		if g.Remaining >= time.Millisecond {
+			g.Timeout = g.Remaining
+			name := roomOf(g.element()).name()
+			elements[name] = append(elements[name], g.netlink())
 		}
 	}
-	return grants, nil
+	return elements
 }
 
-// without gives the intervals of a that are not in b.
-func without(a, b []nftables.SetElement) []nftables.SetElement {
-	known := make(map[string]bool)
-	for _, e := range b {
-		known[string(e.Key)+string(e.KeyEnd)] = true
+// netlink is the element of a grant as the netlink library knows it.
+func (g Grant) netlink() nftables.SetElement {
+	return nftables.SetElement{
+		Key:     roomOf(g.element()).key(g.Source, g.Service.First),
+		Timeout: g.Timeout,
+		Comment: g.comment(),
 	}
-	return slices.DeleteFunc(slices.Clone(a), func(e nftables.SetElement) bool {
-		return known[string(e.Key)+string(e.KeyEnd)]
-	})
 }

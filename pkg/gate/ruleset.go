@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -13,11 +15,18 @@ type Ruleset struct {
 	Table string
 	// Hide is what becomes of packets to protected ports.
 	Hide Hide
-	// Interfaces are those on which the table acts; a name that ends in "*"
-	// stands for all that begin so. Empty: all but lo.
-	Interfaces []string
+	// Unguarded are the interfaces whose packets the table lets pass, besides
+	// lo. One that it does not know is guarded.
+	Unguarded []string
 	// Protected are the services that only granted sources reach.
 	Protected []Service
+	// Openings are what grants may open. Single addresses can be granted single
+	// ports without one.
+	Openings []Opening
+	// Quotas bound the elements that the grants of an access may take at once,
+	// for IPv4 and IPv6 each, by the name of the access. One that has no quota
+	// may fill the sets.
+	Quotas map[string]int
 	// KnockPorts are the ports whose packets are logged: pure SYNs for TCP,
 	// datagrams for UDP. They get no verdict: what else happens to them is
 	// left to the host's other rules.
@@ -29,7 +38,16 @@ type Ruleset struct {
 	// all go to the same group, which a hash of its address chooses.
 	Group   uint16
 	Workers int
+	// Label is the bit of conntrack's labels that marks admitted connections,
+	// 1 to 127; 0 is DefaultLabel. Nobody else may set it.
+	Label uint8
+
+	// withoutDemux: what early demux finds cannot be asked for at input.
+	withoutDemux bool
 }
+
+// DefaultLabel is the conntrack label where none is given.
+const DefaultLabel = 127
 
 // Names of nftables objects are shorter than NFT_NAME_MAXLEN, interface names
 // shorter than IFNAMSIZ (linux/netfilter/nf_tables.h, linux/if.h).
@@ -43,8 +61,16 @@ func (r *Ruleset) Validate() error {
 	if err := validateTable(r.table()); err != nil {
 		return err
 	}
-	for _, name := range r.Interfaces {
+	for _, name := range r.Unguarded {
 		if err := validateInterface(name); err != nil {
+			return err
+		}
+	}
+	if r.Label >= LabelBits {
+		return fmt.Errorf("bad conntrack label %d: want 1 to %d", r.Label, LabelBits-1)
+	}
+	for _, o := range r.Openings {
+		if err := o.validate(); err != nil {
 			return err
 		}
 	}
@@ -69,7 +95,9 @@ func (r *Ruleset) String() string {
 	for _, s := range r.sets() {
 		blocks = append(blocks, s.String())
 	}
-	blocks = append(blocks, r.chain().String())
+	for _, c := range r.chains() {
+		blocks = append(blocks, c.String())
+	}
 	return "table inet " + r.table() + " {\n" + strings.Join(blocks, "\n") + "}\n"
 }
 
@@ -81,6 +109,39 @@ func (r *Ruleset) table() string {
 }
 
 func (r *Ruleset) workers() int { return max(r.Workers, 1) }
+
+func (r *Ruleset) label() uint8 {
+	if r.Label == 0 {
+		return DefaultLabel
+	}
+	return r.Label
+}
+
+// unguarded are the names of the unguarded interfaces, lo among them, in the
+// order in which nft lists them: as numbers, the first character the lowest.
+func (r *Ruleset) unguarded() []string {
+	names := append([]string{"lo"}, r.Unguarded...)
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(reversed(a), reversed(b)))
+	})
+	return slices.Compact(names)
+}
+
+func reversed(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
+}
+
+func (o Opening) validate() error {
+	if err := o.Service.validate(); err != nil {
+		return err
+	}
+	if o.Bits4 < 0 || o.Bits4 > 32 || o.Bits6 < 0 || o.Bits6 > 128 {
+		return fmt.Errorf("bad prefix lengths %d and %d: want 1 to 32 for IPv4 and 1 to 128 for IPv6, or 0", o.Bits4, o.Bits6)
+	}
+	return nil
+}
 
 // validateTable accepts what nft reads as a name without quotes.
 func validateTable(name string) error {
@@ -98,14 +159,13 @@ func validateTable(name string) error {
 }
 
 func validateInterface(name string) error {
-	bare := strings.TrimSuffix(name, "*")
 	switch {
-	case bare == "":
+	case name == "":
 		return errors.New("bad interface name: empty")
-	case len(bare) > maxInterfaceName:
+	case len(name) > maxInterfaceName:
 		return fmt.Errorf("bad interface name %q: longer than %d bytes", name, maxInterfaceName)
-	case strings.ContainsFunc(bare, notInterface):
-		return fmt.Errorf("bad interface name %q: blanks, slashes, quotes and a '*' before the end do not belong in it", name)
+	case strings.ContainsFunc(name, notInterface):
+		return fmt.Errorf("bad interface name %q: blanks, slashes, quotes and stars do not belong in it", name)
 	}
 	return nil
 }

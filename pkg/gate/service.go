@@ -76,3 +76,26 @@ func (s Service) validate() error {
 	}
 	return nil
 }
+
+// common is what two services have in common, if anything.
+func (s Service) common(t Service) (both Service, ok bool) {
+	both = Service{s.Protocol, max(s.First, t.First), min(s.Last, t.Last)}
+	return both, s.Protocol == t.Protocol && both.First <= both.Last
+}
+
+// single is the service of one of the ports of s, the nth from 0.
+func (s Service) single(n int) Service {
+	port := s.First + uint16(n)
+	return Service{Protocol: s.Protocol, First: port, Last: port}
+}
+
+// coversAll reports whether every port of a service is among some others.
+func coversAll(services []Service, s Service) bool {
+	next := int(s.First)
+	for _, t := range normal(services) {
+		if t.Protocol == s.Protocol && int(t.First) <= next && next <= int(t.Last) {
+			next = int(t.Last) + 1
+		}
+	}
+	return next > int(s.Last)
+}

@@ -8,75 +8,184 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"golang.org/x/sys/unix"
 )
 
-// The table's sets.
+// The names of sets that hold no grants.
 const (
-	granted4   = "granted4"
-	granted6   = "granted6"
-	protected  = "protected"
-	knockPorts = "knock_ports"
+	keptSet      = "kept"      // before the digit of a family
+	usedSet      = "used"      // likewise
+	servicesSet  = "_services" // behind a protocol
+	portsSet     = "_ports"    // likewise
+	unguardedSet = "unguarded"
 )
 
 const (
-	// maxGrants bounds each of the two sets of grants, in ports of sources:
-	// listing a full one still takes the kernel less than a second.
-	maxGrants = 32768
+	// maxGrants bounds each set of grants, in elements.
+	maxGrants = 65536
 
-	// defaultTimeout is that of elements that name none. Grant always names
-	// one; an element that someone adds by hand would otherwise stay for
-	// ever.
-	defaultTimeout = 30 * time.Second
+	// maxTuples bounds each set of tuples.
+	maxTuples = 65535
+
+	// keptUDP and keptTCP are how long a connection may be silent that goes on
+	// because its tuple was kept: the kernel's own times for streams of UDP,
+	// and a little more, and for TCP (nf_conntrack_udp_timeout_stream,
+	// nf_conntrack_tcp_timeout_established).
+	keptUDP = 3 * time.Minute
+	keptTCP = 5 * 24 * time.Hour
+
+	// usedTime is how long the connection that used up a grant may take to be
+	// made: as long as Linux sends a SYN again (tcp_syn_retries), and a little
+	// more.
+	usedTime = 130 * time.Second
 )
 
-// set is one of the table's sets in both its forms.
+// set is one of the table's sets in both its forms. A set with a timeout keeps
+// what is in it when the rules change; any other is written together with the
+// rules and cannot change without them.
 type set struct {
-	name     string
-	types    []nftables.SetDatatype
-	grants   bool      // elements are grants, which time out and count packets
-	services []Service // elements of the other sets, as normal leaves them
+	name    string
+	types   []nftables.SetDatatype
+	timeout time.Duration // 0 for constant sets
+	size    uint32
+	dynamic bool // rules add or delete elements
+	counter bool
+	// elements of a constant set: its keys, and what nft prints for them
+	keys  [][]byte
+	words []string
 }
 
 // sets gives all sets of the table in the order in which nft lists them.
 func (r *Ruleset) sets() []set {
-	service := []nftables.SetDatatype{nftables.TypeInetProto, nftables.TypeInetService}
-	return []set{
-		{name: granted4, types: slices.Concat([]nftables.SetDatatype{nftables.TypeIPAddr}, service), grants: true},
-		{name: granted6, types: slices.Concat([]nftables.SetDatatype{nftables.TypeIP6Addr}, service), grants: true},
-		{name: protected, types: service, services: normal(r.Protected)},
-		{name: knockPorts, types: service, services: normal(r.KnockPorts)},
+	var list []set
+	for _, m := range r.rooms() {
+		list = append(list, m.set())
 	}
+	for _, f := range families() {
+		list = append(list, tuples(f, keptSet, keptUDP))
+	}
+	if r.anyOnce() {
+		for _, f := range families() {
+			list = append(list, tuples(f, usedSet, usedTime))
+		}
+	}
+	return append(list, r.constants()...)
+}
+
+// constants gives the sets that are part of the rules.
+func (r *Ruleset) constants() []set {
+	var list []set
+	for _, p := range protocols {
+		for _, o := range []ports{r.ours(p), r.hidden(p)} {
+			if o.named() {
+				list = append(list, o.asSet())
+			}
+		}
+	}
+	if names := r.unguarded(); len(names) > 1 {
+		list = append(list, interfaces(names))
+	}
+	return list
+}
+
+// tuples is a set of connections.
+func tuples(f family, name string, timeout time.Duration) set {
+	return set{
+		name: name + f.digit,
+		types: []nftables.SetDatatype{
+			nftables.TypeInetProto, f.address, nftables.TypeInetService, f.address, nftables.TypeInetService,
+		},
+		timeout: timeout, size: maxTuples, dynamic: true,
+	}
+}
+
+func (o ports) asSet() set {
+	s := set{name: o.set, types: []nftables.SetDatatype{nftables.TypeInetService}}
+	for _, port := range o.single {
+		s.keys = append(s.keys, binaryutil.BigEndian.PutUint16(port))
+		s.words = append(s.words, fmt.Sprint(port))
+	}
+	return s
+}
+
+func interfaces(names []string) set {
+	s := set{name: unguardedSet, types: []nftables.SetDatatype{nftables.TypeIFName}}
+	for _, name := range names {
+		key := make([]byte, unix.IFNAMSIZ)
+		copy(key, name)
+		s.keys = append(s.keys, key)
+		s.words = append(s.words, fmt.Sprintf("%q", name))
+	}
+	return s
 }
 
 // String gives the set as nft prints it.
 func (s set) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\tset %s {\n\t\ttype %s\n", s.name, s.keyType().Name)
-	if s.grants {
-		// A default timeout implies "flags timeout", which nft then omits.
-		fmt.Fprintf(&b, "\t\tsize %d\n\t\tcounter\n\t\ttimeout %s\n", maxGrants, defaultTimeout)
-	} else {
-		b.WriteString("\t\tflags interval\n")
-	}
-	if len(s.services) > 0 {
-		var elements []string
-		for _, v := range s.services {
-			elements = append(elements, strings.Replace(v.String(), "/", " . ", 1))
+	switch {
+	case s.constant():
+		if !s.hostOrder() {
+			b.WriteString("\t\tflags constant\n")
 		}
-		fmt.Fprintf(&b, "\t\telements = { %s }\n", strings.Join(elements, ",\n\t\t\t     "))
+		fmt.Fprintf(&b, "\t\telements = { %s }\n", s.wrapped())
+	default:
+		fmt.Fprintf(&b, "\t\tsize %d\n", s.size)
+		if s.dynamic {
+			b.WriteString("\t\tflags dynamic,timeout\n")
+		}
+		if s.counter {
+			b.WriteString("\t\tcounter\n")
+		}
+		// A default timeout implies "flags timeout", which nft then omits.
+		fmt.Fprintf(&b, "\t\ttimeout %s\n", s.timeoutText())
 	}
 	b.WriteString("\t}\n")
 	return b.String()
 }
 
+// wrapped writes the elements as nft does: five ports on a line, one name.
+func (s set) wrapped() string {
+	each := 1
+	if s.types[0] == nftables.TypeInetService {
+		each = 5
+	}
+	var lines []string
+	for line := range slices.Chunk(s.words, each) {
+		lines = append(lines, strings.Join(line, ", "))
+	}
+	return strings.Join(lines, ",\n\t\t\t     ")
+}
+
+// timeoutText is how nft writes it: 3m, where Go has 3m0s.
+func (s set) timeoutText() string {
+	t := s.timeout.String()
+	if strings.HasSuffix(t, "m0s") {
+		return strings.TrimSuffix(t, "0s")
+	}
+	return t
+}
+
+func (s set) constant() bool { return s.timeout == 0 }
+
+// hostOrder reports whether nft reads the keys in the order of this host's
+// bytes.
+func (s set) hostOrder() bool { return s.types[0] == nftables.TypeIFName }
+
 // netlink is the set as the netlink library knows it, without its elements.
 func (s set) netlink(t *nftables.Table) *nftables.Set {
 	n := &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType()}
-	if s.grants {
-		n.HasTimeout, n.Timeout, n.Size, n.Counter = true, defaultTimeout, maxGrants, true
-	} else {
-		n.Interval, n.Concatenation = true, true
+	switch {
+	case s.hostOrder():
+		// The library says of every constant set that its keys are big-endian.
+		n.KeyByteOrder = binaryutil.NativeEndian
+		return n
+	case s.constant():
+		n.Constant = true
+		return n
 	}
+	n.HasTimeout, n.Timeout, n.Size, n.Counter, n.Dynamic = true, s.timeout, s.size, s.counter, s.dynamic
 	return n
 }
 
@@ -84,27 +193,27 @@ func (s set) netlink(t *nftables.Table) *nftables.Set {
 // library does not read back whether it counts.)
 func (s set) same(found *nftables.Set) bool {
 	want := s.netlink(found.Table)
-	return found.KeyType == want.KeyType && !found.IsMap && !found.Dynamic && !found.Constant &&
-		found.Interval == want.Interval && found.Concatenation == want.Concatenation &&
-		found.HasTimeout == want.HasTimeout && found.Timeout == want.Timeout && found.Size == want.Size
+	return found.KeyType == want.KeyType && !found.IsMap && found.Dynamic == want.Dynamic && !found.Constant &&
+		!found.Interval && found.HasTimeout && found.Timeout == want.Timeout && found.Size == want.Size
 }
 
-func (s set) keyType() nftables.SetDatatype { return nftables.MustConcatSetType(s.types...) }
+func (s set) keyType() nftables.SetDatatype {
+	if len(s.types) == 1 {
+		return s.types[0]
+	}
+	return nftables.MustConcatSetType(s.types...)
+}
 
-// elements are those of a set of services.
+// elements are those of a constant set.
 func (s set) elements() []nftables.SetElement {
 	var list []nftables.SetElement
-	for _, v := range s.services {
-		list = append(list, nftables.SetElement{
-			Key:    serviceKey(v.Protocol, v.First),
-			KeyEnd: serviceKey(v.Protocol, v.Last),
-		})
+	for _, key := range s.keys {
+		list = append(list, nftables.SetElement{Key: key})
 	}
 	return list
 }
 
-// normal sorts services by protocol and port and joins those that overlap,
-// which the kernel would refuse.
+// normal sorts services by protocol and port and joins those that overlap.
 func normal(services []Service) []Service {
 	sorted := slices.Clone(services)
 	slices.SortFunc(sorted, compareServices)

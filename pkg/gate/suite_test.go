@@ -77,8 +77,12 @@ var behaviours = []struct {
 	{"the same grant again starts its time anew", extends(MinTimeout)},
 	{"a longer grant again starts its time anew", extends(2 * MinTimeout)},
 	{"a grant never shortens", neverShortens},
-	{"a range is granted port by port", grantsRange},
-	{"a range is revoked where granted", revokesRange},
+	{"a range is one grant", grantsRange},
+	{"sources and services are revoked as far as they reach", revokesWithin},
+	{"a prefix is granted as a whole", grantsPrefix},
+	{"what the ruleset does not open is not granted", needsRoom},
+	{"an access has its quota", keepsQuota},
+	{"grants without room go with it", forgetsRooms},
 	{"a revoked grant is gone", revokes},
 	{"bad grants are refused", refuses},
 	{"bad revocations are refused", refusesRevocations},
@@ -110,7 +114,7 @@ func wantGrants(t *testing.T, g Gate, want ...Grant) {
 	opts := cmp.Options{
 		cmpopts.IgnoreFields(Grant{}, "Remaining"),
 		cmpopts.EquateEmpty(),
-		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	}
 	if diff := cmp.Diff(want, got, opts); diff != "" {
 		t.Errorf("grants want (-), got (+):\n%s", diff)
@@ -125,13 +129,11 @@ func wantError(t *testing.T, got, want error) {
 }
 
 func withoutTable(t *testing.T, s subject) {
-	ssh := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	ssh := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	wantError(t, s.Grant(ssh), ErrNoTable)
 	wantError(t, s.Revoke(ssh.Source, ssh.Service), ErrNoTable)
 	_, err := s.Grants()
 	wantError(t, err, ErrNoTable)
-	ssh.Service = service("tcp/22-23")
-	wantError(t, s.Grant(ssh), ErrNoTable)
 	if s.Owned() {
 		t.Error("owned before there is a table")
 	}
@@ -140,10 +142,10 @@ func withoutTable(t *testing.T, s subject) {
 func listed(t *testing.T, s subject) {
 	applied(t, s)
 	wantGrants(t, s)
-	v6 := Grant{Source: addr("2001:db8::1"), Service: service("tcp/22"), Timeout: time.Minute, Comment: "ssh shared"}
-	udp := Grant{Source: addr("192.0.2.1"), Service: service("udp/53"), Timeout: defaultTimeout}
-	tcp := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: 1500 * time.Millisecond, Comment: "a"}
-	other := Grant{Source: addr("10.0.0.1"), Service: service("tcp/22"), Timeout: 24 * time.Hour, Comment: "b"}
+	v6 := Grant{Source: from("2001:db8::1"), Service: service("tcp/22"), Timeout: time.Minute, Access: "ssh", Method: "shared"}
+	udp := Grant{Source: from("192.0.2.1"), Service: service("udp/53"), Timeout: defaultTimeout}
+	tcp := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: 1500 * time.Millisecond, Access: "a"}
+	other := Grant{Source: from("10.0.0.1"), Service: service("tcp/22"), Timeout: 24 * time.Hour, Access: "b"}
 	for _, g := range []Grant{v6, udp, tcp, other} {
 		grant(t, s, g)
 	}
@@ -152,7 +154,7 @@ func listed(t *testing.T, s subject) {
 
 func ends(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: MinTimeout}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: MinTimeout}
 	grant(t, s, g)
 	wantGrants(t, s, g)
 	s.pass(MinTimeout + 50*time.Millisecond)
@@ -165,10 +167,10 @@ func ends(t *testing.T, s subject) {
 func extends(next time.Duration) func(*testing.T, subject) {
 	return func(t *testing.T, s subject) {
 		applied(t, s)
-		g := Grant{Source: addr("2001:db8::1"), Service: service("tcp/22"), Timeout: MinTimeout, Comment: "first"}
+		g := Grant{Source: from("2001:db8::1"), Service: service("tcp/22"), Timeout: MinTimeout, Access: "first"}
 		grant(t, s, g)
 		s.pass(MinTimeout / 2)
-		g.Timeout, g.Comment = next, "second"
+		g.Timeout, g.Access = next, "second"
 		grant(t, s, g)
 		s.pass(MinTimeout/2 + 50*time.Millisecond)
 		wantGrants(t, s, g)
@@ -179,52 +181,127 @@ func extends(next time.Duration) func(*testing.T, subject) {
 
 func neverShortens(t *testing.T, s subject) {
 	applied(t, s)
-	long := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Hour, Comment: "long"}
+	long := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Hour, Access: "long"}
 	grant(t, s, long)
-	short := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22-23"), Timeout: time.Minute, Comment: "short"}
+	short := long
+	short.Timeout, short.Access = time.Minute, "short"
 	grant(t, s, short)
-	short.Service = service("tcp/23")
-	wantGrants(t, s, long, short)
-	long.Service = service("tcp/22")
-	grant(t, s, Grant{Source: long.Source, Service: long.Service, Timeout: time.Minute, Comment: "short"})
-	wantGrants(t, s, long, short)
+	wantGrants(t, s, long)
 }
 
 func grantsRange(t *testing.T, s subject) {
-	applied(t, s)
-	g := Grant{Source: addr("2001:db8::1"), Service: service("udp/1000-1999"), Timeout: time.Minute, Comment: "range"}
+	apply(t, s, &Ruleset{Protected: services("udp/1000-1999"), Openings: openings("udp/1000-1999")})
+	g := Grant{Source: from("2001:db8::1"), Service: service("udp/1000-1999"), Timeout: time.Minute, Access: "range"}
 	grant(t, s, g)
 	grant(t, s, g)
-	var want []Grant
-	for n := range 1000 {
-		single := g
-		single.Service = g.Service.single(n)
-		want = append(want, single)
-	}
-	wantGrants(t, s, want...)
+	single := g
+	single.Service = service("udp/1001")
+	grant(t, s, single)
+	wantGrants(t, s, g, single)
 }
 
-func revokesRange(t *testing.T, s subject) {
-	applied(t, s)
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/20-25"), Timeout: time.Minute}
-	other := Grant{Source: addr("192.0.2.2"), Service: service("tcp/22"), Timeout: time.Minute}
-	grant(t, s, g)
-	grant(t, s, other)
-	if err := s.Revoke(g.Source, service("tcp/21-30")); err != nil {
+func revokesWithin(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: openings("tcp/20-25")})
+	all := Grant{Source: from("192.0.2.1"), Service: service("tcp/20-25"), Timeout: time.Minute}
+	one := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	other := Grant{Source: from("192.0.2.2"), Service: service("tcp/22"), Timeout: time.Minute}
+	v6 := Grant{Source: from("2001:db8::1"), Service: service("tcp/22"), Timeout: time.Minute}
+	for _, g := range []Grant{all, one, other, v6} {
+		grant(t, s, g)
+	}
+	wantError(t, s.Revoke(one.Source, service("tcp/23-25")), ErrNoGrant)
+	wantError(t, s.Revoke(one.Source, service("udp/22")), ErrNoGrant)
+	if err := s.Revoke(one.Source, one.Service); err != nil {
 		t.Error(err)
 	}
-	g.Service = service("tcp/20")
-	wantGrants(t, s, g, other)
-	wantError(t, s.Revoke(g.Source, service("tcp/21-30")), ErrNoGrant)
-	wantError(t, s.Revoke(g.Source, service("udp/20")), ErrNoGrant)
+	wantGrants(t, s, all, other, v6)
+	if err := s.Revoke(prefix("192.0.2.0/24"), service("tcp/1-100")); err != nil {
+		t.Error(err)
+	}
+	wantGrants(t, s, v6)
+}
+
+func grantsPrefix(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: []Opening{{Service: service("tcp/20-25"), Bits4: 24, Bits6: 64}}})
+	g := Grant{Source: prefix("192.0.2.1/24"), Service: service("tcp/20-25"), Timeout: time.Minute, Access: "a", Method: "m"}
+	v6 := Grant{Source: prefix("2001:db8::1/64"), Service: service("tcp/20"), Timeout: time.Minute}
+	mapped := Grant{Source: prefix("::ffff:198.51.100.7/120"), Service: service("tcp/20"), Timeout: time.Minute}
+	for _, g := range []Grant{g, v6, mapped} {
+		grant(t, s, g)
+	}
+	g.Source, v6.Source, mapped.Source = prefix("192.0.2.0/24"), prefix("2001:db8::/64"), prefix("198.51.100.0/24")
+	wantGrants(t, s, g, mapped, v6)
+	if err := s.Revoke(from("192.0.2.1"), g.Service); !errors.Is(err, ErrNoGrant) {
+		t.Errorf("a prefix was revoked for one of its addresses: %v", err)
+	}
+	if err := s.Revoke(g.Source, g.Service); err != nil {
+		t.Error(err)
+	}
+	wantGrants(t, s, mapped, v6)
+}
+
+func needsRoom(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: []Opening{{Service: service("tcp/20-25"), Bits4: 24}}})
+	for name, g := range map[string]Grant{
+		"another range":           {Source: prefix("192.0.2.0/24"), Service: service("tcp/20-24")},
+		"another prefix":          {Source: prefix("192.0.2.0/25"), Service: service("tcp/20")},
+		"a range for one address": {Source: from("192.0.2.1"), Service: service("tcp/20-25")},
+		"single use":              {Source: from("192.0.2.1"), Service: service("tcp/20"), Once: true},
+		"a prefix over UDP":       {Source: prefix("192.0.2.0/24"), Service: service("udp/20")},
+	} {
+		g.Timeout = time.Minute
+		if err := s.Grant(g); !errors.Is(err, ErrNoRoom) {
+			t.Errorf("%s: %v, want ErrNoRoom", name, err)
+		}
+	}
+	wantGrants(t, s)
+}
+
+func keepsQuota(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Quotas: map[string]int{"a": 2}})
+	give := func(access, source string, timeout time.Duration) error {
+		return s.Grant(Grant{Source: from(source), Service: service("tcp/22"), Timeout: timeout, Access: access})
+	}
+	for n, g := range []struct {
+		access, source string
+		want           error
+	}{
+		{"a", "10.0.0.1", nil}, {"a", "10.0.0.2", nil}, {"a", "10.0.0.3", ErrQuota},
+		{"a", "10.0.0.2", nil}, // again
+		{"b", "10.0.0.3", nil}, {"a", "2001:db8::1", nil}, {"a", "2001:db8::2", nil}, {"a", "2001:db8::3", ErrQuota},
+	} {
+		if err := give(g.access, g.source, MinTimeout); !errors.Is(err, g.want) {
+			t.Errorf("%d: %v, want %v", n, err, g.want)
+		}
+	}
+	s.pass(MinTimeout + 50*time.Millisecond)
+	if err := give("a", "10.0.0.3", time.Minute); err != nil {
+		t.Errorf("after the first two ended: %v", err)
+	}
+	if err := s.Revoke(from("10.0.0.3"), service("tcp/22")); err != nil {
+		t.Error(err)
+	}
+	for _, source := range []string{"10.0.0.4", "10.0.0.5"} {
+		if err := give("a", source, time.Minute); err != nil {
+			t.Errorf("after one was revoked: %v", err)
+		}
+	}
+}
+
+func forgetsRooms(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: openings("tcp/20-25"), Quotas: map[string]int{"a": 1}})
+	grant(t, s, Grant{Source: from("192.0.2.1"), Service: service("tcp/20-25"), Timeout: time.Minute, Access: "a"})
+	apply(t, s, &Ruleset{Quotas: map[string]int{"a": 1}})
+	wantGrants(t, s)
+	grant(t, s, Grant{Source: from("192.0.2.2"), Service: service("tcp/20"), Timeout: time.Minute, Access: "a"})
 }
 
 func revokes(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	wantError(t, s.Revoke(g.Source, g.Service), ErrNoGrant)
 	grant(t, s, g)
-	if err := s.Revoke(addr("::ffff:192.0.2.1"), g.Service); err != nil {
+	if err := s.Revoke(from("::ffff:192.0.2.1"), g.Service); err != nil {
 		t.Error(err)
 	}
 	wantGrants(t, s)
@@ -233,18 +310,19 @@ func revokes(t *testing.T, s subject) {
 
 func refuses(t *testing.T, s subject) {
 	applied(t, s)
-	good := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	good := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	bad := map[string]func(*Grant){
 		"no timeout":            func(g *Grant) { g.Timeout = 0 },
 		"30 ns":                 func(g *Grant) { g.Timeout = 30 },
 		"under a second":        func(g *Grant) { g.Timeout = MinTimeout - 1 },
 		"negative timeout":      func(g *Grant) { g.Timeout = -time.Hour },
-		"no source":             func(g *Grant) { g.Source = netip.Addr{} },
-		"unspecified IPv4":      func(g *Grant) { g.Source = addr("0.0.0.0") },
-		"unspecified IPv6":      func(g *Grant) { g.Source = addr("::") },
-		"unspecified mapped":    func(g *Grant) { g.Source = addr("::ffff:0.0.0.0") },
-		"multicast":             func(g *Grant) { g.Source = addr("ff02::1") },
-		"zone":                  func(g *Grant) { g.Source = addr("fe80::1%eth0") },
+		"no source":             func(g *Grant) { g.Source = netip.Prefix{} },
+		"everybody":             func(g *Grant) { g.Source = prefix("0.0.0.0/0") },
+		"everybody, IPv6":       func(g *Grant) { g.Source = prefix("::/0") },
+		"unspecified IPv4":      func(g *Grant) { g.Source = from("0.0.0.0") },
+		"unspecified IPv6":      func(g *Grant) { g.Source = from("::") },
+		"unspecified mapped":    func(g *Grant) { g.Source = from("::ffff:0.0.0.0") },
+		"multicast":             func(g *Grant) { g.Source = from("ff02::1") },
 		"icmp":                  func(g *Grant) { g.Service = Service{packet.ICMP, 1, 1} },
 		"no service":            func(g *Grant) { g.Service = Service{} },
 		"no port":               func(g *Grant) { g.Service = Service{Protocol: packet.TCP} },
@@ -264,47 +342,48 @@ func refuses(t *testing.T, s subject) {
 
 func refusesRevocations(t *testing.T, s subject) {
 	applied(t, s)
-	if err := s.Revoke(addr("fe80::1%eth0"), service("tcp/22")); err == nil || errors.Is(err, ErrNoGrant) {
-		t.Errorf("zone: %v", err)
+	if err := s.Revoke(netip.Prefix{}, service("tcp/22")); err == nil || errors.Is(err, ErrNoGrant) {
+		t.Errorf("no source: %v", err)
 	}
-	if err := s.Revoke(addr("192.0.2.1"), Service{}); err == nil || errors.Is(err, ErrNoGrant) {
+	if err := s.Revoke(from("192.0.2.1"), Service{}); err == nil || errors.Is(err, ErrNoGrant) {
 		t.Errorf("no service: %v", err)
 	}
 }
 
 func unmaps(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: addr("::ffff:192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	g := Grant{Source: from("::ffff:192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	grant(t, s, g)
-	g.Source = addr("192.0.2.1")
+	g.Source = from("192.0.2.1")
 	wantGrants(t, s, g)
 }
 
 func comments(t *testing.T, s subject) {
-	tests := []struct{ in, want string }{
-		{"", ""},
-		{"ssh shared", "ssh shared"},
-		{`say "ssh"`, "say 'ssh'"},
-		{"a\nb\x00c\x1b[31m", "a b c [31m"},
-		{strings.Repeat("x", 200), strings.Repeat("x", 128)},
-		{"x" + strings.Repeat("ä", 100), "x" + strings.Repeat("ä", 63)},
-		{"\xff" + strings.Repeat("x", 200), "\uFFFD" + strings.Repeat("x", 125)},
+	tests := []struct{ access, method, wantAccess, wantMethod string }{
+		{"", "", "", ""},
+		{"ssh", "shared", "ssh", "shared"},
+		{"say", `"ssh" twice`, "say", "'ssh' twice"},
+		{"a b", "c", "a_b", "c"},
+		{"a", "b\x00c\x1b[31m", "a", "b c [31m"},
+		{"a", strings.Repeat("x", 200), "a", strings.Repeat("x", 126)},
+		{"a", "x" + strings.Repeat("ä", 100), "a", "x" + strings.Repeat("ä", 62)},
+		{"a", "\xff" + strings.Repeat("x", 200), "a", "\uFFFD" + strings.Repeat("x", 123)},
 	}
 	applied(t, s)
 	for n, tt := range tests {
-		source := netip.AddrFrom4([4]byte{10, 0, 0, byte(n + 1)})
-		grant(t, s, Grant{Source: source, Service: service("tcp/22"), Timeout: time.Minute, Comment: tt.in})
-		got := grants(t, s)[n].Comment
-		if got != tt.want || !utf8.ValidString(got) {
-			t.Errorf("comment %q became %q, want %q", tt.in, got, tt.want)
+		source := Host(netip.AddrFrom4([4]byte{10, 0, 0, byte(n + 1)}))
+		grant(t, s, Grant{Source: source, Service: service("tcp/22"), Timeout: time.Minute, Access: tt.access, Method: tt.method})
+		got := grants(t, s)[n]
+		if got.Access != tt.wantAccess || got.Method != tt.wantMethod || !utf8.ValidString(got.Method) {
+			t.Errorf("%q by %q became %q by %q, want %q by %q", tt.access, tt.method, got.Access, got.Method, tt.wantAccess, tt.wantMethod)
 		}
 	}
 }
 
 func keepsGrants(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute, Comment: "kept"}
-	v6 := Grant{Source: addr("2001:db8::1"), Service: service("tcp/22"), Timeout: time.Minute, Comment: "kept"}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute, Access: "kept"}
+	v6 := Grant{Source: from("2001:db8::1"), Service: service("tcp/22"), Timeout: time.Minute, Access: "kept"}
 	grant(t, s, g)
 	grant(t, s, v6)
 	s.pass(20 * time.Millisecond)
@@ -337,46 +416,48 @@ func thousands(t *testing.T, s subject) {
 	applied(t, s)
 	const count = 5000
 	for n := range count {
-		source := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
-		grant(t, s, Grant{Source: source, Service: service("tcp/22"), Timeout: time.Minute, Comment: fmt.Sprint(n)})
+		grant(t, s, Grant{Source: nth(n), Service: service("tcp/22"), Timeout: time.Minute, Access: fmt.Sprint(n)})
 	}
 	apply(t, s, &Ruleset{Protected: services("tcp/22", "udp/53")})
 	list := grants(t, s)
 	if len(list) != count {
 		t.Fatalf("%d grants, want %d", len(list), count)
 	}
-	if want := addr("10.0.19.135"); list[count-1].Source != want || list[count-1].Comment != "4999" {
+	if want := nth(4999); list[count-1].Source != want || list[count-1].Access != "4999" {
 		t.Errorf("last: %+v", list[count-1])
 	}
 }
 
+// nth is a source.
+func nth(n int) netip.Prefix {
+	return Host(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
+}
+
 func full(t *testing.T, s subject) {
 	applied(t, s)
-	// In parts, since without root a transaction cannot be as big as it likes.
-	const part = 4096
-	for first := 0; first < maxGrants; first += part {
-		ports := Service{packet.TCP, uint16(max(first, 1)), uint16(first + part - 1)}
-		grant(t, s, Grant{Source: addr("2001:db8::1"), Service: ports, Timeout: time.Minute})
+	one := Grant{Service: service("tcp/22"), Timeout: time.Hour}
+	for n := range maxGrants {
+		one.Source = nth(n)
+		grant(t, s, one)
 	}
-	one := Grant{Source: addr("2001:db8::2"), Service: service("tcp/22-23"), Timeout: time.Minute}
-	err := s.Grant(one)
-	if err == nil || !strings.Contains(err.Error(), "full") {
+	more := one
+	more.Source = nth(maxGrants)
+	if err := s.Grant(more); err == nil || !strings.Contains(err.Error(), "full") {
 		t.Errorf("set of grants is full: error %v", err)
 	}
-	if n := len(grants(t, s)); n != maxGrants-1 {
-		t.Errorf("%d grants, want %d", n, maxGrants-1)
-	}
-	one.Service = service("tcp/22")
+	// What is granted can be renewed all the same, and IPv6 and UDP have sets
+	// of their own.
+	one.Timeout *= 2
 	grant(t, s, one)
-	// What is granted can be renewed all the same, and IPv4 has its own set.
-	grant(t, s, one)
-	one.Source = addr("192.0.2.1")
-	grant(t, s, one)
+	more.Service = service("udp/22")
+	grant(t, s, more)
+	more.Source, more.Service = from("2001:db8::1"), one.Service
+	grant(t, s, more)
 }
 
 func removes(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	grant(t, s, g)
 	for range 2 {
 		if err := s.Remove(); err != nil {
@@ -395,11 +476,13 @@ func closed(t *testing.T, s subject) {
 			t.Error(err)
 		}
 	}
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	wantError(t, s.Apply(&Ruleset{}), os.ErrClosed)
 	wantError(t, s.Grant(g), os.ErrClosed)
 	wantError(t, s.Revoke(g.Source, g.Service), os.ErrClosed)
 	_, err := s.Grants()
+	wantError(t, err, os.ErrClosed)
+	_, err = s.Cut(g.Source, g.Service)
 	wantError(t, err, os.ErrClosed)
 	wantError(t, s.Remove(), os.ErrClosed)
 	if s.Owned() {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -17,7 +18,10 @@ type watcher struct {
 	ours    uint32 // the netlink port that our own changes come from
 	joined  bool
 	changes chan struct{}
-	closed  chan struct{}
+	// elements: grants were added or deleted, or may have been. rules: the same
+	// of sets that belong to the rules.
+	elements, rules atomic.Bool
+	closed          chan struct{}
 }
 
 // watchBuffer holds what a firewall of some thousand rules sends when it is
@@ -51,8 +55,8 @@ func (w *watcher) join() error {
 	return nil
 }
 
-// deaf is how often a watcher that cannot hear any more sends someone to look.
-const deaf = time.Second
+// pollInterval is how often to check the table when the event socket is lost.
+const pollInterval = time.Second
 
 // run ends when the watcher is closed.
 func (w *watcher) run() {
@@ -60,17 +64,20 @@ func (w *watcher) run() {
 		messages, err := w.conn.Receive()
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
+			w.elements.Store(true)
+			w.rules.Store(true)
 			w.signal() // what was lost may have been about the table
 		case err != nil:
 			select {
 			case <-w.closed:
 				return
-			case <-time.After(deaf):
+			case <-time.After(pollInterval):
 				w.signal()
 			}
 		}
 		for _, m := range messages {
 			if touches(m, w.table, w.ours) {
+				w.note(m)
 				w.signal()
 			}
 		}
@@ -93,29 +100,45 @@ func (w *watcher) close() error {
 	return w.conn.Close()
 }
 
+// note keeps in mind what a message about the table is about, where that is
+// elements of a set: the shape of the table does not show them.
+func (w *watcher) note(m netlink.Message) {
+	switch uint16(m.Header.Type) & 0xff {
+	case unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
+		if isRoom(attribute(m, unix.NFTA_SET_ELEM_LIST_SET)) {
+			w.elements.Store(true)
+		} else {
+			w.rules.Store(true)
+		}
+	}
+}
+
 // touches reports whether a message tells of a change to the table that did
 // not come from the netlink port ours: an event carries the port of whoever
 // caused it. The name of the table is attribute 1 of all kinds of objects
 // (linux/netfilter/nf_tables.h); what they say beside it may change with the
 // kernel, and the table itself is where the truth is.
 func touches(m netlink.Message, table string, ours uint32) bool {
-	const (
-		header    = 4 // struct nfgenmsg: family, version, res_id
-		tableName = unix.NFTA_TABLE_NAME
-	)
-	if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || m.Header.PID == ours ||
-		len(m.Data) < header || m.Data[0] != unix.NFPROTO_INET {
-		return false
+	return m.Header.Type>>8 == unix.NFNL_SUBSYS_NFTABLES && m.Header.PID != ours &&
+		len(m.Data) > 0 && m.Data[0] == unix.NFPROTO_INET &&
+		attribute(m, unix.NFTA_TABLE_NAME) == table
+}
+
+// attribute gives an attribute of an event that is text, or nothing.
+func attribute(m netlink.Message, kind uint16) string {
+	const header = 4 // struct nfgenmsg: family, version, res_id
+	if len(m.Data) < header {
+		return ""
 	}
 	attrs, err := netlink.NewAttributeDecoder(m.Data[header:])
 	if err != nil {
-		return false
+		return ""
 	}
 	attrs.ByteOrder = binary.BigEndian
 	for attrs.Next() {
-		if attrs.Type() == tableName {
-			return attrs.String() == table
+		if attrs.Type() == kind {
+			return attrs.String()
 		}
 	}
-	return false
+	return ""
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,9 +14,13 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"nftknock/pkg/packet"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
+
+// ssh4 is the set of grants of single IPv4 addresses for TCP.
+var ssh4 = room{protocol: packet.TCP, digit: "4", bits: 32}
 
 // victim is a gate that somebody else can do things to.
 type victim struct {
@@ -96,10 +101,10 @@ func TestAFlushedTableComesBackWithItsGrants(t *testing.T) {
 		apply(t, v, &Ruleset{Protected: services("tcp/22")})
 		repair(t, v, false)
 		kept := []Grant{
-			{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute, Comment: "ssh shared"},
-			{Source: addr("2001:db8::1"), Service: service("tcp/23"), Timeout: time.Minute},
+			{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute, Access: "ssh", Method: "shared"},
+			{Source: from("2001:db8::1"), Service: service("tcp/23"), Timeout: time.Minute},
 		}
-		gone := Grant{Source: addr("192.0.2.9"), Service: service("tcp/22"), Timeout: time.Minute}
+		gone := Grant{Source: from("192.0.2.9"), Service: service("tcp/22"), Timeout: time.Minute}
 		for _, g := range append(kept, gone) {
 			grant(t, v, g)
 		}
@@ -135,15 +140,7 @@ func TestAFlushedTableComesBackWithItsGrants(t *testing.T) {
 // Whatever another process does to our table is heard of and undone.
 func TestMeddlingIsUndone(t *testing.T) {
 	table := &nftables.Table{Name: DefaultTable, Family: nftables.TableFamilyINet}
-	chain := &nftables.Chain{Table: table, Name: gateChain}
-	ours := func(name string) *nftables.Set {
-		for _, s := range new(Ruleset).sets() {
-			if s.name == name {
-				return s.netlink(table)
-			}
-		}
-		panic("no set " + name)
-	}
+	chain := &nftables.Chain{Table: table, Name: prerouting}
 	accept := []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
 	tests := []struct {
 		name   string
@@ -169,10 +166,13 @@ func TestMeddlingIsUndone(t *testing.T) {
 			last.Exprs = accept
 			c.ReplaceRule(last)
 		}},
-		{"a service no longer protected", func(_ *testing.T, c *nftables.Conn) {
-			encoded(c.SetDeleteElements(ours(protected), set{services: services("tcp/22")}.elements()))
+		{"a rule of a chain that is jumped to flushed", func(_ *testing.T, c *nftables.Conn) {
+			c.FlushChain(&nftables.Chain{Table: table, Name: "pre_tcp_service"})
 		}},
-		{"knock ports flushed", func(_ *testing.T, c *nftables.Conn) { c.FlushSet(ours(knockPorts)) }},
+		{"a set that lets connections go on emptied", func(_ *testing.T, c *nftables.Conn) {
+			c.FlushSet(&nftables.Set{Table: table, Name: "kept4"})
+			c.AddChain(&nftables.Chain{Table: table, Name: "theirs"})
+		}},
 		{"a set added", func(_ *testing.T, c *nftables.Conn) {
 			encoded(c.AddSet(&nftables.Set{Table: table, Name: "theirs", KeyType: nftables.TypeIPAddr}, nil))
 		}},
@@ -186,9 +186,13 @@ func TestMeddlingIsUndone(t *testing.T) {
 		{"the table replaced by a saved one", func(_ *testing.T, c *nftables.Conn) {
 			c.FlushRuleset()
 			c.AddTable(table)
-			encoded(c.AddSet(ours(granted4), []nftables.SetElement{
-				{Key: grantKey(addr("192.0.2.66"), service("tcp/22").Protocol, 22), Timeout: time.Hour},
-			}))
+			for _, s := range new(Ruleset).sets() {
+				var elements []nftables.SetElement
+				if s.name == ssh4.name() {
+					elements = []nftables.SetElement{{Key: ssh4.key(from("192.0.2.66"), 22), Timeout: time.Hour}}
+				}
+				encoded(c.AddSet(s.netlink(table), elements))
+			}
 		}},
 	}
 	for _, tt := range tests {
@@ -198,7 +202,7 @@ func TestMeddlingIsUndone(t *testing.T) {
 			k := open(t, host, Config{Owner: OwnerOff})
 			r := Ruleset{Protected: services("tcp/22", "udp/53"), KnockPorts: services("udp/7"), ICMP: true}
 			apply(t, k, &r)
-			g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+			g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 			grant(t, k, g)
 			conn := stranger(t, host)
 			tt.meddle(t, conn)
@@ -222,7 +226,7 @@ func TestASavedTableBringsNoGrantsBack(t *testing.T) {
 	k := open(t, host, Config{Owner: OwnerOff})
 	r := Ruleset{Protected: services("tcp/22"), KnockPorts: services("udp/7"), ICMP: true, Workers: 8}
 	apply(t, k, &r)
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Hour}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Hour}
 	grant(t, k, g)
 
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -235,12 +239,14 @@ func TestASavedTableBringsNoGrantsBack(t *testing.T) {
 			conn.AddTable(table)
 			for _, s := range r.sets() {
 				var elements []nftables.SetElement
-				if s.name == granted4 {
-					elements = []nftables.SetElement{{Key: grantKey(addr("192.0.2.66"), g.Service.Protocol, 22), Timeout: time.Hour}}
+				if s.name == ssh4.name() {
+					elements = []nftables.SetElement{{Key: ssh4.key(from("192.0.2.66"), 22), Timeout: time.Hour}}
 				}
 				encoded(conn.AddSet(s.netlink(table), elements))
 			}
-			conn.AddChain(baseChain(table))
+			for _, c := range r.chains() {
+				conn.AddChain(c.netlink(table))
+			}
 			if err := conn.Flush(); err != nil {
 				t.Error(err)
 			}
@@ -277,7 +283,7 @@ func TestWhatOthersMayDo(t *testing.T) {
 	host := netnstest.New(t)
 	k := open(t, host, Config{Owner: OwnerOff})
 	apply(t, k, &Ruleset{Protected: services("tcp/22")})
-	g := Grant{Source: addr("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	grant(t, k, g)
 	conn := stranger(t, host)
 
@@ -288,9 +294,9 @@ func TestWhatOthersMayDo(t *testing.T) {
 	flush(t, conn)
 	quiet(t, k)
 
-	set := k.grantSet(granted4)
-	encoded(conn.SetDeleteElements(set, []nftables.SetElement{{Key: grantKey(g.Source, g.Service.Protocol, 22)}}))
-	encoded(conn.SetAddElements(set, []nftables.SetElement{{Key: grantKey(addr("192.0.2.2"), g.Service.Protocol, 22), Timeout: time.Minute}}))
+	set := k.roomSet(ssh4.name(), k.netlinkTable(0))
+	encoded(conn.SetDeleteElements(set, []nftables.SetElement{{Key: ssh4.key(g.Source, 22)}}))
+	encoded(conn.SetAddElements(set, []nftables.SetElement{{Key: ssh4.key(from("192.0.2.2"), 22), Timeout: time.Minute}}))
 	flush(t, conn)
 	awaitChange(t, k)
 	repair(t, k, false)
@@ -298,7 +304,7 @@ func TestWhatOthersMayDo(t *testing.T) {
 	flush(t, conn)
 	awaitChange(t, k)
 	repair(t, k, true)
-	if list := grants(t, k); len(list) != 1 || list[0].Source != addr("192.0.2.2") {
+	if list := grants(t, k); len(list) != 1 || list[0].Source != from("192.0.2.2") {
 		t.Errorf("grants %+v, want those that stood last", list)
 	}
 }
@@ -385,12 +391,20 @@ func FuzzParseIdentity(f *testing.F) {
 }
 
 // BenchmarkRepair is the way from a flush by another process to a table that
-// stands again with its grants.
+// stands again, and to its grants.
 func BenchmarkRepair(b *testing.B) {
+	for _, count := range []int{0, 100, 30000} {
+		b.Run(fmt.Sprint(count, " grants"), func(b *testing.B) { benchmarkRepair(b, count) })
+	}
+}
+
+func benchmarkRepair(b *testing.B, count int) {
 	host := netnstest.New(b)
 	k := open(b, host, Config{Owner: OwnerOff})
 	apply(b, k, &Ruleset{Protected: services("tcp/22", "tcp/80"), KnockPorts: services("udp/7")})
-	grant(b, k, Grant{Source: addr("192.0.2.1"), Service: service("tcp/1000-1099"), Timeout: time.Hour})
+	for n := range count {
+		grant(b, k, Grant{Source: nth(n), Service: service("tcp/22"), Timeout: time.Hour})
+	}
 	conn := stranger(b, host)
 	for b.Loop() {
 		conn.FlushRuleset()

@@ -1,0 +1,119 @@
+package gate
+
+import (
+	"fmt"
+
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"nftknock/pkg/packet"
+)
+
+// What the kernel knows of the connection that a packet belongs to.
+
+// LabelBits is the number of bits of a conntrack label
+// (NF_CT_LABELS_MAX_SIZE in linux/netfilter/xt_connlabel.h).
+const LabelBits = 128
+
+// labelData is a label as nft has it: bit n of 16 bytes.
+func labelData(n uint8) []byte {
+	data := make([]byte, LabelBits/8)
+	data[n/8] = 1 << (n % 8)
+	return data
+}
+
+// admitted matches packets of connections that have our label.
+func (r *Ruleset) admitted() statement {
+	return statement{fmt.Sprintf("ct label %d", r.label()),
+		append([]expr.Any{&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1}}, anyBit(labelData(r.label()))...)}
+}
+
+// setLabel gives the connection our label. It does nothing where there is no
+// entry, or none with room for labels: whoever needs to know asks afterwards.
+func (r *Ruleset) setLabel() statement {
+	return statement{fmt.Sprintf("ct label set %d", r.label()), []expr.Any{
+		&expr.Immediate{Register: reg1, Data: labelData(r.label())},
+		&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1, SourceRegister: true},
+	}}
+}
+
+// isAnswer matches packets that go against the direction in which their
+// connection began: this host, or one behind it, began it.
+func isAnswer() statement {
+	const reply = 1 // IP_CT_DIR_REPLY
+	return statement{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equal(reply)}}
+}
+
+// isNew matches packets of a connection in which nobody has answered yet.
+func isNew() statement {
+	return statement{"ct state new", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}},
+		anyBit(binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW))...)}
+}
+
+// isTranslated matches packets of connections whose destination was
+// translated.
+func isTranslated() statement {
+	const dnat = 1 << 5 // IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h
+	return statement{"ct status dnat", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}},
+		anyBit(binaryutil.NativeEndian.PutUint32(dnat))...)}
+}
+
+// hasSocket matches if a socket of this host is, or waits for, this connection,
+// unless it is one that listens on all addresses. It may not stand where the
+// forward hook gets to.
+func hasSocket() statement {
+	return statement{"socket wildcard 0", []expr.Any{
+		&expr.Socket{Key: expr.SocketKeyWildcard, Register: reg1}, equal(0),
+	}}
+}
+
+// hasDemuxed matches if early demux has found a connected socket for the
+// packet, never one that listens. Every full socket has a class of the
+// net_cls cgroup, and none has this one.
+func hasDemuxed() statement {
+	return statement{"meta cgroup != 4294967295", []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyCGROUP, Register: reg1}, differs(0xff, 0xff, 0xff, 0xff),
+	}}
+}
+
+// loadTuple puts the tuple of a packet into the row of registers from reg1 on:
+// protocol, source, its port, destination, its port.
+func (f family) loadTuple() []expr.Any {
+	width := words(f.addrLen())
+	return append(f.guard(),
+		loadProtocol(register(0)),
+		f.loadSource(register(1)),
+		&expr.Payload{DestRegister: register(1 + width), Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2},
+		f.loadDestination(register(2+width)),
+		&expr.Payload{DestRegister: register(2 + 2*width), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+	)
+}
+
+// tupleText is how nft prints the tuple; the ports' header is "th" where it
+// does not know the protocol.
+func (f family) tupleText(header string) string {
+	return fmt.Sprintf("meta l4proto . %s saddr . %s sport . %s daddr . %s dport", f.word, header, f.word, header)
+}
+
+// tupleIn looks the packet's tuple up.
+func tupleIn(f family, set string) statement {
+	return statement{f.tupleText("th") + " @" + set,
+		append(f.loadTuple(), &expr.Lookup{SourceRegister: reg1, SetName: set})}
+}
+
+// enterTuple adds the packet's tuple to a set, or starts the time of one that
+// is there anew.
+func enterTuple(f family, set, header string) statement {
+	return statement{fmt.Sprintf("update @%s { %s }", set, f.tupleText(header)),
+		append(f.loadTuple(), &expr.Dynset{SrcRegKey: reg1, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE})}
+}
+
+// enterTCPTuple is enterTuple for TCP, whose connections may be silent for
+// days.
+func enterTCPTuple(f family, set string) statement {
+	return statement{fmt.Sprintf("update @%s { %s timeout 5d }", set, f.tupleText("tcp")),
+		append(append(ofProtocol(packet.TCP), f.loadTuple()...), &expr.Dynset{
+			SrcRegKey: reg1, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: keptTCP,
+		})}
+}

@@ -1,0 +1,40 @@
+package blast
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+)
+
+// Frame puts an Ethernet header and an IP header in front of a transport header
+// and its payload. The addresses are of one family.
+func Frame(from, to net.HardwareAddr, src, dst netip.Addr, transport gopacket.SerializableLayer, payload []byte) ([]byte, error) {
+	eth := &layers.Ethernet{SrcMAC: from, DstMAC: to, EthernetType: layers.EthernetTypeIPv4}
+	var ip interface {
+		gopacket.SerializableLayer
+		gopacket.NetworkLayer
+	}
+	protocol := layers.IPProtocolTCP
+	if _, ok := transport.(*layers.UDP); ok {
+		protocol = layers.IPProtocolUDP
+	}
+	if src.Is4() {
+		ip = &layers.IPv4{Version: 4, TTL: 64, Flags: layers.IPv4DontFragment, Protocol: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+	} else {
+		eth.EthernetType = layers.EthernetTypeIPv6
+		ip = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+	}
+	if t, ok := transport.(interface {
+		SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+	}); ok {
+		if err := t.SetNetworkLayerForChecksum(ip); err != nil {
+			return nil, err
+		}
+	}
+	b := gopacket.NewSerializeBuffer()
+	err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		eth, ip, transport, gopacket.Payload(payload))
+	return b.Bytes(), err
+}
