@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/pkg/daemon"
+	"nftknock/pkg/links"
 	"nftknock/pkg/policy"
 )
 
@@ -35,13 +36,13 @@ start, even if there are warnings; 2: it would not.`,
 }
 
 func check(w io.Writer, file string, asJSON bool) error {
-	// What listens here now is worth a warning, and no reason to fail where
-	// it cannot be told.
+	// What this host is like now is worth a warning, and no reason to fail
+	// where it cannot be told.
 	inUse, err := policy.PortsInUse(os.DirFS("/proc/net"))
 	if err != nil {
 		inUse = nil
 	}
-	p, diags := policy.Check(file, inUse)
+	p, diags := policy.Check(file, inUse, interfaces())
 	if !diags.HasErrors() {
 		plan, err := daemon.NewPlan(p)
 		if err != nil {
@@ -65,6 +66,23 @@ func check(w io.Writer, file string, asJSON bool) error {
 		return exitError{code: exitUsage}
 	}
 	return nil
+}
+
+// interfaces are those of this host, or none where they cannot be told.
+func interfaces() []policy.Interface {
+	list, err := links.List()
+	if err != nil {
+		return nil
+	}
+	names := make(map[int]string)
+	for _, l := range list {
+		names[l.Index] = l.Name
+	}
+	var found []policy.Interface
+	for _, l := range list {
+		found = append(found, policy.Interface{Name: l.Name, AltNames: l.AltNames, Master: names[l.Master]})
+	}
+	return found
 }
 
 // summary is the last line a person reads.

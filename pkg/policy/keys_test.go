@@ -224,7 +224,7 @@ func TestCheckIsLenientWithWhatItMayNotSee(t *testing.T) {
 		file("conf.d/c.toml:5:12: warning: key_file"),
 	}
 	asNobody(func() {
-		p, diags := Check(path, nil)
+		p, diags := Check(path, nil, nil)
 		if diff := cmp.Diff(want, lines(dir, diags)); diff != "" {
 			t.Errorf("Check (-want +got):\n%s", diff)
 		}
@@ -245,7 +245,7 @@ func TestCheckIsLenientWithWhatItMayNotSee(t *testing.T) {
 		}
 		t.Log(strings.Join(lines(dir, diags), "\n"))
 	})
-	if _, diags := Check(path, nil); strings.Contains(diags.Error(), "main.toml:9") && os.Geteuid() == 0 {
+	if _, diags := Check(path, nil, nil); strings.Contains(diags.Error(), "main.toml:9") && os.Geteuid() == 0 {
 		t.Errorf("Check does not see what it may: %v", diags)
 	}
 }
@@ -259,7 +259,7 @@ func TestCheckRefusesBadKeys(t *testing.T) {
 		filepath.Join(keys, "missing"),
 	} {
 		dir := tree(t, map[string]string{"main.toml": keyed("_file", path, path)})
-		if p, diags := Check(filepath.Join(dir, "main.toml"), nil); p != nil || !diags.HasErrors() {
+		if p, diags := Check(filepath.Join(dir, "main.toml"), nil, nil); p != nil || !diags.HasErrors() {
 			t.Errorf("%s: %v", path, diags)
 		}
 	}

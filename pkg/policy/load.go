@@ -37,13 +37,14 @@ func Load(path string) (*Policy, Diagnostics) {
 // Inspect is Load for those who only want to look, without the rights of the
 // daemon: a key file that may not be read gives a warning and a Policy with no
 // key there, and so does a credential where none were passed.
-func Inspect(path string) (*Policy, Diagnostics) { return Check(path, nil) }
+func Inspect(path string) (*Policy, Diagnostics) { return Check(path, nil, nil) }
 
-// Check is Inspect with warnings for knock ports that are in use; see
-// PortsInUse.
-func Check(path string, inUse map[knock.Element]bool) (*Policy, Diagnostics) {
+// Check is Inspect with warnings for knock ports that are in use, see
+// PortsInUse, and for listed interfaces that are not what they seem, given all
+// of the host's. With none of these it warns of no interface.
+func Check(path string, inUse map[knock.Element]bool, host []Interface) (*Policy, Diagnostics) {
 	l := newLoader(time.Now(), inUse)
-	l.lenient = true
+	l.host, l.lenient = host, true
 	l.load(path)
 	return l.result()
 }
@@ -61,6 +62,7 @@ func Parse(file string, data []byte) (*Policy, Diagnostics) {
 type loader struct {
 	now     time.Time
 	inUse   map[knock.Element]bool
+	host    []Interface
 	lenient bool // where it may not look it only warns
 
 	policy  Policy
@@ -105,6 +107,7 @@ func (l *loader) main(file string, data []byte) *table {
 		return nil
 	}
 	readSections(root, &l.policy)
+	warnInterfaces(root.section("nftables"), l.policy.NFTables.Interfaces, l.host)
 	l.accesses(root)
 	root.finish()
 	return root

@@ -266,13 +266,34 @@ func TestCheckWarnsOfPortsInUse(t *testing.T) {
 	p, diags := Check(filepath.Join(dir, "main.toml"), map[knock.Element]bool{
 		{Protocol: packet.UDP, Port: 20002}: true,
 		{Protocol: packet.UDP, Port: 50002}: true,
-	})
+	}, nil)
 	want := []string{"conf.d/b.toml:3:26: warning: knock port udp/20002 is in use on this host; its own clients would knock without wanting to: want a port nothing listens on"}
 	if diff := cmp.Diff(want, lines(dir, diags)); diff != "" {
 		t.Errorf("diagnostics (-want +got):\n%s", diff)
 	}
 	if p == nil {
 		t.Error("a warning left no policy")
+	}
+}
+
+func TestCheckWarnsOfInterfacesWhereItKnowsThem(t *testing.T) {
+	dir := tree(t, map[string]string{"main.toml": "nftables.interfaces = [\"eth0\", \"eht1\"]\n" + access("a", 1)})
+	path := filepath.Join(dir, "main.toml")
+	for _, tt := range []struct {
+		host []Interface
+		want []string
+	}{
+		{nil, nil},
+		{[]Interface{{Name: "lo"}, {Name: "eth0"}, {Name: "eth1"}}, []string{
+			`main.toml:1:32: warning: interface "eht1" is not there: all interfaces but lo are guarded until it is; did you mean "eth1"?`}},
+	} {
+		p, diags := Check(path, nil, tt.host)
+		if diff := cmp.Diff(tt.want, lines(dir, diags)); diff != "" {
+			t.Errorf("diagnostics (-want +got):\n%s", diff)
+		}
+		if p == nil {
+			t.Error("a warning left no policy")
+		}
 	}
 }
 

@@ -42,8 +42,8 @@ type NFTables struct {
 	Table string // an nft identifier
 	Mode  Mode
 	Hide  Hide
-	// Interfaces are those whose packets are looked at; none means all but
-	// the loopback interface. They need not exist yet.
+	// Interfaces are the names of those whose packets are looked at; none
+	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
 	Owner      Owner
 }

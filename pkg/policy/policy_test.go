@@ -26,6 +26,17 @@ var update = flag.Bool("update", false, "write what is wanted into the files of 
 // testTime is what "in the past" is measured against.
 var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+// testHost has the interfaces that the files below testdata list.
+var testHost = []Interface{
+	{Name: "lo"},
+	{Name: "eth0"},
+	{Name: "wg-home"},
+	{Name: "eth1", AltNames: []string{"enp4s0", "uplink"}, Master: "bond0"},
+	{Name: "eth2", Master: "bond0"},
+	{Name: "bond0", Master: "br0"},
+	{Name: "br0"},
+}
+
 // equal compares policies by what they mean: positions differ after a round
 // trip, and a Regexp is its text.
 var equal = cmp.Options{
@@ -36,8 +47,9 @@ var equal = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
-func parseAt(now time.Time, file string, data []byte, inUse map[knock.Element]bool) (*Policy, Diagnostics) {
+func parseAt(now time.Time, file string, data []byte, inUse map[knock.Element]bool, host ...Interface) (*Policy, Diagnostics) {
 	l := newLoader(now, inUse)
+	l.host = host
 	l.main(file, data)
 	return l.result()
 }
@@ -63,7 +75,7 @@ func testFile(t *testing.T, dir, path string) {
 		t.Fatal(err)
 	}
 	inUse := map[knock.Element]bool{{Protocol: packet.TCP, Port: 4444}: true, {Protocol: packet.UDP, Port: 4444}: true}
-	p, diags := parseAt(testTime, filepath.Base(path), data, inUse)
+	p, diags := parseAt(testTime, filepath.Base(path), data, inUse, testHost...)
 
 	text, _, _ := bytes.Cut(data, []byte("#: "))
 	var got bytes.Buffer

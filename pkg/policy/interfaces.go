@@ -1,0 +1,61 @@
+package policy
+
+import "slices"
+
+// An Interface is one of the host's, as far as a policy is concerned.
+type Interface struct {
+	Name     string
+	AltNames []string // by which ip finds it too
+	Master   string   // the bridge, bond, team or VRF that it is part of; "" for none
+}
+
+// warnInterfaces warns of listed interfaces by which something else is guarded
+// than the list says.
+func warnInterfaces(t *table, listed []string, host []Interface) {
+	if len(host) == 0 {
+		return
+	}
+	for i, name := range listed {
+		at := t.itemAt("interfaces", i)
+		h, alternative := findInterface(name, host)
+		switch {
+		case name == loopback || h.Name == loopback:
+			t.warn(at, "interface "+quote(name)+" is never guarded: local users reach all services",
+				"remove it; an empty list guards all interfaces but lo")
+		case h.Name == "":
+			t.warn(at, "interface "+quote(name)+" is not there: all interfaces but lo are guarded until it is", otherInterface(name, host))
+		case alternative && !slices.Contains(listed, h.Name):
+			t.warn(at, quote(name)+" is an alternative name of interface "+quote(h.Name)+", which is guarded",
+				"want "+quote(h.Name)+": it has that name from the start")
+		}
+		if h.Master != "" && !slices.Contains(listed, h.Master) {
+			t.warn(at, "interface "+quote(name)+" is part of "+quote(h.Master)+", from which its packets come: all of that is guarded",
+				"list "+quote(h.Master)+" to say that it is meant")
+		}
+	}
+}
+
+const loopback = "lo"
+
+// findInterface returns the interface of that name, the zero value if there is
+// none, and whether the name is an alternative one.
+func findInterface(name string, host []Interface) (h Interface, alternative bool) {
+	for _, h := range host {
+		if h.Name == name || slices.Contains(h.AltNames, name) {
+			return h, h.Name != name
+		}
+	}
+	return Interface{}, false
+}
+
+// otherInterface is a hint for who lists an interface that is not there.
+func otherInterface(name string, host []Interface) string {
+	var names []string
+	for _, h := range host {
+		names = append(append(names, h.Name), h.AltNames...)
+	}
+	if near := nearest(name, names); near != "" {
+		return "did you mean " + quote(near) + "?"
+	}
+	return `"ip link" shows those that are there`
+}
