@@ -338,7 +338,7 @@ func thousands(t *testing.T, s subject) {
 	const count = 5000
 	for n := range count {
 		source := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
-		grant(t, s, Grant{Source: source, Service: service("tcp/22"), Timeout: time.Minute, Comment: fmt.Sprint(n)})
+		grant(t, s, Grant{Source: source, Service: service("tcp/22"), Timeout: time.Hour, Comment: fmt.Sprint(n)})
 	}
 	apply(t, s, &Ruleset{Protected: services("tcp/22", "udp/53")})
 	list := grants(t, s)
@@ -356,9 +356,9 @@ func full(t *testing.T, s subject) {
 	const part = 4096
 	for first := 0; first < maxGrants; first += part {
 		ports := Service{packet.TCP, uint16(max(first, 1)), uint16(first + part - 1)}
-		grant(t, s, Grant{Source: addr("2001:db8::1"), Service: ports, Timeout: time.Minute})
+		grant(t, s, Grant{Source: addr("2001:db8::1"), Service: ports, Timeout: time.Hour})
 	}
-	one := Grant{Source: addr("2001:db8::2"), Service: service("tcp/22-23"), Timeout: time.Minute}
+	one := Grant{Source: addr("2001:db8::2"), Service: service("tcp/22-23"), Timeout: time.Hour}
 	err := s.Grant(one)
 	if err == nil || !strings.Contains(err.Error(), "full") {
 		t.Errorf("set of grants is full: error %v", err)
