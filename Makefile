@@ -4,6 +4,8 @@ GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 60s
+# Empty: all of those in test/kernels/table.go.
+KERNELS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -12,7 +14,7 @@ RACE    := $(if $(shell command -v gcc cc clang 2>/dev/null),-race,)
 TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install lint bench versus score fuzz interop clean
+.PHONY: help demo test build install lint bench versus score fuzz interop kernels clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +72,9 @@ fuzz: ## fuzz every parser, FUZZTIME (60s) each
 
 interop: ## meet the programs of others (packages: see .ci/run)
 	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/replay ./pkg/spa ./pkg/totp ./test/e2e
+
+kernels: ## the demo and kernel tests on Debian's kernels, in qemu (KERNELS="6.1 6.12")
+	$(GO) run ./test/kernels -kernels "$(KERNELS)"
 
 clean: ## remove what was built
 	rm -rf bin

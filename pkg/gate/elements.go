@@ -213,7 +213,14 @@ func (k *Kernel) list(m room) ([]Grant, error) {
 		return nil, err
 	}
 	var list []Grant
+	listed := make(map[string]bool)
 	for _, e := range elements {
+		// NB: while the kernel gives a set's hash table another size, a listing
+		// has some elements twice and others not at all.
+		if listed[string(e.Key)] {
+			return nil, errChanged
+		}
+		listed[string(e.Key)] = true
 		g, err := m.grantOf(e)
 		if err != nil {
 			return nil, err

@@ -52,9 +52,14 @@ func (l *lab) reach(from *netns.NS, address string) {
 // back what it gets.
 func (l *lab) serve(address string) {
 	l.t.Helper()
+	l.serveOn(func() (net.Listener, error) { return net.Listen("tcp", address) })
+}
+
+func (l *lab) serveOn(listen func() (net.Listener, error)) {
+	l.t.Helper()
 	var listener net.Listener
 	netnstest.Do(l.t, l.server, func() (err error) {
-		listener, err = net.Listen("tcp", address)
+		listener, err = listen()
 		return err
 	})
 	l.t.Cleanup(func() { listener.Close() })

@@ -416,7 +416,7 @@ func thousands(t *testing.T, s subject) {
 	applied(t, s)
 	const count = 5000
 	for n := range count {
-		grant(t, s, Grant{Source: nth(n), Service: service("tcp/22"), Timeout: time.Minute, Access: fmt.Sprint(n)})
+		grant(t, s, Grant{Source: nth(n), Service: service("tcp/22"), Timeout: time.Hour, Access: fmt.Sprint(n)})
 	}
 	apply(t, s, &Ruleset{Protected: services("tcp/22", "udp/53")})
 	list := grants(t, s)

@@ -309,21 +309,6 @@ func TestWhatOthersMayDo(t *testing.T) {
 	}
 }
 
-func TestAnOwnedTableIsNotWatched(t *testing.T) {
-	t.Parallel()
-	host := netnstest.New(t)
-	k := open(t, host, Config{Owner: OwnerOn})
-	apply(t, k, &Ruleset{Protected: services("tcp/22")})
-	conn := stranger(t, host)
-	conn.FlushRuleset()
-	flush(t, conn)
-	quiet(t, k)
-	repair(t, k, false)
-	if err := k.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
 // event is a message as nf_tables sends it.
 func event(kind uint16, family byte, port uint32, attrs ...netlink.Attribute) netlink.Message {
 	data, err := netlink.MarshalAttributes(attrs)

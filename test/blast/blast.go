@@ -29,8 +29,9 @@ type message struct {
 }
 
 // Open makes a Sender for an interface of the calling thread's network
-// namespace. It needs CAP_NET_RAW there.
-func Open(device string) (*Sender, error) {
+// namespace. It needs CAP_NET_RAW there. Only one that listens can Receive, at
+// the price of a copy of each frame.
+func Open(device string, listens bool) (*Sender, error) {
 	link, err := net.InterfaceByName(device)
 	if err != nil {
 		return nil, err
@@ -39,7 +40,11 @@ func Open(device string) (*Sender, error) {
 	if err != nil {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	address := &unix.SockaddrLinklayer{Protocol: 0, Ifindex: link.Index}
+	address := &unix.SockaddrLinklayer{Ifindex: link.Index}
+	if listens {
+		const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8 // in network order
+		address.Protocol = all
+	}
 	// Without queueing discipline the frame is on the wire when send returns.
 	err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1)
 	if err == nil {

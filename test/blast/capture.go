@@ -1,0 +1,26 @@
+package blast
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Receive waits for a frame that ok accepts and returns it.
+func (s *Sender) Receive(patience time.Duration, ok func(frame []byte) bool) ([]byte, error) {
+	deadline := time.Now().Add(patience)
+	buf := make([]byte, 1<<16)
+	for time.Now().Before(deadline) {
+		n, _, err := unix.Recvfrom(s.fd, buf, unix.MSG_DONTWAIT)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			time.Sleep(time.Millisecond)
+		case err != nil:
+			return nil, err
+		case ok(buf[:n]):
+			return append([]byte(nil), buf[:n]...), nil
+		}
+	}
+	return nil, errors.New("no such frame came")
+}
