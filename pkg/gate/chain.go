@@ -22,11 +22,10 @@ type chain struct {
 	rules []rule
 }
 
-// The names of the chains.
+// The names of chains.
 const (
 	prerouting = "prerouting"
 	input      = "input"
-	admit      = "admit"
 	keep       = "keep"
 	translated = "translated"
 )
@@ -36,21 +35,19 @@ var protocols = []packet.Protocol{packet.TCP, packet.UDP}
 // chains gives the chains so that each stands before those that send packets to
 // it, as nft needs them to.
 func (r *Ruleset) chains() []chain {
-	list := []chain{{name: admit, rules: r.admit()}, {name: keep, rules: r.keep()}}
-	for _, p := range protocols {
-		list = append(list, r.serviceChains(p)...)
-	}
+	var list []chain
 	if r.hidesSomething() {
-		list = append(list, chain{name: translated, rules: r.translated()})
+		list = append(list, chain{name: keep, rules: r.keep()})
+		for _, at := range places {
+			list = append(list, r.wall(at)...)
+		}
 	}
-	if r.ICMP {
-		list = append(list,
-			chain{name: "pre_echo", rules: r.echo(toLocalAddress())},
-			chain{name: "in_echo", rules: r.echo(toAnotherHost())})
+	list = append(list, r.knockChains()...)
+	list = append(list, chain{name: prerouting, hook: nftables.ChainHookPrerouting, word: "prerouting", rules: r.enter()})
+	if r.hidesSomething() {
+		list = append(list, chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.enterInput()})
 	}
-	return append(list,
-		chain{name: prerouting, hook: nftables.ChainHookPrerouting, word: "prerouting", rules: r.enter("pre_")},
-		chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.input()})
+	return list
 }
 
 // String gives the chain as nft prints it.
@@ -88,55 +85,21 @@ func equalOrNil[T comparable](a, b *T) bool {
 	return (a == nil) == (b == nil) && (a == nil || *a == *b)
 }
 
-// enter sends the packets to our ports on, by protocol. A packet to any other
-// port leaves here, after a look-up and a comparison for each range: this is
+// enter sends the packets to our ports on. A packet to any other port leaves
+// here, after a look-up and a comparison for each range: this and enterInput are
 // all that the rest of the host pays.
-func (r *Ruleset) enter(hook string) []rule {
-	var rules []rule
-	for _, p := range protocols {
-		rules = append(rules, r.ours(p).match(header, goTo(hook+p.String()))...)
-		if p == packet.TCP && (r.ICMP || !r.ours(packet.UDP).empty()) {
-			// Most of what comes is spared the questions about the others.
-			rules = append(rules, rule{overTCP(), accept()})
-		}
-	}
+func (r *Ruleset) enter() []rule {
+	rules := r.all().match(transport, goTo("pre"))
 	if r.ICMP {
-		for _, f := range families() {
-			rules = append(rules, rule{echoRequest(f), goTo(hook + "echo")})
-		}
+		rules = append(rules, rule{overProtocolIn(echoSet), goTo("pre_echo")})
 	}
 	return rules
 }
 
-// input is enter, but that the port which was dialled counts for packets whose
-// destination was translated.
-func (r *Ruleset) input() []rule {
-	var rules []rule
-	if r.hidesSomething() {
-		rules = append(rules, rule{isTranslated(), goTo(translated)})
-	}
-	return append(rules, r.enter("in_")...)
-}
-
-// echo logs echo requests to addresses of a kind: at prerouting those that the
-// kernel's table of local addresses knows, at input those it does not.
-//
-// NB: the second request of one ping belongs to a connection that is
-// established as soon as the host has answered the first, so that nothing may
-// be asked about connections here.
-func (r *Ruleset) echo(to statement) []rule {
-	return append([]rule{r.unguardedPass()}, r.log(rule{to}, families()...)...)
-}
-
-// admit lets a packet pass that has a grant, and remembers its connection: by
-// our label, or by its tuple where conntrack has no entry, or one that is older
-// than our rules and has no room for labels.
-func (r *Ruleset) admit() []rule {
-	rules := []rule{{r.setLabel()}, {r.admitted(), accept()}}
-	for _, f := range families() {
-		rules = append(rules, rule{enterTuple(f, keptSet+f.digit, "th")})
-	}
-	return append(rules, rule{accept()})
+// enterInput sends the packets to hidden ports on. What was translated counts
+// by the port that was dialled.
+func (r *Ruleset) enterInput() []rule {
+	return append(r.allHidden().match(transport, goTo("in")), rule{isTranslated(), goTo(translated)})
 }
 
 // keep lets a packet pass whose connection is known by its tuple, and keeps it
@@ -159,21 +122,6 @@ func (r *Ruleset) unguardedPass() rule {
 		return rule{fromInterface(names[0]), accept()}
 	}
 	return rule{fromInterfaceIn(unguardedSet), accept()}
-}
-
-// log gives the rules that log what matches: one for each worker and
-// protocol family, or one for all where there is nothing to share out.
-func (r *Ruleset) log(match rule, families ...family) []rule {
-	if r.workers() == 1 {
-		return []rule{match.with(logTo(r.Group))}
-	}
-	var rules []rule
-	for n := range r.workers() {
-		for _, f := range families {
-			rules = append(rules, match.with(ofWorker(f, n, r.workers()), logTo(r.Group+uint16(n))))
-		}
-	}
-	return rules
 }
 
 // refuse is what becomes of a packet of the protocol to a hidden port.

@@ -23,17 +23,20 @@ func labelData(n uint8) []byte {
 	return data
 }
 
-// admitted matches packets of connections that have our label.
-func (r *Ruleset) admitted() statement {
-	return statement{fmt.Sprintf("ct label %d", r.label()),
-		append([]expr.Any{&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1}}, anyBit(labelData(r.label()))...)}
+// admittedAt matches packets of connections that have our label of a place.
+func (r *Ruleset) admittedAt(at place) statement {
+	n := at.label(r)
+	return statement{fmt.Sprintf("ct label %d", n),
+		append([]expr.Any{&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1}}, anyBit(labelData(n))...)}
 }
 
-// setLabel gives the connection our label. It does nothing where there is no
-// entry, or none with room for labels: whoever needs to know asks afterwards.
-func (r *Ruleset) setLabel() statement {
-	return statement{fmt.Sprintf("ct label set %d", r.label()), []expr.Any{
-		&expr.Immediate{Register: reg1, Data: labelData(r.label())},
+// setLabel gives the connection our label of a place. It does nothing where
+// there is no entry, or none with room for labels: whoever needs to know asks
+// afterwards.
+func (r *Ruleset) setLabel(at place) statement {
+	n := at.label(r)
+	return statement{fmt.Sprintf("ct label set %d", n), []expr.Any{
+		&expr.Immediate{Register: reg1, Data: labelData(n)},
 		&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1, SourceRegister: true},
 	}}
 }

@@ -43,11 +43,10 @@ func (k *Kernel) Cut(from netip.Prefix, s Service) (ended int, err error) {
 type endpoints struct{ local, remote netip.AddrPort }
 
 func (k *Kernel) cut(from netip.Prefix, s Service) (int, error) {
-	label := k.applied.label()
 	victims := make(map[endpoints]bool)
 	var found []flows.Flow
 	err := k.flows.Flows(func(f flows.Flow) {
-		if f.HasLabel(label) && within(from, s, f.Protocol == s.Protocol, f.Original) {
+		if k.applied.hasAdmitted(f) && within(from, s, f.Protocol == s.Protocol, f.Original) {
 			found = append(found, f)
 			victims[endpoints{f.Reply.Source, f.Reply.Destination}] = true
 		}
@@ -57,8 +56,10 @@ func (k *Kernel) cut(from netip.Prefix, s Service) (int, error) {
 		errs = append(errs, err)
 	}
 	for _, f := range found {
-		if err := k.flows.ClearLabel(f, label); err != nil && !errors.Is(err, flows.ErrGone) {
-			errs = append(errs, err)
+		for _, at := range places[:2] {
+			if err := k.flows.ClearLabel(f, at.label(k.applied)); err != nil && !errors.Is(err, flows.ErrGone) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	tuples, err := k.cutKept(from, s)
@@ -70,6 +71,11 @@ func (k *Kernel) cut(from netip.Prefix, s Service) (int, error) {
 		errs = append(errs, k.cutSockets(victims))
 	}
 	return len(victims), errors.Join(errs...)
+}
+
+// hasAdmitted reports whether the ruleset's labels are on a connection.
+func (r *Ruleset) hasAdmitted(f flows.Flow) bool {
+	return f.HasLabel(atPrerouting.label(r)) || f.HasLabel(atInput.label(r))
 }
 
 // within reports whether the packets of a tuple are of a source to a service.

@@ -17,6 +17,9 @@ type portOf uint8
 const (
 	// header is the destination port in the packet.
 	header portOf = iota
+	// transport is the same two bytes of any packet, without the question which
+	// protocol it has: what matches is to be asked again.
+	transport
 	// dialled is the destination port of the packet that began the connection,
 	// as it was before anybody translated it.
 	dialled
@@ -24,8 +27,11 @@ const (
 
 // word is what nft calls it, behind what prefix gives.
 func (o portOf) word(p packet.Protocol) string {
-	if o == dialled {
+	switch o {
+	case dialled:
 		return "ct original proto-dst"
+	case transport:
+		return "th dport"
 	}
 	return p.String() + " dport"
 }
@@ -47,10 +53,18 @@ func (o portOf) load(register uint32) expr.Any {
 	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
 }
 
+// checks make sure of the protocol.
+func (o portOf) checks(p packet.Protocol) []expr.Any {
+	if o == transport {
+		return nil
+	}
+	return ofProtocol(p)
+}
+
 // in matches a range of ports, or a single one.
 func (o portOf) in(s Service) statement {
 	_, ports, _ := strings.Cut(s.String(), "/")
-	exprs := append(ofProtocol(s.Protocol), o.load(reg1))
+	exprs := append(o.checks(s.Protocol), o.load(reg1))
 	if s.First == s.Last {
 		exprs = append(exprs, equal(binaryutil.BigEndian.PutUint16(s.First)...))
 	} else {
@@ -64,7 +78,7 @@ func (o portOf) in(s Service) statement {
 // inSet looks the port up.
 func (o portOf) inSet(p packet.Protocol, set string) statement {
 	return statement{fmt.Sprintf("%s%s @%s", o.prefix(p), o.word(p), set),
-		append(ofProtocol(p), o.load(reg1), &expr.Lookup{SourceRegister: reg1, SetName: set})}
+		append(o.checks(p), o.load(reg1), &expr.Lookup{SourceRegister: reg1, SetName: set})}
 }
 
 // ports are the ports of one protocol as the rules look for them: single ones
@@ -88,13 +102,25 @@ const (
 
 // portsOf gives the ports of a protocol among some services.
 func portsOf(p packet.Protocol, set string, services ...[]Service) ports {
+	all := slices.DeleteFunc(slices.Concat(services...), func(s Service) bool { return s.Protocol != p })
+	return newPorts(p, set, all)
+}
+
+// portsOfAny gives the ports of some services whatever the protocol.
+func portsOfAny(set string, services ...[]Service) ports {
+	all := slices.Concat(services...)
+	for i := range all {
+		all[i].Protocol = packet.TCP
+	}
+	return newPorts(packet.TCP, set, all)
+}
+
+func newPorts(p packet.Protocol, set string, services []Service) ports {
 	o := ports{protocol: p, set: set}
-	for _, s := range normal(slices.Concat(services...)) {
-		switch {
-		case s.Protocol != p:
-		case s.First == s.Last:
+	for _, s := range normal(services) {
+		if s.First == s.Last {
 			o.single = append(o.single, s.First)
-		default:
+		} else {
 			o.ranges = append(o.ranges, s)
 		}
 	}

@@ -38,8 +38,9 @@ type Ruleset struct {
 	// all go to the same group, which a hash of its address chooses.
 	Group   uint16
 	Workers int
-	// Label is the bit of conntrack's labels that marks admitted connections,
-	// 1 to 127; 0 is DefaultLabel. Nobody else may set it.
+	// Label and the one below it are the bits of conntrack's labels that mark
+	// admitted connections, 1 to 127; 0 is DefaultLabel. Nobody else may set
+	// them.
 	Label uint8
 
 	// withoutDemux: what early demux finds cannot be asked for at input.

@@ -52,6 +52,12 @@ const articleTable = `table inet nftknock {
 		timeout 3m
 	}
 
+	set ports {
+		type inet_service
+		flags constant
+		elements = { 22, 6020, 9680, 24034, 50053 }
+	}
+
 	set tcp_ports {
 		type inet_service
 		flags constant
@@ -64,12 +70,10 @@ const articleTable = `table inet nftknock {
 		elements = { 6020, 9680 }
 	}
 
-	chain admit {
-		ct label set 127
-		ct label 127 accept
-		update @kept4 { meta l4proto . ip saddr . th sport . ip daddr . th dport }
-		update @kept6 { meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport }
-		accept
+	set echo_protocols {
+		type inet_proto
+		flags constant
+		elements = { icmp, ipv6-icmp }
 	}
 
 	chain keep {
@@ -80,9 +84,17 @@ const articleTable = `table inet nftknock {
 		accept
 	}
 
-	chain tcp_granted {
-		ip saddr . tcp dport @granted_tcp4 goto admit
-		ip6 saddr . tcp dport @granted_tcp6 goto admit
+	chain pre_admit {
+		ct label set 127
+		ct label 127 accept
+		update @kept4 { meta l4proto . ip saddr . th sport . ip daddr . th dport }
+		update @kept6 { meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport }
+		accept
+	}
+
+	chain pre_tcp_granted {
+		ip saddr . tcp dport @granted_tcp4 goto pre_admit
+		ip6 saddr . tcp dport @granted_tcp6 goto pre_admit
 	}
 
 	chain pre_tcp_later {
@@ -90,22 +102,27 @@ const articleTable = `table inet nftknock {
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
 		tcp flags rst,ack socket wildcard 0 accept
-		jump tcp_granted
+		jump pre_tcp_granted
 		drop
 	}
 
 	chain pre_tcp_service {
 		tcp flags != syn / fin,syn,rst,ack goto pre_tcp_later
-		jump tcp_granted
+		jump pre_tcp_granted
 		drop
 	}
 
-	chain pre_tcp {
-		tcp flags != syn / fin,syn,rst,ack ct label 127 accept
-		iifname "lo" accept
-		fib daddr type unicast accept
-		tcp dport 22 goto pre_tcp_service
-		tcp flags syn / fin,syn,rst,ack log group 5
+	chain in_admit {
+		ct label set 126
+		ct label 126 accept
+		update @kept4 { meta l4proto . ip saddr . th sport . ip daddr . th dport }
+		update @kept6 { meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport }
+		accept
+	}
+
+	chain in_tcp_granted {
+		ip saddr . tcp dport @granted_tcp4 goto in_admit
+		ip6 saddr . tcp dport @granted_tcp6 goto in_admit
 	}
 
 	chain in_tcp_later {
@@ -113,27 +130,23 @@ const articleTable = `table inet nftknock {
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
 		tcp flags rst,ack meta cgroup != 4294967295 accept
-		jump tcp_granted
+		jump in_tcp_granted
 		drop
 	}
 
 	chain in_tcp_service {
 		tcp flags != syn / fin,syn,rst,ack goto in_tcp_later
-		jump tcp_granted
+		jump in_tcp_granted
 		drop
 	}
 
-	chain in_tcp {
-		tcp flags != syn / fin,syn,rst,ack ct label 127 accept
-		ct state new ct label 127 accept
-		iifname "lo" accept
-		tcp dport 22 goto in_tcp_service
-		fib daddr type unicast tcp flags syn / fin,syn,rst,ack log group 5
+	chain in_admitted {
+		tcp flags != syn / fin,syn,rst,ack accept
 	}
 
-	chain tcp_dialled_granted {
-		meta l4proto tcp ip saddr . ct original proto-dst @granted_tcp4 goto admit
-		meta l4proto tcp ip6 saddr . ct original proto-dst @granted_tcp6 goto admit
+	chain nat_tcp_granted {
+		meta l4proto tcp ip saddr . ct original proto-dst @granted_tcp4 goto in_admit
+		meta l4proto tcp ip6 saddr . ct original proto-dst @granted_tcp6 goto in_admit
 	}
 
 	chain nat_tcp_later {
@@ -141,64 +154,78 @@ const articleTable = `table inet nftknock {
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
 		tcp flags rst,ack meta cgroup != 4294967295 accept
-		jump tcp_dialled_granted
+		jump nat_tcp_granted
 		drop
 	}
 
 	chain nat_tcp_service {
-		tcp flags != syn / fin,syn,rst,ack ct label 127 accept
-		ct state new ct label 127 accept
 		tcp flags != syn / fin,syn,rst,ack goto nat_tcp_later
-		jump tcp_dialled_granted
+		jump nat_tcp_granted
 		drop
-	}
-
-	chain pre_udp {
-		iifname "lo" accept
-		fib daddr type unicast accept
-		ct direction reply accept
-		log group 5
-	}
-
-	chain in_udp {
-		iifname "lo" accept
-		ct direction reply accept
-		fib daddr type unicast log group 5
 	}
 
 	chain translated {
 		ct direction reply accept
+		ct label 127 accept
+		ct label 126 jump in_admitted
 		iifname "lo" accept
 		meta l4proto tcp ct original proto-dst 22 goto nat_tcp_service
 	}
 
-	chain pre_echo {
+	chain in {
+		ct label 127 accept
+		ct label 126 jump in_admitted
+		ct status dnat goto translated
 		iifname "lo" accept
-		fib daddr type local log group 5
+		tcp dport 22 goto in_tcp_service
 	}
 
-	chain in_echo {
+	chain pre_tcp {
 		iifname "lo" accept
-		fib daddr type unicast log group 5
+		fib daddr type unicast fib daddr . iif type != local accept
+		tcp dport 22 goto pre_tcp_service
+		tcp flags syn / fin,syn,rst,ack log group 5
+	}
+
+	chain pre_udp {
+		iifname "lo" accept
+		fib daddr type unicast fib daddr . iif type != local accept
+		ct direction reply accept
+		log group 5
+	}
+
+	chain pre_admitted {
+		tcp flags != syn / fin,syn,rst,ack accept
+	}
+
+	chain pre {
+		ct label 127 jump pre_admitted
+		tcp dport @tcp_ports goto pre_tcp
+		udp dport @udp_ports goto pre_udp
+	}
+
+	chain knock_echo {
+		log group 5
+	}
+
+	chain pre_echo {
+		iifname "lo" accept
+		icmp type echo-request fib daddr type local goto knock_echo
+		icmp type echo-request fib daddr . iif type local goto knock_echo
+		icmpv6 type echo-request fib daddr type local goto knock_echo
+		icmpv6 type echo-request fib daddr . iif type local goto knock_echo
 	}
 
 	chain prerouting {
 		type filter hook prerouting priority mangle; policy accept;
-		tcp dport @tcp_ports goto pre_tcp
-		meta l4proto tcp accept
-		udp dport @udp_ports goto pre_udp
-		icmp type echo-request goto pre_echo
-		icmpv6 type echo-request goto pre_echo
+		th dport @ports goto pre
+		meta l4proto @echo_protocols goto pre_echo
 	}
 
 	chain input {
 		type filter hook input priority mangle; policy accept;
+		th dport 22 goto in
 		ct status dnat goto translated
-		tcp dport @tcp_ports goto in_tcp
-		meta l4proto tcp accept
-		udp dport @udp_ports goto in_udp
-		icmp type echo-request goto in_echo
-		icmpv6 type echo-request goto in_echo
 	}
 }
 `

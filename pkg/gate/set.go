@@ -10,6 +10,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
+
+	"nftknock/pkg/packet"
 )
 
 // The names of sets that hold no grants.
@@ -18,6 +20,8 @@ const (
 	usedSet      = "used"      // likewise
 	servicesSet  = "_services" // behind a protocol
 	portsSet     = "_ports"    // likewise
+	allPortsSet  = "ports"
+	echoSet      = "echo_protocols"
 	unguardedSet = "unguarded"
 )
 
@@ -76,12 +80,23 @@ func (r *Ruleset) sets() []set {
 // constants gives the sets that are part of the rules.
 func (r *Ruleset) constants() []set {
 	var list []set
+	looked := []ports{r.all()}
+	if r.hidesSomething() {
+		looked = append(looked, r.allHidden())
+	}
 	for _, p := range protocols {
-		for _, o := range []ports{r.ours(p), r.hidden(p)} {
-			if o.named() {
-				list = append(list, o.asSet())
-			}
+		looked = append(looked, r.ours(p), r.hidden(p))
+	}
+	for _, o := range looked {
+		if o.named() {
+			list = append(list, o.asSet())
 		}
+	}
+	if r.ICMP {
+		list = append(list, set{
+			name: echoSet, types: []nftables.SetDatatype{nftables.TypeInetProto},
+			keys: [][]byte{{byte(packet.ICMP)}, {byte(packet.ICMPv6)}}, words: []string{"icmp", "ipv6-icmp"},
+		})
 	}
 	if names := r.unguarded(); len(names) > 1 {
 		list = append(list, interfaces(names))
@@ -148,7 +163,7 @@ func (s set) String() string {
 // wrapped writes the elements as nft does: five ports on a line, one name.
 func (s set) wrapped() string {
 	each := 1
-	if s.types[0] == nftables.TypeInetService {
+	if s.types[0] == nftables.TypeInetService || s.types[0] == nftables.TypeInetProto {
 		each = 5
 	}
 	var lines []string

@@ -121,16 +121,33 @@ func fromInterfaceIn(set string) statement {
 
 func loadInterface() expr.Any { return &expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1} }
 
-func toLocalAddress() statement { return toAddress("local", unix.RTN_LOCAL) }
-
-// toAnotherHost is what the kernel's table of local addresses says. It does
-// not know addresses that are local in another routing table.
-func toAnotherHost() statement { return toAddress("unicast", unix.RTN_UNICAST) }
-
-func toAddress(word string, kind uint32) statement {
-	return statement{"fib daddr type " + word, []expr.Any{
+// toLocalAddress matches packets to an address of this host.
+func toLocalAddress() statement {
+	return statement{"fib daddr type local", []expr.Any{
 		&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
-		equal(binaryutil.NativeEndian.PutUint32(kind)...),
+		equal(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...),
+	}}
+}
+
+// toLocalOfDevice matches packets to an address of the device they came in by.
+// Linux before 6.12 looks into the table of the device's VRF for this question
+// alone.
+func toLocalOfDevice() statement {
+	return statement{"fib daddr . iif type local", []expr.Any{
+		&expr.Fib{Register: reg1, FlagDADDR: true, FlagIIF: true, ResultADDRTYPE: true},
+		equal(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...),
+	}}
+}
+
+// toAnotherHost matches packets that are to be forwarded, as far as the kernel's
+// tables of local addresses say. They do not know an address that is local in
+// another routing table.
+func toAnotherHost() statement {
+	return statement{"fib daddr type unicast fib daddr . iif type != local", []expr.Any{
+		&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
+		equal(binaryutil.NativeEndian.PutUint32(unix.RTN_UNICAST)...),
+		&expr.Fib{Register: reg1, FlagDADDR: true, FlagIIF: true, ResultADDRTYPE: true},
+		differs(binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)...),
 	}}
 }
 
@@ -144,7 +161,11 @@ func echoRequest(f family) statement {
 	)}
 }
 
-func overTCP() statement { return statement{"meta l4proto tcp", ofProtocol(packet.TCP)} }
+func overUDP() statement { return statement{"meta l4proto udp", ofProtocol(packet.UDP)} }
+
+func overProtocolIn(set string) statement {
+	return statement{"meta l4proto @" + set, []expr.Any{loadProtocol(reg1), &expr.Lookup{SourceRegister: reg1, SetName: set}}}
+}
 
 func loadFlags() []expr.Any {
 	return append(ofProtocol(packet.TCP),

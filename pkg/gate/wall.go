@@ -15,171 +15,161 @@ import "nftknock/pkg/packet"
 //
 // A SYN needs the grant, whatever is known of its connection.
 
-// ours are the ports at which packets of a protocol matter: hidden ones, and
-// those that are knocked on.
-func (r *Ruleset) ours(p packet.Protocol) ports {
-	return portsOf(p, p.String()+portsSet, r.Protected, r.KnockPorts)
-}
-
-// hidden are the ports that only grants open.
+// hidden are the ports of a protocol that only grants open.
 func (r *Ruleset) hidden(p packet.Protocol) ports {
 	return portsOf(p, p.String()+servicesSet, r.Protected)
 }
 
+// allHidden are those of all protocols.
+func (r *Ruleset) allHidden() ports { return portsOfAny("services", r.Protected) }
+
 func (r *Ruleset) hides(p packet.Protocol) bool { return !r.hidden(p).empty() }
 
-func (r *Ruleset) hidesSomething() bool { return r.hides(packet.TCP) || r.hides(packet.UDP) }
-
-// knocked reports whether there are ports that are knocked on and not hidden.
-func (r *Ruleset) knocked(p packet.Protocol) bool {
-	for _, s := range normal(r.KnockPorts) {
-		if s.Protocol == p && !coversAll(r.Protected, s) {
-			return true
-		}
-	}
-	return false
-}
+func (r *Ruleset) hidesSomething() bool { return len(r.Protected) > 0 }
 
 // place is one of the places at which the wall stands.
 type place struct {
 	prefix string // of the names of its chains
 	port   portOf
-	// missed narrows what is logged to packets that were not logged before.
-	missed rule
-	// standing matches TCP packets of which this host has a socket.
-	standing statement
 }
 
-func (r *Ruleset) atPrerouting() place {
-	return place{prefix: "pre_", port: header, standing: hasSocket()}
-}
+// At input stands what prerouting has let pass because it did not know the
+// address for one of this host's, and has admitted. Where the destination was
+// translated, the port that was dialled counts. (So a port that somebody
+// redirects to a hidden one stays as open as they made it.)
+var (
+	atPrerouting = place{"pre_", header}
+	atInput      = place{"in_", header}
+	atTranslated = place{"nat_", dialled}
+	places       = []place{atPrerouting, atInput, atTranslated}
+)
 
-// atInput comes after atPrerouting, which has let pass unlogged what the
-// kernel's table of local addresses does not know.
-func (r *Ruleset) atInput() place {
-	return place{prefix: "in_", port: header, missed: rule{toAnotherHost()}, standing: r.standingAtInput()}
-}
-
-// atTranslated is input for packets whose destination was translated: what
-// counts is the port that was dialled. (So a port that somebody redirects to a
-// hidden one stays as open as they made it.)
-func (r *Ruleset) atTranslated() place {
-	return place{prefix: "nat_", port: dialled, standing: r.standingAtInput()}
-}
-
-func (r *Ruleset) standingAtInput() statement {
-	if r.withoutDemux {
-		return hasSocket()
+// chain names a chain of a place.
+func (at place) chain(p packet.Protocol, what string) string {
+	name := at.prefix + p.String() + "_service"
+	if what != "" {
+		name = at.prefix + p.String() + "_" + what
 	}
-	return hasDemuxed()
+	return name
 }
 
-// serviceChains are the chains of one protocol.
-func (r *Ruleset) serviceChains(p packet.Protocol) []chain {
-	if r.ours(p).empty() {
-		return nil
+// label is the label of connections that were admitted at a place. Input needs
+// one of its own: what has that of prerouting has been asked for its grant there,
+// and may pass at input without another question.
+func (at place) label(r *Ruleset) uint8 {
+	if at == atPrerouting {
+		return r.label()
 	}
+	return r.label() - 1
+}
+
+// wall gives the chains of a place.
+func (r *Ruleset) wall(at place) []chain {
 	var list []chain
-	for _, at := range []place{r.atPrerouting(), r.atInput(), r.atTranslated()} {
-		if r.hides(p) {
-			list = append(list, r.wallChains(p, at)...)
+	if at != atTranslated { // which shares input's
+		list = append(list, chain{name: at.prefix + "admit", rules: r.admit(at)})
+	}
+	for _, p := range protocols {
+		if !r.hides(p) {
+			continue
 		}
-		if at.port == header {
-			list = append(list, chain{at.prefix + p.String(), nil, "", r.arrive(p, at)})
+		list = append(list, chain{name: at.chain(p, "granted"), rules: r.granted(p, at)})
+		if r.usesUp(p, at) {
+			list = append(list, chain{name: at.chain(p, "once"), rules: r.useOnce(p, at)})
 		}
+		if p == packet.TCP {
+			list = append(list, chain{name: at.chain(p, "later"), rules: r.later(p, at)})
+		}
+		list = append(list, chain{name: at.chain(p, ""), rules: r.service(p, at)})
+	}
+	switch at {
+	case atInput:
+		list = append(list, chain{name: "in_admitted", rules: r.goOnAdmitted()})
+	case atTranslated:
+		list = append(list,
+			chain{name: translated, rules: r.arriveTranslated()},
+			chain{name: "in", rules: r.arriveAtInput()})
 	}
 	return list
 }
 
-// wallChains are the chains at a place that decide about hidden ports.
-func (r *Ruleset) wallChains(p packet.Protocol, at place) []chain {
-	name := p.String()
-	var list []chain
-	if at.prefix != "in_" { // which shares those of prerouting
-		list = append(list, chain{name: grantedAt(p, at), rules: r.granted(p, at.port)})
-		if r.onceAt(p, at) {
-			list = append(list, chain{name: onceChain(p), rules: r.useOnce(p)})
+// admitChain names the chain that admits at a place.
+func admitChain(at place) string {
+	if at == atTranslated {
+		at = atInput
+	}
+	return at.prefix + "admit"
+}
+
+// admit lets a packet pass that has a grant, and remembers its connection: by
+// our label, or by its tuple where conntrack has no entry, or one that is older
+// than our rules and has no room for labels.
+func (r *Ruleset) admit(at place) []rule {
+	rules := []rule{{r.setLabel(at)}, {r.admittedAt(at), accept()}}
+	for _, f := range families() {
+		rules = append(rules, rule{enterTuple(f, keptSet+f.digit, "th")})
+	}
+	return append(rules, rule{accept()})
+}
+
+// goOnAdmitted lets a packet pass that belongs to an admitted connection, unless
+// it begins one over TCP.
+func (r *Ruleset) goOnAdmitted() []rule {
+	var rules []rule
+	if r.hides(packet.UDP) {
+		rules = append(rules, rule{overUDP(), accept()})
+	}
+	if r.hides(packet.TCP) {
+		rules = append(rules, rule{notSYN(), accept()})
+	}
+	return rules
+}
+
+// arriveAtInput is for packets to ports that are hidden for some protocol.
+func (r *Ruleset) arriveAtInput() []rule {
+	rules := []rule{
+		{r.admittedAt(atPrerouting), accept()},
+		{r.admittedAt(atInput), jump("in_admitted")},
+		{isTranslated(), goTo(translated)},
+		r.unguardedPass(),
+	}
+	for _, p := range protocols {
+		rules = append(rules, r.hidden(p).match(header, goTo(atInput.chain(p, "")))...)
+	}
+	return rules
+}
+
+// arriveTranslated is for packets whose destination was translated.
+func (r *Ruleset) arriveTranslated() []rule {
+	rules := []rule{
+		{isAnswer(), accept()},
+		{r.admittedAt(atPrerouting), accept()},
+		{r.admittedAt(atInput), jump("in_admitted")},
+		r.unguardedPass(),
+	}
+	for _, p := range protocols {
+		if r.hides(p) {
+			rules = append(rules, r.hidden(p).match(dialled, goTo(atTranslated.chain(p, "")))...)
 		}
 	}
-	if p == packet.TCP {
-		list = append(list, chain{name: at.prefix + name + "_later", rules: r.later(p, at)})
-	}
-	return append(list, chain{name: at.prefix + name + "_service", rules: r.service(p, at)})
-}
-
-// grantedAt and onceChain name the chains that look for grants.
-func grantedAt(p packet.Protocol, at place) string {
-	if at.port == dialled {
-		return p.String() + "_dialled_granted"
-	}
-	return p.String() + "_granted"
-}
-
-func onceChain(p packet.Protocol) string { return p.String() + "_once" }
-
-// onceAt reports whether some grants of a protocol are used up at a place. What
-// is translated has used its grant up at prerouting.
-func (r *Ruleset) onceAt(p packet.Protocol, at place) bool { return r.once(p) && at.port == header }
-
-// arrive is for packets to one of our ports at a place.
-func (r *Ruleset) arrive(p packet.Protocol, at place) []rule {
-	var rules []rule
-	if r.hides(p) {
-		rules = append(rules, r.known(p, at)...)
-	}
-	rules = append(rules, r.unguardedPass())
-	if at.prefix == "pre_" {
-		rules = append(rules, rule{toAnotherHost(), accept()})
-	}
-	rules = append(rules, r.hidden(p).match(header, goTo(at.prefix+p.String()+"_service"))...)
-	if r.knocked(p) {
-		rules = append(rules, r.logKnocks(p, at, nil)...)
-	}
 	return rules
-}
-
-// known lets pass what belongs to a connection that was admitted. At input that
-// is said by the label alone also of a packet that begins one, if nobody has
-// answered yet: prerouting has asked for the grant.
-func (r *Ruleset) known(p packet.Protocol, at place) []rule {
-	if p == packet.UDP {
-		return []rule{{r.admitted(), accept()}}
-	}
-	rules := []rule{{notSYN(), r.admitted(), accept()}}
-	if at.prefix != "pre_" {
-		rules = append(rules, rule{isNew(), r.admitted(), accept()})
-	}
-	return rules
-}
-
-// logKnocks logs what may be part of a knock: a SYN, or a datagram that answers
-// nothing of this host's.
-func (r *Ruleset) logKnocks(p packet.Protocol, at place, match rule) []rule {
-	match = match.with(at.missed...)
-	if p == packet.TCP {
-		return r.log(match.with(pureSYN()), families()...)
-	}
-	return append([]rule{{isAnswer(), accept()}}, r.log(match, families()...)...)
 }
 
 // service decides about a packet to a hidden port.
 func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 	var rules []rule
-	if at.port == dialled {
-		rules = r.known(p, at)
-	}
 	if p == packet.TCP {
-		rules = append(rules, rule{notSYN(), goTo(at.prefix + p.String() + "_later")})
+		rules = append(rules, rule{notSYN(), goTo(at.chain(p, "later"))})
 	} else {
 		rules = append(rules, r.goesOn()...)
 	}
-	rules = append(rules, rule{jump(grantedAt(p, at))})
-	if r.onceAt(p, at) {
-		rules = append(rules, rule{jump(onceChain(p))})
+	rules = append(rules, rule{jump(at.chain(p, "granted"))})
+	if r.usesUp(p, at) {
+		rules = append(rules, rule{jump(at.chain(p, "once"))})
 	}
-	if at.port == header {
+	if at == atPrerouting {
 		for _, s := range r.knockedAndHidden(p) {
-			rules = append(rules, r.logKnocks(p, at, rule{at.port.in(s)})...)
+			rules = append(rules, r.logKnocks(p, rule{header.in(s)})...)
 		}
 	}
 	return append(rules, r.refuse(p))
@@ -189,13 +179,21 @@ func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 // Where conntrack lost the connection, or never had it, between its SYN and its
 // third packet, no socket is there yet: the grant counts for what is no SYN, too.
 func (r *Ruleset) later(p packet.Protocol, at place) []rule {
-	rules := append(r.goesOn(), rule{ackOrRST(), at.standing, accept()}, rule{jump(grantedAt(p, at))})
-	if r.onceAt(p, at) {
+	rules := append(r.goesOn(), rule{ackOrRST(), r.stands(at), accept()}, rule{jump(at.chain(p, "granted"))})
+	if r.usesUp(p, at) {
 		for _, f := range families() {
-			rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admit)})
+			rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admitChain(at))})
 		}
 	}
 	return append(rules, r.refuse(p))
+}
+
+// stands matches TCP packets of connections of which this host has a socket.
+func (r *Ruleset) stands(at place) statement {
+	if at == atPrerouting || r.withoutDemux {
+		return hasSocket()
+	}
+	return hasDemuxed()
 }
 
 // goesOn lets pass what this host began, and what was kept.
@@ -208,47 +206,22 @@ func (r *Ruleset) goesOn() []rule {
 }
 
 // granted admits packets that have a grant which is not used up.
-func (r *Ruleset) granted(p packet.Protocol, by portOf) []rule {
+func (r *Ruleset) granted(p packet.Protocol, at place) []rule {
 	var rules []rule
 	for _, m := range r.rooms() {
 		if m.protocol == p && !m.once {
-			rules = append(rules, m.holds(by).with(goTo(admit)))
+			rules = append(rules, m.holds(at.port).with(goTo(admitChain(at))))
 		}
 	}
 	return rules
 }
 
-// useOnce admits a packet whose grant ends with it, and remembers its tuple:
-// the same packet comes to the next hook, and may be sent again.
-func (r *Ruleset) useOnce(p packet.Protocol) []rule {
-	var rules []rule
-	for _, f := range families() {
-		rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admit)})
+// usesUp reports whether some grants of a protocol are used up at a place. What
+// is translated has used its grant up at prerouting.
+func (r *Ruleset) usesUp(p packet.Protocol, at place) bool {
+	if at == atTranslated {
+		return false
 	}
-	for _, m := range r.rooms() {
-		if m.protocol == p && m.once {
-			f := m.family()
-			rules = append(rules, m.holds(header).with(enterTuple(f, usedSet+f.digit, p.String()), m.use(), goTo(admit)))
-		}
-	}
-	return rules
-}
-
-// translated sends packets on whose destination was translated, if the port that
-// was dialled is hidden.
-func (r *Ruleset) translated() []rule {
-	rules := []rule{{isAnswer(), accept()}, r.unguardedPass()}
-	for _, p := range protocols {
-		if r.hides(p) {
-			rules = append(rules, r.hidden(p).match(dialled, goTo(r.atTranslated().prefix+p.String()+"_service"))...)
-		}
-	}
-	return rules
-}
-
-// once reports whether some grants of a protocol are used up by what they let
-// in.
-func (r *Ruleset) once(p packet.Protocol) bool {
 	for _, m := range r.rooms() {
 		if m.once && m.protocol == p {
 			return true
@@ -257,18 +230,22 @@ func (r *Ruleset) once(p packet.Protocol) bool {
 	return false
 }
 
-func (r *Ruleset) anyOnce() bool { return r.once(packet.TCP) || r.once(packet.UDP) }
+func (r *Ruleset) anyOnce() bool {
+	return r.usesUp(packet.TCP, atPrerouting) || r.usesUp(packet.UDP, atPrerouting)
+}
 
-// knockedAndHidden are the ports that are both: the lanes of a knock are so many
-// that a service may lie among them.
-func (r *Ruleset) knockedAndHidden(p packet.Protocol) []Service {
-	var list []Service
-	for _, k := range normal(r.KnockPorts) {
-		for _, s := range normal(r.Protected) {
-			if both, ok := k.common(s); ok && both.Protocol == p {
-				list = append(list, both)
-			}
+// useOnce admits a packet whose grant ends with it, and remembers its tuple:
+// the same packet comes to the next hook, and may be sent again.
+func (r *Ruleset) useOnce(p packet.Protocol, at place) []rule {
+	var rules []rule
+	for _, f := range families() {
+		rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admitChain(at))})
+	}
+	for _, m := range r.rooms() {
+		if m.protocol == p && m.once {
+			f := m.family()
+			rules = append(rules, m.holds(header).with(enterTuple(f, usedSet+f.digit, p.String()), m.use(), goTo(admitChain(at))))
 		}
 	}
-	return list
+	return rules
 }
