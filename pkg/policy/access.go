@@ -21,7 +21,12 @@ type Access struct {
 	Knock   Knock
 	Open    []gate.Service // no two overlap
 	Timeout time.Duration  // of a grant, 1 s to 24 h
-	Limit   int            // how many knocks are honoured, ever; 0 for any number
+	// SingleUse: the first connection, or datagram, uses a grant up.
+	SingleUse bool
+	// Prefix4 and Prefix6 are the lengths of the prefixes that a grant lets in,
+	// around the address; 0 for the address alone.
+	Prefix4, Prefix6 int
+	Limit            int // how many knocks are honoured, ever; 0 for any number
 
 	// RequireOS must match the label of every SYN of the knock; nil if any
 	// system will do. It ignores case. Both are of all knocks but SPA.

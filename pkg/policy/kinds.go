@@ -58,7 +58,7 @@ var kindKeys = []kindKey{
 }
 
 // commonKeys are the keys that all accesses have.
-var commonKeys = []string{"name", "enabled", "source", "knock", "open", "timeout", "limit", "expires"}
+var commonKeys = []string{"name", "enabled", "source", "knock", "open", "timeout", "limit", "expires", "single_use", "prefix4", "prefix6"}
 
 // isAccessKey reports whether some access can have a key.
 func isAccessKey(name string) bool {

@@ -12,7 +12,7 @@ import (
 
 var (
 	laterNFTables = []string{"set4", "set6", "mark"}
-	laterAccess   = []string{"single_use", "prefix4", "prefix6", "forward"}
+	laterAccess   = []string{"forward"}
 )
 
 // unsupported reports those of keys that are present: leaving out what the

@@ -13,7 +13,11 @@
 // of knocks never in what WriteTOML writes.
 package policy
 
-import "fmt"
+import (
+	"fmt"
+
+	"nftknock/pkg/gate"
+)
 
 // A Policy is the effective policy: what the files say, with every default
 // filled in. It is as secret as they are, and as the keys that they name.
@@ -46,6 +50,9 @@ type NFTables struct {
 	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
 	Owner      Owner
+	// Label and the one below it are the conntrack labels that mark admitted
+	// connections, 1 to 127.
+	Label uint8
 }
 
 // Mode is how a grant takes effect.
@@ -146,7 +153,7 @@ func (p Pos) String() string {
 func defaults() Policy {
 	return Policy{
 		NFLog:       NFLog{Group: 5, Workers: 1},
-		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto},
+		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto, Label: gate.DefaultLabel},
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
 		State:       State{Dir: "/var/lib/nftknock"},

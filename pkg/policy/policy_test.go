@@ -150,7 +150,7 @@ func TestArticleExampleGivesThePolicyItSays(t *testing.T) {
 	}
 	want := &Policy{
 		NFLog:       NFLog{Group: 5, Workers: 1},
-		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto},
+		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto, Label: 127},
 		Fingerprint: Fingerprint{Databases: []string{"builtin"}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
 		State:       State{Dir: "/var/lib/nftknock"},

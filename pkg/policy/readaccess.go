@@ -23,6 +23,9 @@ const (
 	maxTimeout = 24 * time.Hour
 
 	maxLimit = 1_000_000_000
+
+	// Shorter prefixes than these are no carrier's pool any more.
+	minPrefix4, minPrefix6 = 8, 16
 )
 
 // accessName is safe as a metric's label, in a log line, and in the comment of
@@ -43,6 +46,9 @@ func readAccess(t *table) *Access {
 	readOpen(t, &a.Open)
 	t.duration("timeout", &a.Timeout, minTimeout, maxTimeout)
 	integer(t, "limit", &a.Limit, 1, maxLimit)
+	t.boolean("single_use", &a.SingleUse)
+	readPrefix(t, "prefix4", &a.Prefix4, minPrefix4, 32)
+	readPrefix(t, "prefix6", &a.Prefix6, minPrefix6, 128)
 	t.date("expires", &a.Expires)
 	if known {
 		readKnock(t, a)
@@ -67,6 +73,13 @@ func readKnock(t *table, a *Access) {
 		readTOTP(t, a)
 	case KnockSPA:
 		readSPA(t, a)
+	}
+}
+
+// readPrefix reads the length of a prefix; that of a whole address is none.
+func readPrefix(t *table, key string, dst *int, shortest, whole int64) {
+	if integer(t, key, dst, shortest, whole) && int64(*dst) == whole {
+		*dst = 0
 	}
 }
 

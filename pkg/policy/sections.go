@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"nftknock/pkg/gate"
 )
 
 // Bounds of the main sections.
@@ -87,6 +89,7 @@ func readNFTables(t *table, c *NFTables) {
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
 		t.fail(t.valueAt("interfaces"), fmt.Sprintf("%d interfaces are too many", len(c.Interfaces)), fmt.Sprintf("the limit is %d", maxInterfaces))
 	}
+	integer(t, "label", &c.Label, 1, gate.LabelBits-1)
 	t.unsupported(laterNFTables)
 	t.finish()
 }

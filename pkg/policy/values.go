@@ -38,7 +38,7 @@ func (t *table) boolean(key string, dst *bool) {
 }
 
 // integer reads a number from lo to hi.
-func integer[N ~int | ~uint16](t *table, key string, dst *N, lo, hi int64) bool {
+func integer[N ~int | ~uint8 | ~uint16](t *table, key string, dst *N, lo, hi int64) bool {
 	if !t.has(key) {
 		return false
 	}

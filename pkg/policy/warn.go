@@ -30,6 +30,9 @@ const (
 	leastInterval = 100 * time.Millisecond
 	// longTimeout is long for a door that whoever saw the knock opens again.
 	longTimeout = time.Hour
+	// widePrefix4 and widePrefix6 hold more strangers than neighbours: carriers
+	// give a customer an address out of a /16, or a /48 of his own.
+	widePrefix4, widePrefix6 = 16, 48
 )
 
 // warnAccess warns of what is weak in one access.
@@ -38,6 +41,7 @@ func warnAccess(e entry, now time.Time) {
 		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), "no knock opens it")
 	}
 	warnOS(e)
+	warnPrefix(e)
 	if e.Knock == KnockShared {
 		warnSequence(e)
 		warnTiming(e)
@@ -128,6 +132,19 @@ func warnOS(e entry) {
 		t.warn(t.keyAt("os_confidence"), "os_confidence has no effect without require_os", "")
 	case e.RequireOS != nil && e.RequireOS.MatchString(""):
 		t.warn(t.valueAt("require_os"), "require_os matches every label, even an empty one", "is an alternative in it empty?")
+	}
+}
+
+// warnPrefix warns of grants that let many in.
+func warnPrefix(e entry) {
+	for _, p := range []struct {
+		key          string
+		length, wide int
+	}{{"prefix4", e.Prefix4, widePrefix4}, {"prefix6", e.Prefix6, widePrefix6}} {
+		if p.length != 0 && p.length < p.wide {
+			e.table.warn(e.table.valueAt(p.key), fmt.Sprintf("%s = %d lets a large part of the net in with each knock", p.key, p.length),
+				fmt.Sprintf("want %d or more", p.wide))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -23,8 +24,8 @@ func (p *Policy) WriteTOML(w io.Writer) error {
 func (p *Policy) writeSections(w io.Writer) {
 	fmt.Fprintf(w, "[nflog]\ngroup = %d\nworkers = %d\n", p.NFLog.Group, p.NFLog.Workers)
 	n := p.NFTables
-	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nowner = %s\n",
-		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlString(n.Owner))
+	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nowner = %s\nlabel = %d\n",
+		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlString(n.Owner), n.Label)
 	fmt.Fprintf(w, "\n[fingerprint]\ndatabases = %s\n", tomlList(p.Fingerprint.Databases))
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
 	fmt.Fprintf(w, "\n[state]\ndir = %s\n", tomlString(p.State.Dir))
@@ -43,6 +44,7 @@ func (a *Access) write(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "# limit: none\n")
 	}
+	fmt.Fprintf(w, "single_use = %t\nprefix4 = %d\nprefix6 = %d\n", a.SingleUse, cmp.Or(a.Prefix4, 32), cmp.Or(a.Prefix6, 128))
 	if a.Knock != KnockSPA {
 		a.writeOS(w)
 	}
