@@ -26,7 +26,7 @@ func fullAccess(t *testing.T) *Access {
 	return &Access{
 		Name: "a", Enabled: true, Source: Anyone(), Knock: KnockShared,
 		Open:    []gate.Service{{Protocol: packet.TCP, First: 22, Last: 22}},
-		Timeout: time.Second, Limit: 1,
+		Timeout: time.Second, Limit: 1, SingleUse: true, Prefix4: 24, Prefix6: 64,
 		RequireOS: regexp.MustCompile("(?i)linux"), OSConfidence: ConfidenceHigh,
 		Expires: testTime, Within: time.Second,
 		Sequence:    []knock.Element{{Protocol: packet.ICMP}, {Protocol: packet.TCP, Port: 1}},
