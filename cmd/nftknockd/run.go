@@ -11,6 +11,7 @@ import (
 
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/logqueue"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/replay"
@@ -36,7 +37,12 @@ would have.`,
 			// A second signal ends a stop that hangs.
 			context.AfterFunc(ctx, stop)
 
-			log, level := daemon.NewLogger(cmd.ErrOrStderr(), plan.Policy.Log)
+			// A log whose reader has gone is no reason to end: a write to it fails
+			// instead.
+			signal.Ignore(syscall.SIGPIPE)
+			queue := logqueue.New(cmd.ErrOrStderr(), daemon.LostLines(plan.Policy.Log))
+			defer queue.Close()
+			log, level := daemon.NewLogger(queue, plan.Policy.Log)
 			d := daemon.New(daemon.Config{
 				Plan:       plan,
 				Warnings:   warnings,

@@ -207,17 +207,7 @@ func TestAFlushedRulesetComesBack(t *testing.T) {
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
 	before := s.grantedIn("nftknock")
-	err := s.Server.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		conn.FlushRuleset()
-		return conn.Flush()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.flush()
 	s.await("table inet nftknock was changed by another process and is put back")
 	s.wantOpen(s.Clients[1], lab.Server4, false)
 	s.wantOpen(c, lab.Server4, true)

@@ -32,6 +32,7 @@ var imports = map[string][]string{
 	// The kernel; nothing of knocks.
 	"pkg/nflog": {},
 	"pkg/gate":  {"pkg/packet"},
+	"pkg/logqueue": {},
 	// What people write.
 	"pkg/tomlpos": {},
 	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
@@ -40,8 +41,8 @@ var imports = map[string][]string{
 	// The two programs.
 	"pkg/keygen":    {"pkg/secret", "pkg/totp"},
 	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
-	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
+	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
+	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
 	"cmd/nftknock":  {"pkg/client", "pkg/keygen", "pkg/knock", "pkg/packet", "pkg/secret"},
 }
 
