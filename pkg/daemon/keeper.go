@@ -43,10 +43,9 @@ type order struct {
 	done  chan<- error
 }
 
-func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, store Store, decisions <-chan decision) *keeper {
+func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, decisions <-chan decision) *keeper {
 	return &keeper{
 		gate:      g,
-		store:     store,
 		lost:      make(map[replay.Token]bool),
 		log:       log,
 		plan:      plan,
@@ -239,7 +238,12 @@ func (k *keeper) refuse(d decision, reason string) {
 }
 
 // resume takes up the grants that an earlier run left in the kernel.
-func (k *keeper) resume(grants []gate.Grant) {
+func (k *keeper) resume() {
+	grants, err := k.gate.Grants()
+	if err != nil {
+		// The table stands; what runs in it matters to the log alone.
+		k.log.Warn("cannot list running grants: "+err.Error(), "event", "error")
+	}
 	for _, g := range grants {
 		access, _ := cutComment(g.Comment)
 		d := door{g.Source, k.plan.service(access, g.Service)}

@@ -56,6 +56,30 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 	return plan, nil
 }
 
+// LoadPlan reads a policy with its keys and works it out. What is wrong with what
+// the policy names, such as a signature file, is a diagnostic too, and so are the
+// plan's warnings. With any error the plan is nil.
+func LoadPlan(path string) (*Plan, policy.Diagnostics) {
+	p, diags := policy.Load(path)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	plan, err := NewPlan(p)
+	if err != nil {
+		return nil, append(diags, policy.Diagnostic{File: path, Severity: policy.SeverityError, Message: err.Error()})
+	}
+	return plan, append(diags, plan.Warnings()...)
+}
+
+// newOutline is NewPlan without what the engine needs: keys and signature files.
+func newOutline(p *policy.Policy) (*Plan, error) {
+	plan := &Plan{Policy: p, Accesses: enabled(p), Ruleset: Ruleset(p)}
+	if len(plan.Accesses) == 0 {
+		return nil, ErrNothing
+	}
+	return plan, nil
+}
+
 // Ruleset is the table that a policy calls for. It needs no keys.
 func Ruleset(p *policy.Policy) *gate.Ruleset {
 	accesses := enabled(p)

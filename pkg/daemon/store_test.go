@@ -70,7 +70,7 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 	}
 	d := &diary{Fake: fake, spent: make(map[replay.Token]bool)}
 	log := new(strings.Builder)
-	k := newKeeper(d, slog.New(slog.NewTextHandler(log, nil)), plan, d, nil)
+	k := newKeeper(d, slog.New(slog.NewTextHandler(log, nil)), plan, nil)
 	if err := k.apply(plan, d); err != nil {
 		t.Fatal(err)
 	}

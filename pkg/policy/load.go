@@ -48,6 +48,15 @@ func Check(path string, inUse map[knock.Element]bool) (*Policy, Diagnostics) {
 	return l.result()
 }
 
+// Outline is Load without the files that the policy names: it opens neither
+// signature databases nor keys, so that none of these can make it fail or wait.
+// It says what is to be hidden before they are needed.
+func Outline(path string) (*Policy, Diagnostics) {
+	l := newLoader(time.Now(), nil)
+	l.read(path)
+	return l.result()
+}
+
 // Parse reads the text of one policy file, which diagnostics call file. It
 // opens nothing: neither conf.d nor signature databases nor keys. Otherwise it
 // is as Load.
@@ -81,7 +90,17 @@ func (l *loader) fail(file, message, hint string) {
 	l.diags = append(l.diags, Diagnostic{File: file, Severity: SeverityError, Message: message, Hint: hint})
 }
 
+// load reads the policy and opens what it names.
 func (l *loader) load(path string) {
+	if root := l.read(path); root != nil {
+		l.openDatabases(root.section("fingerprint"))
+	}
+	l.openKeys()
+}
+
+// read reads the main file and those of conf.d. It returns the table of the
+// main file, or nil.
+func (l *loader) read(path string) *table {
 	data, err := readFile(path)
 	if err != nil {
 		hint := ""
@@ -89,13 +108,11 @@ func (l *loader) load(path string) {
 			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
 		}
 		l.fail(path, reason(err), hint)
-		return
+		return nil
 	}
-	if root := l.main(path, data); root != nil {
-		l.openDatabases(root.section("fingerprint"))
-	}
+	root := l.main(path, data)
 	l.confDir(filepath.Join(filepath.Dir(path), "conf.d"))
-	l.openKeys()
+	return root
 }
 
 // main reads the text of the main file.

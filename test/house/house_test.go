@@ -30,8 +30,8 @@ var imports = map[string][]string{
 	"pkg/kernlog":     {"pkg/packet"},
 	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
 	// The kernel; nothing of knocks.
-	"pkg/nflog": {},
-	"pkg/gate":  {"pkg/packet"},
+	"pkg/nflog":    {},
+	"pkg/gate":     {"pkg/packet"},
 	"pkg/logqueue": {},
 	// What people write.
 	"pkg/tomlpos": {},
