@@ -53,7 +53,7 @@ type Daemon struct {
 	plan      *Plan // the one taken up last
 	workers   []*worker
 	keeper    *keeper
-	store     Store // nil while no plan needed one
+	recorder  *recorder
 	decisions chan decision
 	reloads   chan chan<- error
 	stopping  chan struct{}
@@ -105,11 +105,12 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	defer g.Close()
-	defer d.closeStore()
-	d.keeper = newKeeper(g, d.Log, d.plan, d.decisions)
+	d.recorder = newRecorder(d.Log)
+	d.keeper = newKeeper(g, d.Log, d.plan, d.recorder, d.decisions)
 	d.keeper.resume()
 
 	d.group, ctx = errgroup.WithContext(ctx)
+	go d.recorder.run()
 	d.group.Go(d.keeper.run)
 	d.group.Go(func() error {
 		// The keeper ends when the last worker has had its say.
@@ -168,13 +169,9 @@ func (d *Daemon) closeWorkers() {
 
 // supervise reloads and reports losses until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
-	losses, prunes := time.NewTicker(10*time.Second), time.NewTicker(pruneEvery)
+	losses := time.NewTicker(10 * time.Second)
 	defer losses.Stop()
-	defer prunes.Stop()
-	var (
-		lost   losing
-		failed string
-	)
+	var lost losing
 	for {
 		select {
 		case <-ctx.Done():
@@ -185,8 +182,6 @@ func (d *Daemon) supervise(ctx context.Context) {
 			done <- d.reload(ctx)
 		case <-losses.C:
 			lost = d.reportLosses(lost)
-		case <-prunes.C:
-			failed = d.prune(failed)
 		}
 	}
 }
@@ -205,7 +200,7 @@ func (d *Daemon) reportLosses(before losing) (now losing) {
 			"event", "lost", "packets", n)
 	}
 	if now.untried > before.untried {
-		d.Log.Warn("knocks were not tried against all keys: more came than there is time for",
+		d.Log.Warn("CPU budget exhausted: some knocks were not checked against every key",
 			"event", "overload")
 	}
 	return now

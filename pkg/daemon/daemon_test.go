@@ -170,6 +170,11 @@ func start(t *testing.T, text string) *rig {
 
 func startOn(t *testing.T, g *brokenGate, text string) *rig {
 	t.Helper()
+	return startWith(t, g, nil, text)
+}
+
+func startWith(t *testing.T, g *brokenGate, store daemon.Store, text string) *rig {
+	t.Helper()
 	r := &rig{TB: t, source: nflog.NewFake(5), gate: g, next: text}
 	p := parse(t, text)
 	log, level := daemon.NewLogger(&r.log, p.Log)
@@ -180,6 +185,7 @@ func startOn(t *testing.T, g *brokenGate, text string) *rig {
 		Load:       r.load,
 		OpenSource: func(nflog.Config) (nflog.Source, error) { return r.source, nil },
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return r.gate, nil },
+		OpenStore:  func(string) (daemon.Store, error) { return store, nil },
 		Notify:     func(s string) { fmt.Fprintln(&r.states, s) },
 	})
 	go func() { done <- r.daemon.Run(ctx) }()

@@ -11,7 +11,6 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
-	"nftknock/pkg/replay"
 )
 
 // keeper is the one goroutine that owns the gate. It carries out decisions,
@@ -19,8 +18,7 @@ import (
 // the three.
 type keeper struct {
 	gate      gate.Gate
-	store     Store                 // nil where no knock needs it
-	lost      map[replay.Token]bool // that the store failed to record
+	recorder  *recorder
 	log       *slog.Logger
 	plan      *Plan // what the table says
 	decisions <-chan decision
@@ -38,15 +36,14 @@ type keeper struct {
 
 // order asks the keeper to make the table say something else.
 type order struct {
-	plan  *Plan
-	store Store
-	done  chan<- error
+	plan *Plan
+	done chan<- error
 }
 
-func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, decisions <-chan decision) *keeper {
+func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions <-chan decision) *keeper {
 	return &keeper{
 		gate:      g,
-		lost:      make(map[replay.Token]bool),
+		recorder:  r,
 		log:       log,
 		plan:      plan,
 		decisions: decisions,
@@ -60,20 +57,34 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, decisions <-chan decis
 	}
 }
 
-// run works until there are no more decisions to come.
+// run works until there are no more decisions to come and the last of them is
+// recorded. Nothing in it waits for a log, a disk or a listing of what others
+// write.
 func (k *keeper) run() error {
 	defer k.doors.stop()
+	defer k.recorder.leave()
+	var tooLate <-chan time.Time
 	for {
 		select {
 		case d, ok := <-k.decisions:
 			if !ok {
-				return nil
+				k.decisions, tooLate = nil, time.After(diskPatience)
+				k.recorder.finish()
+				continue
 			}
 			k.decide(d)
+		case a, ok := <-k.recorder.answers:
+			if !ok {
+				return nil
+			}
+			k.recorded(a)
+		case <-tooLate:
+			k.log.Error("the disk does not answer: knocks that wait to be recorded are dropped", "event", "error")
+			return nil
 		case d := <-k.doors.ends:
 			k.ended(d)
 		case o := <-k.orders:
-			o.done <- k.apply(o.plan, o.store)
+			o.done <- k.apply(o.plan)
 		case <-k.changes:
 			k.repair()
 		case <-k.again:
@@ -82,22 +93,26 @@ func (k *keeper) run() error {
 	}
 }
 
+// diskPatience is how long the end waits for the disk.
+const diskPatience = time.Second
+
 // adopt has the keeper's goroutine bring the table to another plan.
-func (k *keeper) adopt(p *Plan, store Store) error {
+func (k *keeper) adopt(p *Plan) error {
 	done := make(chan error, 1)
-	k.orders <- order{p, store, done}
+	k.orders <- order{p, done}
 	return <-done
 }
 
-func (k *keeper) apply(p *Plan, store Store) error {
+func (k *keeper) apply(p *Plan) error {
 	if err := k.gate.Apply(p.Ruleset); err != nil {
 		return err
 	}
-	k.plan, k.store = p, store
+	k.plan = p
 	return nil
 }
 
-// decide acts on a verdict.
+// decide acts on a verdict, or has it recorded first: it is on disk before
+// anything is open.
 func (k *keeper) decide(d decision) {
 	v := &d.verdict
 	if !v.Granted() {
@@ -106,18 +121,50 @@ func (k *keeper) decide(d decision) {
 	}
 	a, ok := k.current(d)
 	if !ok {
-		k.discard(d, "the access was changed by a reload meanwhile")
+		k.discard(d, changedMeanwhile)
 		return
 	}
-	// On disk before anything is open.
-	switch err := k.spend(a, v); {
-	case isRefusal(err):
+	spend, any := toSpend(a, v)
+	if !any {
+		k.admit(d, a)
+		return
+	}
+	if err := k.recorder.submit(record{d, a, spend}); err != nil {
+		k.notRecorded(d, err)
+	}
+}
+
+// changedMeanwhile is the reason for refusing a knock whose access is not what it
+// was when the knock began.
+const changedMeanwhile = "the access was changed by a reload meanwhile"
+
+// recorded acts on a verdict that the store has answered.
+func (k *keeper) recorded(r answer) {
+	switch a, ok := k.current(r.decision); {
+	case r.access == nil: // refused already
+		if r.err != nil && !isRefusal(r.err) {
+			k.unrecorded(r.decision, r.err)
+		}
+	case r.err != nil:
+		k.notRecorded(r.decision, r.err)
+	case !ok:
+		k.refuse(r.decision, changedMeanwhile)
+	default:
+		k.admit(r.decision, a)
+	}
+}
+
+// notRecorded refuses a knock that may not be honoured, or cannot be recorded.
+func (k *keeper) notRecorded(d decision, err error) {
+	if isRefusal(err) {
 		k.refuse(d, refusalOf(err))
 		return
-	case err != nil:
-		k.unrecorded(d, err)
-		return
 	}
+	k.unrecorded(d, err)
+}
+
+// admit lets a knocker in.
+func (k *keeper) admit(d decision, a *policy.Access) {
 	k.tell(d, a)
 	for _, service := range d.open(a) {
 		k.grant(door{d.allow(), service}, a, d)
@@ -126,8 +173,9 @@ func (k *keeper) decide(d decision) {
 
 // discard refuses a knock for good.
 func (k *keeper) discard(d decision, reason string) {
-	if err := k.burn(&d.verdict); err != nil {
-		k.unrecorded(d, err)
+	if spend, any := toBurn(&d.verdict); any {
+		// Without room its token is remembered as lost, which does as well.
+		_ = k.recorder.submit(record{d, nil, spend})
 	}
 	k.refuse(d, reason)
 }

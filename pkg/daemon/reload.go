@@ -59,7 +59,7 @@ func (d *Daemon) takeUp(ctx context.Context) error {
 	if err := d.openStore(plan); err != nil {
 		return err
 	}
-	if err := d.keeper.adopt(plan, d.store); err != nil {
+	if err := d.keeper.adopt(plan); err != nil {
 		return err
 	}
 	for i, w := range d.workers {
