@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/policy"
 )
 
 // doors keeps our own timer for each grant the kernel has one for: the kernel
@@ -25,7 +26,9 @@ type door struct {
 // grant is what the log has to say when it ends.
 type grant struct {
 	access  string
+	knock   policy.Knock
 	timeout time.Duration
+	told    bool // the log knows of it
 	until   time.Time
 	timer   *time.Timer
 }
@@ -38,11 +41,11 @@ func newDoors() doors {
 // that is news. A door that another grant keeps open for longer is none, since
 // the gate never shortens. Those that the new one keeps open for longer are
 // forgotten: they do not close when their time is over.
-func (o *doors) open(d door, access string, timeout, remaining time.Duration) bool {
-	until := time.Now().Add(remaining)
+func (o *doors) open(d door, what grant, remaining time.Duration) bool {
+	what.until = time.Now().Add(remaining)
 	of := o.running[d.source]
 	for service, g := range of {
-		if service.Covers(d.service) && g.until.After(until) {
+		if service.Covers(d.service) && g.until.After(what.until) {
 			return false
 		}
 	}
@@ -51,18 +54,15 @@ func (o *doors) open(d door, access string, timeout, remaining time.Duration) bo
 		if d.service.Covers(service) {
 			g.timer.Stop()
 			delete(of, service)
+			what.told = what.told || g.told
 		}
 	}
 	if of == nil {
 		of = make(map[gate.Service]*grant)
 		o.running[d.source] = of
 	}
-	of[d.service] = &grant{
-		access:  access,
-		timeout: timeout,
-		until:   until,
-		timer:   time.AfterFunc(remaining, func() { o.expired(d) }),
-	}
+	what.timer = time.AfterFunc(remaining, func() { o.expired(d) })
+	of[d.service] = &what
 	return news
 }
 

@@ -1,9 +1,9 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -31,7 +31,9 @@ type keeper struct {
 	again   <-chan time.Time // when to try another repair
 	failure string           // of the last repair
 
-	refused, failed limiter // what strangers can cause
+	// What strangers can cause, and with a sequence that they have seen even
+	// grants.
+	refused, failed, granted, over limits
 }
 
 // order asks the keeper to make the table say something else.
@@ -52,8 +54,10 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions
 		stopped:   make(chan struct{}),
 		changes:   g.Changes(),
 		repairs:   rate.NewLimiter(10, 20),
-		refused:   limiter{limit: rate.NewLimiter(5, 20)},
-		failed:    limiter{limit: rate.NewLimiter(5, 20)},
+		refused:   newLimits(20),
+		failed:    newLimits(20),
+		granted:   newLimits(30),
+		over:      newLimits(30),
 	}
 }
 
@@ -163,12 +167,41 @@ func (k *keeper) notRecorded(d decision, err error) {
 	k.unrecorded(d, err)
 }
 
-// admit lets a knocker in.
+// admit lets a knocker in, and says so when that is done.
 func (k *keeper) admit(d decision, a *policy.Access) {
-	k.tell(d, a)
+	timeout := d.timeout(a)
+	var granted []gate.Service
 	for _, service := range d.open(a) {
-		k.grant(door{d.allow(), service}, a, d)
+		if err := k.grant(d.allow(), service, a, timeout); err != nil {
+			k.notGranted(d, a, service, err)
+			continue
+		}
+		granted = append(granted, service)
 	}
+	if len(granted) == 0 {
+		return
+	}
+	told := k.tell(d, a, granted)
+	for _, service := range granted {
+		k.doors.open(door{d.allow(), service}, grant{access: a.Name, knock: a.Knock, timeout: timeout, told: told}, timeout)
+	}
+}
+
+// grant has the gate let a source through, with a table that is put back first
+// if it has to be.
+func (k *keeper) grant(source netip.Addr, service gate.Service, a *policy.Access, timeout time.Duration) error {
+	g := gate.Grant{
+		Source:  source,
+		Service: service,
+		Timeout: timeout,
+		Comment: a.Name + " " + string(a.Knock),
+	}
+	err := k.gate.Grant(g)
+	if errors.Is(err, gate.ErrNoTable) {
+		k.putBack()
+		err = k.gate.Grant(g)
+	}
+	return err
 }
 
 // discard refuses a knock for good.
@@ -178,37 +211,6 @@ func (k *keeper) discard(d decision, reason string) {
 		_ = k.recorder.submit(record{d, nil, spend})
 	}
 	k.refuse(d, reason)
-}
-
-// tell says what a knock showed, before it is let in: what was sealed is opened
-// first, and a shared sequence is one only when all of it is right.
-func (k *keeper) tell(d decision, a *policy.Access) {
-	src := d.verdict.Source
-	matched := func() {
-		k.log.Info(opening(a)+src.String(), "event", "matched", "src", src, "access", a.Name, "knock", a.Knock)
-	}
-	if a.Knock != policy.KnockShared {
-		matched()
-	}
-	if a.RequireOS != nil {
-		k.log.Info("OS guess: "+d.os()+" matched for "+src.String(),
-			"event", "os", "src", src, "access", a.Name, "os", d.os(), "os_required", osRequired(a))
-	}
-	if user := d.user(); user != "" {
-		k.log.Info("username "+user+" match", "event", "user", "src", src, "access", a.Name, "user", user)
-	}
-	if a.Knock == policy.KnockShared {
-		matched()
-	}
-}
-
-// unrecorded says that a knock is not honoured because it could not be recorded.
-func (k *keeper) unrecorded(d decision, err error) {
-	fields, ok := k.failed.allow(time.Now(), append(d.fields("error"), "reason", err.Error()))
-	if !ok {
-		return
-	}
-	k.log.Error("cannot record the knock of "+d.verdict.Source.String()+", so it opens nothing: "+err.Error(), fields...)
 }
 
 // current is the access of a decision as the plan has it that the table
@@ -224,67 +226,6 @@ func (k *keeper) current(d decision) (a *policy.Access, ok bool) {
 	return k.plan.Accesses[i], true
 }
 
-func (k *keeper) grant(to door, a *policy.Access, d decision) {
-	timeout := d.timeout(a)
-	g := gate.Grant{
-		Source:  to.source,
-		Service: to.service,
-		Timeout: timeout,
-		Comment: a.Name + " " + string(a.Knock),
-	}
-	err := k.gate.Grant(g)
-	if errors.Is(err, gate.ErrNoTable) {
-		k.putBack()
-		err = k.gate.Grant(g)
-	}
-	fields := []any{"event", "granted", "src", to.source, "access", a.Name, "knock", a.Knock,
-		"open", to.service.String(), "timeout", timeout.String()}
-	if to.source != d.verdict.Source {
-		fields = append(fields, "by", d.verdict.Source)
-	}
-	if os := d.os(); os != "" {
-		fields = append(fields, "os", os)
-	}
-	if user := d.user(); user != "" {
-		fields = append(fields, "user", user)
-	}
-	if err != nil {
-		fields, ok := k.failed.allow(time.Now(), fields)
-		if !ok {
-			return
-		}
-		fields[1] = "error"
-		k.log.Error("cannot grant "+to.source.String()+" access to "+to.service.String()+": "+err.Error(), fields...)
-		return
-	}
-	k.log.Info("granted "+to.source.String()+" access to "+to.service.String()+" for "+brief(timeout), fields...)
-	k.doors.open(to, a.Name, timeout, timeout)
-}
-
-// refuse says why a knock failed, as long as strangers do not make it say so
-// too often. A single stray packet is no knock.
-func (k *keeper) refuse(d decision, reason string) {
-	level := slog.LevelInfo
-	if d.stray() {
-		level = slog.LevelDebug
-	}
-	if !k.log.Enabled(context.Background(), level) {
-		return
-	}
-	fields := append(d.fields("refused"), "reason", reason, "step", d.verdict.Step)
-	if a := d.access(); a != nil && a.RequireOS != nil {
-		fields = append(fields, "os", d.os(), "os_required", osRequired(a))
-	}
-	if req := d.verdict.Request; req != nil {
-		fields = append(fields, "user", req.User, "clock_difference_s", req.Clock.Seconds())
-	}
-	fields, ok := k.refused.allow(time.Now(), fields)
-	if !ok {
-		return
-	}
-	k.log.Log(context.Background(), level, d.refusal(reason), fields...)
-}
-
 // resume takes up the grants that an earlier run left in the kernel.
 func (k *keeper) resume() {
 	grants, err := k.gate.Grants()
@@ -292,22 +233,22 @@ func (k *keeper) resume() {
 		// The table stands; what runs in it matters to the log alone.
 		k.log.Warn("cannot list running grants: "+err.Error(), "event", "error")
 	}
+	told := 0
 	for _, g := range grants {
-		access, _ := cutComment(g.Comment)
+		access, method := cutComment(g.Comment)
 		d := door{g.Source, k.plan.service(access, g.Service)}
-		if !k.doors.open(d, access, g.Timeout, g.Remaining) {
+		what := grant{access: access, knock: policy.Knock(method), timeout: g.Timeout, told: told < maxResumed}
+		if !k.doors.open(d, what, g.Remaining) {
 			continue // another port of the same service
 		}
-		k.log.Info("access of "+d.source.String()+" to "+d.service.String()+" goes on for "+brief(g.Remaining.Round(time.Second)),
-			"event", "resumed", "src", d.source, "access", access, "open", d.service.String())
+		if told++; told <= maxResumed {
+			k.resumed(d, access, g.Remaining)
+		}
+	}
+	if more := told - maxResumed; more > 0 {
+		k.log.Info(count(more, "more grant goes on", "more grants go on"), "event", "resumed", "omitted", more)
 	}
 }
 
-func (k *keeper) ended(d door) {
-	r, ok := k.doors.close(d)
-	if !ok {
-		return // extended while the message was on its way
-	}
-	k.log.Info("access of "+d.source.String()+" to "+d.service.String()+" ended, "+brief(r.timeout)+" timeout exceeded",
-		"event", "ended", "src", d.source, "access", r.access, "open", d.service.String(), "timeout", r.timeout.String())
-}
+// maxResumed is how many grants of an earlier run the log names.
+const maxResumed = 100
