@@ -23,7 +23,8 @@ const (
 
 // Load reads the policy file at path, then the files *.toml of the directory
 // conf.d beside it in the order of their names, hidden ones left out; these
-// may hold [[access]] only. Every signature database named must be a file that
+// may hold [[access]] only. None of these may be writable by others than root and
+// the effective user. Every signature database named must be a file that
 // can be opened. The keys of enabled accesses are read from their files, as
 // secret.ReadLine does, and from the service manager's credentials.
 //
@@ -90,6 +91,15 @@ func (l *loader) fail(file, message, hint string) {
 	l.diags = append(l.diags, Diagnostic{File: file, Severity: SeverityError, Message: message, Hint: hint})
 }
 
+// unread reports a file that was not read, with a hint where the error has none.
+func (l *loader) unread(file string, err error, hint string) {
+	if h := (hinted{}); errors.As(err, &h) {
+		l.fail(file, h.message, h.hint)
+		return
+	}
+	l.fail(file, reason(err), hint)
+}
+
 // load reads the policy and opens what it names.
 func (l *loader) load(path string) {
 	if root := l.read(path); root != nil {
@@ -107,7 +117,7 @@ func (l *loader) read(path string) *table {
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
 		}
-		l.fail(path, reason(err), hint)
+		l.unread(path, err, hint)
 		return nil
 	}
 	root := l.main(path, data)
@@ -154,7 +164,7 @@ func (l *loader) confDir(dir string) {
 func (l *loader) confFile(path string) {
 	data, err := readRegular(path)
 	if err != nil {
-		l.fail(path, reason(err), "every conf.d/*.toml is read; rename it if it is not meant to be")
+		l.unread(path, err, "every conf.d/*.toml is read; rename it if it is not meant to be")
 		return
 	}
 	root := l.parse(path, data)
