@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,7 +101,39 @@ type brokenGate struct {
 	*gate.Fake
 	mu     sync.Mutex
 	broken error
+	once   map[string]error // of the next "list" or "revoke"
+	slow   atomic.Int64     // how long a Revoke takes
 	closed bool
+}
+
+// failOnce has one call fail.
+func (g *brokenGate) failOnce(what string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.once = map[string]error{what: err}
+}
+
+func (g *brokenGate) failureOf(what string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := g.once[what]
+	delete(g.once, what)
+	return err
+}
+
+func (g *brokenGate) Grants() ([]gate.Grant, error) {
+	if err := g.failureOf("list"); err != nil {
+		return nil, err
+	}
+	return g.Fake.Grants()
+}
+
+func (g *brokenGate) Revoke(source netip.Addr, s gate.Service) error {
+	if err := g.failureOf("revoke"); err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(g.slow.Load()))
+	return g.Fake.Revoke(source, s)
 }
 
 func (g *brokenGate) fail(err error) {

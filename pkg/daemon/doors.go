@@ -88,5 +88,15 @@ func (o *doors) close(d door) (g *grant, ok bool) {
 	return g, true
 }
 
+// forget drops the grants of a source, and reports whether the log knows of one.
+func (o *doors) forget(source netip.Addr) (told bool) {
+	for _, g := range o.running[source] {
+		g.timer.Stop()
+		told = told || g.told
+	}
+	delete(o.running, source)
+	return told
+}
+
 // stop lets go of the timers that would tell of an end.
 func (o *doors) stop() { close(o.stopped) }

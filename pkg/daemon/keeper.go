@@ -31,6 +31,12 @@ type keeper struct {
 	again   <-chan time.Time // when to try another repair
 	failure string           // of the last repair
 
+	running      lister
+	narrowing    *narrowing       // nil while there is nothing to narrow
+	moreToNarrow <-chan struct{}  // ready while a narrowing is not over
+	unsettled    <-chan time.Time // when to call narrowAgain, since something failed
+	narrowAgain  func()
+
 	// What strangers can cause, and with a sequence that they have seen even
 	// grants.
 	refused, failed, granted, over limits
@@ -53,6 +59,7 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions
 		doors:     newDoors(),
 		stopped:   make(chan struct{}),
 		changes:   g.Changes(),
+		running:   g,
 		repairs:   rate.NewLimiter(10, 20),
 		refused:   newLimits(20),
 		failed:    newLimits(20),
@@ -93,6 +100,10 @@ func (k *keeper) run() error {
 			k.repair()
 		case <-k.again:
 			k.repair()
+		case <-k.moreToNarrow:
+			k.goOnNarrowing()
+		case <-k.unsettled:
+			k.narrowAgain()
 		}
 	}
 }
@@ -112,6 +123,7 @@ func (k *keeper) apply(p *Plan) error {
 		return err
 	}
 	k.plan = p
+	k.settle()
 	return nil
 }
 
@@ -187,8 +199,7 @@ func (k *keeper) admit(d decision, a *policy.Access) {
 	}
 }
 
-// grant has the gate let a source through, with a table that is put back first
-// if it has to be.
+// grant has the gate let a source through.
 func (k *keeper) grant(source netip.Addr, service gate.Service, a *policy.Access, timeout time.Duration) error {
 	g := gate.Grant{
 		Source:  source,
@@ -196,10 +207,15 @@ func (k *keeper) grant(source netip.Addr, service gate.Service, a *policy.Access
 		Timeout: timeout,
 		Comment: a.Name + " " + string(a.Knock),
 	}
-	err := k.gate.Grant(g)
+	return k.withTable(func() error { return k.gate.Grant(g) })
+}
+
+// withTable does what takes a table, and puts that back first if it has to be.
+func (k *keeper) withTable(do func() error) error {
+	err := do()
 	if errors.Is(err, gate.ErrNoTable) {
 		k.putBack()
-		err = k.gate.Grant(g)
+		err = do()
 	}
 	return err
 }
@@ -225,30 +241,3 @@ func (k *keeper) current(d decision) (a *policy.Access, ok bool) {
 	}
 	return k.plan.Accesses[i], true
 }
-
-// resume takes up the grants that an earlier run left in the kernel.
-func (k *keeper) resume() {
-	grants, err := k.gate.Grants()
-	if err != nil {
-		// The table stands; what runs in it matters to the log alone.
-		k.log.Warn("cannot list running grants: "+err.Error(), "event", "error")
-	}
-	told := 0
-	for _, g := range grants {
-		access, method := cutComment(g.Comment)
-		d := door{g.Source, k.plan.service(access, g.Service)}
-		what := grant{access: access, knock: policy.Knock(method), timeout: g.Timeout, told: told < maxResumed}
-		if !k.doors.open(d, what, g.Remaining) {
-			continue // another port of the same service
-		}
-		if told++; told <= maxResumed {
-			k.resumed(d, access, g.Remaining)
-		}
-	}
-	if more := told - maxResumed; more > 0 {
-		k.log.Info(count(more, "more grant goes on", "more grants go on"), "event", "resumed", "omitted", more)
-	}
-}
-
-// maxResumed is how many grants of an earlier run the log names.
-const maxResumed = 100

@@ -22,7 +22,10 @@ type Plan struct {
 	// Accesses are the enabled ones; the index is that of knock.Verdict.
 	Accesses []*policy.Access
 
-	labels []p0f.Label // by p0f.LabelID
+	labels []p0f.Label               // by p0f.LabelID
+	names  map[string]*policy.Access // of all accesses, enabled or not
+
+	tripwires []knock.Element
 }
 
 // ErrNothing is the error of a policy that opens nothing.
@@ -31,9 +34,9 @@ var ErrNothing = errors.New("the policy has no enabled [[access]], so there is n
 // NewPlan works out a policy. It fails when a signature file is unreadable, when
 // a key is missing, or when there is nothing to do.
 func NewPlan(p *policy.Policy) (*Plan, error) {
-	plan := &Plan{Policy: p, Accesses: enabled(p)}
-	if len(plan.Accesses) == 0 {
-		return nil, ErrNothing
+	plan, err := newOutline(p)
+	if err != nil {
+		return nil, err
 	}
 	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
 	if err != nil {
@@ -41,7 +44,7 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 	}
 	plan.Engine = knock.Config{
 		MaxSources:   p.Engine.MaxSources,
-		Tripwires:    tripwires(plan.Accesses, p.Engine.Tripwires),
+		Tripwires:    plan.tripwires,
 		Fingerprints: fingerprints,
 	}
 	plan.labels = fingerprints.Labels()
@@ -52,7 +55,6 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 		}
 		plan.Engine.Accesses = append(plan.Engine.Accesses, access)
 	}
-	plan.Ruleset = ruleset(p, plan.Accesses, plan.Engine.Tripwires)
 	return plan, nil
 }
 
@@ -73,10 +75,15 @@ func LoadPlan(path string) (*Plan, policy.Diagnostics) {
 
 // newOutline is NewPlan without what the engine needs: keys and signature files.
 func newOutline(p *policy.Policy) (*Plan, error) {
-	plan := &Plan{Policy: p, Accesses: enabled(p), Ruleset: Ruleset(p)}
+	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
 	if len(plan.Accesses) == 0 {
 		return nil, ErrNothing
 	}
+	for i := range p.Accesses {
+		plan.names[p.Accesses[i].Name] = &p.Accesses[i]
+	}
+	plan.tripwires = tripwires(plan.Accesses, p.Engine.Tripwires)
+	plan.Ruleset = ruleset(p, plan.Accesses, plan.tripwires)
 	return plan, nil
 }
 
@@ -216,14 +223,13 @@ func (p *Plan) Warnings() policy.Diagnostics {
 // service is what an access opens that holds a port, or the port alone where
 // it opens no such thing any more.
 func (p *Plan) service(access string, port gate.Service) gate.Service {
-	for _, a := range p.Accesses {
-		if a.Name != access {
-			continue
-		}
-		for _, s := range a.Open {
-			if s.Covers(port) {
-				return s
-			}
+	a := p.names[access]
+	if a == nil {
+		return port
+	}
+	for _, s := range a.Open {
+		if s.Covers(port) {
+			return s
 		}
 	}
 	return port

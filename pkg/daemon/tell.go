@@ -108,3 +108,56 @@ func (k *keeper) ended(d door) {
 	}
 	k.log.Info("access of "+d.source.String()+" to "+d.service.String()+" ended, "+brief(g.timeout)+" timeout exceeded", fields...)
 }
+
+// maxTold is how many grants the log names that go on over a restart, or that a
+// change of the policy ends.
+const maxTold = 100
+
+// endings are grants that a change of the policy ended or shortened, neighbouring
+// ports of a source as one.
+type endings []ending
+
+type ending struct {
+	door
+	access, reason string
+	left           time.Duration // of a grant that was only shortened
+}
+
+// add takes one more, in the order of a listing.
+func (list *endings) add(g gate.Grant, o objection) {
+	access, _ := cutComment(g.Comment)
+	e := ending{door{g.Source, g.Service}, access, o.reason, 0}
+	if len(o.instead) == 1 && o.instead[0].Service == g.Service {
+		e.left = o.instead[0].Remaining
+	}
+	if n := len(*list); n > 0 && (*list)[n-1].adjoins(e) {
+		(*list)[n-1].service.Last = e.service.Last
+		return
+	}
+	*list = append(*list, e)
+}
+
+// adjoins reports whether e and the next one can be told of as one.
+func (e ending) adjoins(next ending) bool {
+	return e.source == next.source && e.access == next.access && e.reason == next.reason && e.left == next.left &&
+		e.service.Protocol == next.service.Protocol && int(e.service.Last)+1 == int(next.service.First)
+}
+
+// tellEndings says what a change of the policy ended.
+func (k *keeper) tellEndings(list endings) {
+	more := len(list) - maxTold
+	if more > 0 {
+		list = list[:maxTold]
+	}
+	for _, e := range list {
+		event, became := "ended", "ended"
+		if e.left > 0 {
+			event, became = "shortened", "shortened to "+brief(e.left)
+		}
+		k.log.Info("access of "+e.source.String()+" to "+e.service.String()+" "+became+": "+e.reason,
+			"event", event, "src", e.source, "access", e.access, "open", e.service.String(), "reason", e.reason)
+	}
+	if more > 0 {
+		k.log.Info(count(more, "more grant", "more grants")+" ended or shortened by the policy", "event", "ended", "omitted", more)
+	}
+}

@@ -184,6 +184,44 @@ func (s *stage) hangup(text string) {
 	}
 }
 
+// Who is taken out of the policy is out at once, by a reload or a restart: for new
+// connections, while those that stand go on.
+func TestWhoIsRemovedIsOut(t *testing.T) {
+	remaining := access("other", "udp/7001 udp/7002 icmp", "5s")
+	for name, change := range map[string]func(*stage) string{
+		"reload": func(s *stage) string {
+			s.command(0, "", "reload")
+			return "by a reload"
+		},
+		"restart": func(s *stage) string {
+			if status, err := s.daemon.Stop(); status != 0 || err != nil {
+				t.Fatalf("stopped with %d, %v", status, err)
+			}
+			s.launch()
+			s.await("ready: ")
+			return "since the last run"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(access("ssh", three, "60s") + remaining)
+			c := s.Clients[0]
+			s.knock(c, lab.Server4, strings.Fields(three)...)
+			s.await("granted ")
+			conn := s.connect(c)
+			s.write(remaining)
+			when := change(s)
+			s.await("access of " + c.Addr4.String() + " to tcp/22 ended: access \"ssh\" was removed " + when)
+			s.wantOpen(c, lab.Server4, false)
+			s.wantAlive(conn)
+			if left := s.grantedIn("nftknock"); len(left) != 0 {
+				t.Errorf("the kernel holds %+v", left)
+			}
+		})
+	}
+}
+
 func TestAHalfDoneKnockLivesThroughAReload(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
