@@ -3,7 +3,8 @@
 // that knows all others.
 //
 // Each NFLOG group has a worker goroutine with an engine of its own; one
-// keeper goroutine owns the gate; the supervisor reloads. On the way from
+// keeper goroutine owns the gate and waits for nothing else; one recorder
+// goroutine waits for the disk; the supervisor reloads. On the way from
 // worker to keeper nothing is dropped: while the keeper is busy, packets wait
 // in the kernel's queue.
 package daemon
@@ -115,7 +116,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.group.Go(func() error {
 		// The keeper ends when the last worker has had its say.
 		defer close(d.decisions)
-		if err := d.begin(ctx); err != nil {
+		switch err := d.begin(ctx); {
+		case errors.Is(err, errStopping):
+			return nil
+		case err != nil:
 			return err
 		}
 		return d.work(ctx, socket)
@@ -129,9 +133,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 // work lets knockers in until ctx is done.
 func (d *Daemon) work(ctx context.Context, socket net.Listener) error {
-	if ctx.Err() == nil {
-		d.ready("ready") // before a reload may change what it tells of
-	}
+	d.ready("ready") // before a reload may change what it tells of
 	for _, w := range d.workers {
 		d.start(w)
 	}

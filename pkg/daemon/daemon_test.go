@@ -545,14 +545,14 @@ func TestHiddenBeforeAllElse(t *testing.T) {
 func TestKeptWhileKeysAreMade(t *testing.T) {
 	g := newGate(t)
 	log, _ := daemon.NewLogger(new(buffer), policy.Log{})
-	never := make(chan struct{})
+	never, source := make(chan struct{}), nflog.NewFake(5)
 	defer close(never)
 	loading := make(chan struct{})
 	d := daemon.New(daemon.Config{
 		Policy:     parse(t, ssh),
 		Log:        log,
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
-		OpenSource: func(nflog.Config) (nflog.Source, error) { return nflog.NewFake(5), nil },
+		OpenSource: func(nflog.Config) (nflog.Source, error) { return source, nil },
 		Load: func() (*daemon.Plan, policy.Diagnostics) {
 			close(loading)
 			<-never
@@ -563,6 +563,7 @@ func TestKeptWhileKeysAreMade(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
 	<-loading
+	source.Log(nflog.Record{Group: 5, Time: time.Now(), Payload: datagram(10, 7300)}) // waits for the keys
 	g.Flush()
 	eventually(t, "the table is put back", func() bool { return g.Ruleset() != nil })
 	cancel()

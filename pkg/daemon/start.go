@@ -40,18 +40,21 @@ func (d *Daemon) hide() (gate.Gate, error) {
 	return g, nil
 }
 
-// begin opens all that can be slow or fail, while the keeper keeps the table. When
-// ctx is done meanwhile, that is no failure.
+// begin opens all that can be slow or fail, while the keeper keeps the table. It
+// returns errStopping when ctx is done before that has come to its end.
 func (d *Daemon) begin(ctx context.Context) error {
 	err := d.openWorkers()
 	if err == nil {
 		d.openStoreOrWait(d.plan)
 		err = d.takeUp(ctx)
 	}
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
 		return nil
 	}
 	d.closeWorkers()
+	if errors.Is(err, errStopping) {
+		return err
+	}
 	return &StartError{err}
 }
 
