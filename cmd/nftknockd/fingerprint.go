@@ -58,7 +58,7 @@ the sender chose to send.`,
 				return err
 			}
 			if cmd.Flags().Changed("config") && !cmd.Flags().Changed("database") {
-				plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
+				plan, err := loadPlan(o.config, cmd.ErrOrStderr())
 				if err != nil {
 					return err
 				}

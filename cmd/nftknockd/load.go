@@ -9,26 +9,26 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// loadPlan reads the policy and works it out. Errors are printed to w;
-// warnings come back beside the plan.
-func loadPlan(path string, w io.Writer) (*daemon.Plan, policy.Diagnostics, error) {
-	p, diags := policy.Load(path)
+// loadPlan reads the policy with its keys and works it out. Errors and warnings
+// are printed to w.
+func loadPlan(path string, w io.Writer) (*daemon.Plan, error) {
+	plan, diags := daemon.LoadPlan(path)
+	printDiagnostics(w, diags)
 	if diags.HasErrors() {
-		printDiagnostics(w, diags)
-		return nil, nil, exitError{code: exitUsage}
+		return nil, exitError{code: exitUsage}
 	}
-	plan, err := daemon.NewPlan(p)
-	if err != nil {
-		return nil, nil, exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, err)}
-	}
-	return plan, append(diags, plan.Warnings()...), nil
+	return plan, nil
 }
 
-// loadPlanAloud is loadPlan that prints warnings too.
-func loadPlanAloud(path string, w io.Writer) (*daemon.Plan, error) {
-	plan, warnings, err := loadPlan(path, w)
-	printDiagnostics(w, warnings)
-	return plan, err
+// outlinePolicy reads the policy without its keys. Errors are printed to w; the
+// warnings come again with the keys.
+func outlinePolicy(path string, w io.Writer) (*policy.Policy, error) {
+	p, diags := policy.Outline(path)
+	if diags.HasErrors() {
+		printDiagnostics(w, diags)
+		return nil, exitError{code: exitUsage}
+	}
+	return p, wantAccess(path, p)
 }
 
 // inspectPolicy reads the policy for somebody to look at, who may not be allowed
@@ -36,13 +36,18 @@ func loadPlanAloud(path string, w io.Writer) (*daemon.Plan, error) {
 func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	p, diags := policy.Inspect(path)
 	printDiagnostics(w, diags)
-	switch {
-	case diags.HasErrors():
+	if diags.HasErrors() {
 		return nil, exitError{code: exitUsage}
-	case !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }):
-		return nil, exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, daemon.ErrNothing)}
 	}
-	return p, nil
+	return p, wantAccess(path, p)
+}
+
+// wantAccess refuses a policy that opens nothing.
+func wantAccess(path string, p *policy.Policy) error {
+	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
+		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, daemon.ErrNothing)}
+	}
+	return nil
 }
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {

@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"nftknock/pkg/policy"
 )
 
 // defaultPolicy is where packages install the policy.
@@ -50,8 +52,12 @@ type exitError struct {
 func (e exitError) Error() string { return fmt.Sprint(e.err) }
 
 func (e exitError) print(w io.Writer) {
-	if e.err != nil {
-		fmt.Fprintln(w, "nftknockd: error:", e.err)
+	switch err := e.err.(type) {
+	case nil:
+	case policy.Diagnostics: // each has its place and its severity
+		printDiagnostics(w, err)
+	default:
+		fmt.Fprintln(w, "nftknockd: error:", err)
 	}
 	if e.hint != "" {
 		fmt.Fprintln(w, "nftknockd: hint:", e.hint)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Policies that others can write are refused, and scripts write theirs with
+	// whatever mode the umask leaves.
+	syscall.Umask(0o022)
 	testscript.Main(m, map[string]func(){"nftknockd": main})
 }
 
@@ -26,9 +30,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			sample, err := filepath.Abs("../../deploy/nftknockd.toml")
+			text, err := os.ReadFile("../../deploy/nftknockd.toml")
+			if err != nil {
+				return err
+			}
+			sample := filepath.Join(env.WorkDir, "sample.toml")
 			env.Setenv("SAMPLE", sample)
-			return err
+			return os.WriteFile(sample, text, 0o644)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"capture":   writeCapture,

@@ -21,7 +21,7 @@ every knock in it what the daemon would have decided. It needs no root and
 touches nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			plan, err := loadPlanAloud(o.config, cmd.ErrOrStderr())
+			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -11,6 +14,8 @@ import (
 
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/links"
+	"nftknock/pkg/logqueue"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/replay"
@@ -21,38 +26,74 @@ func newRun(o *options) *cobra.Command {
 		Use:   "run",
 		Short: "Hide services and let knockers in, until SIGTERM or SIGINT",
 		Long: `run hides the services of the policy and watches for knocks, in the foreground.
+Services are hidden before keys and signature files are read: with one of these
+missing the daemon ends, and they stay hidden.
 SIGHUP, or "nftknockd reload", has it read the policy again; if that fails, the
 old one stays. SIGTERM and SIGINT stop the daemon and leave the table and its
 running grants in the kernel: services stay hidden, and grants end when they
 would have.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			plan, warnings, err := loadPlan(o.config, cmd.ErrOrStderr())
+			p, err := outlinePolicy(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
-			// A second signal ends a stop that hangs.
-			context.AfterFunc(ctx, stop)
-
-			log, level := daemon.NewLogger(cmd.ErrOrStderr(), plan.Policy.Log)
-			d := daemon.New(daemon.Config{
-				Plan:       plan,
-				Warnings:   warnings,
-				Load:       func() (*policy.Policy, policy.Diagnostics) { return policy.Load(o.config) },
-				Log:        log,
-				Level:      level,
-				OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
-				OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
-				OpenStore:  func(path string) (daemon.Store, error) { return replay.Open(path) },
-				// Without a service manager there is nobody to tell.
-				Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
-			})
-			reloadOnHangup(ctx, d)
-			return failed(d.Run(ctx))
+			// A log whose reader has gone is no reason to end: a write to it fails
+			// instead.
+			signal.Ignore(syscall.SIGPIPE)
+			log := logqueue.New(cmd.ErrOrStderr(), daemon.LostLines(p.Log))
+			defer log.Close()
+			err = runDaemon(cmd.Context(), o.config, p, log)
+			if err == nil {
+				return nil
+			}
+			// What is said last waits for no reader either.
+			exit := startFailure(err)
+			exit.print(log)
+			return exitError{code: exit.code}
 		},
 	}
+}
+
+// runDaemon runs until a signal ends it.
+func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends a stop that hangs.
+	context.AfterFunc(ctx, stop)
+
+	logger, level := daemon.NewLogger(log, p.Log)
+	d := daemon.New(daemon.Config{
+		Policy:     p,
+		Load:       func() (*daemon.Plan, policy.Diagnostics) { return daemon.LoadPlan(file) },
+		Log:        logger,
+		Level:      level,
+		OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
+		OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
+		OpenStore:  func(path string) (daemon.Store, error) { return replay.Open(path) },
+		OpenLinks:  func() (daemon.Links, error) { return links.Open() },
+		// Without a service manager there is nobody to tell.
+		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
+	})
+	reloadOnHangup(ctx, d)
+	return d.Run(ctx)
+}
+
+// startFailure is how the command ends after an error of the daemon.
+func startFailure(err error) exitError {
+	exit := exitError{code: exitFailed, err: err}
+	// NB: of the first request that nf_tables refuses, the nftables library keeps
+	// the text alone.
+	if strings.Contains(err.Error(), syscall.EPERM.Error()) {
+		exit.hint = "it takes CAP_NET_ADMIN: run as root, or with AmbientCapabilities=CAP_NET_ADMIN in the unit"
+	}
+	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
+		exit.err, exit.hint = start.Err, daemon.StayHidden
+	}
+	if diags := (policy.Diagnostics)(nil); errors.As(err, &diags) {
+		exit.code = exitUsage
+	}
+	return exit
 }
 
 // reloadOnHangup turns SIGHUP into requests to reload until ctx is done. Those

@@ -3,7 +3,8 @@
 // that knows all others.
 //
 // Each NFLOG group has a worker goroutine with an engine of its own; one
-// keeper goroutine owns the gate; the supervisor reloads. On the way from
+// keeper goroutine owns the gate and waits for nothing else; one recorder
+// goroutine waits for the disk; the supervisor reloads. On the way from
 // worker to keeper nothing is dropped: while the keeper is busy, packets wait
 // in the kernel's queue.
 package daemon
@@ -26,11 +27,11 @@ import (
 
 // Config is what a Daemon is made from.
 type Config struct {
-	Plan *Plan
-	// Warnings are those of the plan's policy, for the log.
-	Warnings policy.Diagnostics
-	// Load reads the policy again, for a reload.
-	Load func() (*policy.Policy, policy.Diagnostics)
+	// Policy says what to hide. It needs no keys: see policy.Outline.
+	Policy *policy.Policy
+	// Load gives the policy with its keys, worked out: at the start, when
+	// services are hidden already, and for each reload. See LoadPlan.
+	Load func() (*Plan, policy.Diagnostics)
 
 	Log *slog.Logger
 	// Level, unless nil, follows the policy's log level on reload.
@@ -40,19 +41,23 @@ type Config struct {
 	OpenSource func(nflog.Config) (nflog.Source, error)
 	OpenGate   func(gate.Config) (gate.Gate, error)
 	// OpenStore opens the store of spent knocks at a path. It is called only
-	// for a plan that needs one.
+	// for a policy that needs one.
 	OpenStore func(path string) (Store, error)
+	// OpenLinks lists the host's interfaces. Without it all but lo are guarded.
+	OpenLinks func() (Links, error)
 	// Notify, unless nil, tells the service manager of a change of state, in
 	// the words of sd_notify(3).
 	Notify func(state string)
 }
 
-// Daemon hides the services of a plan and lets knockers in.
+// Daemon hides the services of a policy and lets knockers in.
 type Daemon struct {
 	Config
+	plan      *Plan // the one taken up last
 	workers   []*worker
 	keeper    *keeper
-	store     Store // nil while no plan needed one
+	outskirts *outskirts
+	recorder  *recorder
 	decisions chan decision
 	reloads   chan chan<- error
 	stopping  chan struct{}
@@ -73,12 +78,25 @@ func New(c Config) *Daemon {
 	}
 }
 
+// StartError is why a daemon could not begin after it had hidden the services.
+type StartError struct{ Err error }
+
+func (e *StartError) Error() string { return e.Err.Error() + "; " + StayHidden }
+
+// Unwrap gives what went wrong.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// StayHidden is what a StartError means for the host.
+const StayHidden = "services stay hidden: the table is in place"
+
 // Run works until ctx is done. It then leaves the table and its running grants
-// in the kernel and returns nil. It returns an error, and has changed nothing
-// in the kernel, if it cannot begin; later, only if reading packets fails. It
-// can be called once.
+// in the kernel and returns nil.
+//
+// Services are hidden first, by the policy alone; packets, the store and the keys
+// come after that, and whichever of them fails is a *StartError. Any other error
+// before "ready" means that nothing in the kernel has changed; later, Run fails
+// only if reading packets does. It can be called once.
 func (d *Daemon) Run(ctx context.Context) error {
-	d.warn(d.Warnings)
 	socket, err := d.listen()
 	if err != nil {
 		return err
@@ -86,26 +104,45 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if socket != nil {
 		defer socket.Close()
 	}
-	if err := d.openWorkers(); err != nil {
-		return err
-	}
-	d.openStoreOrWait(d.Plan)
-	defer d.closeStore()
-	g, grants, err := d.openGate()
+	d.outskirts = newOutskirts(d.OpenLinks, d.Log)
+	defer d.outskirts.close()
+	g, err := d.hide()
 	if err != nil {
-		d.closeWorkers()
 		return err
 	}
 	defer g.Close()
-	d.keeper = newKeeper(g, d.Log, d.Plan, d.store, d.decisions)
-	d.keeper.resume(grants)
+	d.recorder = newRecorder(d.Log)
+	d.keeper = newKeeper(g, d.Log, d.plan, d.recorder, d.decisions)
+	d.keeper.resume()
 
 	d.group, ctx = errgroup.WithContext(ctx)
+	go d.recorder.run()
 	d.group.Go(d.keeper.run)
+	go d.follow(ctx)
+	d.group.Go(func() error {
+		// The keeper ends when the last worker has had its say.
+		defer close(d.decisions)
+		switch err := d.begin(ctx); {
+		case errors.Is(err, errStopping):
+			return nil
+		case err != nil:
+			return err
+		}
+		return d.work(ctx, socket)
+	})
+	err = d.group.Wait()
+	if start := (*StartError)(nil); !errors.As(err, &start) {
+		d.Log.Info("stopped; the table and its running grants stay", "event", "stopped")
+	}
+	return err
+}
+
+// work lets knockers in until ctx is done.
+func (d *Daemon) work(ctx context.Context, socket net.Listener) error {
+	d.ready("ready") // before a reload may change what it tells of
 	for _, w := range d.workers {
 		d.start(w)
 	}
-	d.ready("ready") // before a reload may change what it tells of
 	if socket != nil {
 		d.group.Go(func() error {
 			if err := control.Serve(ctx, socket, d); err != nil {
@@ -114,76 +151,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	d.group.Go(func() error {
-		d.supervise(ctx)
-		d.closeWorkers()
-		// The keeper ends when the last worker has had its say.
-		err := d.reading.Wait()
-		close(d.decisions)
-		return err
-	})
-	err = d.group.Wait()
-	d.Log.Info("stopped; the table and its running grants stay", "event", "stopped")
-	return err
-}
-
-// listen opens the control socket, if there is to be one.
-func (d *Daemon) listen() (net.Listener, error) {
-	path := d.Plan.Policy.Control.Socket
-	if path == "" {
-		return nil, nil
-	}
-	return control.Listen(path)
-}
-
-// openWorkers subscribes to every group of the plan.
-func (d *Daemon) openWorkers() error {
-	nflogConf := d.Plan.Policy.NFLog
-	for i := range nflogConf.Workers {
-		w, err := d.openWorker(nflogConf.Group + uint16(i))
-		if err != nil {
-			d.closeWorkers()
-			return err
-		}
-		d.workers = append(d.workers, w)
-	}
-	return nil
-}
-
-// copyRange takes the longest packet of SPA, 1500 bytes, and its headers.
-const copyRange = 2048
-
-func (d *Daemon) openWorker(group uint16) (*worker, error) {
-	m, err := newMatcher(d.Plan)
-	if err != nil {
-		return nil, err
-	}
-	source, err := d.OpenSource(nflog.Config{Groups: []uint16{group}, CopyRange: copyRange})
-	if err != nil {
-		return nil, err
-	}
-	return &worker{group: group, source: source, matcher: m, decisions: d.decisions}, nil
-}
-
-// openGate writes the table and returns the grants that were running.
-func (d *Daemon) openGate() (gate.Gate, []gate.Grant, error) {
-	nft := d.Plan.Policy.NFTables
-	owner := map[policy.Owner]gate.OwnerMode{
-		policy.OwnerAuto: gate.OwnerAuto, policy.OwnerOn: gate.OwnerOn, policy.OwnerOff: gate.OwnerOff,
-	}[nft.Owner]
-	g, err := d.OpenGate(gate.Config{Table: nft.Table, Owner: owner})
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := g.Apply(d.Plan.Ruleset); err != nil {
-		return nil, nil, errors.Join(err, g.Close())
-	}
-	// The table stands; what runs in it matters to the log alone.
-	grants, err := g.Grants()
-	if err != nil {
-		d.Log.Warn("cannot list running grants: "+err.Error(), "event", "error")
-	}
-	return g, grants, nil
+	d.supervise(ctx)
+	d.closeWorkers()
+	return d.reading.Wait()
 }
 
 // start runs a worker. Its failure ends the daemon.
@@ -207,13 +177,9 @@ func (d *Daemon) closeWorkers() {
 
 // supervise reloads and reports losses until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
-	losses, prunes := time.NewTicker(10*time.Second), time.NewTicker(pruneEvery)
+	losses := time.NewTicker(10 * time.Second)
 	defer losses.Stop()
-	defer prunes.Stop()
-	var (
-		lost   losing
-		failed string
-	)
+	var lost losing
 	for {
 		select {
 		case <-ctx.Done():
@@ -221,11 +187,9 @@ func (d *Daemon) supervise(ctx context.Context) {
 			close(d.stopping)
 			return
 		case done := <-d.reloads:
-			done <- d.reload()
+			done <- d.reload(ctx)
 		case <-losses.C:
 			lost = d.reportLosses(lost)
-		case <-prunes.C:
-			failed = d.prune(failed)
 		}
 	}
 }
@@ -244,7 +208,7 @@ func (d *Daemon) reportLosses(before losing) (now losing) {
 			"event", "lost", "packets", n)
 	}
 	if now.untried > before.untried {
-		d.Log.Warn("knocks were not tried against all keys: more came than there is time for",
+		d.Log.Warn("CPU budget exhausted: some knocks were not checked against every key",
 			"event", "overload")
 	}
 	return now
@@ -266,12 +230,12 @@ func (d *Daemon) warn(warnings policy.Diagnostics) {
 }
 
 func (d *Daemon) ready(event string) {
-	n := len(d.Plan.Accesses)
+	n := len(d.plan.Accesses)
 	groups := fmt.Sprint("group ", d.workers[0].group)
 	if last := d.workers[len(d.workers)-1].group; last != d.workers[0].group {
 		groups = fmt.Sprint("groups ", d.workers[0].group, " to ", last)
 	}
-	d.Log.Info(fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", event, d.Plan.Ruleset.Table, groups, count(n, "access", "accesses")),
+	d.Log.Info(fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", event, d.plan.Ruleset.Table, groups, count(n, "access", "accesses")),
 		"event", event, "accesses", n)
 	d.Notify("READY=1\nSTATUS=" + count(n, "access", "accesses") + " watched")
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,12 +84,56 @@ func (b *buffer) await(t testing.TB, text string) {
 	t.Fatalf("no %q in\n%s", text, b)
 }
 
+// eventually polls until something holds.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for range 2000 {
+		if holds() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("not in 10 s: %s", what)
+}
+
 // brokenGate is a Fake whose Apply, Repair and Grant can be made to fail.
 type brokenGate struct {
 	*gate.Fake
 	mu     sync.Mutex
 	broken error
+	once   map[string]error // of the next "list" or "revoke"
+	slow   atomic.Int64     // how long a Revoke takes
 	closed bool
+}
+
+// failOnce has one call fail.
+func (g *brokenGate) failOnce(what string, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.once = map[string]error{what: err}
+}
+
+func (g *brokenGate) failureOf(what string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	err := g.once[what]
+	delete(g.once, what)
+	return err
+}
+
+func (g *brokenGate) Grants() ([]gate.Grant, error) {
+	if err := g.failureOf("list"); err != nil {
+		return nil, err
+	}
+	return g.Fake.Grants()
+}
+
+func (g *brokenGate) Revoke(source netip.Prefix, s gate.Service) error {
+	if err := g.failureOf("revoke"); err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(g.slow.Load()))
+	return g.Fake.Revoke(source, s)
 }
 
 func (g *brokenGate) fail(err error) {
@@ -135,7 +181,7 @@ type rig struct {
 	source      *nflog.Fake
 	gate        *brokenGate
 	daemon      *daemon.Daemon
-	next        policy.Policy // for the next reload
+	next        string // for the next reload
 	diags       policy.Diagnostics
 	stop        func() error
 }
@@ -157,16 +203,22 @@ func start(t *testing.T, text string) *rig {
 
 func startOn(t *testing.T, g *brokenGate, text string) *rig {
 	t.Helper()
-	r := &rig{TB: t, source: nflog.NewFake(5), gate: g}
-	p := plan(t, text)
-	log, level := daemon.NewLogger(&r.log, p.Policy.Log)
+	return startWith(t, g, nil, text)
+}
+
+func startWith(t *testing.T, g *brokenGate, store daemon.Store, text string) *rig {
+	t.Helper()
+	r := &rig{TB: t, source: nflog.NewFake(5), gate: g, next: text}
+	p := parse(t, text)
+	log, level := daemon.NewLogger(&r.log, p.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	r.daemon = daemon.New(daemon.Config{
-		Plan: p, Log: log, Level: level,
-		Load:       func() (*policy.Policy, policy.Diagnostics) { return &r.next, r.diags },
+		Policy: p, Log: log, Level: level,
+		Load:       r.load,
 		OpenSource: func(nflog.Config) (nflog.Source, error) { return r.source, nil },
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return r.gate, nil },
+		OpenStore:  func(string) (daemon.Store, error) { return store, nil },
 		Notify:     func(s string) { fmt.Fprintln(&r.states, s) },
 	})
 	go func() { done <- r.daemon.Run(ctx) }()
@@ -182,10 +234,17 @@ func (r *rig) knock(host byte, ports ...uint16) {
 	}
 }
 
+func (r *rig) load() (*daemon.Plan, policy.Diagnostics) {
+	if r.diags.HasErrors() {
+		return nil, r.diags
+	}
+	return plan(r, r.next), r.diags
+}
+
 // reload takes up a policy, with these diagnostics about it.
 func (r *rig) reload(text string, diags ...policy.Diagnostic) error {
 	r.Helper()
-	r.next, r.diags = *parse(r, text), diags
+	r.next, r.diags = text, diags
 	return r.daemon.Reload(context.Background())
 }
 
@@ -207,7 +266,7 @@ func TestAKnockIsGrantedAndLogged(t *testing.T) {
 				r.log.await(t, line)
 			}
 			grants, err := r.gate.Grants()
-			if err != nil || len(grants) != 1 || grants[0].Source != netip.MustParseAddr("192.0.2.10") || grants[0].Timeout != 30*time.Second {
+			if err != nil || len(grants) != 1 || grants[0].Source != netip.MustParsePrefix("192.0.2.10/32") || grants[0].Timeout != 30*time.Second {
 				t.Errorf("grants %+v, %v", grants, err)
 			}
 			if err := r.stop(); err != nil {
@@ -371,7 +430,7 @@ func TestRangesAfterARestart(t *testing.T) {
 	}
 	src := netip.MustParseAddr("192.0.2.10")
 	for _, s := range p.Accesses[0].Open {
-		if err := g.Grant(gate.Grant{Source: src, Service: s, Timeout: time.Second, Comment: "web shared"}); err != nil {
+		if err := g.Grant(gate.Grant{Source: gate.Host(src), Service: s, Timeout: time.Second, Access: "web", Method: "shared"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -417,28 +476,99 @@ func TestAReadErrorEndsTheDaemon(t *testing.T) {
 func TestWhatCannotBeginChangesNothing(t *testing.T) {
 	g := newGate(t)
 	g.fail(errors.New("no table"))
-	source := nflog.NewFake(5)
 	log, _ := daemon.NewLogger(new(buffer), policy.Log{})
 	c := daemon.Config{
-		Plan: plan(t, ssh), Log: log,
-		OpenSource: func(nflog.Config) (nflog.Source, error) { return source, nil },
+		Policy: parse(t, ssh), Log: log,
+		OpenSource: func(nflog.Config) (nflog.Source, error) { t.Error("nflog was opened"); return nil, nil },
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 	}
 	if err := daemon.New(c).Run(context.Background()); err == nil || err.Error() != "no table" {
 		t.Errorf("bad table: %v", err)
 	}
-	if err := source.Close(); err != nil || !g.closed {
-		t.Errorf("left open: gate closed %v, source %v", g.closed, err)
+	if !g.closed {
+		t.Error("the gate was left open")
 	}
-	c.OpenSource = func(nflog.Config) (nflog.Source, error) { return nil, nflog.ErrGroupTaken }
 	c.OpenGate = func(gate.Config) (gate.Gate, error) { t.Error("the gate was opened"); return g, nil }
-	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, nflog.ErrGroupTaken) {
-		t.Errorf("group taken: %v", err)
-	}
-	c.Plan.Policy.Control.Socket = "/nowhere/at/all.sock"
-	c.OpenSource = func(nflog.Config) (nflog.Source, error) { t.Error("nflog was opened"); return source, nil }
+	c.Policy.Control.Socket = "/nowhere/at/all.sock"
 	if err := daemon.New(c).Run(context.Background()); err == nil || !strings.Contains(err.Error(), "/nowhere/at/all.sock") {
 		t.Errorf("no control socket: %v", err)
+	}
+	c.Policy = parse(t, ssh+"enabled = false\n")
+	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, daemon.ErrNothing) {
+		t.Errorf("nothing to do: %v", err)
+	}
+}
+
+// The table is written before all else, and stays when something else fails.
+func TestHiddenBeforeAllElse(t *testing.T) {
+	broken := errors.New("broken")
+	for _, failing := range []string{"nflog", "keys"} {
+		t.Run(failing, func(t *testing.T) {
+			g, source := newGate(t), nflog.NewFake(5)
+			var steps []string
+			step := func(name string) error {
+				if g.Ruleset() == nil {
+					t.Errorf("%s: services are not hidden yet", name)
+				}
+				steps = append(steps, name)
+				if name == failing {
+					return broken
+				}
+				return nil
+			}
+			log, _ := daemon.NewLogger(new(buffer), policy.Log{})
+			err := daemon.New(daemon.Config{
+				Policy:     parse(t, ssh+"limit = 1\n"),
+				Log:        log,
+				OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
+				OpenSource: func(nflog.Config) (nflog.Source, error) { return source, step("nflog") },
+				OpenStore:  func(string) (daemon.Store, error) { _ = step("store"); return nil, broken },
+				Load: func() (*daemon.Plan, policy.Diagnostics) {
+					return nil, policy.Diagnostics{{Severity: policy.SeverityError, Message: step("keys").Error()}}
+				},
+			}).Run(context.Background())
+			var start *daemon.StartError
+			if !errors.As(err, &start) || !strings.Contains(err.Error(), "broken; services stay hidden: the table is in place") {
+				t.Errorf("ended with %v", err)
+			}
+			if g.Ruleset() == nil || !g.closed {
+				t.Errorf("table %v, closed %v; want the table to stay and the gate closed", g.Ruleset(), g.closed)
+			}
+			if want := []string{"nflog", "store", "keys"}; !slices.Equal(steps, want[:len(steps)]) || steps[len(steps)-1] != failing {
+				t.Errorf("steps %q, want %q up to what fails", steps, want)
+			}
+		})
+	}
+}
+
+// While keys are made, the table is repaired, and the daemon ends when it is to.
+func TestKeptWhileKeysAreMade(t *testing.T) {
+	g := newGate(t)
+	log, _ := daemon.NewLogger(new(buffer), policy.Log{})
+	never, source := make(chan struct{}), nflog.NewFake(5)
+	defer close(never)
+	loading := make(chan struct{})
+	d := daemon.New(daemon.Config{
+		Policy:     parse(t, ssh),
+		Log:        log,
+		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
+		OpenSource: func(nflog.Config) (nflog.Source, error) { return source, nil },
+		Load: func() (*daemon.Plan, policy.Diagnostics) {
+			close(loading)
+			<-never
+			return nil, nil
+		},
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	<-loading
+	source.Log(nflog.Record{Group: 5, Time: time.Now(), Payload: datagram(10, 7300)}) // waits for the keys
+	g.Flush()
+	eventually(t, "the table is put back", func() bool { return g.Ruleset() != nil })
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("ended with %v", err)
 	}
 }
 

@@ -5,44 +5,57 @@ import (
 	"time"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/policy"
 )
 
 // doors keeps our own timer for each grant the kernel has one for: the kernel
 // tells nobody when an element ends, and the log is to say so. It belongs to
 // one goroutine, which also receives from ends.
 type doors struct {
-	running map[netip.Addr]map[gate.Service]*grant
+	running map[netip.Prefix]map[gate.Service]*grant
 	ends    chan door
 	stopped chan struct{}
 }
 
 // door is what a grant opens, and to whom.
 type door struct {
-	source  netip.Addr
+	source  netip.Prefix
 	service gate.Service
+}
+
+// who is the source as the log has it: an address, or a prefix.
+func (d door) who() string { return who(d.source) }
+
+func who(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 // grant is what the log has to say when it ends.
 type grant struct {
 	access  string
+	knock   policy.Knock
 	timeout time.Duration
+	told    bool // the log knows of it
 	until   time.Time
 	timer   *time.Timer
 }
 
 func newDoors() doors {
-	return doors{running: make(map[netip.Addr]map[gate.Service]*grant), ends: make(chan door), stopped: make(chan struct{})}
+	return doors{running: make(map[netip.Prefix]map[gate.Service]*grant), ends: make(chan door), stopped: make(chan struct{})}
 }
 
 // open sets the timer of a grant that has some time left, and reports whether
 // that is news. A door that another grant keeps open for longer is none, since
 // the gate never shortens. Those that the new one keeps open for longer are
 // forgotten: they do not close when their time is over.
-func (o *doors) open(d door, access string, timeout, remaining time.Duration) bool {
-	until := time.Now().Add(remaining)
+func (o *doors) open(d door, what grant, remaining time.Duration) bool {
+	what.until = time.Now().Add(remaining)
 	of := o.running[d.source]
 	for service, g := range of {
-		if service.Covers(d.service) && g.until.After(until) {
+		if service.Covers(d.service) && g.until.After(what.until) {
 			return false
 		}
 	}
@@ -51,18 +64,15 @@ func (o *doors) open(d door, access string, timeout, remaining time.Duration) bo
 		if d.service.Covers(service) {
 			g.timer.Stop()
 			delete(of, service)
+			what.told = what.told || g.told
 		}
 	}
 	if of == nil {
 		of = make(map[gate.Service]*grant)
 		o.running[d.source] = of
 	}
-	of[d.service] = &grant{
-		access:  access,
-		timeout: timeout,
-		until:   until,
-		timer:   time.AfterFunc(remaining, func() { o.expired(d) }),
-	}
+	what.timer = time.AfterFunc(remaining, func() { o.expired(d) })
+	of[d.service] = &what
 	return news
 }
 
@@ -86,6 +96,16 @@ func (o *doors) close(d door) (g *grant, ok bool) {
 		delete(o.running, d.source)
 	}
 	return g, true
+}
+
+// forget drops the grants of a source, and reports whether the log knows of one.
+func (o *doors) forget(source netip.Prefix) (told bool) {
+	for _, g := range o.running[source] {
+		g.timer.Stop()
+		told = told || g.told
+	}
+	delete(o.running, source)
+	return told
 }
 
 // stop lets go of the timers that would tell of an end.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"nftknock/pkg/logqueue"
 	"nftknock/pkg/policy"
 )
 
@@ -26,6 +28,23 @@ func NewLogger(w io.Writer, c policy.Log) (*slog.Logger, *slog.LevelVar) {
 	// systemd.exec(5): set when standard error is connected to the journal.
 	journal := c.Format == policy.LogAuto && os.Getenv("JOURNAL_STREAM") != ""
 	return slog.New(&textHandler{out: &lockedWriter{w: w}, level: level, journal: journal}), level
+}
+
+// LostLines gives the line that stands, in a log of NewLogger, for others that
+// are missing. It is for one goroutine.
+func LostLines(c policy.Log) func(logqueue.Gap) []byte {
+	var line bytes.Buffer
+	log, _ := NewLogger(&line, c)
+	return func(gap logqueue.Gap) []byte {
+		line.Reset()
+		reason := " lost because whoever reads the log was too slow"
+		if gap.Err != nil {
+			reason = " lost: " + gap.Err.Error()
+		}
+		// An error, so that no level leaves it out.
+		log.Error(count(gap.Lines, "log line was", "log lines were")+reason, "event", "log_lost", "omitted", gap.Lines)
+		return line.Bytes()
+	}
 }
 
 // Level is a policy's log level as slog has it.

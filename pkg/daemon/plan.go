@@ -22,7 +22,10 @@ type Plan struct {
 	// Accesses are the enabled ones; the index is that of knock.Verdict.
 	Accesses []*policy.Access
 
-	labels []p0f.Label // by p0f.LabelID
+	labels []p0f.Label               // by p0f.LabelID
+	names  map[string]*policy.Access // of all accesses, enabled or not
+
+	tripwires []knock.Element
 }
 
 // ErrNothing is the error of a policy that opens nothing.
@@ -31,9 +34,9 @@ var ErrNothing = errors.New("the policy has no enabled [[access]], so there is n
 // NewPlan works out a policy. It fails when a signature file is unreadable, when
 // a key is missing, or when there is nothing to do.
 func NewPlan(p *policy.Policy) (*Plan, error) {
-	plan := &Plan{Policy: p, Accesses: enabled(p)}
-	if len(plan.Accesses) == 0 {
-		return nil, ErrNothing
+	plan, err := newOutline(p)
+	if err != nil {
+		return nil, err
 	}
 	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
 	if err != nil {
@@ -41,7 +44,7 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 	}
 	plan.Engine = knock.Config{
 		MaxSources:   p.Engine.MaxSources,
-		Tripwires:    tripwires(plan.Accesses, p.Engine.Tripwires),
+		Tripwires:    plan.tripwires,
 		Fingerprints: fingerprints,
 	}
 	plan.labels = fingerprints.Labels()
@@ -52,7 +55,35 @@ func NewPlan(p *policy.Policy) (*Plan, error) {
 		}
 		plan.Engine.Accesses = append(plan.Engine.Accesses, access)
 	}
-	plan.Ruleset = ruleset(p, plan.Accesses, plan.Engine.Tripwires)
+	return plan, nil
+}
+
+// LoadPlan reads a policy with its keys and works it out. What is wrong with what
+// the policy names, such as a signature file, is a diagnostic too, and so are the
+// plan's warnings. With any error the plan is nil.
+func LoadPlan(path string) (*Plan, policy.Diagnostics) {
+	p, diags := policy.Load(path)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	plan, err := NewPlan(p)
+	if err != nil {
+		return nil, append(diags, policy.Diagnostic{File: path, Severity: policy.SeverityError, Message: err.Error()})
+	}
+	return plan, append(diags, plan.Warnings()...)
+}
+
+// newOutline is NewPlan without what the engine needs: keys and signature files.
+func newOutline(p *policy.Policy) (*Plan, error) {
+	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
+	if len(plan.Accesses) == 0 {
+		return nil, ErrNothing
+	}
+	for i := range p.Accesses {
+		plan.names[p.Accesses[i].Name] = &p.Accesses[i]
+	}
+	plan.tripwires = tripwires(plan.Accesses, p.Engine.Tripwires)
+	plan.Ruleset = ruleset(p, plan.Accesses, plan.tripwires)
 	return plan, nil
 }
 
@@ -125,24 +156,59 @@ var busyPorts = []uint16{
 // ruleset is the table for some accesses.
 func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []knock.Element) *gate.Ruleset {
 	r := &gate.Ruleset{
-		Table:      p.NFTables.Table,
-		Interfaces: p.NFTables.Interfaces,
-		Group:      p.NFLog.Group,
-		Workers:    p.NFLog.Workers,
+		Table:   p.NFTables.Table,
+		Group:   p.NFLog.Group,
+		Workers: p.NFLog.Workers,
+		Label:   p.NFTables.Label,
+		Quotas:  quotas(accesses),
 	}
 	if p.NFTables.Hide == policy.HideReject {
 		r.Hide = gate.Reject
 	}
 	for _, a := range accesses {
 		r.Protected = append(r.Protected, a.Open...)
+		for _, s := range a.Open {
+			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
+		}
 		r.KnockPorts = append(r.KnockPorts, knockPorts(a)...)
 		r.ICMP = r.ICMP || slices.Contains(a.Sequence, knock.Element{Protocol: packet.ICMP})
 	}
 	for _, e := range tripwires {
 		r.KnockPorts = append(r.KnockPorts, gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
 	}
-	r.Protected, r.KnockPorts = distinct(r.Protected), distinct(r.KnockPorts)
+	r.Protected, r.KnockPorts, r.Openings = distinct(r.Protected), distinct(r.KnockPorts), distinct(r.Openings)
 	return r
+}
+
+const (
+	// mostGrants is how many grants one access may have, of IPv4 and IPv6 each:
+	// more than people who knock at once.
+	mostGrants = 16384
+	// leastGrants is how many a keyed access may have, however many there are.
+	leastGrants = 64
+)
+
+// quotas share the room for grants out. Half of it is for the accesses with shared
+// sequences, at which somebody who has seen one can knock from any address; all of
+// them together cannot use up more. What one access uses up is its own.
+func quotas(accesses []*policy.Access) map[string]int {
+	shared := 0
+	for _, a := range accesses {
+		if a.Knock == policy.KnockShared {
+			shared++
+		}
+	}
+	const half = gate.MaxGrants / 2
+	forShared := min(mostGrants, half/max(1, shared))
+	forKeyed := min(mostGrants, max(leastGrants, half/max(1, len(accesses)-shared)))
+	list := make(map[string]int, len(accesses))
+	for _, a := range accesses {
+		list[a.Name] = forKeyed
+		if a.Knock == policy.KnockShared {
+			list[a.Name] = forShared
+		}
+	}
+	return list
 }
 
 // knockPorts are those that an access knocks on.
@@ -159,13 +225,13 @@ func knockPorts(a *policy.Access) []gate.Service {
 	return ports
 }
 
-// distinct leaves each service once, in the order of their first mention:
-// thousands of accesses may open the same port and knock on the same.
-func distinct(services []gate.Service) []gate.Service {
-	seen := make(map[gate.Service]bool)
-	return slices.DeleteFunc(services, func(s gate.Service) bool {
-		again := seen[s]
-		seen[s] = true
+// distinct leaves each item once, in the order of their first mention: thousands
+// of accesses may open the same port and knock on the same.
+func distinct[T comparable](list []T) []T {
+	seen := make(map[T]bool)
+	return slices.DeleteFunc(list, func(item T) bool {
+		again := seen[item]
+		seen[item] = true
 		return again
 	})
 }
@@ -187,20 +253,4 @@ func (p *Plan) Warnings() policy.Diagnostics {
 		})
 	}
 	return warnings
-}
-
-// service is what an access opens that holds a port, or the port alone where
-// it opens no such thing any more.
-func (p *Plan) service(access string, port gate.Service) gate.Service {
-	for _, a := range p.Accesses {
-		if a.Name != access {
-			continue
-		}
-		for _, s := range a.Open {
-			if s.Covers(port) {
-				return s
-			}
-		}
-	}
-	return port
 }

@@ -28,9 +28,9 @@ func (d *Daemon) Reload(ctx context.Context) error {
 }
 
 // reload takes up a changed policy, or keeps the old one and says why.
-func (d *Daemon) reload() error {
+func (d *Daemon) reload(ctx context.Context) error {
 	d.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
-	err := d.tryReload()
+	err := d.takeUp(ctx)
 	if err != nil {
 		d.Log.Error("reload failed, the old policy stays: "+err.Error(), "event", "reload", "reason", err.Error())
 		d.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
@@ -40,18 +40,14 @@ func (d *Daemon) reload() error {
 	return nil
 }
 
-// tryReload makes all that can fail first; the table is the last of it and
-// changes in one transaction.
-func (d *Daemon) tryReload() error {
-	p, diags := d.Load()
-	if err := diags.Err(); err != nil {
-		return err
-	}
-	plan, err := NewPlan(p)
+// takeUp loads the policy and goes over to it. It makes all that can fail first;
+// the table is the last of it and changes in one transaction.
+func (d *Daemon) takeUp(ctx context.Context) error {
+	plan, diags, err := d.load(ctx)
 	if err != nil {
 		return err
 	}
-	if err := restartOnly(d.Plan.Policy, p); err != nil {
+	if err := restartOnly(d.plan.Policy, plan.Policy); err != nil {
 		return err
 	}
 	matchers := make([]*matcher, len(d.workers))
@@ -63,18 +59,38 @@ func (d *Daemon) tryReload() error {
 	if err := d.openStore(plan); err != nil {
 		return err
 	}
-	if err := d.keeper.adopt(plan, d.store); err != nil {
+	if err := d.keeper.adopt(plan, d.outskirts.resolve(plan.Policy.NFTables.Interfaces)); err != nil {
 		return err
 	}
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
-	d.Plan = plan
+	d.plan = plan
 	if d.Level != nil {
-		d.Level.Set(Level(p.Log.Level))
+		d.Level.Set(Level(plan.Policy.Log.Level))
 	}
-	d.warn(append(diags, plan.Warnings()...))
+	d.warn(diags)
 	return nil
+}
+
+// load calls Load, which may be long at making keys from passphrases, and does
+// not wait for its end when ctx is done.
+func (d *Daemon) load(ctx context.Context) (*Plan, policy.Diagnostics, error) {
+	type loaded struct {
+		plan  *Plan
+		diags policy.Diagnostics
+	}
+	done := make(chan loaded, 1)
+	go func() {
+		plan, diags := d.Load()
+		done <- loaded{plan, diags}
+	}()
+	select {
+	case l := <-done:
+		return l.plan, l.diags, l.diags.Err()
+	case <-ctx.Done():
+		return nil, nil, errStopping
+	}
 }
 
 // restartOnly refuses changes that a running daemon cannot make without

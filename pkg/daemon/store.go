@@ -27,14 +27,14 @@ const pruneEvery = time.Minute
 
 // openStore opens the store, if the plan needs one and it is not open yet.
 func (d *Daemon) openStore(p *Plan) error {
-	if d.store != nil || !p.remembers() {
+	if d.recorder.ready() || !p.remembers() {
 		return nil
 	}
 	s, err := d.OpenStore(storePath(p))
 	if err != nil {
 		return err
 	}
-	d.store = s
+	d.recorder.use(s)
 	return nil
 }
 
@@ -48,9 +48,10 @@ func (d *Daemon) openStoreOrWait(p *Plan) {
 	if err == nil {
 		return
 	}
-	d.Log.Error("no knock that must be remembered opens anything: "+err.Error(), "event", "error", "reason", err.Error())
+	d.Log.Error("replay store unavailable: refusing all keyed knocks and accesses with a limit: "+err.Error(),
+		"event", "error", "reason", err.Error())
 	path := storePath(p)
-	d.store = &missingStore{err: err, tried: time.Now(), open: func() (Store, error) { return d.OpenStore(path) }}
+	d.recorder.use(&missingStore{err: err, tried: time.Now(), open: func() (Store, error) { return d.OpenStore(path) }})
 }
 
 // missingStore stands for a store that could not be opened, and tries again.
@@ -104,76 +105,28 @@ func (m *missingStore) Close() error {
 	return m.store.Close()
 }
 
-func (d *Daemon) closeStore() {
-	if d.store == nil {
-		return
-	}
-	if err := d.store.Close(); err != nil {
-		d.Log.Warn("close the store of spent knocks: "+err.Error(), "event", "error")
-	}
-}
-
-// prune forgets tokens whose time is over. What goes wrong is said once, until
-// it goes otherwise.
-func (d *Daemon) prune(failure string) string {
-	if d.store == nil {
-		return ""
-	}
-	_, err := d.store.Prune(time.Now())
-	if err == nil {
-		if failure != "" {
-			d.Log.Info("the store of spent knocks works again", "event", "store")
-		}
-		return ""
-	}
-	if err.Error() != failure {
-		d.Log.Error("spent knocks cannot be forgotten: "+err.Error(), "event", "error")
-	}
-	return err.Error()
-}
-
 // errNoStore cannot happen while a plan that needs a store is applied.
-var errNoStore = errors.New("there is no store of spent knocks")
+var errNoStore = errors.New("there is no replay store")
 
-// spend records a knock that is to be honoured. Only with nil it may be.
-func (k *keeper) spend(a *policy.Access, v *knock.Verdict) error {
-	s := replay.Spend{Access: a.Name, Limit: a.Limit}
+// toSpend is what is to be recorded of a knock before it is honoured; nothing of
+// one that has neither token nor limit.
+func toSpend(a *policy.Access, v *knock.Verdict) (s replay.Spend, any bool) {
+	s = replay.Spend{Access: a.Name, Limit: a.Limit}
 	if v.Request != nil {
 		s.Token, s.Expires = (*replay.Token)(&v.Request.Token), v.Request.Forget
 	}
-	switch {
-	case s.Token == nil && s.Limit == 0:
-		return nil
-	case k.store == nil:
-		return errNoStore
-	case s.Token != nil && k.lost[*s.Token]:
-		return replay.ErrSpent
-	}
-	err := k.store.Spend(s)
-	switch {
-	case errors.Is(err, replay.ErrLimit):
-		// A limit may be raised, and then this knock must not be good.
-		return errors.Join(err, k.burn(v))
-	case err != nil && !isRefusal(err) && s.Token != nil && len(k.lost) < maxLost:
-		k.lost[*s.Token] = true
-	}
-	return err
+	return s, s.Token != nil || s.Limit != 0
 }
 
-// maxLost bounds the tokens that are remembered in place of a store that fails.
-const maxLost = 1 << 12
-
-// burn records the token of a knock that is refused: whoever saw it on its way
-// could have more luck with it, being another sender.
-func (k *keeper) burn(v *knock.Verdict) error {
-	if v.Request == nil || k.store == nil || !v.Request.Forget.IsZero() && !v.Time.Before(v.Request.Forget) {
-		return nil
+// toBurn is what is to be recorded of a knock that is refused: whoever saw it on
+// its way could have more luck with it, being another sender. One that is past
+// its time has none.
+func toBurn(v *knock.Verdict) (s replay.Spend, any bool) {
+	req := v.Request
+	if req == nil || !req.Forget.IsZero() && !v.Time.Before(req.Forget) {
+		return s, false
 	}
-	err := k.store.Spend(replay.Spend{Token: (*replay.Token)(&v.Request.Token), Expires: v.Request.Forget})
-	if isRefusal(err) {
-		return nil
-	}
-	return err
+	return replay.Spend{Token: (*replay.Token)(&req.Token), Expires: req.Forget}, true
 }
 
 // isRefusal tells what a store refuses from what it cannot do.
@@ -189,7 +142,7 @@ func refusalOf(err error) string {
 	case errors.Is(err, replay.ErrLimit):
 		return "the access has reached its limit"
 	}
-	return "older than what was forgotten: was the clock set back?"
+	return "token is older than the pruned part of the store; check the system clock"
 }
 
 // alreadyUsed is the reason for refusing a replay.

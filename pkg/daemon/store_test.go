@@ -70,12 +70,28 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 	}
 	d := &diary{Fake: fake, spent: make(map[replay.Token]bool)}
 	log := new(strings.Builder)
-	k := newKeeper(d, slog.New(slog.NewTextHandler(log, nil)), plan, d, nil)
-	if err := k.apply(plan, d); err != nil {
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	r := newRecorder(logger)
+	r.use(d)
+	k := newKeeper(d, logger, plan, r, nil)
+	if err := k.apply(plan, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.doors.stop)
 	return k, d, log
+}
+
+// act has a keeper decide, and its recorder do what there is to do.
+func act(k *keeper, v knock.Verdict) {
+	k.decide(decision{k.plan, v})
+	for {
+		select {
+		case rec := <-k.recorder.records:
+			k.recorded(k.recorder.do(rec))
+		default:
+			return
+		}
+	}
 }
 
 // asking is a verdict on a packet that asks for tcp/22.
@@ -89,8 +105,8 @@ func asking(reason knock.Reason) knock.Verdict {
 
 func TestSpentBeforeGranted(t *testing.T) {
 	k, d, log := keeping(t, "")
-	k.decide(decision{k.plan, asking(knock.None)})
-	k.decide(decision{k.plan, asking(knock.None)})
+	act(k, asking(knock.None))
+	act(k, asking(knock.None))
 	if want := []string{"spend", "grant tcp/22", "spend"}; !slices.Equal(d.events, want) {
 		t.Errorf("%q, want %q", d.events, want)
 	}
@@ -102,8 +118,8 @@ func TestSpentBeforeGranted(t *testing.T) {
 func TestRefusedTokensAreBurnt(t *testing.T) {
 	for _, reason := range []knock.Reason{knock.WrongUser, knock.TooNew, knock.TooOld, knock.TooManyCodes, knock.Late} {
 		k, d, _ := keeping(t, "")
-		k.decide(decision{k.plan, asking(reason)})
-		k.decide(decision{k.plan, asking(knock.None)})
+		act(k, asking(reason))
+		act(k, asking(knock.None))
 		if want := []string{"spend", "spend"}; !slices.Equal(d.events, want) {
 			t.Errorf("after %q: %q, want %q", reason, d.events, want)
 		}
@@ -115,8 +131,8 @@ func TestRefusedTokensAreBurnt(t *testing.T) {
 func TestStoreThatFails(t *testing.T) {
 	k, d, log := keeping(t, "")
 	d.err = errors.New("no space left on device")
-	k.decide(decision{k.plan, asking(knock.None)})
-	k.decide(decision{k.plan, asking(knock.None)})
+	act(k, asking(knock.None))
+	act(k, asking(knock.None))
 	if want := []string{"spend"}; !slices.Equal(d.events, want) {
 		t.Errorf("%q, want %q", d.events, want)
 	}
@@ -127,12 +143,82 @@ func TestStoreThatFails(t *testing.T) {
 	}
 }
 
+// The token of a refused knock that could not be recorded is not good later: an
+// observer may have it.
+func TestARefusedTokenThatIsNotOnDisk(t *testing.T) {
+	k, d, log := keeping(t, "")
+	d.err = errors.New("no space left on device")
+	act(k, asking(knock.WrongUser))
+	act(k, asking(knock.None))
+	if want := []string{"spend"}; !slices.Equal(d.events, want) {
+		t.Errorf("%q, want %q", d.events, want)
+	}
+	if !strings.Contains(log.String(), "already used") {
+		t.Errorf("the log says nothing of the second:\n%s", log)
+	}
+}
+
+// Nor is that of a knock for which there was no room in the queue to the disk.
+func TestATokenWithoutRoomInTheQueue(t *testing.T) {
+	for _, reason := range []knock.Reason{knock.None, knock.WrongUser} {
+		k, d, log := keeping(t, "")
+		k.recorder.count["ssh"] = maxRecordsPerAccess
+		act(k, asking(reason))
+		k.recorder.count["ssh"] = 0
+		act(k, asking(knock.None))
+		if len(d.events) > 0 || !strings.Contains(log.String(), "already used") {
+			t.Errorf("%q, %s", d.events, log)
+		}
+		if reason == knock.None && !strings.Contains(log.String(), "the disk is too slow: 1024 knocks wait to be recorded") {
+			t.Errorf("the log does not say why:\n%s", log)
+		}
+	}
+}
+
+// Replays of a token that is on its way to the disk take no room in the queue.
+func TestReplaysDoNotFillTheQueue(t *testing.T) {
+	k, d, log := keeping(t, "")
+	for range 3 {
+		k.decide(decision{k.plan, asking(knock.None)})
+	}
+	if n := len(k.recorder.records); n != 1 || strings.Count(log.String(), "event=refused") != 2 {
+		t.Errorf("%d records wait, want 1:\n%s", n, log)
+	}
+	act(k, asking(knock.WrongUser))
+	if want := []string{"spend", "grant tcp/22"}; !slices.Equal(d.events, want) {
+		t.Errorf("%q, want %q", d.events, want)
+	}
+}
+
+func TestLostTokensAreForgottenWithTheirTime(t *testing.T) {
+	r, now := newRecorder(slog.New(slog.DiscardHandler)), time.Now()
+	lose := func(token int, expires time.Time) {
+		r.lose(record{spend: replay.Spend{Token: &replay.Token{byte(token), byte(token >> 8)}, Expires: expires}})
+	}
+	for i := range maxLost {
+		lose(i, now.Add(-time.Minute))
+	}
+	lose(maxLost, now.Add(time.Minute))
+	lose(maxLost+1, time.Time{})
+	for i := range maxLost {
+		lose(maxLost+2+i, now.Add(time.Minute))
+	}
+	if len(r.lost) != maxLost {
+		t.Errorf("%d tokens, want %d", len(r.lost), maxLost)
+	}
+	for _, token := range []replay.Token{{maxLost & 255, maxLost >> 8}, {(maxLost + 1) & 255, maxLost >> 8}} {
+		if _, ok := r.lost[token]; !ok {
+			t.Errorf("token %v is forgotten before its time", token[:2])
+		}
+	}
+}
+
 // A knock beyond the limit is spent, so that it is not good when the limit is
 // raised.
 func TestBeyondTheLimitIsSpent(t *testing.T) {
 	k, d, log := keeping(t, "limit = 1\n")
 	d.err = replay.ErrLimit
-	k.decide(decision{k.plan, asking(knock.None)})
+	act(k, asking(knock.None))
 	if !d.spent[replay.Token{1}] || slices.Contains(d.events, "grant tcp/22") {
 		t.Errorf("%q, want the token spent and nothing granted", d.events)
 	}
@@ -146,7 +232,7 @@ func TestTimeoutIsBounded(t *testing.T) {
 	k, _, log := keeping(t, "max_timeout = \"1m\"\n")
 	v := asking(knock.None)
 	v.Request.Timeout = time.Hour
-	k.decide(decision{k.plan, v})
+	act(k, v)
 	if !strings.Contains(log.String(), "access to tcp/22 for 1m") {
 		t.Errorf("want a minute:\n%s", log)
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
@@ -115,6 +113,31 @@ func (d decision) fields(event string) []any {
 	return fields
 }
 
+// outcome are the fields of what became of a knock that asks for a service of an
+// access.
+func (d decision) outcome(event string, a *policy.Access, service gate.Service) []any {
+	fields := []any{"event", event, "src", d.allow(), "access", a.Name, "knock", a.Knock,
+		"open", service.String(), "timeout", d.timeout(a).String()}
+	if d.allow() != d.verdict.Source {
+		fields = append(fields, "by", d.verdict.Source)
+	}
+	if os := d.os(); os != "" {
+		fields = append(fields, "os", os)
+	}
+	if user := d.user(); user != "" {
+		fields = append(fields, "user", user)
+	}
+	return fields
+}
+
+// knock is the kind of knock, empty where that is not known.
+func (d decision) knock() policy.Knock {
+	if a := d.access(); a != nil {
+		return a.Knock
+	}
+	return ""
+}
+
 // allow is whom the knock lets in.
 func (d decision) allow() netip.Addr {
 	if req := d.verdict.Request; req != nil {
@@ -163,32 +186,6 @@ func brief(d time.Duration) string {
 		s = s[:len(s)-2]
 	}
 	return s
-}
-
-// cutComment splits an element's comment into access and method.
-func cutComment(s string) (access, method string) {
-	access, method, _ = strings.Cut(s, " ")
-	return access, method
-}
-
-// limiter keeps strangers from filling the log.
-type limiter struct {
-	limit   *rate.Limiter
-	omitted int
-}
-
-// allow reports whether a line may be written at a time. If so it adds to its
-// fields how many were not since the last.
-func (l *limiter) allow(at time.Time, fields []any) ([]any, bool) {
-	if !l.limit.AllowN(at, 1) {
-		l.omitted++
-		return nil, false
-	}
-	if l.omitted > 0 {
-		fields = append(fields, "omitted", l.omitted)
-		l.omitted = 0
-	}
-	return fields, true
 }
 
 // count writes a number with its noun.

@@ -37,14 +37,14 @@ type decision struct {
 type worker struct {
 	group     uint16
 	source    nflog.Source
-	matcher   *matcher
+	matcher   *matcher                // nil before the first packet
 	next      atomic.Pointer[matcher] // takes over before the next packet
 	untried   atomic.Uint64           // see knock.Stats
 	decisions chan<- decision
 }
 
-// replace lets another matcher take over, with the half-done knocks of
-// accesses that stay the same.
+// replace lets a matcher take over, with the half-done knocks of accesses that
+// stay the same. The first must be there before run.
 func (w *worker) replace(m *matcher) { w.next.Store(m) }
 
 // run works until the source is closed.
@@ -76,6 +76,8 @@ func (w *worker) run() error {
 }
 
 func (w *worker) takeOver(m *matcher) {
-	m.engine.Adopt(w.matcher.engine)
+	if w.matcher != nil {
+		m.engine.Adopt(w.matcher.engine)
+	}
 	w.matcher = m
 }

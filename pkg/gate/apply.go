@@ -31,8 +31,7 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	}
 	first := k.applied == nil
 	k.applied = &applied
-	k.rooms = applied.roomIndex()
-	k.given.keepRooms(k.rooms)
+	k.rooms = applied.openIndex()
 	if first {
 		k.takeUp()
 	}
@@ -66,6 +65,9 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 // same transaction, or behind it: nobody is protected by a grant.
 func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	r.withoutDemux = k.withoutDemux
+	if err := k.findLeftover(r); err != nil {
+		return err
+	}
 	err := k.retry(func() error { return k.own(r, withGrants) })
 	if !k.withoutDemux && lacksPart(err) {
 		r.withoutDemux = true
@@ -74,6 +76,29 @@ func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 		}
 	}
 	return err
+}
+
+// findLeftover lists the rooms that have grants of an earlier ruleset, or of an
+// earlier process.
+func (k *Kernel) findLeftover(r *Ruleset) error {
+	k.given.expire(time.Now())
+	r.leftover = k.given.rooms()
+	if k.applied != nil {
+		return nil
+	}
+	return k.retry(func() error {
+		t, _, err := k.look()
+		if err != nil || t == nil {
+			return err
+		}
+		sets, err := k.conn.GetSets(t)
+		for _, s := range sets {
+			if m, ok := parseRoom(s.Name); ok {
+				r.leftover = append(r.leftover, m)
+			}
+		}
+		return err
+	})
 }
 
 // lacksPart reports an error that a part of nf_tables gives which the kernel
@@ -173,7 +198,7 @@ func (k *Kernel) look() (*nftables.Table, identity, error) {
 func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 	c.elements = make(map[string][]nftables.SetElement)
 	if withGrants {
-		c.elements = grantElements(k.runningIn(r))
+		c.elements = grantElements(k.given.running(time.Now()))
 	}
 	if k.applied == nil {
 		k.findStanding(r)
@@ -183,17 +208,10 @@ func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 	}
 }
 
-// runningIn gives the grants that should be running, and for which a ruleset has
-// room.
-func (k *Kernel) runningIn(r *Ruleset) []Grant {
-	rooms := r.roomIndex()
-	return slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return !rooms[roomOf(g.element())] })
-}
-
 // afterBuild adds what was left for later.
 func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 	if !withGrants {
-		k.grantAgain(k.runningIn(r))
+		k.grantAgain(k.given.running(time.Now()))
 	}
 	if k.applied == nil {
 		k.findMissed(r)

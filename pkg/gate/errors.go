@@ -128,7 +128,7 @@ func processOf(port uint32) string {
 }
 
 func errFull() error {
-	return fmt.Errorf("the set of grants is full (%d elements): wait for grants to end", maxGrants)
+	return fmt.Errorf("the set of grants is full (%d elements): wait for grants to end", MaxGrants)
 }
 
 func errTable(got, want string) error {

@@ -53,7 +53,6 @@ func (f *Fake) Apply(r *Ruleset) error {
 	}
 	applied := *r
 	f.applied, f.flushed = &applied, false
-	f.grants.keepRooms(applied.roomIndex())
 	return nil
 }
 
@@ -99,11 +98,11 @@ func (f *Fake) grant(g Grant) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
-	needed, err := f.grants.asks(g, f.applied.roomIndex(), f.applied.Quotas[g.Access], f.now())
+	needed, err := f.grants.asks(g, f.applied.openIndex(), f.applied.Quotas[g.Access], f.now())
 	if err != nil || !needed {
 		return err
 	}
-	if _, running := f.grants.entries[g.element()]; !running && f.grants.inRoom[roomOf(g.element())] >= maxGrants {
+	if _, running := f.grants.entries[g.element()]; !running && f.grants.inRoom[roomOf(g.element())] >= MaxGrants {
 		return errFull()
 	}
 	f.grants.put(g, f.now())

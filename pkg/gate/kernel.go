@@ -34,7 +34,7 @@ type Kernel struct {
 	closed bool
 
 	applied *Ruleset      // what Repair goes back to, or nil
-	rooms   map[room]bool // its
+	rooms   map[room]bool // in which it has openings
 	given   *ledger
 	doubt   bool // whether given is what the kernel holds
 	// shape is that of the table as we left it, nil where it is not known.

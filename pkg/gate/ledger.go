@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"maps"
@@ -119,13 +120,16 @@ func (l *ledger) within(source netip.Prefix, s Service) []element {
 	return list
 }
 
-// keepRooms forgets what there is no room for any more.
-func (l *ledger) keepRooms(rooms map[room]bool) {
-	for e := range l.entries {
-		if !rooms[roomOf(e)] {
-			l.remove(e)
+// rooms are those of the elements.
+func (l *ledger) rooms() []room {
+	var list []room
+	for m, n := range l.inRoom {
+		if n > 0 {
+			list = append(list, m)
 		}
 	}
+	slices.SortFunc(list, func(a, b room) int { return cmp.Compare(a.name(), b.name()) })
+	return list
 }
 
 // expire takes out what has ended.

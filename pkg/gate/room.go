@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,10 +49,22 @@ func (m room) family() family {
 	return ipv6()
 }
 
-// rooms are those of all openings, and those that every table has, for single
+// rooms are all that the table has: grants of an earlier ruleset run on until
+// somebody revokes them.
+func (r *Ruleset) rooms() []room {
+	list := r.openRooms()
+	for _, m := range r.leftover {
+		if !slices.Contains(list, m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// openRooms are those of all openings, and those that every table has, for single
 // addresses at single ports, in the order in which the table lists them. The
 // list is short: it grows with the forms of openings and the number of ranges.
-func (r *Ruleset) rooms() []room {
+func (r *Ruleset) openRooms() []room {
 	var list []room
 	seen := make(map[room]bool)
 	add := func(m room) {
@@ -76,10 +91,10 @@ func (r *Ruleset) rooms() []room {
 	return list
 }
 
-// roomIndex is rooms for looking up.
-func (r *Ruleset) roomIndex() map[room]bool {
+// openIndex is openRooms for looking up.
+func (r *Ruleset) openIndex() map[room]bool {
 	index := make(map[room]bool)
-	for _, m := range r.rooms() {
+	for _, m := range r.openRooms() {
 		index[m] = true
 	}
 	return index
@@ -123,6 +138,29 @@ func (m room) name() string {
 	return b.String()
 }
 
+// roomNames is what name writes.
+var roomNames = regexp.MustCompile(`^granted_(tcp|udp)([46])(?:_(\d+)_(\d+))?(?:_net(\d+))?(_once)?$`)
+
+// parseRoom reads what name wrote.
+func parseRoom(name string) (room, bool) {
+	words := roomNames.FindStringSubmatch(name)
+	if words == nil {
+		return room{}, false
+	}
+	number := func(s string) int { n, _ := strconv.Atoi(s); return n } // of digits, or empty
+	m := room{protocol: packet.TCP, digit: words[2], bits: number(words[5]), once: words[6] != ""}
+	if words[1] == "udp" {
+		m.protocol = packet.UDP
+	}
+	if words[3] != "" {
+		m.ports = Service{m.protocol, uint16(number(words[3])), uint16(number(words[4]))}
+	}
+	if words[5] == "" {
+		m.bits = m.family().bits
+	}
+	return m, m.name() == name
+}
+
 // isRoom tells a set of grants by its name.
 func isRoom(set string) bool { return strings.HasPrefix(set, "granted_") }
 
@@ -132,7 +170,7 @@ func (m room) set() set {
 	if !m.ranged() {
 		types = append(types, nftables.TypeInetService)
 	}
-	return set{name: m.name(), types: types, size: maxGrants, counter: true, timeout: defaultTimeout, dynamic: m.once}
+	return set{name: m.name(), types: types, size: MaxGrants, counter: true, timeout: defaultTimeout, dynamic: m.once}
 }
 
 // key is that of an element. The fields of a concatenation are padded to the

@@ -45,6 +45,8 @@ type Ruleset struct {
 
 	// withoutDemux: what early demux finds cannot be asked for at input.
 	withoutDemux bool
+	// leftover are rooms of running grants that the ruleset has no Opening for.
+	leftover []room
 }
 
 // DefaultLabel is the conntrack label where none is given.

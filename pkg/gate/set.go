@@ -26,8 +26,8 @@ const (
 )
 
 const (
-	// maxGrants bounds each set of grants, in elements.
-	maxGrants = 65536
+	// MaxGrants bounds each set of grants, in elements.
+	MaxGrants = 65536
 
 	// maxTuples bounds each set of tuples.
 	maxTuples = 65535

@@ -82,7 +82,7 @@ var behaviours = []struct {
 	{"a prefix is granted as a whole", grantsPrefix},
 	{"what the ruleset does not open is not granted", needsRoom},
 	{"an access has its quota", keepsQuota},
-	{"grants without room go with it", forgetsRooms},
+	{"grants of an earlier ruleset stay", keepsLeftover},
 	{"a revoked grant is gone", revokes},
 	{"bad grants are refused", refuses},
 	{"bad revocations are refused", refusesRevocations},
@@ -288,12 +288,20 @@ func keepsQuota(t *testing.T, s subject) {
 	}
 }
 
-func forgetsRooms(t *testing.T, s subject) {
-	apply(t, s, &Ruleset{Openings: openings("tcp/20-25"), Quotas: map[string]int{"a": 1}})
-	grant(t, s, Grant{Source: from("192.0.2.1"), Service: service("tcp/20-25"), Timeout: time.Minute, Access: "a"})
-	apply(t, s, &Ruleset{Quotas: map[string]int{"a": 1}})
+func keepsLeftover(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: []Opening{{Service: service("tcp/20-25"), Bits4: 24, Once: true}}})
+	g := Grant{Source: prefix("192.0.2.0/24"), Service: service("tcp/20-25"), Once: true, Timeout: time.Minute}
+	grant(t, s, g)
+	for range 2 {
+		apply(t, s, &Ruleset{})
+		wantGrants(t, s, g)
+		wantError(t, s.Grant(g), ErrNoRoom)
+	}
+	if err := s.Revoke(g.Source, g.Service); err != nil {
+		t.Error(err)
+	}
+	apply(t, s, &Ruleset{})
 	wantGrants(t, s)
-	grant(t, s, Grant{Source: from("192.0.2.2"), Service: service("tcp/20"), Timeout: time.Minute, Access: "a"})
 }
 
 func revokes(t *testing.T, s subject) {
@@ -436,12 +444,12 @@ func nth(n int) netip.Prefix {
 func full(t *testing.T, s subject) {
 	applied(t, s)
 	one := Grant{Service: service("tcp/22"), Timeout: time.Hour}
-	for n := range maxGrants {
+	for n := range MaxGrants {
 		one.Source = nth(n)
 		grant(t, s, one)
 	}
 	more := one
-	more.Source = nth(maxGrants)
+	more.Source = nth(MaxGrants)
 	if err := s.Grant(more); err == nil || !strings.Contains(err.Error(), "full") {
 		t.Errorf("set of grants is full: error %v", err)
 	}

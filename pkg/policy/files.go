@@ -2,9 +2,11 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 var errNotRegular = errors.New("not a regular file")
@@ -38,14 +40,45 @@ func readRegular(path string) ([]byte, error) {
 	return readFile(path)
 }
 
-// readFile reads one byte more than a policy file may have at most.
+// readFile reads one byte more than a policy file may have at most. It refuses a
+// file that others than root and the effective user can write; a pipe is taken
+// from whoever holds it.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() {
+		if err := checkAccess(path, info); err != nil {
+			return nil, err
+		}
+	}
 	return io.ReadAll(io.LimitReader(f, maxFileSize+1))
+}
+
+func checkAccess(path string, info fs.FileInfo) error {
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	return checkOwnerMode(path, info.Mode().Perm(), owner, uint32(os.Geteuid()))
+}
+
+// checkOwnerMode refuses a file that others than root and the effective user self
+// can write: they could open what they like.
+func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
+	const othersWrite = 0o022
+	switch {
+	case owner != 0 && self == 0:
+		return hinted{fmt.Sprintf("bad owner uid %d: want root", owner), "chown root " + path}
+	case owner != 0 && owner != self:
+		return hinted{fmt.Sprintf("bad owner uid %d: want uid %d or root", owner, self), "chown root " + path}
+	case mode&othersWrite != 0:
+		return hinted{fmt.Sprintf("bad mode %#o: group or others can write it", uint32(mode)), "chmod go-w " + path}
+	}
+	return nil
 }
 
 // reason strips an error of the path, which the diagnostic names already.

@@ -23,7 +23,8 @@ const (
 
 // Load reads the policy file at path, then the files *.toml of the directory
 // conf.d beside it in the order of their names, hidden ones left out; these
-// may hold [[access]] only. Every signature database named must be a file that
+// may hold [[access]] only. None of these may be writable by others than root and
+// the effective user. Every signature database named must be a file that
 // can be opened. The keys of enabled accesses are read from their files, as
 // secret.ReadLine does, and from the service manager's credentials.
 //
@@ -46,6 +47,15 @@ func Check(path string, inUse map[knock.Element]bool, host []Interface) (*Policy
 	l := newLoader(time.Now(), inUse)
 	l.host, l.lenient = host, true
 	l.load(path)
+	return l.result()
+}
+
+// Outline is Load without the files that the policy names: it opens neither
+// signature databases nor keys, so that none of these can make it fail or wait.
+// It says what is to be hidden before they are needed.
+func Outline(path string) (*Policy, Diagnostics) {
+	l := newLoader(time.Now(), nil)
+	l.read(path)
 	return l.result()
 }
 
@@ -83,21 +93,38 @@ func (l *loader) fail(file, message, hint string) {
 	l.diags = append(l.diags, Diagnostic{File: file, Severity: SeverityError, Message: message, Hint: hint})
 }
 
+// unread reports a file that was not read, with a hint where the error has none.
+func (l *loader) unread(file string, err error, hint string) {
+	if h := (hinted{}); errors.As(err, &h) {
+		l.fail(file, h.message, h.hint)
+		return
+	}
+	l.fail(file, reason(err), hint)
+}
+
+// load reads the policy and opens what it names.
 func (l *loader) load(path string) {
+	if root := l.read(path); root != nil {
+		l.openDatabases(root.section("fingerprint"))
+	}
+	l.openKeys()
+}
+
+// read reads the main file and those of conf.d. It returns the table of the
+// main file, or nil.
+func (l *loader) read(path string) *table {
 	data, err := readFile(path)
 	if err != nil {
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
 		}
-		l.fail(path, reason(err), hint)
-		return
+		l.unread(path, err, hint)
+		return nil
 	}
-	if root := l.main(path, data); root != nil {
-		l.openDatabases(root.section("fingerprint"))
-	}
+	root := l.main(path, data)
 	l.confDir(filepath.Join(filepath.Dir(path), "conf.d"))
-	l.openKeys()
+	return root
 }
 
 // main reads the text of the main file.
@@ -140,7 +167,7 @@ func (l *loader) confDir(dir string) {
 func (l *loader) confFile(path string) {
 	data, err := readRegular(path)
 	if err != nil {
-		l.fail(path, reason(err), "every conf.d/*.toml is read; rename it if it is not meant to be")
+		l.unread(path, err, "every conf.d/*.toml is read; rename it if it is not meant to be")
 		return
 	}
 	root := l.parse(path, data)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -197,6 +198,25 @@ func TestLoadReadsDatabasesThatExist(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{db}, p.Fingerprint.Databases); diff != "" {
 		t.Errorf("databases (-want +got):\n%s", diff)
+	}
+}
+
+// An outline says all that Load says of the text, and opens nothing else.
+func TestOutlineOpensNothing(t *testing.T) {
+	text := "fingerprint.databases = [\"/nowhere/sig.fp\"]\n" + access("a", 1) +
+		"[[access]]\nname = \"b\"\nknock = \"encrypted\"\nkey_file = \"/nowhere/key\"\nopen = [\"tcp/23\"]\n"
+	dir := tree(t, map[string]string{"main.toml": text, "conf.d/c.toml": access("c", 2)})
+	main := filepath.Join(dir, "main.toml")
+	p, diags := Outline(main)
+	if diags.HasErrors() || !slices.Equal(names(p), []string{"a", "b", "c"}) {
+		t.Fatalf("%v, %v", names(p), diags)
+	}
+	if p, diags := Load(main); p != nil || len(diags) < 2 {
+		t.Errorf("Load: %v", diags)
+	}
+	dir = tree(t, map[string]string{"main.toml": text + "typo = 1\n"})
+	if p, diags := Outline(filepath.Join(dir, "main.toml")); p != nil || !diags.HasErrors() {
+		t.Errorf("an unknown key is taken: %v", diags)
 	}
 }
 

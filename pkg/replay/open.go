@@ -15,7 +15,7 @@ import (
 // Open opens the store at path and locks it. It makes the file (mode 0600) if it
 // is missing, and its directory (0700). It reads the whole file, and refuses one
 // that is not wholly what a Store wrote: ErrDamaged. It refuses a file or
-// directory that others than its owner may write. When another process has the
+// directory that others than root and the effective user own or may write. When another process has the
 // store open, it gives up after a second.
 func Open(path string) (*Store, error) {
 	if err := prepare(path); err != nil {
@@ -107,7 +107,7 @@ func prepare(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMode(dir, info.Mode()); err != nil {
+	if err := checkAccess(dir, info); err != nil {
 		return err
 	}
 	info, err = os.Lstat(path)
@@ -123,12 +123,22 @@ func prepare(path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("bad store %q: want a regular file", path)
 	}
-	return checkMode(path, info.Mode())
+	return checkAccess(path, info)
 }
 
-func checkMode(path string, mode fs.FileMode) error {
-	if mode.Perm()&0o022 != 0 {
-		return fmt.Errorf("bad mode %#o of %q: want none but the owner to write it (chmod go-w)", mode.Perm(), path)
+func checkAccess(path string, info fs.FileInfo) error {
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	return checkOwnerMode(path, info.Mode().Perm(), owner, uint32(os.Geteuid()))
+}
+
+// checkOwnerMode refuses what others than root and the effective user self can
+// write: they could make spent knocks good again.
+func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
+	if owner != 0 && owner != self {
+		return fmt.Errorf("bad owner of %q: uid %d: want uid %d or root (chown)", path, owner, self)
+	}
+	if mode&0o022 != 0 {
+		return fmt.Errorf("bad mode %#o of %q: want none but the owner to write it (chmod go-w)", uint32(mode), path)
 	}
 	return nil
 }

@@ -47,26 +47,37 @@ func TestAConnectionOutlivesItsGrant(t *testing.T) {
 	c := s.Clients[0]
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
-	conn, err := c.Dial(lab.Server4, 22, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	buf := make([]byte, 64)
-	if _, err := conn.Read(buf); err != nil {
-		t.Fatal(err)
-	}
+	conn := s.connect(c)
 	s.await(" ended, ")
 	s.wantOpen(c, lab.Server4, false)
-	// The server answers the end of our side with the end of its own.
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
+	s.wantAlive(conn)
+}
+
+// connect opens a connection to the service.
+func (s *stage) connect(c *lab.Client) *net.TCPConn {
+	s.Helper()
+	conn, err := c.Dial(lab.Server4, 22, 5*time.Second)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { conn.Close() })
+	if _, err := conn.Read(make([]byte, 64)); err != nil {
+		s.Fatal(err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// wantAlive ends a connection and wants the server to answer with its own end.
+func (s *stage) wantAlive(conn *net.TCPConn) {
+	s.Helper()
+	if err := conn.CloseWrite(); err != nil {
+		s.Fatal(err)
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
+		s.Fatal(err)
 	}
-	if n, err := conn.Read(buf); n != 0 || err == nil || strings.Contains(err.Error(), "timeout") {
-		t.Errorf("after the grant ended: read %d, %v; want the connection's orderly end", n, err)
+	if n, err := conn.Read(make([]byte, 64)); n != 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+		s.Errorf("read %d, %v; want the connection's orderly end", n, err)
 	}
 }
 

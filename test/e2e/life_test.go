@@ -184,6 +184,44 @@ func (s *stage) hangup(text string) {
 	}
 }
 
+// Who is taken out of the policy is out at once, by a reload or a restart: for new
+// connections, while those that stand go on.
+func TestWhoIsRemovedIsOut(t *testing.T) {
+	remaining := access("other", "udp/7001 udp/7002 icmp", "5s")
+	for name, change := range map[string]func(*stage) string{
+		"reload": func(s *stage) string {
+			s.command(0, "", "reload")
+			return "by a reload"
+		},
+		"restart": func(s *stage) string {
+			if status, err := s.daemon.Stop(); status != 0 || err != nil {
+				t.Fatalf("stopped with %d, %v", status, err)
+			}
+			s.launch()
+			s.await("ready: ")
+			return "since the last run"
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(access("ssh", three, "60s") + remaining)
+			c := s.Clients[0]
+			s.knock(c, lab.Server4, strings.Fields(three)...)
+			s.await("granted ")
+			conn := s.connect(c)
+			s.write(remaining)
+			when := change(s)
+			s.await("access of " + c.Addr4.String() + " to tcp/22 ended: access \"ssh\" was removed " + when)
+			s.wantOpen(c, lab.Server4, false)
+			s.wantAlive(conn)
+			if left := s.grantedIn("nftknock"); len(left) != 0 {
+				t.Errorf("the kernel holds %+v", left)
+			}
+		})
+	}
+}
+
 func TestAHalfDoneKnockLivesThroughAReload(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -207,17 +245,7 @@ func TestAFlushedRulesetComesBack(t *testing.T) {
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
 	before := s.grantedIn("nftknock")
-	err := s.Server.Do(func() error {
-		conn, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		conn.FlushRuleset()
-		return conn.Flush()
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.flush()
 	s.await("table inet nftknock was changed by another process and is put back")
 	s.wantOpen(s.Clients[1], lab.Server4, false)
 	s.wantOpen(c, lab.Server4, true)
@@ -255,10 +283,10 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 		s.start(access("ssh", three, "5s"))
 		s.write("control.socket = \"\"\n[nftables]\ntable = \"second\"\n" + access("ssh", three, "5s"))
 		first := s.daemon
-		s.refuses(1, "nftknockd: error: ", "group 5", "/proc/net/netfilter/nfnetlink_log")
+		s.refuses(1, "nftknockd: error: ", "group 5", "/proc/net/netfilter/nfnetlink_log", stayHidden)
 		s.daemon = first
-		if n := s.tables(); n != 1 {
-			t.Errorf("%d tables, want the first daemon's alone", n)
+		if n := s.tables(); n != 2 {
+			t.Errorf("%d tables, want the first daemon's and that of the second", n)
 		}
 	})
 	t.Run("the table", func(t *testing.T) {

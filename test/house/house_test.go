@@ -30,9 +30,11 @@ var imports = map[string][]string{
 	"pkg/kernlog":     {"pkg/packet"},
 	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
 	// The kernel; nothing of knocks.
-	"pkg/nflog": {},
-	"pkg/gate":  {"pkg/packet"},
-	"pkg/links": {},
+	"pkg/flows":    {"pkg/packet"},
+	"pkg/nflog":    {},
+	"pkg/gate":     {"pkg/flows", "pkg/packet"},
+	"pkg/links":    {},
+	"pkg/logqueue": {},
 	// What people write.
 	"pkg/tomlpos": {},
 	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
@@ -41,8 +43,8 @@ var imports = map[string][]string{
 	// The two programs.
 	"pkg/keygen":    {"pkg/secret", "pkg/totp"},
 	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
-	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
+	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
+	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
 	"cmd/nftknock":  {"pkg/client", "pkg/keygen", "pkg/knock", "pkg/packet", "pkg/secret"},
 }
 

@@ -30,17 +30,12 @@ type Daemon struct {
 // StartDaemon runs nftknockd on the server with the arguments given. What it
 // logs is kept, and copied to tap unless that is nil.
 func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
-	d := &Daemon{
-		cmd:  exec.Command(filepath.Join(l.Programs, "nftknockd"), args...),
-		news: make(chan struct{}),
-		done: make(chan struct{}),
-		tap:  tap,
-	}
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	d.cmd.Stdout, d.cmd.Stderr = in, in
+	d := l.newDaemon(in, args)
+	d.tap = tap
 	err = l.Server.Start(d.cmd)
 	in.Close()
 	if err != nil {
@@ -49,6 +44,28 @@ func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
 	}
 	go d.read(out)
 	return d, nil
+}
+
+// StartDaemonInto is StartDaemon with a log that goes to a file, from which
+// whoever has the other end reads as much as they like: Log and Await know
+// nothing of it.
+func (l *Lab) StartDaemonInto(log *os.File, args ...string) (*Daemon, error) {
+	d := l.newDaemon(log, args)
+	if err := l.Server.Start(d.cmd); err != nil {
+		return nil, err
+	}
+	go d.wait()
+	return d, nil
+}
+
+func (l *Lab) newDaemon(log *os.File, args []string) *Daemon {
+	d := &Daemon{
+		cmd:  exec.Command(filepath.Join(l.Programs, "nftknockd"), args...),
+		news: make(chan struct{}),
+		done: make(chan struct{}),
+	}
+	d.cmd.Stdout, d.cmd.Stderr = log, log
+	return d
 }
 
 func (d *Daemon) read(out io.ReadCloser) {
@@ -63,8 +80,22 @@ func (d *Daemon) read(out io.ReadCloser) {
 		d.news = make(chan struct{})
 		d.mu.Unlock()
 	}
+	d.wait()
+}
+
+func (d *Daemon) wait() {
 	_ = d.cmd.Wait() // ProcessState says it all
 	close(d.done)
+}
+
+// Running reports whether the daemon has not ended.
+func (d *Daemon) Running() bool {
+	select {
+	case <-d.done:
+		return false
+	default:
+		return true
+	}
 }
 
 // Log is everything logged so far.

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"fmt"
+	"time"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/policy"
+)
+
+// objection is why a running grant may not go on as it is. The zero value is
+// none.
+type objection struct {
+	reason string
+	// instead is what may go on: less time, or fewer ports.
+	instead []gate.Grant
+}
+
+// object says what the plan has against a grant. since says when an access that is
+// not in the plan was there. Grants that name no access are not ours to end.
+func (p *Plan) object(g gate.Grant, now time.Time, since string) objection {
+	name := g.Access
+	a := p.names[name]
+	switch {
+	case name == "":
+		return objection{}
+	case a == nil:
+		return objection{reason: fmt.Sprintf("access %q was removed %s", name, since)}
+	case !a.Enabled:
+		return objection{reason: fmt.Sprintf("access %q was disabled %s", name, since)}
+	case !a.Expires.IsZero() && !now.Before(a.Expires):
+		return objection{reason: fmt.Sprintf("access %q has expired", name)}
+	// With allow_other_address the source is that of the knock, which is not known
+	// any more.
+	case !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
+		return objection{reason: fmt.Sprintf("access %q is no longer for this address", name)}
+	case g.Source != grantee(g.Source.Addr(), a):
+		return objection{reason: fmt.Sprintf("access %q lets in another prefix", name)}
+	case g.Once != a.SingleUse:
+		return objection{reason: fmt.Sprintf("access %q has another single_use", name)}
+	}
+	return narrowed(a, g)
+}
+
+// narrowed compares a grant with what its access opens, and for how long.
+func narrowed(a *policy.Access, g gate.Grant) objection {
+	longest := max(a.Timeout, a.MaxTimeout)
+	remaining := min(g.Remaining, longest)
+	within, whole := within(a.Open, g.Service)
+	o := objection{reason: fmt.Sprintf("access %q no longer opens it", a.Name)}
+	switch {
+	case whole && g.Remaining <= longest:
+		return objection{}
+	case whole:
+		o.reason = fmt.Sprintf("access %q allows no more", a.Name)
+	}
+	if !whole && len(within) > 0 {
+		o.reason = fmt.Sprintf("access %q no longer opens all of it", a.Name)
+	}
+	for _, s := range within {
+		o.instead = append(o.instead, gate.Grant{
+			Source: g.Source, Service: s, Once: g.Once, Timeout: remaining, Remaining: remaining, Access: g.Access, Method: g.Method,
+		})
+	}
+	return o
+}
+
+// within gives the services that lie within another one, or that one alone if one
+// of them has all of it.
+func within(services []gate.Service, of gate.Service) (list []gate.Service, whole bool) {
+	for _, s := range services {
+		if s.Covers(of) {
+			return []gate.Service{of}, true
+		}
+		if of.Covers(s) {
+			list = append(list, s)
+		}
+	}
+	return list, false
+}
