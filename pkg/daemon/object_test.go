@@ -20,7 +20,7 @@ func TestWhatIsLeftOfARange(t *testing.T) {
 		want        []string
 	}{
 		{"ok the same", `open = ["tcp/8000-8010"]`, 20 * time.Second, nil},
-		{"ok a wider one", `open = ["tcp/7000-9000"]`, 20 * time.Second, nil},
+		{"ok a wider one", `open = ["tcp/7500-8500"]`, 20 * time.Second, nil},
 		{"narrower ones", `open = ["tcp/8000-8002", "tcp/8005", "udp/8006"]`, 20 * time.Second, []string{"tcp/8000-8002 20s", "tcp/8005 20s"}},
 		{"one that only overlaps", `open = ["tcp/8005-8020"]`, 20 * time.Second, []string{}},
 		{"less time", "open = [\"tcp/8000-8010\"]\ntimeout = \"5s\"", 20 * time.Second, []string{"tcp/8000-8010 5s"}},
