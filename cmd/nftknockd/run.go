@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -82,11 +81,6 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 // startFailure is how the command ends after an error of the daemon.
 func startFailure(err error) exitError {
 	exit := exitError{code: exitFailed, err: err}
-	// NB: of the first request that nf_tables refuses, the nftables library keeps
-	// the text alone.
-	if strings.Contains(err.Error(), syscall.EPERM.Error()) {
-		exit.hint = "it takes CAP_NET_ADMIN: run as root, or with AmbientCapabilities=CAP_NET_ADMIN in the unit"
-	}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
 		exit.err, exit.hint = start.Err, daemon.StayHidden
 	}

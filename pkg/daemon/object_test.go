@@ -36,8 +36,8 @@ func TestWhatIsLeftOfARange(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := plan.object(gate.Grant{
-			Source: netip.MustParseAddr("192.0.2.1"), Service: gate.Service{Protocol: 6, First: 8000, Last: 8010},
-			Timeout: 30 * time.Second, Remaining: c.left, Comment: "web shared",
+			Source: netip.MustParsePrefix("192.0.2.1/32"), Service: gate.Service{Protocol: 6, First: 8000, Last: 8010},
+			Timeout: 30 * time.Second, Remaining: c.left, Access: "web", Method: "shared",
 		}, time.Now(), "")
 		var got []string
 		if o.reason != "" {

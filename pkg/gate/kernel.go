@@ -122,12 +122,14 @@ func (k *Kernel) check() (err error) {
 	if k.port, err = k.conn.GetPortID(); err != nil {
 		return err
 	}
-	if _, err := k.conn.GetGen(); err != nil {
-		return k.explainOpen(err)
-	}
+	// NB: of the first request that the kernel refuses the library keeps no more
+	// than the text, unless it is for a table.
 	t, err := k.find()
-	if err != nil {
+	if errors.Is(err, unix.EPERM) {
 		return k.explain(err)
+	}
+	if err != nil {
+		return k.explainOpen(err)
 	}
 	if k.foreign(t) {
 		return ownedBy(t)

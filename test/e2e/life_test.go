@@ -15,7 +15,7 @@ import (
 	"nftknock/test/lab"
 )
 
-// grantedIn looks into the kernel for the elements of granted4.
+// grantedIn looks into the kernel for the elements of granted_tcp4.
 func (s *stage) grantedIn(table string) (elements []nftables.SetElement) {
 	s.Helper()
 	err := s.Server.Do(func() error {
@@ -23,7 +23,7 @@ func (s *stage) grantedIn(table string) (elements []nftables.SetElement) {
 		if err != nil {
 			return err
 		}
-		set, err := conn.GetSetByName(&nftables.Table{Name: table, Family: nftables.TableFamilyINet}, "granted4")
+		set, err := conn.GetSetByName(&nftables.Table{Name: table, Family: nftables.TableFamilyINet}, "granted_tcp4")
 		if err != nil {
 			return err
 		}
