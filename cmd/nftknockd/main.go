@@ -94,7 +94,7 @@ time, which the kernel ends.`,
 	}
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "policy `file`; conf.d beside it is read too")
 	root.AddCommand(
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o),
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o),
 		newFingerprint(&o), newKeygen(), newVersion(),
 	)
 	return root

@@ -40,30 +40,43 @@ func NewClient(path string) *Client {
 
 // Reload has the daemon read its policy again, and returns when it has done
 // so. The error says why the old policy stays, or wraps ErrNotRunning.
-func (c *Client) Reload(ctx context.Context) error { return c.post(ctx, "/reload") }
+func (c *Client) Reload(ctx context.Context) error {
+	_, err := c.post(ctx, "/reload")
+	return err
+}
 
-func (c *Client) post(ctx context.Context, path string) error {
+// Revoke has the daemon end grants. The error says what it could not do, or wraps
+// ErrNotRunning.
+func (c *Client) Revoke(ctx context.Context, r Revocation) (Revoked, error) {
+	a, err := c.post(ctx, "/revoke?"+r.encode())
+	if err != nil || a.Revoked == nil {
+		return Revoked{}, err
+	}
+	return *a.Revoked, nil
+}
+
+func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	// The host is nobody: the transport knows where to go.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://nftknockd"+path, nil)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("control socket %s: %w", c.path, dialReason(err))
+		return answer{}, fmt.Errorf("control socket %s: %w", c.path, dialReason(err))
 	}
 	defer resp.Body.Close()
 	var a answer
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
-		return fmt.Errorf("control socket %s: the daemon's answer (%s) makes no sense: %w", c.path, resp.Status, err)
+		return answer{}, fmt.Errorf("control socket %s: the daemon's answer (%s) makes no sense: %w", c.path, resp.Status, err)
 	}
 	switch {
 	case a.Error != "":
-		return errors.New(a.Error)
+		return answer{}, errors.New(a.Error)
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("control socket %s: %s", c.path, resp.Status)
+		return answer{}, fmt.Errorf("control socket %s: %s", c.path, resp.Status)
 	}
-	return nil
+	return a, nil
 }
 
 // dialReason says what a failed connection means.

@@ -2,6 +2,8 @@
 // daemon, over HTTP on a Unix socket that only the daemon's user may open.
 //
 //	POST /reload    read the policy again
+//	POST /revoke    end grants; source=ADDRESS or PREFIX, service=tcp/22 (all
+//	                without it), cut=true to end connections, too
 //
 // Every answer is a JSON object. If what was asked for failed, it has status
 // 409 and says why in "error". Whatever else comes is refused by net/http, in
@@ -15,6 +17,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -25,6 +30,21 @@ import (
 type Handler interface {
 	// Reload reads the policy again. Its error says why the old one stays.
 	Reload(context.Context) error
+	// Revoke ends grants.
+	Revoke(context.Context, Revocation) (Revoked, error)
+}
+
+// A Revocation says which grants are to end.
+type Revocation struct {
+	Source  netip.Prefix // those of sources within it
+	Service string       // such as "tcp/22", and those within it; empty for all
+	Cut     bool         // end connections, too, whatever let them in
+}
+
+// Revoked says what was ended.
+type Revoked struct {
+	Grants      int `json:"grants"`
+	Connections int `json:"connections"`
 }
 
 // Bounds of what a client may make the daemon hold.
@@ -38,6 +58,7 @@ const (
 // answer is the body of every response.
 type answer struct {
 	Error string `json:"error,omitempty"`
+	*Revoked
 }
 
 // Serve answers requests until ctx is done, then closes the listener and
@@ -64,13 +85,43 @@ func Serve(ctx context.Context, l net.Listener, h Handler) error {
 func routes(h Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
-		respond(w, h.Reload(r.Context()))
+		respond(w, answer{}, h.Reload(r.Context()))
+	})
+	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
+		revocation, err := parseRevocation(r.URL.Query())
+		if err != nil {
+			respond(w, answer{}, err)
+			return
+		}
+		done, err := h.Revoke(r.Context(), revocation)
+		respond(w, answer{Revoked: &done}, err)
 	})
 	return mux
 }
 
-func respond(w http.ResponseWriter, err error) {
-	var a answer
+// parseRevocation reads what encode of a Revocation writes.
+func parseRevocation(query url.Values) (Revocation, error) {
+	source, err := ParseSource(query.Get("source"))
+	return Revocation{Source: source, Service: query.Get("service"), Cut: query.Get("cut") == "true"}, err
+}
+
+func (r Revocation) encode() string {
+	return url.Values{"source": {r.Source.String()}, "service": {r.Service}, "cut": {strconv.FormatBool(r.Cut)}}.Encode()
+}
+
+// ParseSource reads an address or a prefix.
+func ParseSource(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil || p.Masked() != p {
+		return netip.Prefix{}, fmt.Errorf("bad source %q: want an address or a prefix, such as 192.0.2.10 or 2001:db8::/64", s)
+	}
+	return p, nil
+}
+
+func respond(w http.ResponseWriter, a answer, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		a.Error = err.Error()

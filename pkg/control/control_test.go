@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,19 @@ import (
 type daemon struct{ reload func(context.Context) error }
 
 func (d daemon) Reload(ctx context.Context) error { return d.reload(ctx) }
+
+// Revoke revokes as many grants as the source's prefix has bits, and fails at what
+// is no service.
+func (d daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoked, error) {
+	if r.Service == "tcp/0" {
+		return control.Revoked{}, errors.New("bad port in service")
+	}
+	done := control.Revoked{Grants: r.Source.Bits()}
+	if r.Cut {
+		done.Connections = len(r.Service)
+	}
+	return done, nil
+}
 
 // serve runs a server at a new path until the test ends or stop is called.
 func serve(t *testing.T, reload func(context.Context) error) (path string, stop func() error) {
@@ -51,6 +65,39 @@ func TestReload(t *testing.T) {
 	path, _ = serve(t, func(context.Context) error { return nil })
 	if err := control.NewClient(path).Reload(context.Background()); err != nil {
 		t.Errorf("good reload: %v", err)
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	path, _ := serve(t, nil)
+	client := control.NewClient(path)
+	for _, tt := range []struct {
+		source, service string
+		cut             bool
+		want            control.Revoked
+		err             string
+	}{
+		{"192.0.2.1", "", false, control.Revoked{Grants: 32}, ""},
+		{"::ffff:192.0.2.1", "tcp/22", true, control.Revoked{Grants: 32, Connections: 6}, ""},
+		{"2001:db8::/48", "tcp/8000-8010", true, control.Revoked{Grants: 48, Connections: 13}, ""},
+		{"192.0.2.1", "tcp/0", true, control.Revoked{}, "bad port in service"},
+	} {
+		source, err := control.ParseSource(tt.source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := client.Revoke(context.Background(), control.Revocation{Source: source, Service: tt.service, Cut: tt.cut})
+		if got != tt.want || fmt.Sprint(err) != cmp.Or(tt.err, "<nil>") {
+			t.Errorf("%s %s: %+v, %v; want %+v, %s", tt.source, tt.service, got, err, tt.want, tt.err)
+		}
+	}
+}
+
+func TestParseSource(t *testing.T) {
+	for _, s := range []string{"", "all", "192.0.2.1/24", "fe80::1%eth0", "192.0.2.0/33", "192.0.2.1,192.0.2.2"} {
+		if p, err := control.ParseSource(s); err == nil {
+			t.Errorf("%q is %v", s, p)
+		}
 	}
 }
 
@@ -115,6 +162,7 @@ func TestStrangeRequests(t *testing.T) {
 	path, _ := serve(t, func(context.Context) error { return nil })
 	for request, want := range map[string]string{
 		"GET /reload HTTP/1.1\r\nHost: x\r\n\r\n":   "405",
+		"POST /revoke?source=x HTTP/1.1\r\nHost: x\r\n\r\n": "409",
 		"POST /nothing HTTP/1.1\r\nHost: x\r\n\r\n": "404",
 		"\x00\xff\r\n\r\n":                          "400",
 		"POST /reload HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 1<<16) + "\r\n\r\n":   "431",

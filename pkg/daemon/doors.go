@@ -98,6 +98,29 @@ func (o *doors) close(d door) (g *grant, ok bool) {
 	return g, true
 }
 
+// within gives the doors of sources within a prefix to services within a service.
+func (o *doors) within(from netip.Prefix, s gate.Service) []door {
+	var list []door
+	for source, of := range o.running {
+		for service := range of {
+			if from.Bits() <= source.Bits() && from.Overlaps(source) && s.Covers(service) {
+				list = append(list, door{source, service})
+			}
+		}
+	}
+	return list
+}
+
+// drop forgets one of them.
+func (o *doors) drop(d door) {
+	of := o.running[d.source]
+	of[d.service].timer.Stop()
+	delete(of, d.service)
+	if len(of) == 0 {
+		delete(o.running, d.source)
+	}
+}
+
 // forget drops the grants of a source, and reports whether the log knows of one.
 func (o *doors) forget(source netip.Prefix) (told bool) {
 	for _, g := range o.running[source] {

@@ -43,11 +43,10 @@ type keeper struct {
 	refused, failed, granted, over limits
 }
 
-// order asks the keeper to make the table say something else.
+// order asks the keeper to do something between two decisions.
 type order struct {
-	plan      *Plan // nil for the one that it says already
-	unguarded []string
-	done      chan<- error
+	do   func() error
+	done chan<- error
 }
 
 func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions <-chan decision) *keeper {
@@ -98,7 +97,7 @@ func (k *keeper) run() error {
 		case d := <-k.doors.ends:
 			k.ended(d)
 		case o := <-k.orders:
-			o.done <- k.carryOut(o)
+			o.done <- o.do()
 		case <-k.changes:
 			k.repair()
 		case <-k.again:
@@ -114,32 +113,29 @@ func (k *keeper) run() error {
 // diskPatience is how long the end waits for the disk.
 const diskPatience = time.Second
 
-// adopt has the keeper's goroutine bring the table to a plan, nil for the one it
-// has, and to the interfaces that are not guarded.
-func (k *keeper) adopt(p *Plan, unguarded []string) error {
-	done := make(chan error, 1)
-	k.orders <- order{p, unguarded, done}
-	return <-done
-}
-
-// follow is adopt for the plan that the table has. It does not outlast the keeper.
-func (k *keeper) follow(unguarded []string) {
+// ask has the keeper's goroutine do something, and gives its error. errStopping if
+// the keeper has ended.
+func (k *keeper) ask(do func() error) error {
 	done := make(chan error, 1)
 	select {
-	case k.orders <- order{nil, unguarded, done}:
+	case k.orders <- order{do, done}:
+		return <-done
 	case <-k.stopped:
-		return
-	}
-	if err := <-done; err != nil {
-		k.log.Error("the table does not know the interfaces as they are now: "+err.Error(), "event", "error")
+		return errStopping
 	}
 }
 
-func (k *keeper) carryOut(o order) error {
-	if o.plan == nil {
-		return k.guard(o.unguarded)
+// adopt brings the table to a plan, and to the interfaces that are not guarded.
+func (k *keeper) adopt(p *Plan, unguarded []string) error {
+	return k.ask(func() error { return k.apply(p, unguarded) })
+}
+
+// follow brings the table to the interfaces that are not guarded.
+func (k *keeper) follow(unguarded []string) {
+	err := k.ask(func() error { return k.guard(unguarded) })
+	if err != nil && !errors.Is(err, errStopping) {
+		k.log.Error("the table does not know the interfaces as they are now: "+err.Error(), "event", "error")
 	}
-	return k.apply(o.plan, o.unguarded)
 }
 
 func (k *keeper) apply(p *Plan, unguarded []string) error {

@@ -32,6 +32,8 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	first := k.applied == nil
 	k.applied = &applied
 	k.rooms = applied.openIndex()
+	l := applied.labels()
+	k.labels.Store(&l)
 	if first {
 		k.takeUp()
 	}

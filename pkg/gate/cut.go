@@ -5,132 +5,177 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 
 	"github.com/google/nftables"
 
 	"nftknock/pkg/flows"
+	"nftknock/pkg/packet"
 )
 
-// Cut implements Gate.
-//
-// A connection loses our label, so that its further packets need a grant, and
-// its tuple where that was kept; a TCP connection of this host is also ended at
-// its socket, which would speak for it. What conntrack knows of a connection
-// stays: its entry says who began it.
-func (k *Kernel) Cut(from netip.Prefix, s Service) (ended int, err error) {
-	if err := validateSource(from); err != nil {
-		return 0, err
-	}
-	if err := s.validate(); err != nil {
-		return 0, err
-	}
-	from = normalSource(from)
-	switch {
-	case k.closed:
-		err = os.ErrClosed
-	case k.applied == nil:
-		err = ErrNoTable
-	default:
-		ended, err = k.cut(from, s)
-	}
+// Connections are those of some sources to a service, as Connections of a Gate
+// lists them and End ends them.
+type Connections struct {
+	flows   []flows.Flow
+	tuples  [][]byte // keys in the sets of kept connections
+	family  family
+	sockets []flows.Socket
+	count   int
+}
+
+// Len is the number of connections.
+func (a *Connections) Len() int { return a.count }
+
+// inspector reads what connections there are, over sockets of its own: the other
+// methods of a Kernel need not wait for it.
+type inspector struct {
+	mu    sync.Mutex
+	flows *flows.Table
+	conn  *nftables.Conn
+}
+
+func openInspector() (*inspector, error) {
+	conn, err := nftables.New(nftables.AsLasting())
 	if err != nil {
-		return ended, fmt.Errorf("cut %s of %s: %w", s, source(from), err)
+		return nil, err
 	}
-	return ended, nil
+	table, err := flows.Open()
+	if err != nil {
+		return nil, errors.Join(err, conn.CloseLasting())
+	}
+	return &inspector{flows: table, conn: conn}, nil
+}
+
+func (i *inspector) close() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return errors.Join(i.flows.Close(), i.conn.CloseLasting())
 }
 
 // endpoints are both ends of a TCP connection as its socket has them.
 type endpoints struct{ local, remote netip.AddrPort }
 
-func (k *Kernel) cut(from netip.Prefix, s Service) (int, error) {
-	victims := make(map[endpoints]bool)
-	var found []flows.Flow
-	err := k.flows.Flows(func(f flows.Flow) {
-		if k.applied.hasAdmitted(f) && within(from, s, f.Protocol == s.Protocol, f.Original) {
-			found = append(found, f)
-			victims[endpoints{f.Reply.Source, f.Reply.Destination}] = true
+// Connections implements Gate.
+func (k *Kernel) Connections(from netip.Prefix, s Service) (*Connections, error) {
+	if err := errors.Join(validateRange(from), s.validate()); err != nil {
+		return nil, err
+	}
+	from = normalSource(from)
+	a, err := k.connections(from, s)
+	if err != nil {
+		return nil, fmt.Errorf("list connections of %s to %s: %w", source(from), s, err)
+	}
+	return a, nil
+}
+
+func (k *Kernel) connections(from netip.Prefix, s Service) (*Connections, error) {
+	k.inspector.mu.Lock()
+	defer k.inspector.mu.Unlock()
+	labels := k.labels.Load()
+	if labels == nil {
+		return nil, ErrNoTable
+	}
+	a := &Connections{family: familyOf(from.Addr())}
+	ends := make(map[endpoints]bool)
+	err := k.inspector.flows.Flows(func(f flows.Flow) {
+		if labels.on(f) && f.Protocol == s.Protocol && within(from, s, f.Original) {
+			a.flows = append(a.flows, f)
+			ends[endpoints{f.Reply.Source, f.Reply.Destination}] = true
 		}
 	})
-	var errs []error
 	if err != nil && !errors.Is(err, flows.ErrUnsupported) {
-		errs = append(errs, err)
+		return nil, err
 	}
-	for _, f := range found {
+	if err := k.inspector.findKept(a, k.table, from, s, ends); err != nil {
+		return nil, k.explainElement(err)
+	}
+	if s.Protocol == packet.TCP {
+		err = k.inspector.flows.Sockets(func(socket flows.Socket) {
+			e := endpoints{socket.Local, socket.Remote}
+			if ends[e] || within(from, s, flows.Tuple{Source: e.remote, Destination: e.local}) {
+				a.sockets = append(a.sockets, socket)
+				ends[e] = true
+			}
+		})
+	}
+	a.count = len(ends)
+	return a, err
+}
+
+// within reports whether the packets of a tuple are of a source to a service.
+func within(from netip.Prefix, s Service, t flows.Tuple) bool {
+	port := t.Destination.Port()
+	return from.Contains(t.Source.Addr()) && s.First <= port && port <= s.Last
+}
+
+// findKept adds connections that are known by their tuples.
+func (i *inspector) findKept(a *Connections, table string, from netip.Prefix, s Service, ends map[endpoints]bool) error {
+	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
+	elements, err := i.conn.GetSetElements(tuples(a.family, keptSet, keptUDP).netlink(t))
+	if err != nil {
+		return err
+	}
+	for _, e := range elements {
+		p, tuple, ok := a.family.parseTuple(e.Key)
+		if ok && p == s.Protocol && within(from, s, tuple) {
+			a.tuples = append(a.tuples, e.Key)
+			ends[endpoints{tuple.Destination, tuple.Source}] = true
+		}
+	}
+	return nil
+}
+
+// End implements Gate.
+//
+// A connection loses our label, so that its further packets need a grant, and its
+// tuple where that was kept; a TCP connection of this host is also ended at its
+// socket, which would speak for it. What conntrack knows of a connection stays:
+// its entry says who began it.
+func (k *Kernel) End(a *Connections) error {
+	switch {
+	case k.closed:
+		return fmt.Errorf("end connections: %w", os.ErrClosed)
+	case k.applied == nil:
+		return fmt.Errorf("end connections: %w", ErrNoTable)
+	}
+	var errs []error
+	for _, s := range a.sockets {
+		errs = append(errs, k.flows.Destroy(s))
+	}
+	for _, f := range a.flows {
 		for _, at := range places[:2] {
 			if err := k.flows.ClearLabel(f, at.label(k.applied)); err != nil && !errors.Is(err, flows.ErrGone) {
 				errs = append(errs, err)
 			}
 		}
 	}
-	tuples, err := k.cutKept(from, s)
-	errs = append(errs, err)
-	for _, t := range tuples {
-		victims[endpoints{t.Destination, t.Source}] = true
+	if err := errors.Join(append(errs, k.dropKept(a))...); err != nil {
+		return fmt.Errorf("end connections: %w", err)
 	}
-	if s.Protocol == protocols[0] {
-		errs = append(errs, k.cutSockets(victims))
-	}
-	return len(victims), errors.Join(errs...)
+	return nil
 }
 
-// hasAdmitted reports whether the ruleset's labels are on a connection.
-func (r *Ruleset) hasAdmitted(f flows.Flow) bool {
-	return f.HasLabel(atPrerouting.label(r)) || f.HasLabel(atInput.label(r))
-}
-
-// within reports whether the packets of a tuple are of a source to a service.
-func within(from netip.Prefix, s Service, sameProtocol bool, t flows.Tuple) bool {
-	port := t.Destination.Port()
-	return sameProtocol && from.Contains(t.Source.Addr()) && s.First <= port && port <= s.Last
-}
-
-// cutKept takes the tuples of connections that were admitted without a label out
-// of their set. Those that stood before the table stay.
-func (k *Kernel) cutKept(from netip.Prefix, s Service) ([]flows.Tuple, error) {
-	stood := make(map[flows.Tuple]bool)
-	for _, t := range k.stood {
-		stood[t.tuple] = true
-	}
-	f := familyOf(from.Addr())
-	set := tuples(f, keptSet, keptUDP).netlink(k.netlinkTable(0))
-	elements, err := k.conn.GetSetElements(set)
-	if err != nil {
-		return nil, k.explainElement(err)
-	}
-	var gone []flows.Tuple
+// dropKept takes tuples out of their set.
+func (k *Kernel) dropKept(a *Connections) error {
 	var keys []nftables.SetElement
-	for _, e := range elements {
-		p, t, ok := f.parseTuple(e.Key)
-		if ok && !stood[t] && within(from, s, p == s.Protocol, t) {
-			gone = append(gone, t)
-			keys = append(keys, nftables.SetElement{Key: e.Key})
-		}
+	for _, key := range a.tuples {
+		keys = append(keys, nftables.SetElement{Key: key})
 	}
 	if len(keys) == 0 {
-		return nil, nil
+		return nil
 	}
-	err = k.retry(func() error {
+	set := tuples(a.family, keptSet, keptUDP).netlink(k.netlinkTable(0))
+	return k.retry(func() error {
 		encoded(k.conn.SetAddElements(set, keys)) // one may have ended
 		encoded(k.conn.SetDeleteElements(set, keys))
 		return k.conn.Flush()
 	})
-	return gone, err
 }
 
-// cutSockets ends connections at this host's end.
-func (k *Kernel) cutSockets(victims map[endpoints]bool) error {
-	if len(victims) == 0 {
-		return nil
-	}
-	var found []flows.Socket
-	err := k.flows.Sockets(func(s flows.Socket) {
-		if victims[endpoints{s.Local, s.Remote}] {
-			found = append(found, s)
-		}
-	})
-	errs := []error{err}
-	for _, s := range found {
-		errs = append(errs, k.flows.Destroy(s))
-	}
-	return errors.Join(errs...)
-}
+// labels are those of admitted connections.
+type labels [2]uint8
+
+func (r *Ruleset) labels() labels { return labels{atPrerouting.label(r), atInput.label(r)} }
+
+// on reports whether a connection has one of them.
+func (l labels) on(f flows.Flow) bool { return f.HasLabel(l[0]) || f.HasLabel(l[1]) }

@@ -85,7 +85,7 @@ func (k *Kernel) roomSet(name string, t *nftables.Table) *nftables.Set {
 
 // Revoke implements Gate.
 func (k *Kernel) Revoke(from netip.Prefix, s Service) error {
-	if err := validateSource(from); err != nil {
+	if err := validateRange(from); err != nil {
 		return err
 	}
 	if err := s.validate(); err != nil {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -111,7 +112,7 @@ func (f *Fake) grant(g Grant) error {
 
 // Revoke implements Gate.
 func (f *Fake) Revoke(from netip.Prefix, s Service) error {
-	if err := validateSource(from); err != nil {
+	if err := validateRange(from); err != nil {
 		return err
 	}
 	if err := s.validate(); err != nil {
@@ -141,20 +142,27 @@ func (f *Fake) revoke(from netip.Prefix, s Service) error {
 	return nil
 }
 
-// Cut implements Gate: a Fake has no connections.
-func (f *Fake) Cut(from netip.Prefix, s Service) (int, error) {
-	if err := validateSource(from); err != nil {
-		return 0, err
-	}
-	if err := s.validate(); err != nil {
-		return 0, err
+// Connections implements Gate: a Fake has none.
+func (f *Fake) Connections(from netip.Prefix, s Service) (*Connections, error) {
+	if err := errors.Join(validateRange(from), s.validate()); err != nil {
+		return nil, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.ready(); err != nil {
-		return 0, fmt.Errorf("cut %s of %s: %w", s, source(from), err)
+	if f.applied == nil {
+		return nil, fmt.Errorf("list connections of %s to %s: %w", source(from), s, ErrNoTable)
 	}
-	return 0, nil
+	return &Connections{}, nil
+}
+
+// End implements Gate.
+func (f *Fake) End(*Connections) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ready(); err != nil {
+		return fmt.Errorf("end connections: %w", err)
+	}
+	return nil
 }
 
 // Grants implements Gate.

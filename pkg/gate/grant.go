@@ -77,6 +77,17 @@ func validateSource(source netip.Prefix) error {
 	return nil
 }
 
+// validateRange reports what cannot be a range of sources; it may be everybody.
+func validateRange(sources netip.Prefix) error {
+	switch {
+	case !sources.IsValid():
+		return fmt.Errorf("bad source: no address")
+	case sources.Addr().Zone() != "":
+		return fmt.Errorf("bad source %q: a grant cannot hold a zone", sources.Addr())
+	}
+	return nil
+}
+
 // normalSource is the source as the kernel will hold it, or the zero prefix
 // where there is none.
 func normalSource(source netip.Prefix) netip.Prefix {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -43,6 +44,9 @@ type Kernel struct {
 	// put in its place by somebody else: saved rulesets bring theirs along.
 	ours  identity
 	query *netlink.Conn // for what the library does not read
+
+	inspector *inspector
+	labels    atomic.Pointer[labels] // of the ruleset that was applied, for the inspector
 
 	flows *flows.Table
 	stood []standing          // connections that stood before the table
@@ -87,6 +91,9 @@ func (k *Kernel) open() error {
 	}
 	if k.flows, err = flows.Open(); err != nil {
 		return errors.Join(err, k.watch.close(), k.query.Close(), conn.CloseLasting())
+	}
+	if k.inspector, err = openInspector(); err != nil {
+		return errors.Join(err, k.flows.Close(), k.watch.close(), k.query.Close(), conn.CloseLasting())
 	}
 	k.local = localAddresses()
 	k.withoutDemux = !demuxes()
@@ -189,6 +196,7 @@ func (k *Kernel) Remove() error {
 	}
 	k.owned, k.applied, k.ours, k.shape, k.stood = false, nil, 0, nil, nil
 	k.given.clear()
+	k.labels.Store(nil)
 	return nil
 }
 
@@ -200,7 +208,7 @@ func (k *Kernel) Close() error {
 	}
 	k.closed = true
 	k.owned = false
-	return errors.Join(k.flows.Close(), k.watch.close(), k.query.Close(), k.conn.CloseLasting())
+	return errors.Join(k.inspector.close(), k.flows.Close(), k.watch.close(), k.query.Close(), k.conn.CloseLasting())
 }
 
 func (k *Kernel) netlinkTable(flags nftables.TableFlags) *nftables.Table {

@@ -65,7 +65,7 @@ func (k *Kernel) standing(r *Ruleset) []standing {
 	hidden := r.hiddenPorts()
 	var here, elsewhere []standing
 	err := k.flows.Flows(func(f flows.Flow) {
-		if !hidden[f.Protocol][f.Original.Destination.Port()] || r.hasAdmitted(f) {
+		if !hidden[f.Protocol][f.Original.Destination.Port()] || r.labels().on(f) {
 			return
 		}
 		list := &elsewhere

@@ -490,8 +490,7 @@ func closed(t *testing.T, s subject) {
 	wantError(t, s.Revoke(g.Source, g.Service), os.ErrClosed)
 	_, err := s.Grants()
 	wantError(t, err, os.ErrClosed)
-	_, err = s.Cut(g.Source, g.Service)
-	wantError(t, err, os.ErrClosed)
+	wantError(t, s.End(&Connections{}), os.ErrClosed)
 	wantError(t, s.Remove(), os.ErrClosed)
 	if s.Owned() {
 		t.Error("owned after Close")

@@ -43,8 +43,26 @@ func (c *Client) SYN(server netip.Addr, port uint16, s Stack) error {
 	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
 		return err
 	}
+	return c.raw(server, ip, tcp)
+}
+
+// Datagram sends one datagram to an IPv4 address of the server, in another
+// sender's name.
+func (c *Client) Datagram(from, server netip.Addr, port uint16) error {
+	ip := &layers.IPv4{
+		Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: server.AsSlice(),
+	}
+	udp := &layers.UDP{SrcPort: 40000, DstPort: layers.UDPPort(port)}
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		return err
+	}
+	return c.raw(server, ip, udp)
+}
+
+// raw sends a packet whose IP header is ours to make.
+func (c *Client) raw(to netip.Addr, parts ...gopacket.SerializableLayer) error {
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, ip, tcp); err != nil {
+	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, parts...); err != nil {
 		return err
 	}
 	return c.Do(func() error {
@@ -53,6 +71,6 @@ func (c *Client) SYN(server netip.Addr, port uint16, s Stack) error {
 			return err
 		}
 		defer syscall.Close(fd)
-		return syscall.Sendto(fd, b.Bytes(), 0, &syscall.SockaddrInet4{Addr: server.As4()})
+		return syscall.Sendto(fd, b.Bytes(), 0, &syscall.SockaddrInet4{Addr: to.As4()})
 	})
 }

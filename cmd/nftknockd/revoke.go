@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"nftknock/pkg/control"
+	"nftknock/pkg/policy"
+)
+
+func newRevoke(o *options) *cobra.Command {
+	var r control.Revocation
+	cmd := &cobra.Command{
+		Use:   "revoke ADDRESS|PREFIX [SERVICE]",
+		Short: "End grants of a source, and its connections",
+		Long: `revoke ends the running grants of an address, or of all within a prefix, to a
+service such as tcp/22, or to all. Connections that stand go on, unless --cut ends
+them: those that a grant let in, and those that stood before the daemon did. Who may
+knock can knock again: take the access out of the policy, and reload.`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if r.Source, err = control.ParseSource(args[0]); err != nil {
+				return exitError{code: exitUsage, err: err}
+			}
+			if len(args) == 2 {
+				r.Service = args[1]
+			}
+			client, err := controlClient(o.config)
+			if err != nil {
+				return err
+			}
+			done, err := client.Revoke(cmd.Context(), r)
+			if err != nil {
+				return failed(err)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), revoked(done, r.Cut))
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&r.Cut, "cut", false, "end its connections, too")
+	return cmd
+}
+
+// revoked says what was ended.
+func revoked(done control.Revoked, cut bool) string {
+	text := plural(done.Grants, "grant") + " revoked"
+	if cut {
+		text += ", " + plural(done.Connections, "connection") + " cut"
+	}
+	return text
+}
+
+// controlClient is for the daemon that the policy is for. It needs no keys.
+func controlClient(file string) (*control.Client, error) {
+	p, diags := policy.Outline(file)
+	switch {
+	case diags.HasErrors():
+		return nil, exitError{code: exitUsage, err: diags.Err()}
+	case p.Control.Socket == "":
+		return nil, exitError{code: exitUsage, err: errors.New("the policy has no control socket")}
+	}
+	return control.NewClient(p.Control.Socket), nil
+}

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"nftknock/pkg/control"
+	"nftknock/pkg/gate"
+	"nftknock/pkg/packet"
+)
+
+// Revoke ends grants, and if asked to, connections. It may be called from any
+// goroutine, and waits for the listing of connections without holding up anybody
+// else.
+func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoked, error) {
+	services, err := revocable(r.Service)
+	if err != nil {
+		return control.Revoked{}, err
+	}
+	var done control.Revoked
+	err = d.keeper.ask(func() (err error) {
+		done.Grants, err = d.keeper.revoke(r.Source, services)
+		return err
+	})
+	if err != nil || !r.Cut {
+		return done, err
+	}
+	for _, s := range services {
+		n, err := d.keeper.cut(r.Source, s)
+		done.Connections += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// revocable gives the services that are meant by one, or by none.
+func revocable(service string) ([]gate.Service, error) {
+	if service == "" {
+		return []gate.Service{{Protocol: packet.TCP, First: 1, Last: 65535}, {Protocol: packet.UDP, First: 1, Last: 65535}}, nil
+	}
+	s, err := gate.ParseService(service)
+	return []gate.Service{s}, err
+}
+
+// revoke ends the grants of sources within a prefix, and gives their number.
+func (k *keeper) revoke(from netip.Prefix, services []gate.Service) (int, error) {
+	ended := 0
+	for _, s := range services {
+		err := k.withTable(func() error { return k.gate.Revoke(from, s) })
+		if err != nil && !errors.Is(err, gate.ErrNoGrant) {
+			return ended, err
+		}
+		for _, d := range k.doors.within(from, s) {
+			g := k.doors.running[d.source][d.service]
+			k.doors.drop(d)
+			k.log.Info("access of "+d.who()+" to "+d.service.String()+" ended: revoked",
+				"event", "ended", "src", d.who(), "access", g.access, "open", d.service.String(), "reason", "revoked")
+			ended++
+		}
+	}
+	return ended, nil
+}
+
+// cut ends the connections of sources within a prefix, and gives their number.
+func (k *keeper) cut(from netip.Prefix, s gate.Service) (int, error) {
+	c, err := k.gate.Connections(from, s)
+	if err != nil || c.Len() == 0 {
+		return 0, err
+	}
+	if err := k.ask(func() error { return k.gate.End(c) }); err != nil {
+		return 0, err
+	}
+	k.log.Info(fmt.Sprintf("%s of %s to %s cut", count(c.Len(), "connection", "connections"), who(from), s),
+		"event", "cut", "src", who(from), "open", s.String(), "connections", c.Len())
+	return c.Len(), nil
+}
