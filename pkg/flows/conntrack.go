@@ -16,6 +16,7 @@ const (
 	msgNew = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0 // IPCTNL_MSG_CT_NEW
 	msgGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
 
+	attrState      = 4  // CTA_PROTOINFO
 	attrOriginal   = 1  // CTA_TUPLE_ORIG
 	attrReply      = 2  // CTA_TUPLE_REPLY
 	attrID         = 12 // CTA_ID
@@ -128,6 +129,8 @@ func parseFlow(data []byte) (f Flow, ok bool) {
 		case attrReply:
 			var p packet.Protocol
 			ad.Nested(func(n *netlink.AttributeDecoder) error { return parseTuple(n, &f.Reply, &p) })
+		case attrState:
+			ad.Nested(func(n *netlink.AttributeDecoder) error { return parseState(n, &f.Over) })
 		case attrID:
 			f.ID = ad.Uint32()
 		case attrZone:
@@ -141,6 +144,27 @@ func parseFlow(data []byte) (f Flow, ok bool) {
 		return Flow{}, false
 	}
 	return f, true
+}
+
+// parseState reads what conntrack knows of a protocol.
+func parseState(ad *netlink.AttributeDecoder, over *bool) error {
+	const (
+		tcp, state = 1, 1 // CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE
+		timeWait   = 7    // TCP_CONNTRACK_TIME_WAIT; CLOSE follows
+	)
+	for ad.Next() {
+		if ad.Type() == tcp {
+			ad.Nested(func(n *netlink.AttributeDecoder) error {
+				for n.Next() {
+					if n.Type() == state {
+						*over = n.Uint8() >= timeWait
+					}
+				}
+				return n.Err()
+			})
+		}
+	}
+	return ad.Err()
 }
 
 // valid reports whether both ends are there, and of one family.

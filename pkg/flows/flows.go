@@ -30,6 +30,7 @@ type Flow struct {
 	// ID tells the entry from others that had its tuples before.
 	ID     uint32
 	Zone   uint16
+	Over   bool     // both sides of a TCP connection have ended it, or one has reset it
 	Labels [16]byte // bit n is bit n%8 of byte n/8
 }
 

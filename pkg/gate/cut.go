@@ -80,7 +80,9 @@ func (k *Kernel) connections(from netip.Prefix, s Service) (*Connections, error)
 	err := k.inspector.flows.Flows(func(f flows.Flow) {
 		if labels.on(f) && f.Protocol == s.Protocol && within(from, s, f.Original) {
 			a.flows = append(a.flows, f)
-			ends[endpoints{f.Reply.Source, f.Reply.Destination}] = true
+			if !f.Over {
+				ends[endpoints{f.Reply.Source, f.Reply.Destination}] = true
+			}
 		}
 	})
 	if err != nil && !errors.Is(err, flows.ErrUnsupported) {

@@ -143,7 +143,7 @@ func TestOneAccessCannotUseUpAnothersRoom(t *testing.T) {
 	s.flood(c, 600, 7001, 7002)
 	s.await("has used up its share of the grants")
 	s.knock(c, lab.Server4, strings.Fields(three)...)
-	s.await("granted " + c.Addr4.String() + " access to tcp/22 for 1h")
+	s.wantReachable(c) // so many were let in that the log does not name each
 	if n := len(s.grantedIn("nftknock")); n < 300 || n > 400 {
 		t.Errorf("%d grants, want the share of one access and one more", n)
 	}
