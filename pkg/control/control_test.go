@@ -161,10 +161,10 @@ func TestNobodyListens(t *testing.T) {
 func TestStrangeRequests(t *testing.T) {
 	path, _ := serve(t, func(context.Context) error { return nil })
 	for request, want := range map[string]string{
-		"GET /reload HTTP/1.1\r\nHost: x\r\n\r\n":   "405",
-		"POST /revoke?source=x HTTP/1.1\r\nHost: x\r\n\r\n": "409",
-		"POST /nothing HTTP/1.1\r\nHost: x\r\n\r\n": "404",
-		"\x00\xff\r\n\r\n":                          "400",
+		"GET /reload HTTP/1.1\r\nHost: x\r\n\r\n":                                             "405",
+		"POST /revoke?source=x HTTP/1.1\r\nHost: x\r\n\r\n":                                   "409",
+		"POST /nothing HTTP/1.1\r\nHost: x\r\n\r\n":                                           "404",
+		"\x00\xff\r\n\r\n":                                                                    "400",
 		"POST /reload HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", 1<<16) + "\r\n\r\n":   "431",
 		"POST /reload HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n": "400",
 	} {

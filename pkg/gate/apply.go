@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -48,7 +49,11 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 	case k.applied == nil:
 		err = ErrNoTable
 	case k.intact():
-		k.relearn()
+		if len(k.pending) > 0 {
+			k.grantAgain(grantsAtOnce)
+		} else {
+			k.relearn()
+		}
 		return false, nil
 	default:
 		if err = k.restore(k.applied, false); err != nil {
@@ -58,7 +63,6 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("repair table inet %s: %w", k.table, err)
 	}
-	k.relearn()
 	return true, nil
 }
 
@@ -212,8 +216,10 @@ func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 
 // afterBuild adds what was left for later.
 func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
+	k.pending = nil
 	if !withGrants {
-		k.grantAgain(k.given.running(time.Now()))
+		k.pending = slices.Collect(maps.Keys(k.given.entries))
+		k.grantAgain(grantsWithRepair)
 	}
 	if k.applied == nil {
 		k.findMissed(r)
@@ -222,23 +228,37 @@ func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 	}
 }
 
-// grantsAtOnce is how many grants come back in one transaction: each holds up
-// everyone else's changes for milliseconds.
-const grantsAtOnce = 4096
+const (
+	// grantsAtOnce is how many grants come back in one transaction, each of which
+	// holds up everyone else's changes for milliseconds.
+	grantsAtOnce = 4096
+	// grantsWithRepair is how many of them a Repair takes the time for. The rest is
+	// for later ones, which it asks for.
+	grantsWithRepair = 1024
+)
 
-// grantAgain gives grants that a table had lost. If it cannot, somebody is at the
-// table again, and the next Repair does so.
-func (k *Kernel) grantAgain(list []Grant) {
-	t := k.netlinkTable(0)
-	for part := range slices.Chunk(list, grantsAtOnce) {
-		for name, elements := range grantElements(part) {
-			encoded(k.conn.SetAddElements(k.roomSet(name, t), elements))
+// grantAgain gives some of the grants that a table had lost, as far as they still
+// have a right to be there. If it cannot, somebody is at the table again, and
+// the next Repair begins anew.
+func (k *Kernel) grantAgain(most int) {
+	now := time.Now()
+	n := min(most, len(k.pending))
+	var list []Grant
+	for _, e := range k.pending[:n] {
+		if d, ok := k.given.entries[e]; ok && d.ends.After(now) {
+			d.grant.Remaining = d.ends.Sub(now)
+			list = append(list, d.grant)
 		}
-		if err := k.conn.Flush(); err != nil && !errors.Is(err, unix.ENOENT) {
-			k.shape = nil
-			k.watch.signal()
-			return
-		}
+	}
+	for name, elements := range grantElements(list) {
+		encoded(k.conn.SetAddElements(k.roomSet(name, k.netlinkTable(0)), elements))
+	}
+	if k.pending = k.pending[n:]; len(k.pending) > 0 {
+		k.watch.signal()
+	}
+	if err := k.conn.Flush(); err != nil {
+		k.shape = nil
+		k.watch.signal()
 	}
 }
 

@@ -37,7 +37,8 @@ type Kernel struct {
 	applied *Ruleset      // what Repair goes back to, or nil
 	rooms   map[room]bool // in which it has openings
 	given   *ledger
-	doubt   bool // whether given is what the kernel holds
+	doubt   bool      // whether given is what the kernel holds
+	pending []element // of given, which a new table does not hold yet
 	// shape is that of the table as we left it, nil where it is not known.
 	shape []byte
 	// ours is the table that was applied, 0 before. Another one of its name was

@@ -39,6 +39,7 @@ var suites = []struct {
 		"^TestAFlushedTableComesBackWithItsGrants$",
 		"^TestMeddlingIsUndone$",
 		"^TestWhatOthersMayDo$",
+		"^TestRejectedPortsDifferFromClosedOnesInThis$",
 	}},
 	{"pkg/nflog", []string{
 		"^TestContract$",
