@@ -52,12 +52,12 @@ type exitError struct {
 func (e exitError) Error() string { return fmt.Sprint(e.err) }
 
 func (e exitError) print(w io.Writer) {
-	switch err := e.err.(type) {
-	case nil:
-	case policy.Diagnostics: // each has its place and its severity
-		printDiagnostics(w, err)
+	switch diags := (policy.Diagnostics)(nil); {
+	case e.err == nil:
+	case errors.As(e.err, &diags): // each has its place and its severity
+		printDiagnostics(w, diags)
 	default:
-		fmt.Fprintln(w, "nftknockd: error:", err)
+		fmt.Fprintln(w, "nftknockd: error:", e.err)
 	}
 	if e.hint != "" {
 		fmt.Fprintln(w, "nftknockd: hint:", e.hint)

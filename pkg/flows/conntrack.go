@@ -13,7 +13,7 @@ import (
 
 // Messages and attributes of linux/netfilter/nfnetlink_conntrack.h.
 const (
-	msgNew = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0 // IPCTNL_MSG_CT_NEW
+	msgNew = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW, which is 0
 	msgGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
 
 	attrState      = 4  // CTA_PROTOINFO

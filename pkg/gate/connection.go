@@ -48,12 +48,6 @@ func isAnswer() statement {
 	return statement{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equal(reply)}}
 }
 
-// isNew matches packets of a connection in which nobody has answered yet.
-func isNew() statement {
-	return statement{"ct state new", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}},
-		anyBit(binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW))...)}
-}
-
 // isTranslated matches packets of connections whose destination was
 // translated.
 func isTranslated() statement {

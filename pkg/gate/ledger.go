@@ -93,11 +93,11 @@ func (l *ledger) put(g Grant, now time.Time) {
 	}
 }
 
-// remove takes an element out, and reports whether it was there.
-func (l *ledger) remove(e element) bool {
+// remove takes an element out, if it is there.
+func (l *ledger) remove(e element) {
 	running, ok := l.entries[e]
 	if !ok {
-		return false
+		return
 	}
 	delete(l.entries, e)
 	l.inRoom[roomOf(e)]--
@@ -105,7 +105,6 @@ func (l *ledger) remove(e element) bool {
 	if l.counts[a]--; l.counts[a] == 0 {
 		delete(l.counts, a)
 	}
-	return true
 }
 
 // within gives the elements of sources within a prefix to services within a

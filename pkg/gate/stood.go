@@ -3,6 +3,7 @@ package gate
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 
@@ -80,7 +81,7 @@ func (k *Kernel) standing(r *Ruleset) []standing {
 	if err != nil {
 		return nil
 	}
-	all := append(here, elsewhere...)
+	all := slices.Concat(here, elsewhere)
 	return all[:min(len(all), maxStanding)]
 }
 
