@@ -209,7 +209,7 @@ func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 	if k.applied == nil {
 		k.findStanding(r)
 	}
-	for _, s := range k.stood {
+	for _, s := range k.stood[:min(len(k.stood), standingAtOnce)] {
 		s.addTo(c.elements)
 	}
 }
@@ -221,6 +221,7 @@ func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 		k.pending = slices.Collect(maps.Keys(k.given.entries))
 		k.grantAgain(grantsWithRepair)
 	}
+	k.addRest()
 	if k.applied == nil {
 		k.findMissed(r)
 	} else {

@@ -35,6 +35,22 @@ func (k *Kernel) findStanding(r *Ruleset) {
 	k.stood = k.standing(r)
 }
 
+// standingAtOnce is how many come with the table: a transaction of more may be too
+// big for who is not root of the host.
+const standingAtOnce = 4096
+
+// addRest adds those that did not come with the table.
+func (k *Kernel) addRest() {
+	rest := k.stood[min(len(k.stood), standingAtOnce):]
+	for part := range slices.Chunk(rest, standingAtOnce) {
+		elements := make(map[string][]nftables.SetElement)
+		for _, s := range part {
+			s.addTo(elements)
+		}
+		k.addTuples(elements)
+	}
+}
+
 // findMissed adds what began between the listing and the table, after which
 // nothing begins that is not admitted.
 func (k *Kernel) findMissed(r *Ruleset) {
