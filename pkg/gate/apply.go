@@ -134,6 +134,7 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 	k.owned = flags != 0
 	if c.build {
 		id = 0
+		k.given.dropOnce()
 	}
 	k.remember(id, gen.ID+1)
 	if c.build {
@@ -184,10 +185,11 @@ func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 }
 
 // runningIn gives the grants that should be running, and for which a ruleset has
-// room.
+// room. A single-use one may have been used up, which the kernel tells nobody:
+// with the table it is gone.
 func (k *Kernel) runningIn(r *Ruleset) []Grant {
 	rooms := r.roomIndex()
-	return slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return !rooms[roomOf(g.element())] })
+	return slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return g.Once || !rooms[roomOf(g.element())] })
 }
 
 // afterBuild adds what was left for later.
