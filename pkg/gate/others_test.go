@@ -90,10 +90,9 @@ func (l *lab) loseTable() {
 	flush(l.t, conn)
 }
 
-// serveTransparent is serve for addresses that the server does not know for its
-// own in its local table.
-func (l *lab) serveTransparent(t *testing.T, address string) {
-	t.Helper()
+// transparent listens on addresses that the server does not know for its own in
+// its local table, too.
+func transparent(address string) func() (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if e := c.Control(func(fd uintptr) {
 			err = unix.SetsockoptInt(int(fd), unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1)
@@ -102,7 +101,7 @@ func (l *lab) serveTransparent(t *testing.T, address string) {
 		}
 		return err
 	}}
-	l.serveOn(func() (net.Listener, error) { return config.Listen(context.Background(), "tcp", address) })
+	return func() (net.Listener, error) { return config.Listen(context.Background(), "tcp", address) }
 }
 
 // echoes reports whether what is sent comes back.

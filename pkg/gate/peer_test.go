@@ -141,17 +141,22 @@ func (p *peer) mustConnect() {
 // wantSilence fails if anything comes to the peer's address.
 func (p *peer) wantSilence() {
 	p.t.Helper()
-	for _, frame := range p.heard(silence) {
-		p.t.Errorf("%s was answered:\n%s", p.here, frame)
+	if frames := p.heard(silence); len(frames) > 0 {
+		p.t.Errorf("%s got %d answers, the first:\n%s", p.here.Addr(), len(frames), frames[0])
 	}
 }
 
 // accepted gives the connections of a service that does nothing with them.
 func (l *lab) accepted(address string) <-chan net.Conn {
 	l.t.Helper()
+	return l.acceptedOn(func() (net.Listener, error) { return net.Listen("tcp", address) })
+}
+
+func (l *lab) acceptedOn(listen func() (net.Listener, error)) <-chan net.Conn {
+	l.t.Helper()
 	var listener net.Listener
 	netnstest.Do(l.t, l.server, func() (err error) {
-		listener, err = net.Listen("tcp", address)
+		listener, err = listen()
 		return err
 	})
 	l.t.Cleanup(func() { listener.Close() })

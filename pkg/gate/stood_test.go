@@ -3,6 +3,7 @@ package gate
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -232,4 +233,93 @@ func TestAnAdmittedFlowThatConntrackLostNeedsAGrant(t *testing.T) {
 		grant(t, l.gate, g)
 		wantEcho(t, conn)
 	})
+}
+
+// What stands goes on from the table's first moment.
+func TestAStandingFlowLosesNothingWhenTheTableIsMade(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, Config{Owner: OwnerOff})
+	l.track()
+	conn := l.listenUDP(l.server, ":53")
+	stop := l.steady(server4+":53", conn)
+	time.Sleep(silence)
+	for range 50 {
+		apply(t, l.gate, &Ruleset{Protected: services("udp/53")})
+		time.Sleep(time.Millisecond)
+		if err := l.gate.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stop() == 0 {
+		t.Error("nothing was sent meanwhile")
+	}
+}
+
+// What begins while the first Apply is under way is in, or is kept out, for
+// good.
+func TestWhatBeginsWhileTheTableIsMadeGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRoad(t, Config{Owner: OwnerOff})
+	r.track()
+	service := r.listenUDP(r.server, ":53")
+	ports := make(chan uint16, 1<<16)
+	go func() {
+		defer close(ports)
+		for {
+			_, from, err := service.ReadFromUDPAddrPort(make([]byte, 16))
+			if err != nil {
+				return
+			}
+			ports <- from.Port()
+		}
+	}()
+	p := r.peer(peer4+":1", server4+":53")
+	next := uint16(1024)
+	for range 8 {
+		done := make(chan error, 1)
+		go func() { done <- p.gate.Apply(&Ruleset{Protected: services("udp/53")}) }()
+		for applied := false; !applied; next++ {
+			p.here = netip.AddrPortFrom(p.here.Addr(), next)
+			p.transmit(p.datagram("x"))
+			select {
+			case err := <-done:
+				if err != nil {
+					t.Fatal(err)
+				}
+				applied = true
+			default:
+			}
+		}
+		began := drain(ports)
+		var frames [][]byte
+		for port := range began {
+			p.here = netip.AddrPortFrom(p.here.Addr(), port)
+			frames = append(frames, p.datagram("y"))
+		}
+		for part := range slices.Chunk(frames, 64) { // no more than a socket holds
+			p.transmit(part...)
+			time.Sleep(time.Millisecond)
+		}
+		again := drain(ports)
+		if len(again) != len(began) {
+			t.Fatalf("%d of %d flows go on that began while the table was made", len(again), len(began))
+		}
+		flushConntrack(t, p.server) // what is too much for the table is cut
+		if err := p.gate.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// drain gives what comes out of a channel until nothing does for a while.
+func drain(ports <-chan uint16) map[uint16]bool {
+	all := make(map[uint16]bool)
+	for {
+		select {
+		case port := <-ports:
+			all[port] = true
+		case <-time.After(silence):
+			return all
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket/layers"
 	"github.com/vishvananda/netlink"
@@ -316,7 +317,7 @@ func TestAddressesOfOtherRoutingTablesAreHiddenToo(t *testing.T) {
 			if err := l.client.Route(addr(map[bool]string{true: server4, false: server6}[local.Is4()])); err != nil {
 				t.Fatal(err)
 			}
-			l.serveTransparent(t, ":22")
+			l.serveOn(transparent(":22"))
 			to := net.JoinHostPort(tt.address, "22")
 			l.want(l.client, to, isOpen)
 			apply(t, l.gate, &Ruleset{Protected: services("tcp/22")})
@@ -352,4 +353,59 @@ func localInTable(a netip.Addr, table int) error {
 	return netlink.RouteAdd(&netlink.Route{
 		LinkIndex: lo.Attrs().Index, Dst: whole, Table: table, Type: syscall.RTN_LOCAL, Scope: netlink.SCOPE_HOST,
 	})
+}
+
+// Such an address is admitted at input, by a label of its own.
+func TestASYNOnAnEndedConnectionToAnotherRoutingTableNeedsAGrant(t *testing.T) {
+	for name, ends := range map[string][2]string{
+		"IPv4": {peer4 + ":4711", "10.77.0.1:22"}, "IPv6": {"[" + peer6 + "]:4711", "[fd78::1]:22"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newRoad(t, Config{}).peer(ends[0], ends[1])
+			netnstest.Do(t, p.server, func() error { return localInTable(p.there.Addr(), 100) })
+			conns := p.acceptedOn(transparent(":22"))
+			apply(t, p.gate, &Ruleset{Protected: services("tcp/22")})
+			p.grant22(p.here.Addr())
+			p.mustConnect()
+			service := one(t, conns)
+			p.revoke(p.here.Addr(), "tcp/22")
+			service.(*net.TCPConn).SetLinger(0)
+			service.Close()
+			if s := p.next(patience); s == nil || !s.RST {
+				t.Fatalf("%+v, want a reset", s)
+			}
+			p.seq, p.ack = p.seq+100000, 0
+			p.send(packet.SYN)
+			p.wantSilence()
+			p.grant22(p.here.Addr())
+			p.send(packet.SYN)
+			if s := p.next(patience); s == nil || !s.SYN {
+				t.Errorf("%+v with a grant", s)
+			}
+		})
+	}
+}
+
+// Between its SYN and its third packet a connection has no socket: where
+// conntrack forgets it then, the grant lets it go on.
+func TestAHandshakeGoesOnOverAFlushOfConntrack(t *testing.T) {
+	for name, once := range map[string]bool{"grant": false, "single use": true} {
+		t.Run(name, func(t *testing.T) {
+			bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
+				conns := p.accepted(":22")
+				apply(t, p.gate, &Ruleset{Protected: services("tcp/22"), Openings: []Opening{{Service: service("tcp/22"), Once: once}}})
+				grant(t, p.gate, Grant{Source: Host(p.here.Addr()), Service: service("tcp/22"), Once: once, Timeout: time.Minute})
+				p.send(packet.SYN)
+				s := p.next(patience)
+				if s == nil || !s.SYN {
+					t.Fatalf("%+v, want a SYN+ACK", s)
+				}
+				flushConntrack(t, p.server)
+				p.seq, p.ack = p.seq+1, s.Seq+1
+				p.send(packet.ACK)
+				one(t, conns)
+			})
+		})
+	}
 }
