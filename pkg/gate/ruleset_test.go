@@ -97,10 +97,16 @@ const articleTable = `table inet nftknock {
 		ip6 saddr . tcp dport @granted_tcp6 goto pre_admit
 	}
 
+	chain pre_tcp_unknown {
+		jump pre_tcp_granted
+		drop
+	}
+
 	chain pre_tcp_later {
 		ct direction reply accept
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
+		ct status dnat goto pre_tcp_unknown
 		tcp flags rst,ack socket wildcard 0 accept
 		jump pre_tcp_granted
 		drop
@@ -226,6 +232,11 @@ const articleTable = `table inet nftknock {
 		type filter hook input priority mangle; policy accept;
 		th dport 22 goto in
 		ct status dnat goto translated
+	}
+
+	chain forward {
+		type filter hook forward priority mangle; policy accept;
+		ct status dnat ct state new tcp flags rst,ack goto translated
 	}
 }
 `

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"nftknock/pkg/packet"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
@@ -69,9 +70,61 @@ func TestAPublishedPortIsHiddenByTheDialledPort(t *testing.T) {
 				wantEcho(t, conn)
 				wantEcho(t, stood)
 				l.wantNoneBeside(network, server+":8080")
+				// What stood is known by its tuples, before and after the
+				// translation.
+				flushConntrack(t, l.server)
+				wantEcho(t, stood)
+				l.wantNoneBeside(network, server+":8080")
 			})
 		})
 	}
+}
+
+// A container engine may have a program listen on the published port, which
+// serves what the translation does not reach.
+func TestAPublishedPortWithAListenerAnswersNothing(t *testing.T) {
+	for name, listen := range map[string]map[bool]string{
+		"on all addresses": {true: ":8080", false: ":8080"},
+		"on one address":   {true: server4 + ":8080", false: "[" + server6 + "]:8080"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothPeers(t, Config{}, "8080", func(t *testing.T, p *peer) {
+				p.container()
+				p.serve(listen[p.here.Addr().Is4()])
+				p.send(packet.SYN)
+				if s := p.next(patience); s == nil || !s.SYN {
+					t.Fatalf("%+v without a table", s)
+				}
+				apply(t, p.gate, &Ruleset{Protected: services("tcp/8080")})
+				p.heard(silence)
+				p.transmit(p.allFlags()...)
+				p.wantSilence()
+			})
+		})
+	}
+}
+
+// Neither does such a listener keep a connection alive that is cut.
+func TestCutEndsForwardedTCPBesideAListener(t *testing.T) {
+	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
+		t.Parallel()
+		l := newLab(t, Config{})
+		l.container()
+		l.serve(server + ":8080")
+		stood := l.mustDial(l.client, "tcp", server+":8080")
+		wantEcho(t, stood)
+		apply(t, l.gate, &Ruleset{Protected: services("tcp/8080")})
+		grant(t, l.gate, Grant{Source: Host(client), Service: service("tcp/8080"), Timeout: time.Minute})
+		conn := l.mustDial(l.client, "tcp", server+":8080")
+		wantEcho(t, conn)
+		l.revoke(client, "tcp/8080")
+		wantEcho(t, conn)
+		l.cut(Host(client), "tcp/8080", 1)
+		if echoes(conn) {
+			t.Error("the connection goes on")
+		}
+		wantEcho(t, stood)
+	})
 }
 
 // Who redirects an open port to a hidden one opens that on purpose.
@@ -140,6 +193,29 @@ func TestARedirectedPortOfAnotherRoutingTableIsHidden(t *testing.T) {
 			l.revoke(addr(client4), network+"/2222")
 			wantEcho(t, conn)
 			l.wantNoneBeside(network, to)
+		})
+	}
+}
+
+// What was another host's before its translation passes, as does all that is
+// forwarded: a transparent proxy on this host's way takes ports of its own choice.
+func TestWhatIsTranslatedOnItsWayToAnotherHostPasses(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, Config{})
+			l.container()
+			if err := l.client.Route(addr(server4)); err != nil {
+				t.Fatal(err)
+			}
+			const elsewhere = "192.0.2.1:8080"
+			stood := l.mustDial(l.client, network, elsewhere)
+			wantEcho(t, stood)
+			apply(t, l.gate, &Ruleset{Protected: services(network + "/8080")})
+			wantEcho(t, stood)
+			conn := l.mustDial(l.client, network, elsewhere)
+			wantEcho(t, conn)
+			wantEcho(t, conn)
 		})
 	}
 }

@@ -35,7 +35,7 @@ type place struct {
 
 // At input stands what prerouting has let pass because it did not know the
 // address for one of this host's, and has admitted. Where the destination was
-// translated, the port that was dialled counts. (So a port that somebody
+// translated, here or to another host, the port that was dialled counts. (So a port that somebody
 // redirects to a hidden one stays as open as they made it.)
 var (
 	atPrerouting = place{"pre_", header}
@@ -78,6 +78,9 @@ func (r *Ruleset) wall(at place) []chain {
 			list = append(list, chain{name: at.chain(p, "once"), rules: r.useOnce(p, at)})
 		}
 		if p == packet.TCP {
+			if at == atPrerouting {
+				list = append(list, chain{name: at.chain(p, "unknown"), rules: r.unknown(p, at)})
+			}
 			list = append(list, chain{name: at.chain(p, "later"), rules: r.later(p, at)})
 		}
 		list = append(list, chain{name: at.chain(p, ""), rules: r.service(p, at)})
@@ -178,8 +181,25 @@ func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 // later decides about a TCP packet to a hidden port that opens no connection.
 // Where conntrack lost the connection, or never had it, between its SYN and its
 // third packet, no socket is there yet: the grant counts for what is no SYN, too.
+//
+// A translated connection has no socket with the address that was dialled: one
+// that is found there listens. (Where it is translated has its socket been found by
+// early demux, if there is one; the kernel lets nobody look for it at forward.)
 func (r *Ruleset) later(p packet.Protocol, at place) []rule {
-	rules := append(r.goesOn(), rule{ackOrRST(), r.stands(at), accept()}, rule{jump(at.chain(p, "granted"))})
+	rules := r.goesOn()
+	if at == atPrerouting {
+		rules = append(rules, rule{isTranslated(), goTo(at.chain(p, "unknown"))})
+	}
+	if at != atTranslated || !r.withoutDemux {
+		rules = append(rules, rule{ackOrRST(), r.stands(at), accept()})
+	}
+	return append(rules, r.unknown(p, at)...)
+}
+
+// unknown decides about a TCP packet that opens no connection and belongs to none
+// that is known.
+func (r *Ruleset) unknown(p packet.Protocol, at place) []rule {
+	rules := []rule{{jump(at.chain(p, "granted"))}}
 	if r.usesUp(p, at) {
 		for _, f := range families() {
 			rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admitChain(at))})
