@@ -26,11 +26,18 @@ func (k *Kernel) Apply(r *Ruleset) error {
 		return errTable(r.table(), k.table)
 	}
 	applied := *r
+	first := k.applied == nil
+	var hidden portSet
+	if !first && !k.closed {
+		// What is kept at an open port has no effect until it is hidden.
+		hidden = k.newlyHidden(&applied)
+		k.findMissed(&applied, hidden)
+	}
 	if err := k.restore(&applied, true); err != nil {
 		return fmt.Errorf("apply table inet %s: %w", k.table, k.explainApply(err))
 	}
-	first := k.applied == nil
 	k.applied = &applied
+	k.findMissed(&applied, hidden)
 	k.rooms = applied.roomIndex()
 	k.given.keepRooms(k.rooms)
 	if first {
@@ -198,7 +205,7 @@ func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 		k.grantAgain(k.runningIn(r))
 	}
 	if k.applied == nil {
-		k.findMissed(r)
+		k.findMissed(r, r.hiddenPorts())
 	} else {
 		k.dropEnded()
 	}

@@ -235,6 +235,47 @@ func TestAnAdmittedFlowThatConntrackLostNeedsAGrant(t *testing.T) {
 	})
 }
 
+// What stands goes on, too, when a later ruleset hides its port.
+func TestWhatStoodGoesOnWhenItsPortIsHiddenLater(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
+				t.Parallel()
+				l := newLab(t, Config{Owner: OwnerOff})
+				l.container()
+				l.serveOver(network, ":22")
+				apply(t, l.gate, &Ruleset{Protected: services(network + "/1-21")})
+				here := l.mustDial(l.client, network, server+":22")
+				forwarded := l.mustDial(l.client, network, server+":8080")
+				wantEcho(t, here)
+				wantEcho(t, forwarded)
+				next := &Ruleset{Protected: services(network+"/1-22", network+"/8080")}
+				apply(t, l.gate, next)
+				goOn := func() {
+					t.Helper()
+					wantEcho(t, here)
+					wantEcho(t, forwarded)
+					l.wantNoneBeside(network, server+":22")
+					l.wantNoneBeside(network, server+":8080")
+				}
+				goOn()
+				// That of a gap is not among them, whatever is applied then.
+				l.loseTable()
+				late := l.dialUDP(l.client, server+":22")
+				if network == "udp" {
+					wantEcho(t, late)
+				}
+				next.KnockPorts = services("tcp/7")
+				apply(t, l.gate, next)
+				goOn()
+				if network == "udp" && echoes(late) {
+					t.Error("a flow of a gap goes on")
+				}
+			})
+		})
+	}
+}
+
 // What stands goes on from the table's first moment.
 func TestAStandingFlowLosesNothingWhenTheTableIsMade(t *testing.T) {
 	t.Parallel()
