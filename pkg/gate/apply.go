@@ -27,11 +27,18 @@ func (k *Kernel) Apply(r *Ruleset) error {
 		return errTable(r.table(), k.table)
 	}
 	applied := *r
+	first := k.applied == nil
+	var hidden portSet
+	if !first && !k.closed {
+		// What is kept at an open port has no effect until it is hidden.
+		hidden = k.newlyHidden(&applied)
+		k.findMissed(&applied, hidden)
+	}
 	if err := k.restore(&applied, true); err != nil {
 		return fmt.Errorf("apply table inet %s: %w", k.table, k.explainApply(err))
 	}
-	first := k.applied == nil
 	k.applied = &applied
+	k.findMissed(&applied, hidden)
 	k.rooms = applied.openIndex()
 	l := applied.labels()
 	k.labels.Store(&l)
@@ -165,6 +172,7 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 	k.owned = flags != 0
 	if c.build {
 		id = 0
+		k.given.dropOnce()
 	}
 	k.remember(id, gen.ID+1)
 	if c.build {
@@ -204,7 +212,7 @@ func (k *Kernel) look() (*nftables.Table, identity, error) {
 func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 	c.elements = make(map[string][]nftables.SetElement)
 	if withGrants {
-		c.elements = grantElements(k.given.running(time.Now()))
+		c.elements = grantElements(slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return g.Once }))
 	}
 	if k.applied == nil {
 		k.findStanding(r)
@@ -223,7 +231,7 @@ func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 	}
 	k.addRest()
 	if k.applied == nil {
-		k.findMissed(r)
+		k.findMissed(r, r.hiddenPorts())
 	} else {
 		k.dropEnded()
 	}

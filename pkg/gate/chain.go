@@ -10,11 +10,13 @@ import (
 
 // A chain is its rules, and for a base chain the hook at which packets enter it.
 //
-// Both base chains have priority mangle (-150). At prerouting that is after
+// The base chains have priority mangle (-150). At prerouting that is after
 // conntrack, which they ask, and before anyone's destination NAT (-100), so that
 // the port that the client dialled is seen also where it belongs to a container.
 // At input the kernel has decided that the packet is for this host: what
-// prerouting could not know to be the host's own is caught there.
+// prerouting could not know to be the host's own is caught there. At forward are
+// caught the segments that a socket let through prerouting, as one that listens
+// on their address alone does, and that were translated to another host since.
 type chain struct {
 	name  string
 	hook  *nftables.ChainHook // nil for a chain that others jump to
@@ -26,8 +28,10 @@ type chain struct {
 const (
 	prerouting = "prerouting"
 	input      = "input"
+	forward    = "forward"
 	keep       = "keep"
 	translated = "translated"
+	forwarded  = "forwarded"
 )
 
 var protocols = []packet.Protocol{packet.TCP, packet.UDP}
@@ -45,7 +49,11 @@ func (r *Ruleset) chains() []chain {
 	list = append(list, r.knockChains()...)
 	list = append(list, chain{name: prerouting, hook: nftables.ChainHookPrerouting, word: "prerouting", rules: r.enter()})
 	if r.hidesSomething() {
-		list = append(list, chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.enterInput()})
+		list = append(list,
+			chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.enterInput()})
+	}
+	if r.hides(packet.TCP) {
+		list = append(list, chain{name: forward, hook: nftables.ChainHookForward, word: "forward", rules: r.enterForward()})
 	}
 	return list
 }
@@ -86,8 +94,8 @@ func equalOrNil[T comparable](a, b *T) bool {
 }
 
 // enter sends the packets to our ports on. A packet to any other port leaves
-// here, after a look-up and a comparison for each range: this and enterInput are
-// all that the rest of the host pays.
+// here, after a look-up and a comparison for each range: this, enterInput and the
+// question at forward are all that the rest of the host pays.
 func (r *Ruleset) enter() []rule {
 	rules := r.all().match(transport, goTo("pre"))
 	if r.ICMP {
@@ -100,6 +108,13 @@ func (r *Ruleset) enter() []rule {
 // by the port that was dialled.
 func (r *Ruleset) enterInput() []rule {
 	return append(r.allHidden().match(transport, goTo("in")), rule{isTranslated(), goTo(translated)})
+}
+
+// enterForward sends segments on that begin no TCP connection, and that belong
+// to none either, if they were translated. (What was to be forwarded before it
+// was translated is another host's, and passes.)
+func (r *Ruleset) enterForward() []rule {
+	return []rule{{isTranslated(), isNew(), ackOrRST(), goTo(forwarded)}}
 }
 
 // keep lets a packet pass whose connection is known by its tuple, and keeps it

@@ -48,6 +48,12 @@ func isAnswer() statement {
 	return statement{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equal(reply)}}
 }
 
+// isNew matches packets of a connection in which nobody has answered yet.
+func isNew() statement {
+	return statement{"ct state new", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}},
+		anyBit(binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW))...)}
+}
+
 // isTranslated matches packets of connections whose destination was
 // translated.
 func isTranslated() statement {
@@ -65,9 +71,10 @@ func hasSocket() statement {
 	}}
 }
 
-// hasDemuxed matches if early demux has found a connected socket for the
-// packet, never one that listens. Every full socket has a class of the
-// net_cls cgroup, and none has this one.
+// hasDemuxed matches if early demux has found a socket for the packet that is
+// connected, or of which the handshake is under way: there the kernel asks the
+// listener instead (sk_to_full_sk). Without a connection it matches nothing.
+// Every full socket has a class of the net_cls cgroup, and none has this one.
 func hasDemuxed() statement {
 	return statement{"meta cgroup != 4294967295", []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyCGROUP, Register: reg1}, differs(0xff, 0xff, 0xff, 0xff),

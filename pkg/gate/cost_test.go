@@ -31,8 +31,10 @@ type road struct {
 func newRoad(t testing.TB, c Config) *road {
 	r := &road{lab: newLab(t, c)}
 	// Answers to sources that are nobody's go back the same way.
-	if err := r.server.Route(addr(client4)); err != nil {
-		t.Fatal(err)
+	for _, gateway := range []string{client4, client6} {
+		if err := r.server.Route(addr(gateway)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, name := range []string{"all", "eth0"} {
 		if err := r.server.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "0"); err != nil {

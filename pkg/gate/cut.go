@@ -1,10 +1,12 @@
 package gate
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/google/nftables"
@@ -151,6 +153,10 @@ func (k *Kernel) End(a *Connections) error {
 			}
 		}
 	}
+	// What stood does not come back with a table that is made anew.
+	k.stood = slices.DeleteFunc(k.stood, func(s standing) bool {
+		return slices.ContainsFunc(a.tuples, func(key []byte) bool { return bytes.Equal(key, tupleKey(s.protocol, s.tuple)) })
+	})
 	if err := errors.Join(append(errs, k.dropKept(a))...); err != nil {
 		return fmt.Errorf("end connections: %w", err)
 	}

@@ -53,6 +53,9 @@ func (f *Fake) Apply(r *Ruleset) error {
 		return fmt.Errorf("apply table inet %s: %w", f.table, os.ErrClosed)
 	}
 	applied := *r
+	if f.flushed {
+		f.grants.dropOnce()
+	}
 	f.applied, f.flushed = &applied, false
 	return nil
 }
@@ -63,6 +66,9 @@ func (f *Fake) Repair() (repaired bool, err error) {
 	defer f.mu.Unlock()
 	if f.closed || f.applied == nil {
 		return false, fmt.Errorf("repair table inet %s: %w", f.table, f.ready())
+	}
+	if f.flushed {
+		f.grants.dropOnce()
 	}
 	repaired, f.flushed = f.flushed, false
 	return repaired, nil

@@ -36,6 +36,7 @@ type Gate interface {
 	// reports whether it had to: after another process deleted it or changed
 	// its rules or services. Grants that went with the table are given again,
 	// for the time they had left; one that was deleted by itself stays so.
+	// Single-use grants are not, since nobody can tell whether they were used.
 	// ErrNoTable if there is nothing to go back to.
 	Repair() (repaired bool, err error)
 

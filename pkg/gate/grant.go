@@ -71,7 +71,7 @@ func validateSource(source netip.Prefix) error {
 		return fmt.Errorf("bad source: no address")
 	case a.Zone() != "":
 		return fmt.Errorf("bad source %q: a grant cannot hold a zone", a)
-	case a.IsUnspecified(), a.IsMulticast():
+	case a.IsUnspecified() && source.IsSingleIP(), a.IsMulticast():
 		return fmt.Errorf("bad source %q: no host sends from there", a)
 	}
 	return nil

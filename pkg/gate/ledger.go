@@ -131,6 +131,16 @@ func (l *ledger) rooms() []room {
 	return list
 }
 
+// dropOnce forgets the grants that a connection uses up. Which of them were used
+// only the table knows, so that none outlives it.
+func (l *ledger) dropOnce() {
+	for e := range l.entries {
+		if e.once {
+			l.remove(e)
+		}
+	}
+}
+
 // expire takes out what has ended.
 func (l *ledger) expire(now time.Time) {
 	for len(l.ends) > 0 && !l.ends[0].at.After(now) {

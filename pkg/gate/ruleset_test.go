@@ -97,10 +97,16 @@ const articleTable = `table inet nftknock {
 		ip6 saddr . tcp dport @granted_tcp6 goto pre_admit
 	}
 
+	chain pre_tcp_unknown {
+		jump pre_tcp_granted
+		drop
+	}
+
 	chain pre_tcp_later {
 		ct direction reply accept
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
+		ct status dnat goto pre_tcp_unknown
 		tcp flags rst,ack socket wildcard 0 accept
 		jump pre_tcp_granted
 		drop
@@ -129,7 +135,7 @@ const articleTable = `table inet nftknock {
 		ct direction reply accept
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
-		tcp flags rst,ack meta cgroup != 4294967295 accept
+		tcp flags rst,ack meta cgroup != 4294967295 socket wildcard 0 accept
 		jump in_tcp_granted
 		drop
 	}
@@ -153,7 +159,7 @@ const articleTable = `table inet nftknock {
 		ct direction reply accept
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
-		tcp flags rst,ack meta cgroup != 4294967295 accept
+		tcp flags rst,ack meta cgroup != 4294967295 socket wildcard 0 accept
 		jump nat_tcp_granted
 		drop
 	}
@@ -178,6 +184,21 @@ const articleTable = `table inet nftknock {
 		ct status dnat goto translated
 		iifname "lo" accept
 		tcp dport 22 goto in_tcp_service
+	}
+
+	chain fwd_tcp_later {
+		ct direction reply accept
+		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
+		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
+		jump nat_tcp_granted
+		drop
+	}
+
+	chain forwarded {
+		ct label 127 accept
+		ct label 126 accept
+		iifname "lo" accept
+		meta l4proto tcp ct original proto-dst 22 goto fwd_tcp_later
 	}
 
 	chain pre_tcp {
@@ -226,6 +247,11 @@ const articleTable = `table inet nftknock {
 		type filter hook input priority mangle; policy accept;
 		th dport 22 goto in
 		ct status dnat goto translated
+	}
+
+	chain forward {
+		type filter hook forward priority mangle; policy accept;
+		ct status dnat ct state new tcp flags rst,ack goto forwarded
 	}
 }
 `

@@ -14,9 +14,10 @@ import (
 // What stood before the table did is not cut by it. A TCP connection of this
 // host has a socket, which the rules ask for; all others, and TCP that is
 // forwarded, are known by conntrack alone, whose entries of that time have no room
-// for our label. Their tuples are put into the sets that keep connections, once:
-// when the first Apply of a Kernel makes the table. A flow that begins while the
-// table is missing later is not among them.
+// for our label. Their tuples are put into the sets that keep connections: of all
+// hidden ports when the first Apply of a Kernel makes the table, and later of the
+// ports that a ruleset hides and the one before did not. A flow that begins while
+// the table is missing later is not among them.
 
 // standing is a connection that stood then.
 type standing struct {
@@ -29,10 +30,13 @@ type standing struct {
 // label find room in the same sets.
 const maxStanding = maxTuples / 2
 
+// portSet tells of each port of a protocol whether it is in the set.
+type portSet map[packet.Protocol]*[1 << 16]bool
+
 // findStanding lists the connections to hidden ports. Where conntrack cannot be
 // listed there are none.
 func (k *Kernel) findStanding(r *Ruleset) {
-	k.stood = k.standing(r)
+	k.stood = k.standing(r, r.hiddenPorts())
 }
 
 // standingAtOnce is how many come with the table: a transaction of more may be too
@@ -53,19 +57,30 @@ func (k *Kernel) addRest() {
 
 // findMissed adds what began between the listing and the table, after which
 // nothing begins that is not admitted.
-func (k *Kernel) findMissed(r *Ruleset) {
+func (k *Kernel) findMissed(r *Ruleset, to portSet) {
 	known := make(map[flows.Tuple]bool)
 	for _, s := range k.stood {
 		known[s.tuple] = true
 	}
 	elements := make(map[string][]nftables.SetElement)
-	for _, s := range k.standing(r) {
+	for _, s := range k.standing(r, to) {
 		if !known[s.tuple] && len(k.stood) < maxStanding {
 			k.stood = append(k.stood, s)
 			s.addTo(elements)
 		}
 	}
 	k.addTuples(elements)
+}
+
+// newlyHidden are the ports that a ruleset hides and the applied one does not.
+func (k *Kernel) newlyHidden(r *Ruleset) portSet {
+	hidden := r.hiddenPorts()
+	for p, before := range k.applied.hiddenPorts() {
+		for n := range before {
+			hidden[p][n] = hidden[p][n] && !before[n]
+		}
+	}
+	return hidden
 }
 
 func (k *Kernel) addTuples(elements map[string][]nftables.SetElement) {
@@ -78,11 +93,13 @@ func (k *Kernel) addTuples(elements map[string][]nftables.SetElement) {
 	_ = k.conn.Flush()
 }
 
-func (k *Kernel) standing(r *Ruleset) []standing {
-	hidden := r.hiddenPorts()
+func (k *Kernel) standing(r *Ruleset, to portSet) []standing {
+	if !to.any() {
+		return nil
+	}
 	var here, elsewhere []standing
 	err := k.flows.Flows(func(f flows.Flow) {
-		if !hidden[f.Protocol][f.Original.Destination.Port()] || r.labels().on(f) {
+		if !to[f.Protocol][f.Original.Destination.Port()] || r.labels().on(f) {
 			return
 		}
 		list := &elsewhere
@@ -158,9 +175,19 @@ func tupleKey(p packet.Protocol, t flows.Tuple) []byte {
 	return append(binary.BigEndian.AppendUint16(key, t.Destination.Port()), 0, 0)
 }
 
-// hiddenPorts tells of each port of a protocol whether it is hidden.
-func (r *Ruleset) hiddenPorts() map[packet.Protocol]*[1 << 16]bool {
-	hidden := map[packet.Protocol]*[1 << 16]bool{packet.TCP: new([1 << 16]bool), packet.UDP: new([1 << 16]bool)}
+// any reports whether there is a port in the set.
+func (s portSet) any() bool {
+	for _, ports := range s {
+		if *ports != [1 << 16]bool{} {
+			return true
+		}
+	}
+	return false
+}
+
+// hiddenPorts are all that a ruleset hides.
+func (r *Ruleset) hiddenPorts() portSet {
+	hidden := portSet{packet.TCP: new([1 << 16]bool), packet.UDP: new([1 << 16]bool)}
 	for _, s := range r.Protected {
 		for n := range s.Ports() {
 			hidden[s.Protocol][s.single(n).First] = true

@@ -80,6 +80,7 @@ var behaviours = []struct {
 	{"a range is one grant", grantsRange},
 	{"sources and services are revoked as far as they reach", revokesWithin},
 	{"a prefix is granted as a whole", grantsPrefix},
+	{"a prefix may begin with no host's address", grantsLowPrefix},
 	{"what the ruleset does not open is not granted", needsRoom},
 	{"an access has its quota", keepsQuota},
 	{"grants of an earlier ruleset stay", keepsLeftover},
@@ -238,6 +239,21 @@ func grantsPrefix(t *testing.T, s subject) {
 		t.Error(err)
 	}
 	wantGrants(t, s, mapped, v6)
+}
+
+// The first address of a short prefix is often the unspecified one.
+func grantsLowPrefix(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: []Opening{{Service: service("tcp/22"), Bits4: 4, Bits6: 2}}})
+	v4 := Grant{Source: prefix("11.0.0.77/4"), Service: service("tcp/22"), Timeout: time.Minute}
+	v6 := Grant{Source: prefix("2001:db8::1/2"), Service: service("tcp/22"), Timeout: time.Minute}
+	grant(t, s, v4)
+	grant(t, s, v6)
+	v4.Source, v6.Source = prefix("0.0.0.0/4"), prefix("::/2")
+	wantGrants(t, s, v4, v6)
+	if err := s.Revoke(v4.Source, v4.Service); err != nil {
+		t.Error(err)
+	}
+	wantGrants(t, s, v6)
 }
 
 func needsRoom(t *testing.T, s subject) {

@@ -35,12 +35,13 @@ type place struct {
 
 // At input stands what prerouting has let pass because it did not know the
 // address for one of this host's, and has admitted. Where the destination was
-// translated, the port that was dialled counts. (So a port that somebody
-// redirects to a hidden one stays as open as they made it.)
+// translated, here or to another host, the port that was dialled counts. (So a port
+// that somebody redirects to a hidden one stays as open as they made it.)
 var (
 	atPrerouting = place{"pre_", header}
 	atInput      = place{"in_", header}
 	atTranslated = place{"nat_", dialled}
+	atForward    = place{"fwd_", dialled}
 	places       = []place{atPrerouting, atInput, atTranslated}
 )
 
@@ -78,6 +79,9 @@ func (r *Ruleset) wall(at place) []chain {
 			list = append(list, chain{name: at.chain(p, "once"), rules: r.useOnce(p, at)})
 		}
 		if p == packet.TCP {
+			if at == atPrerouting {
+				list = append(list, chain{name: at.chain(p, "unknown"), rules: r.unknown(p, at)})
+			}
 			list = append(list, chain{name: at.chain(p, "later"), rules: r.later(p, at)})
 		}
 		list = append(list, chain{name: at.chain(p, ""), rules: r.service(p, at)})
@@ -89,16 +93,29 @@ func (r *Ruleset) wall(at place) []chain {
 		list = append(list,
 			chain{name: translated, rules: r.arriveTranslated()},
 			chain{name: "in", rules: r.arriveAtInput()})
+		if r.hides(packet.TCP) {
+			list = append(list,
+				chain{name: atForward.chain(packet.TCP, "later"), rules: r.later(packet.TCP, atForward)},
+				chain{name: forwarded, rules: r.arriveForwarded()})
+		}
 	}
 	return list
 }
 
 // admitChain names the chain that admits at a place.
 func admitChain(at place) string {
-	if at == atTranslated {
+	if at.port == dialled {
 		at = atInput
 	}
 	return at.prefix + "admit"
+}
+
+// grantedChain names the chain that looks for grants at a place.
+func grantedChain(p packet.Protocol, at place) string {
+	if at.port == dialled {
+		at = atTranslated
+	}
+	return at.chain(p, "granted")
 }
 
 // admit lets a packet pass that has a grant, and remembers its connection: by
@@ -155,6 +172,18 @@ func (r *Ruleset) arriveTranslated() []rule {
 	return rules
 }
 
+// arriveForwarded is for TCP segments that were translated to another host, and
+// belong to no connection that conntrack has seen begin: a socket that listens on
+// the dialled address let them through prerouting.
+func (r *Ruleset) arriveForwarded() []rule {
+	rules := []rule{
+		{r.admittedAt(atPrerouting), accept()},
+		{r.admittedAt(atInput), accept()},
+		r.unguardedPass(),
+	}
+	return append(rules, r.hidden(packet.TCP).match(dialled, goTo(atForward.chain(packet.TCP, "later")))...)
+}
+
 // service decides about a packet to a hidden port.
 func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 	var rules []rule
@@ -163,7 +192,7 @@ func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 	} else {
 		rules = append(rules, r.goesOn()...)
 	}
-	rules = append(rules, rule{jump(at.chain(p, "granted"))})
+	rules = append(rules, rule{jump(grantedChain(p, at))})
 	if r.usesUp(p, at) {
 		rules = append(rules, rule{jump(at.chain(p, "once"))})
 	}
@@ -179,21 +208,39 @@ func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 // Where conntrack lost the connection, or never had it, between its SYN and its
 // third packet, no socket is there yet: the grant counts for what is no SYN, too.
 func (r *Ruleset) later(p packet.Protocol, at place) []rule {
-	rules := append(r.goesOn(), rule{ackOrRST(), r.stands(at), accept()}, rule{jump(at.chain(p, "granted"))})
+	rules := r.goesOn()
+	switch at {
+	case atPrerouting:
+		// A translated connection has no socket with the address that was dialled:
+		// one that is found there listens.
+		rules = append(rules, rule{isTranslated(), goTo(at.chain(p, "unknown"))}, rule{ackOrRST(), hasSocket(), accept()})
+	case atForward: // there is no socket for what goes elsewhere
+	default:
+		rules = append(rules, rule{ackOrRST()}.with(r.connected()...).with(accept()))
+	}
+	return append(rules, r.unknown(p, at)...)
+}
+
+// connected matches TCP packets at input of connections of which this host has a
+// socket: early demux finds none that listens, and socket none that is only about
+// to be connected.
+func (r *Ruleset) connected() []statement {
+	if r.withoutDemux {
+		return []statement{hasSocket()}
+	}
+	return []statement{hasDemuxed(), hasSocket()}
+}
+
+// unknown decides about a TCP packet that opens no connection and belongs to none
+// that is known.
+func (r *Ruleset) unknown(p packet.Protocol, at place) []rule {
+	rules := []rule{{jump(grantedChain(p, at))}}
 	if r.usesUp(p, at) {
 		for _, f := range families() {
 			rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admitChain(at))})
 		}
 	}
 	return append(rules, r.refuse(p))
-}
-
-// stands matches TCP packets of connections of which this host has a socket.
-func (r *Ruleset) stands(at place) statement {
-	if at == atPrerouting || r.withoutDemux {
-		return hasSocket()
-	}
-	return hasDemuxed()
 }
 
 // goesOn lets pass what this host began, and what was kept.
@@ -219,7 +266,7 @@ func (r *Ruleset) granted(p packet.Protocol, at place) []rule {
 // usesUp reports whether some grants of a protocol are used up at a place. What
 // is translated has used its grant up at prerouting.
 func (r *Ruleset) usesUp(p packet.Protocol, at place) bool {
-	if at == atTranslated {
+	if at.port == dialled {
 		return false
 	}
 	for _, m := range r.rooms() {
