@@ -24,6 +24,7 @@ func (l *lab) cut(source netip.Prefix, s string, want int) {
 // A TCP connection ends at both sides; that of another source, what stood, and
 // one to another service go on.
 func TestCutEndsAdmittedTCP(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		before func(*lab)
@@ -32,6 +33,7 @@ func TestCutEndsAdmittedTCP(t *testing.T) {
 		{"untracked", func(l *lab) { l.notrack("tcp/22") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{})
@@ -91,6 +93,7 @@ type third struct {
 // A cut UDP flow stays out while the server goes on sending: conntrack still
 // knows who began it.
 func TestCutEndsAdmittedUDP(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		before func(*lab)
@@ -99,6 +102,7 @@ func TestCutEndsAdmittedUDP(t *testing.T) {
 		{"untracked", func(l *lab) { l.notrack("udp/22") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{})
@@ -149,6 +153,7 @@ func TestCutEndsAdmittedUDP(t *testing.T) {
 
 // Where a connection is forwarded there is no socket to end.
 func TestCutEndsForwardedTCP(t *testing.T) {
+	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
@@ -172,6 +177,7 @@ func TestCutEndsForwardedTCP(t *testing.T) {
 
 // A prefix cuts what is inside.
 func TestCutByPrefix(t *testing.T) {
+	t.Parallel()
 	bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
 		conns := p.accepted(":22")
 		bits := 24
