@@ -28,6 +28,7 @@ func (l *lab) cut(source netip.Prefix, s string, want int) {
 // A TCP connection ends at both sides, and so does one that stood before the
 // table; that of another source and one to another service go on.
 func TestCutEndsAdmittedTCP(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		before func(*lab)
@@ -36,6 +37,7 @@ func TestCutEndsAdmittedTCP(t *testing.T) {
 		{"untracked", func(l *lab) { l.notrack("tcp/22") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{})
@@ -97,6 +99,7 @@ type third struct {
 // A cut UDP flow stays out while the server goes on sending: conntrack still
 // knows who began it.
 func TestCutEndsAdmittedUDP(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		before func(*lab)
@@ -105,6 +108,7 @@ func TestCutEndsAdmittedUDP(t *testing.T) {
 		{"untracked", func(l *lab) { l.notrack("udp/22") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{})
@@ -155,6 +159,7 @@ func TestCutEndsAdmittedUDP(t *testing.T) {
 
 // Where a connection is forwarded there is no socket to end.
 func TestCutEndsForwardedTCP(t *testing.T) {
+	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
@@ -180,6 +185,7 @@ func TestCutEndsForwardedTCP(t *testing.T) {
 
 // A prefix cuts what is inside.
 func TestCutByPrefix(t *testing.T) {
+	t.Parallel()
 	bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
 		conns := p.accepted(":22")
 		bits := 24

@@ -56,6 +56,7 @@ func bothOwnerModes(t *testing.T, f func(t *testing.T, c Config, host *netns.NS,
 }
 
 func TestAForeignTableIsRefusedAtOpen(t *testing.T) {
+	t.Parallel()
 	bothOwnerModes(t, func(t *testing.T, c Config, host *netns.NS, conn *nftables.Conn) {
 		foreignTable(t, conn)
 		err := host.Do(func() error {
@@ -71,6 +72,7 @@ func TestAForeignTableIsRefusedAtOpen(t *testing.T) {
 }
 
 func TestAForeignTableIsRefusedAtApply(t *testing.T) {
+	t.Parallel()
 	bothOwnerModes(t, func(t *testing.T, c Config, host *netns.NS, conn *nftables.Conn) {
 		k := open(t, host, c)
 		foreignTable(t, conn)
@@ -84,6 +86,7 @@ func TestAForeignTableIsRefusedAtApply(t *testing.T) {
 }
 
 func TestAForeignTableInPlaceOfOursIsLeftAlone(t *testing.T) {
+	t.Parallel()
 	host := netnstest.New(t)
 	conn := stranger(t, host)
 	k := open(t, host, Config{Owner: OwnerOff})
@@ -103,6 +106,7 @@ func TestAForeignTableInPlaceOfOursIsLeftAlone(t *testing.T) {
 }
 
 func TestAnEmptyTableOfOurNameIsTaken(t *testing.T) {
+	t.Parallel()
 	bothOwnerModes(t, func(t *testing.T, c Config, host *netns.NS, conn *nftables.Conn) {
 		conn.AddTable(&nftables.Table{Name: DefaultTable, Family: nftables.TableFamilyINet})
 		flush(t, conn)
@@ -114,6 +118,7 @@ func TestAnEmptyTableOfOurNameIsTaken(t *testing.T) {
 
 // The table of the first version is replaced, though nothing in it fits.
 func TestTheFirstVersionsTableIsTaken(t *testing.T) {
+	t.Parallel()
 	bothOwnerModes(t, func(t *testing.T, c Config, host *netns.NS, conn *nftables.Conn) {
 		table := conn.AddTable(&nftables.Table{Name: DefaultTable, Family: nftables.TableFamilyINet})
 		for _, name := range []string{"granted4", "knock_ports"} {

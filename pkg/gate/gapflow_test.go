@@ -16,6 +16,7 @@ import (
 // long as it sends.
 
 func TestAFlowOfAGapIsShutOut(t *testing.T) {
+	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{Owner: OwnerOff})
@@ -47,6 +48,7 @@ func TestAFlowOfAGapIsShutOut(t *testing.T) {
 // are no gaps. What begins afterwards needs its grant, and so does what was half
 // made.
 func TestATCPConnectionOfAGapGoesOnByItsSocketAlone(t *testing.T) {
+	t.Parallel()
 	bothPeers(t, Config{Owner: OwnerOff}, "22", func(t *testing.T, p *peer) {
 		conns := p.accepted(":22")
 		p.track()
@@ -95,6 +97,7 @@ func TestATCPConnectionOfAGapGoesOnByItsSocketAlone(t *testing.T) {
 }
 
 func TestASYNFloodGetsNoAnswerWhileRulesetsChange(t *testing.T) {
+	t.Parallel()
 	for name, port := range map[string]uint16{"single port": 22, "port of a range": 8005} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

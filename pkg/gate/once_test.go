@@ -11,6 +11,7 @@ import (
 )
 
 func TestTheFirstConnectionUsesAGrantUp(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name           string
 		opening        Opening
@@ -30,15 +31,17 @@ func TestTheFirstConnectionUsesAGrantUp(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			bothPeers(t, Config{}, "8005", func(t *testing.T, p *peer) {
 				source, other := tt.source4, tt.other4
 				if p.here.Addr().Is6() {
 					source, other = tt.source6, tt.other6
 				}
 				conns := p.accepted(":8005")
-				tt.opening.Once = true
-				apply(t, p.gate, &Ruleset{Protected: services("tcp/8000-8010"), Openings: []Opening{tt.opening}})
-				g := Grant{Source: prefix(source), Service: tt.opening.Service, Once: true, Timeout: time.Minute}
+				opening := tt.opening
+				opening.Once = true
+				apply(t, p.gate, &Ruleset{Protected: services("tcp/8000-8010"), Openings: []Opening{opening}})
+				g := Grant{Source: prefix(source), Service: opening.Service, Once: true, Timeout: time.Minute}
 				grant(t, p.gate, g)
 
 				// Its SYN comes twice: the answer was lost.
@@ -77,6 +80,7 @@ func TestTheFirstConnectionUsesAGrantUp(t *testing.T) {
 
 // The first datagram uses it up, and the flow goes on.
 func TestTheFirstDatagramUsesAGrantUp(t *testing.T) {
+	t.Parallel()
 	for name, opening := range map[string]Opening{
 		"one port": {Service: service("udp/53"), Once: true}, "a range": {Service: service("udp/50-60"), Once: true},
 	} {
@@ -85,6 +89,7 @@ func TestTheFirstDatagramUsesAGrantUp(t *testing.T) {
 				name += ", untracked"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 					t.Parallel()
 					l := newLab(t, Config{})
@@ -109,6 +114,7 @@ func TestTheFirstDatagramUsesAGrantUp(t *testing.T) {
 
 // A connection under notrack, too, is one connection.
 func TestTheFirstUntrackedConnectionUsesAGrantUp(t *testing.T) {
+	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
@@ -126,6 +132,7 @@ func TestTheFirstUntrackedConnectionUsesAGrantUp(t *testing.T) {
 
 // A grant that was used up stays so, whatever becomes of the table.
 func TestAUsedGrantDoesNotComeBackWithTheTable(t *testing.T) {
+	t.Parallel()
 	for name, lose := range map[string]func(*lab, *Ruleset){
 		"flushed and repaired": func(l *lab, _ *Ruleset) {
 			l.loseTable()
@@ -147,6 +154,7 @@ func TestAUsedGrantDoesNotComeBackWithTheTable(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{Owner: OwnerOff})
@@ -165,6 +173,7 @@ func TestAUsedGrantDoesNotComeBackWithTheTable(t *testing.T) {
 }
 
 func TestSingleUseGrantsGoWithTheTable(t *testing.T) {
+	t.Parallel()
 	victims(t, func(t *testing.T, v victim) {
 		r := &Ruleset{
 			Protected: services("tcp/22"), Openings: []Opening{{Service: service("tcp/22"), Once: true}},

@@ -105,8 +105,10 @@ func transparent(address string) func() (net.Listener, error) {
 }
 
 // echoes reports whether what is sent comes back.
-func echoes(conn net.Conn) bool {
-	conn.SetDeadline(time.Now().Add(3 * silence))
+func echoes(conn net.Conn) bool { return echoesWithin(silence, conn) }
+
+func echoesWithin(wait time.Duration, conn net.Conn) bool {
+	conn.SetDeadline(time.Now().Add(wait))
 	got := make([]byte, 4)
 	if _, err := conn.Write([]byte("ping")); err != nil {
 		return false
@@ -117,7 +119,7 @@ func echoes(conn net.Conn) bool {
 
 func wantEcho(t testing.TB, conn net.Conn) {
 	t.Helper()
-	if !echoes(conn) {
+	if !echoesWithin(patience, conn) {
 		t.Errorf("the connection of %s to %s does not go on", conn.LocalAddr(), conn.RemoteAddr())
 	}
 }
@@ -159,7 +161,11 @@ func (l *lab) mustDial(from *netns.NS, network, address string) net.Conn {
 	if network == "udp" {
 		return l.dialUDP(from, address)
 	}
-	conn, err := l.dial(from, address)
+	var conn net.Conn
+	err := from.Do(func() (err error) {
+		conn, err = net.DialTimeout("tcp", address, patience)
+		return err
+	})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -117,12 +117,32 @@ func (p *peer) heard(wait time.Duration) (frames []gopacket.Packet) {
 	return frames
 }
 
+// reset ends the connections that were begun with SYN+ACKs, which the server would
+// otherwise send again.
+func (p *peer) reset(answers []gopacket.Packet) {
+	p.t.Helper()
+	q := *p
+	for _, frame := range answers {
+		if s, ok := frame.Layer(layers.LayerTypeTCP).(*layers.TCP); ok && s.SYN && s.ACK {
+			q.here = netip.AddrPortFrom(p.here.Addr(), uint16(s.DstPort))
+			q.seq, q.ack = s.Ack, 0
+			q.send(packet.RST)
+		}
+	}
+	p.heard(silence)
+}
+
 // connect makes the connection, if somebody answers.
 func (p *peer) connect() bool {
 	p.t.Helper()
+	return p.connectWithin(silence)
+}
+
+func (p *peer) connectWithin(wait time.Duration) bool {
+	p.t.Helper()
 	p.ack = 0
 	p.send(packet.SYN)
-	answer := p.next(silence)
+	answer := p.next(wait)
 	if answer == nil || !answer.SYN || !answer.ACK {
 		return false
 	}
@@ -133,7 +153,7 @@ func (p *peer) connect() bool {
 
 func (p *peer) mustConnect() {
 	p.t.Helper()
-	if !p.connect() {
+	if !p.connectWithin(patience) {
 		p.t.Fatalf("no connection of %s to %s", p.here, p.there)
 	}
 }

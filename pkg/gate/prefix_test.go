@@ -20,6 +20,7 @@ func flipped(a netip.Addr, bit int) netip.Addr {
 }
 
 func TestAPrefixLetsInWhatIsInsideAlone(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		source, server string
 		lengths        []int
@@ -41,11 +42,12 @@ func TestAPrefixLetsInWhatIsInsideAlone(t *testing.T) {
 				apply(t, r.gate, &Ruleset{Protected: services("tcp/20-30"), Openings: openings})
 				p := r.peer(netip.AddrPortFrom(base, 1000).String(), tt.server+":22")
 				port := uint16(1000)
-				comesIn := func(a netip.Addr) bool {
+				comesInWithin := func(wait time.Duration, a netip.Addr) bool {
 					port++
 					p.here = netip.AddrPortFrom(a, port)
-					return p.connect()
+					return p.connectWithin(wait)
 				}
+				comesIn := func(a netip.Addr) bool { return comesInWithin(silence, a) }
 				if comesIn(base) {
 					t.Fatal("it came in without a grant")
 				}
@@ -57,7 +59,7 @@ func TestAPrefixLetsInWhatIsInsideAlone(t *testing.T) {
 						inside = append(inside, flipped(base, base.BitLen()-1), flipped(base, bits))
 					}
 					for _, a := range inside {
-						if !comesIn(a) {
+						if !comesInWithin(patience, a) {
 							t.Errorf("%s does not come in by %s", a, source.Masked())
 						}
 					}
@@ -105,6 +107,7 @@ func elementsOf(t *testing.T, k *Kernel, conn *nftables.Conn) int {
 // A grant takes one element, however many ports it opens, and an access no more
 // than its quota.
 func TestAGrantIsOneElement(t *testing.T) {
+	t.Parallel()
 	host := netnstest.New(t)
 	k := open(t, host, Config{})
 	const quota = 5

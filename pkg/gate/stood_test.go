@@ -14,6 +14,7 @@ import (
 
 // What stood before the table goes on, the client speaking first.
 func TestWhatStoodGoesOn(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name     string
 		networks []string
@@ -53,6 +54,7 @@ func TestWhatStoodGoesOn(t *testing.T) {
 	for _, tt := range tests {
 		for _, network := range tt.networks {
 			t.Run(tt.name+"/"+network, func(t *testing.T) {
+				t.Parallel()
 				bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 					t.Parallel()
 					l := newLab(t, Config{Owner: OwnerOff})
@@ -78,6 +80,7 @@ func TestWhatStoodGoesOn(t *testing.T) {
 // A UDP flow that stood is known by its addresses and ports alone: once it has
 // ended, whoever has them could go on with it.
 func TestAFlowThatEndedDoesNotComeBackWithTheTable(t *testing.T) {
+	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{Owner: OwnerOff})
@@ -136,6 +139,7 @@ func (l *lab) endFlow(conn net.Conn) {
 
 // What was admitted goes on after its grant.
 func TestWhatWasAdmittedGoesOnAfterItsGrant(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name     string
 		networks []string
@@ -174,6 +178,7 @@ func TestWhatWasAdmittedGoesOnAfterItsGrant(t *testing.T) {
 	for _, tt := range tests {
 		for _, network := range tt.networks {
 			t.Run(tt.name+"/"+network, func(t *testing.T) {
+				t.Parallel()
 				bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 					t.Parallel()
 					l := newLab(t, Config{Owner: OwnerOff})
@@ -216,6 +221,7 @@ func (l *lab) wantNoneBeside(network, address string) {
 // An admitted UDP flow that conntrack lost begins anew: with its next datagram it
 // needs a grant.
 func TestAnAdmittedFlowThatConntrackLostNeedsAGrant(t *testing.T) {
+	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
@@ -237,8 +243,10 @@ func TestAnAdmittedFlowThatConntrackLostNeedsAGrant(t *testing.T) {
 
 // What stands goes on, too, when a later ruleset hides its port.
 func TestWhatStoodGoesOnWhenItsPortIsHiddenLater(t *testing.T) {
+	t.Parallel()
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{Owner: OwnerOff})

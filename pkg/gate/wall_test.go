@@ -18,6 +18,7 @@ import (
 // The kernel calls a SYN on the entry of a connection that has ended, or half
 // ended, established.
 func TestASYNOnAnEndedConnectionNeedsAGrant(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		end  func(p *peer, service net.Conn)
@@ -67,6 +68,7 @@ func TestASYNOnAnEndedConnectionNeedsAGrant(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
 				conns := p.accepted(":22")
 				apply(t, p.gate, &Ruleset{Protected: services("tcp/22")})
@@ -109,12 +111,14 @@ func (p *peer) allFlags() (frames [][]byte) {
 }
 
 func TestNoFlagsOfTCPGetAnAnswerFromAHiddenPort(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ listen4, listen6 string }{
 		"service of all addresses": {":22", ":22"},
 		"service of one address":   {server4 + ":22", "[" + server6 + "]:22"},
 		"no service":               {},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
 				address := tt.listen6
 				if p.here.Addr().Is4() {
@@ -125,9 +129,11 @@ func TestNoFlagsOfTCPGetAnAnswerFromAHiddenPort(t *testing.T) {
 				}
 				frames := p.allFlags()
 				p.transmit(frames...)
-				if got := len(p.heard(silence)); got < 128 {
-					t.Fatalf("%d answers without a table", got)
+				answers := p.heard(silence)
+				if len(answers) < 128 {
+					t.Fatalf("%d answers without a table", len(answers))
 				}
+				p.reset(answers)
 				apply(t, p.gate, &Ruleset{Protected: services("tcp/22")})
 				// As what begins: that of before is in conntrack.
 				flushConntrack(t, p.server)
@@ -142,6 +148,7 @@ func TestNoFlagsOfTCPGetAnAnswerFromAHiddenPort(t *testing.T) {
 // listens on one address resets what acknowledges something: it is seen to be
 // there, as before, and not opened.
 func TestWithoutEarlyDemuxAHiddenPortSendsResetsAtMost(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		listen4, listen6 string
 		resets           bool
@@ -150,6 +157,7 @@ func TestWithoutEarlyDemuxAHiddenPortSendsResetsAtMost(t *testing.T) {
 		"service of one address":   {server4 + ":22", "[" + server6 + "]:22", true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bothFamilies(t, func(t *testing.T, client netip.Addr, _ string) {
 				t.Parallel()
 				r := newRoad(t, Config{})
@@ -244,14 +252,16 @@ func checksum(header []byte) uint16 {
 }
 
 func TestFragmentsOfASYNAreNotLetIn(t *testing.T) {
+	t.Parallel()
 	bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
 		p.serve(":22")
 		p.transmit(fragments(t, p.segment(packet.SYN, "some data"))...)
-		if s := p.next(patience); s == nil || !s.SYN {
-			t.Fatalf("%+v without a table, want the fragments put together and answered", s)
+		answers := p.heard(silence)
+		if len(answers) != 1 {
+			t.Fatalf("%d answers without a table, want the fragments put together and answered", len(answers))
 		}
+		p.reset(answers)
 		apply(t, p.gate, &Ruleset{Protected: services("tcp/22")})
-		p.heard(silence)
 		for n, flags := range []packet.TCPFlags{packet.SYN, packet.SYN | packet.FIN, packet.ACK, 0} {
 			p.here = netip.AddrPortFrom(p.here.Addr(), 4712+uint16(n))
 			two := fragments(t, p.segment(flags, "some data"))
@@ -272,6 +282,7 @@ func TestFragmentsOfASYNAreNotLetIn(t *testing.T) {
 // address into a datagram, and guesses the port, may do so, too: without a grant
 // UDP knows the sender by its address alone.)
 func TestOnlyWhatTheHostSentToMayAnswer(t *testing.T) {
+	t.Parallel()
 	bothPeers(t, Config{}, "5300", func(t *testing.T, p *peer) {
 		service := p.listenUDP(p.server, ":5300")
 		apply(t, p.gate, &Ruleset{Protected: services("udp/5300")})
@@ -306,6 +317,7 @@ func TestOnlyWhatTheHostSentToMayAnswer(t *testing.T) {
 // An address may be one of this host's in another routing table alone: to
 // prerouting it is another host's.
 func TestAddressesOfOtherRoutingTablesAreHiddenToo(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ address, client string }{
 		"IPv4": {"10.77.0.1", client4}, "IPv6": {"fd78::1", client6},
 	} {
@@ -357,6 +369,7 @@ func localInTable(a netip.Addr, table int) error {
 
 // Such an address is admitted at input, by a label of its own.
 func TestASYNOnAnEndedConnectionToAnotherRoutingTableNeedsAGrant(t *testing.T) {
+	t.Parallel()
 	for name, ends := range map[string][2]string{
 		"IPv4": {peer4 + ":4711", "10.77.0.1:22"}, "IPv6": {"[" + peer6 + "]:4711", "[fd78::1]:22"},
 	} {
@@ -390,8 +403,10 @@ func TestASYNOnAnEndedConnectionToAnotherRoutingTableNeedsAGrant(t *testing.T) {
 // Between its SYN and its third packet a connection has no socket: where
 // conntrack forgets it then, the grant lets it go on.
 func TestAHandshakeGoesOnOverAFlushOfConntrack(t *testing.T) {
+	t.Parallel()
 	for name, once := range map[string]bool{"grant": false, "single use": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bothPeers(t, Config{}, "22", func(t *testing.T, p *peer) {
 				conns := p.accepted(":22")
 				apply(t, p.gate, &Ruleset{Protected: services("tcp/22"), Openings: []Opening{{Service: service("tcp/22"), Once: once}}})
