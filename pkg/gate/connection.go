@@ -71,9 +71,10 @@ func hasSocket() statement {
 	}}
 }
 
-// hasDemuxed matches if early demux has found a connected socket for the
-// packet, never one that listens. Every full socket has a class of the
-// net_cls cgroup, and none has this one.
+// hasDemuxed matches if early demux has found a socket for the packet that is
+// connected, or of which the handshake is under way: there the kernel asks the
+// listener instead (sk_to_full_sk). Without a connection it matches nothing.
+// Every full socket has a class of the net_cls cgroup, and none has this one.
 func hasDemuxed() statement {
 	return statement{"meta cgroup != 4294967295", []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyCGROUP, Register: reg1}, differs(0xff, 0xff, 0xff, 0xff),

@@ -129,7 +129,7 @@ const articleTable = `table inet nftknock {
 		ct direction reply accept
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
-		tcp flags rst,ack meta cgroup != 4294967295 accept
+		tcp flags rst,ack meta cgroup != 4294967295 socket wildcard 0 accept
 		jump in_tcp_granted
 		drop
 	}
@@ -153,7 +153,7 @@ const articleTable = `table inet nftknock {
 		ct direction reply accept
 		meta l4proto . ip saddr . th sport . ip daddr . th dport @kept4 goto keep
 		meta l4proto . ip6 saddr . th sport . ip6 daddr . th dport @kept6 goto keep
-		tcp flags rst,ack meta cgroup != 4294967295 accept
+		tcp flags rst,ack meta cgroup != 4294967295 socket wildcard 0 accept
 		jump nat_tcp_granted
 		drop
 	}

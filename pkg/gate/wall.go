@@ -179,7 +179,7 @@ func (r *Ruleset) service(p packet.Protocol, at place) []rule {
 // Where conntrack lost the connection, or never had it, between its SYN and its
 // third packet, no socket is there yet: the grant counts for what is no SYN, too.
 func (r *Ruleset) later(p packet.Protocol, at place) []rule {
-	rules := append(r.goesOn(), rule{ackOrRST(), r.stands(at), accept()}, rule{jump(at.chain(p, "granted"))})
+	rules := append(r.goesOn(), rule{ackOrRST()}.with(r.stands(at)...).with(accept()), rule{jump(at.chain(p, "granted"))})
 	if r.usesUp(p, at) {
 		for _, f := range families() {
 			rules = append(rules, rule{tupleIn(f, usedSet+f.digit), goTo(admitChain(at))})
@@ -189,11 +189,11 @@ func (r *Ruleset) later(p packet.Protocol, at place) []rule {
 }
 
 // stands matches TCP packets of connections of which this host has a socket.
-func (r *Ruleset) stands(at place) statement {
+func (r *Ruleset) stands(at place) []statement {
 	if at == atPrerouting || r.withoutDemux {
-		return hasSocket()
+		return []statement{hasSocket()}
 	}
-	return hasDemuxed()
+	return []statement{hasDemuxed(), hasSocket()}
 }
 
 // goesOn lets pass what this host began, and what was kept.
