@@ -184,14 +184,16 @@ func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 }
 
 // runningIn gives the grants that should be running, and for which a ruleset has
-// room.
+// room. Those for single use are not among them: the kernel tells nobody that a
+// packet used one up, and what knew it was the table.
 func (k *Kernel) runningIn(r *Ruleset) []Grant {
 	rooms := r.roomIndex()
-	return slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return !rooms[roomOf(g.element())] })
+	return slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return g.Once || !rooms[roomOf(g.element())] })
 }
 
 // afterBuild adds what was left for later.
 func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
+	k.given.endOnce()
 	if !withGrants {
 		k.grantAgain(k.runningIn(r))
 	}

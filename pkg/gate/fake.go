@@ -196,6 +196,7 @@ func (f *Fake) Flush() {
 		return
 	}
 	f.flushed = true
+	f.grants.endOnce()
 	signal(f.changes)
 }
 

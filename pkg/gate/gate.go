@@ -35,7 +35,8 @@ type Gate interface {
 	// Repair makes the table say again what the last Apply made it say, and
 	// reports whether it had to: after another process deleted it or changed
 	// its rules or services. Grants that went with the table are given again,
-	// for the time they had left; one that was deleted by itself stays so.
+	// for the time they had left, but not those for single use, which may have
+	// been used; one that was deleted by itself stays so.
 	// ErrNoTable if there is nothing to go back to.
 	Repair() (repaired bool, err error)
 

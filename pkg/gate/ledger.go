@@ -128,6 +128,15 @@ func (l *ledger) keepRooms(rooms map[room]bool) {
 	}
 }
 
+// endOnce takes out the grants for single use.
+func (l *ledger) endOnce() {
+	for e := range l.entries {
+		if e.once {
+			l.remove(e)
+		}
+	}
+}
+
 // expire takes out what has ended.
 func (l *ledger) expire(now time.Time) {
 	for len(l.ends) > 0 && !l.ends[0].at.After(now) {
