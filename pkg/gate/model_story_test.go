@@ -81,6 +81,7 @@ func (s step) String() string {
 	case sendPacket:
 		return "packet " + s.probe.String()
 	case connect:
+		s.probe.flags = packet.SYN
 		return "handshake " + s.probe.String()
 	case talk:
 		return "in order on the connection: " + s.probe.String()
@@ -165,20 +166,70 @@ func readStory(data []byte) story {
 	for range 1 + d.roll(3) {
 		s.rulesets = append(s.rulesets, d.ruleset())
 	}
-	before := pick(&d, 0, 0, 1, 3, 6) // before there is a table
-	for len(d) > 0 && len(s.steps) < maxSteps {
-		if len(s.steps) == before {
-			s.steps = append(s.steps, step{kind: applyRuleset})
+	before := pick(&d, 0, 0, 0, 4, 9) // before there is a table
+	for applied := false; len(d) > 0 && len(s.steps) < maxSteps; {
+		if !applied && len(s.steps) >= before {
+			s.steps, applied = append(s.steps, step{kind: applyRuleset}), true
 		}
-		s.steps = append(s.steps, d.step(&s))
+		if d.roll(6) == 5 {
+			s.steps = append(s.steps, d.visit(&s)...)
+		} else {
+			s.steps = append(s.steps, d.step(&s))
+		}
 	}
 	return s
+}
+
+// visit is somebody who is let in, what happens then, and how he goes on.
+func (d *dice) visit(s *story) []step {
+	r := s.rulesets[0]
+	for _, t := range s.steps {
+		if t.kind == applyRuleset {
+			r = s.rulesets[t.ruleset]
+		}
+	}
+	g := d.grant(r)
+	p := d.probe(sendPacket, nil)
+	p.protocol = g.Service.Protocol
+	v := 0
+	if g.Source.Addr().Is6() {
+		v = 1
+	}
+	from := slices.DeleteFunc(slices.Clone(outside[v]), func(a netip.Addr) bool { return !g.Source.Contains(a) })
+	p = d.flow(p, pick(d, from...), pick(d, inside[v][:3]...), g.Service.First+uint16(d.roll(g.Service.Ports())))
+	next := func() step {
+		if p.protocol == packet.UDP {
+			p.flags = 0
+			return step{kind: sendPacket, probe: p}
+		}
+		p.flags = pick(d, packet.SYN, packet.ACK, packet.PSH|packet.ACK)
+		return step{kind: pick(d, sendPacket, connect, talk), probe: p}
+	}
+	steps := []step{{kind: giveGrant, grant: g}, next()}
+	switch d.roll(32) {
+	default:
+		steps = append(steps, step{kind: revokeGrant, grant: g})
+	case 0, 1, 2, 3, 4, 5:
+	case 31:
+		steps = []step{{kind: expireGrant, grant: g}, next()}
+	}
+	switch event := pick(d, sendPacket, sendPacket, flushConntrack, flushTable, applyRuleset, hostResets, hostDatagram); event {
+	case sendPacket, hostDatagram:
+	case flushTable:
+		steps = append(steps, step{kind: flushTable}, next(), step{kind: repairTable})
+	default:
+		steps = append(steps, step{kind: event, probe: p, ruleset: d.roll(len(s.rulesets))})
+	}
+	return append(steps, next(), next())
 }
 
 func (d *dice) ruleset() Ruleset {
 	r := Ruleset{
 		Hide: pick(d, Drop, Drop, Reject), Unguarded: pick(d, nil, nil, []string{"eth1"}, []string{"eth1", "wg0"}, []string{"eth"}),
-		ICMP: d.roll(2) == 1, Group: pick(d, uint16(5), 5, 20), Workers: 1 + d.roll(3), Label: pick(d, uint8(0), 0, 0, 1, 64, 126),
+		ICMP: d.roll(2) == 1, Group: pick(d, uint16(5), 5, 20), Workers: 1 + d.roll(3),
+		// Of one story, they are not next to each other: the label below is that of
+		// what was admitted at input, and would then be taken for the other.
+		Label: pick(d, uint8(0), 0, 0, 1, 64, 125),
 	}
 	for range 1 + d.roll(4) {
 		r.Protected = append(r.Protected, d.service())
@@ -240,9 +291,6 @@ func (d *dice) step(s *story) step {
 		}
 	}
 	t := step{kind: kind, probe: d.probe(kind, slices.Concat(r.Protected, r.KnockPorts)), grant: d.grant(r), ruleset: d.roll(len(s.rulesets))}
-	if kind == giveGrant && d.roll(256) == 255 {
-		t.kind = expireGrant
-	}
 	d.again(&t, s.steps)
 	return t
 }

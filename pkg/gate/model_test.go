@@ -49,6 +49,7 @@ type memory struct {
 	passes answer
 	begun  bool // by this host
 	stood  bool // before the first Apply
+	ended  bool // and was flushed since
 	// label: the entry in conntrack says so. Otherwise it is an element in the
 	// table, which goes with the table.
 	label bool
@@ -171,9 +172,10 @@ func (m *model) sent(p probe, passed bool) {
 // admitted: a packet to a hidden port has passed. A grant lets its flow go on.
 func (m *model) admitted(p probe) {
 	known, granted := m.known[p.flow], m.uses(p)
-	if granted == no || p.protocol == packet.UDP && known.passes == yes {
-		return
+	if granted == no || p.protocol == packet.UDP && known.passes == yes || known.stood && !p.opens() {
+		return // it goes on as it did
 	}
+	known.stood = false
 	room, there := m.entries[p.flow]
 	known.label = (!there || room) && !untrackedPorts[p.to.Port()]
 	known.passes = either // a TCP connection's entry ends by what both sides say
@@ -223,10 +225,10 @@ func (m *model) hostSends(f flow) {
 
 // connected: both sides completed a TCP handshake just now. Where the client was
 // let in, conntrack knows the connection as long as nothing odd is sent.
-func (m *model) connected(f flow) {
-	if known := m.known[f]; known.passes != no {
+func (m *model) connected(p probe) {
+	if known := m.known[p.flow]; m.hidden(p) && known.passes != no {
 		known.passes = yes
-		m.known[f] = known
+		m.known[p.flow] = known
 	}
 }
 
@@ -259,8 +261,11 @@ func (m *model) applies(r *Ruleset) {
 				}
 			}
 		}
-	} else if m.last.label() != r.label() {
-		m.doubts(func(known memory) bool { return known.label && !known.begun })
+	} else {
+		m.repaired()
+		if m.last.label() != r.label() {
+			m.doubts(func(known memory) bool { return known.label && !known.begun })
+		}
 	}
 	maps.DeleteFunc(m.grants, func(e element, _ answer) bool { return !opens(r, e) })
 	for f := range m.used { // it goes with the last opening for single use
@@ -296,8 +301,12 @@ func (m *model) flushed() {
 	m.doubts(func(known memory) bool { return !known.label && !known.stood })
 }
 
-// repaired: the table is back, and so are its grants.
+// repaired: the table is back, and so are its grants. What stood before and ended
+// since is nobody's.
 func (m *model) repaired() {
+	if m.rules == nil {
+		maps.DeleteFunc(m.known, func(_ flow, known memory) bool { return known.stood && known.ended })
+	}
 	m.rules = m.last
 }
 
@@ -306,6 +315,10 @@ func (m *model) repaired() {
 func (m *model) forgotten(sockets []flow) {
 	clear(m.entries)
 	m.doubts(func(memory) bool { return true })
+	for f, known := range m.known {
+		known.ended = true
+		m.known[f] = known
+	}
 	for f := range m.used {
 		if translatedPorts[f.to.Port()] {
 			m.used[f] = either // see passes

@@ -457,12 +457,13 @@ func (w *world) send(p probe, seq, ack uint32) outcome {
 		w.transmit(p.device, frames[0])
 		w.transmit("eth0", frames[1])
 	}
-	w.watchdog.Reset(10 * time.Second)
+	w.watchdog.Reset(20 * time.Second)
+	defer w.watchdog.Stop()
 	var o outcome
 	for {
 		var rec nflog.Record
 		if err := w.log.Read(&rec); errors.Is(err, os.ErrClosed) {
-			w.t.Fatalf("the marker packet did not come through in 10 s: %+v", w.log.Stats())
+			w.t.Fatalf("the marker packet did not come through in 20 s: %+v", w.log.Stats())
 		} else if err != nil {
 			w.t.Fatal(err)
 		}
