@@ -99,19 +99,26 @@ func (m *model) grant(f flow, once bool) (answer, element) {
 	return best, which
 }
 
-// passes says whether a packet comes through.
-func (m *model) passes(p probe) answer {
-	granted, _ := m.grant(p.flow, false)
-	once, _ := m.grant(p.flow, true)
-	used, known := m.used[p.flow], m.known[p.flow].passes
-	if p.protocol == packet.TCP && !p.inOrder {
-		known = min(known, either)
-	}
+// single looks for a grant for single use, and for what used one up.
+func (m *model) single(p probe) (once, used answer, which element) {
+	once, which = m.grant(p.flow, true)
+	used = m.used[p.flow]
 	// Behind a translation only the label says that a grant for single use was
 	// used: an entry without room for it, or an address that prerouting does not
 	// know, costs the client its connection.
 	if room, there := m.entries[p.flow]; translatedPorts[p.to.Port()] && (there && !room || elsewhere[p.to.Addr()]) {
 		once, used = min(once, either), min(used, either)
+	}
+	return once, used, which
+}
+
+// passes says whether a packet comes through.
+func (m *model) passes(p probe) answer {
+	granted, _ := m.grant(p.flow, false)
+	once, used, _ := m.single(p)
+	known := m.known[p.flow].passes
+	if p.protocol == packet.TCP && !p.inOrder {
+		known = min(known, either)
 	}
 	switch {
 	case !m.hidden(p) || granted == yes:
@@ -189,8 +196,8 @@ func (m *model) admitted(p probe) {
 // it used up.
 func (m *model) uses(p probe) answer {
 	granted, _ := m.grant(p.flow, false)
-	once, which := m.grant(p.flow, true)
-	used, known := m.used[p.flow], m.known[p.flow].passes
+	once, used, which := m.single(p)
+	known := m.known[p.flow].passes
 	if p.protocol == packet.TCP {
 		known = no // of no use to what opens a connection
 	}
@@ -240,11 +247,15 @@ func (m *model) odd(f flow) {
 	}
 }
 
-// doubts makes what is known of some flows uncertain.
-func (m *model) doubts(which func(memory) bool) {
+// lost: what kept some flows is gone. When that is the end of a UDP flow is exact.
+func (m *model) lost(which func(memory) bool) {
 	for f, known := range m.known {
-		if known.passes == yes && which(known) {
-			known.passes = either
+		switch {
+		case !which(known):
+		case f.protocol == packet.UDP:
+			delete(m.known, f)
+		default:
+			known.passes = min(known.passes, either)
 			m.known[f] = known
 		}
 	}
@@ -264,7 +275,12 @@ func (m *model) applies(r *Ruleset) {
 	} else {
 		m.repaired()
 		if m.last.label() != r.label() {
-			m.doubts(func(known memory) bool { return known.label && !known.begun })
+			for f, known := range m.known { // until the old label is back
+				if known.label && !known.begun {
+					known.passes = min(known.passes, either)
+					m.known[f] = known
+				}
+			}
 		}
 	}
 	maps.DeleteFunc(m.grants, func(e element, _ answer) bool { return !opens(r, e) })
@@ -298,7 +314,7 @@ func (m *model) flushed() {
 	m.rules = nil
 	maps.DeleteFunc(m.grants, func(e element, _ answer) bool { return e.once })
 	clear(m.used)
-	m.doubts(func(known memory) bool { return !known.label && !known.stood })
+	m.lost(func(known memory) bool { return !known.label && !known.stood })
 }
 
 // repaired: the table is back, and so are its grants. What stood before and ended
@@ -314,9 +330,12 @@ func (m *model) repaired() {
 // that conntrack hears of its connection, so that this host began it.
 func (m *model) forgotten(sockets []flow) {
 	clear(m.entries)
-	m.doubts(func(memory) bool { return true })
+	m.lost(func(known memory) bool { return known.label })
 	for f, known := range m.known {
 		known.ended = true
+		if f.protocol == packet.TCP {
+			known.passes = min(known.passes, either)
+		}
 		m.known[f] = known
 	}
 	for f := range m.used {
