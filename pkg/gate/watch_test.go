@@ -98,8 +98,10 @@ func TestAFlushedTableComesBackWithItsGrants(t *testing.T) {
 		if _, err := v.Repair(); err == nil {
 			t.Error("repaired what was never there")
 		}
-		apply(t, v, &Ruleset{Protected: services("tcp/22")})
+		apply(t, v, &Ruleset{Protected: services("tcp/22"), Openings: []Opening{{Service: service("tcp/22"), Once: true}}})
 		repair(t, v, false)
+		// Nobody knows whether it was used before the table went.
+		grant(t, v, Grant{Source: from("192.0.2.8"), Service: service("tcp/22"), Once: true, Timeout: time.Minute})
 		kept := []Grant{
 			{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute, Access: "ssh", Method: "shared"},
 			{Source: from("2001:db8::1"), Service: service("tcp/23"), Timeout: time.Minute},

@@ -24,3 +24,13 @@ func (s *Sender) Receive(patience time.Duration, ok func(frame []byte) bool) ([]
 	}
 	return nil, errors.New("no such frame came")
 }
+
+// Discard throws away what has come so far.
+func (s *Sender) Discard() {
+	var buf [1]byte
+	for {
+		if _, _, err := unix.Recvfrom(s.fd, buf[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC); err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}

@@ -17,8 +17,13 @@ func Frame(from, to net.HardwareAddr, src, dst netip.Addr, transport gopacket.Se
 		gopacket.NetworkLayer
 	}
 	protocol := layers.IPProtocolTCP
-	if _, ok := transport.(*layers.UDP); ok {
+	switch transport.(type) {
+	case *layers.UDP:
 		protocol = layers.IPProtocolUDP
+	case *layers.ICMPv4:
+		protocol = layers.IPProtocolICMPv4
+	case *layers.ICMPv6:
+		protocol = layers.IPProtocolICMPv6
 	}
 	if src.Is4() {
 		ip = &layers.IPv4{Version: 4, TTL: 64, Flags: layers.IPv4DontFragment, Protocol: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
