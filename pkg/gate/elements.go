@@ -141,6 +141,9 @@ func (k *Kernel) takeUp() {
 		k.doubt = true
 		k.watch.signal()
 	}
+	if len(k.stood) == 0 && !k.owned {
+		k.takeUpStanding()
+	}
 }
 
 // relearn reads the grants again after somebody else added or deleted some.
@@ -152,6 +155,9 @@ func (k *Kernel) relearn() {
 	if k.learn() != nil {
 		k.doubt = true
 		k.watch.signal()
+	}
+	if len(k.stood) == 0 && !k.owned {
+		k.takeUpStanding()
 	}
 }
 

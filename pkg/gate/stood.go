@@ -118,6 +118,32 @@ func (k *Kernel) standing(r *Ruleset, to portSet) []standing {
 	return all[:min(len(all), maxStanding)]
 }
 
+// takeUpStanding learns from the table that an earlier process left which
+// connections go on by their tuples, so that they outlive the loss of the table.
+// What conntrack does not know is not among them.
+func (k *Kernel) takeUpStanding() {
+	known := make(map[flows.Tuple]standing)
+	err := k.flows.Flows(func(f flows.Flow) {
+		known[f.Original] = standing{f.Protocol, f.Original, f.ID}
+		known[f.Reply.Reversed()] = standing{f.Protocol, f.Reply.Reversed(), f.ID}
+	})
+	if err != nil {
+		return
+	}
+	for _, f := range families() {
+		elements, err := k.conn.GetSetElements(tuples(f, keptSet, keptUDP).netlink(k.netlinkTable(0)))
+		if err != nil {
+			continue
+		}
+		for _, e := range elements {
+			p, tuple, ok := f.parseTuple(e.Key)
+			if s := known[tuple]; ok && s.protocol == p && len(k.stood) < maxStanding {
+				k.stood = append(k.stood, s)
+			}
+		}
+	}
+}
+
 // dropEnded takes those UDP flows out that ended before the table was made anew:
 // somebody else could go on with them. (TCP can only go on with a socket.)
 func (k *Kernel) dropEnded() {

@@ -41,6 +41,20 @@ func TestWhatStoodGoesOn(t *testing.T) {
 			},
 		},
 		{
+			name: "over a restart and a flush of the table", networks: []string{"tcp", "udp"}, before: (*lab).track,
+			after: func(l *lab) {
+				r := *l.gate.applied
+				if err := l.gate.Close(); err != nil {
+					l.t.Fatal(err)
+				}
+				l.gate = open(l.t, l.server, Config{Owner: OwnerOff})
+				apply(l.t, l.gate, &r)
+				l.loseTable()
+				awaitChange(l.t, l.gate)
+				repair(l.t, l.gate, true)
+			},
+		},
+		{
 			name: "untracked", networks: []string{"tcp"},
 			before: func(l *lab) { l.notrack("tcp/22") },
 		},
