@@ -131,11 +131,8 @@ func (k *keeper) adopt(p *Plan, unguarded []string) error {
 }
 
 // follow brings the table to the interfaces that are not guarded.
-func (k *keeper) follow(unguarded []string) {
-	err := k.ask(func() error { return k.guard(unguarded) })
-	if err != nil && !errors.Is(err, errStopping) {
-		k.log.Error("the table does not know the interfaces as they are now: "+err.Error(), "event", "error")
-	}
+func (k *keeper) follow(unguarded []string) error {
+	return k.ask(func() error { return k.guard(unguarded) })
 }
 
 func (k *keeper) apply(p *Plan, unguarded []string) error {
