@@ -3,6 +3,7 @@ package gate
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 
 	"github.com/google/nftables"
 
@@ -63,24 +64,29 @@ func (k *Kernel) addTuples(elements map[string][]nftables.SetElement) {
 
 func (k *Kernel) standing(r *Ruleset) []standing {
 	hidden := r.hiddenPorts()
-	var here, elsewhere []standing
+	var here, elsewhere, sockets []standing
 	err := k.flows.Flows(func(f flows.Flow) {
 		if !hidden[f.Protocol][f.Original.Destination.Port()] || r.labels().on(f) {
 			return
 		}
+		arriving := f.Reply.Reversed()
 		list := &elsewhere
-		if k.local[f.Original.Destination.Addr()] {
+		switch local := k.local[f.Original.Destination.Addr()]; {
+		case local && f.Protocol == packet.TCP && arriving == f.Original:
+			list = &sockets
+		case local:
 			list = &here
 		}
 		*list = append(*list, standing{f.Protocol, f.Original, f.ID})
-		if arriving := f.Reply.Reversed(); arriving != f.Original {
+		if arriving != f.Original {
 			*list = append(*list, standing{f.Protocol, arriving, f.ID})
 		}
 	})
 	if err != nil {
 		return nil
 	}
-	all := append(here, elsewhere...)
+	// What a socket speaks for needs the room least.
+	all := slices.Concat(here, elsewhere, sockets)
 	return all[:min(len(all), maxStanding)]
 }
 
