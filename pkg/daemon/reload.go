@@ -107,6 +107,7 @@ func restartOnly(now, then *policy.Policy) error {
 		{"[nflog] workers", now.NFLog.Workers != then.NFLog.Workers},
 		{"[nftables] table", now.NFTables.Table != then.NFTables.Table},
 		{"[nftables] owner", now.NFTables.Owner != then.NFTables.Owner},
+		{"[nftables] label", now.NFTables.Label != then.NFTables.Label},
 		{"[state] dir", now.State.Dir != then.State.Dir},
 		{"[log] format", now.Log.Format != then.Log.Format},
 		{"[control] socket", now.Control.Socket != then.Control.Socket},
