@@ -60,10 +60,14 @@ func (k *keeper) revoke(from netip.Prefix, services []gate.Service) (int, error)
 		for _, d := range k.doors.within(from, s) {
 			g := k.doors.running[d.source][d.service]
 			k.doors.drop(d)
-			k.log.Info("access of "+d.who()+" to "+d.service.String()+" ended: revoked",
-				"event", "ended", "src", d.who(), "access", g.access, "open", d.service.String(), "reason", "revoked")
-			ended++
+			if ended++; ended <= maxTold {
+				k.log.Info("access of "+d.who()+" to "+d.service.String()+" ended: revoked",
+					"event", "ended", "src", d.who(), "access", g.access, "open", d.service.String(), "reason", "revoked")
+			}
 		}
+	}
+	if more := ended - maxTold; more > 0 {
+		k.log.Info(count(more, "more grant", "more grants")+" ended: revoked", "event", "ended", "omitted", more, "reason", "revoked")
 	}
 	return ended, nil
 }
