@@ -45,6 +45,10 @@ type Revocation struct {
 type Revoked struct {
 	Grants      int `json:"grants"`
 	Connections int `json:"connections"`
+	// StillIn names grants that go on and let in some of the sources to some of the
+	// services, since they are for more than was to be revoked: a whole prefix, or a
+	// range of ports.
+	StillIn string `json:"still_in,omitempty"`
 }
 
 // Bounds of what a client may make the daemon hold.
@@ -115,8 +119,14 @@ func ParseSource(s string) (netip.Prefix, error) {
 		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
-	if err != nil || p.Masked() != p {
+	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("bad source %q: want an address or a prefix, such as 192.0.2.10 or 2001:db8::/64", s)
+	}
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p.Masked() != p {
+		return netip.Prefix{}, fmt.Errorf("bad source %q: the prefix is %s, the address %s", s, p.Masked(), p.Addr())
 	}
 	return p, nil
 }

@@ -79,6 +79,7 @@ func TestRevoke(t *testing.T) {
 	}{
 		{"192.0.2.1", "", false, control.Revoked{Grants: 32}, ""},
 		{"::ffff:192.0.2.1", "tcp/22", true, control.Revoked{Grants: 32, Connections: 6}, ""},
+		{"::ffff:192.0.2.0/120", "", false, control.Revoked{Grants: 24}, ""},
 		{"2001:db8::/48", "tcp/8000-8010", true, control.Revoked{Grants: 48, Connections: 13}, ""},
 		{"192.0.2.1", "tcp/0", true, control.Revoked{}, "bad port in service"},
 	} {
@@ -94,7 +95,7 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestParseSource(t *testing.T) {
-	for _, s := range []string{"", "all", "192.0.2.1/24", "fe80::1%eth0", "192.0.2.0/33", "192.0.2.1,192.0.2.2"} {
+	for _, s := range []string{"", "all", "192.0.2.1/24", "::ffff:192.0.2.1/120", "fe80::1%eth0", "192.0.2.0/33", "192.0.2.1,192.0.2.2"} {
 		if p, err := control.ParseSource(s); err == nil {
 			t.Errorf("%q is %v", s, p)
 		}

@@ -111,6 +111,20 @@ func (o *doors) within(from netip.Prefix, s gate.Service) []door {
 	return list
 }
 
+// overlapping gives the doors of sources and services that have some in common
+// with those.
+func (o *doors) overlapping(from netip.Prefix, s gate.Service) []door {
+	var list []door
+	for source, of := range o.running {
+		for service := range of {
+			if from.Overlaps(source) && s.Protocol == service.Protocol && s.First <= service.Last && service.First <= s.Last {
+				list = append(list, door{source, service})
+			}
+		}
+	}
+	return list
+}
+
 // drop forgets one of them.
 func (o *doors) drop(d door) {
 	of := o.running[d.source]

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -24,8 +25,14 @@ type Links interface {
 type outskirts struct {
 	host Links // nil where interfaces cannot be listed: then all but lo are guarded
 	log  *slog.Logger
+	// failure is why the table could not follow the last time, or empty. It belongs
+	// to the goroutine that follows, once that runs.
+	failure string
 
-	mu        sync.Mutex
+	// The lock is held until the table is changed, so that of a reload and a change
+	// of the host's interfaces the later one has the last word.
+	mu sync.Mutex
+	// What the table follows.
 	listed    []string // by the policy
 	memory    links.Memory
 	unguarded []string
@@ -53,41 +60,77 @@ func (o *outskirts) close() {
 	}
 }
 
-// resolve gives the interfaces that are not guarded if the policy lists some.
-func (o *outskirts) resolve(listed []string) []string {
+// begin is adopt at the start, when services must be hidden whatever happens: where
+// the interfaces cannot be listed, all but lo are guarded until they can.
+func (o *outskirts) begin(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.listed = listed
-	o.update()
-	return o.unguarded
+	r, err := o.resolve(listed)
+	if err != nil {
+		o.log.Warn("all interfaces but lo are guarded until they can be listed: "+err.Error(), "event", "interfaces")
+		o.listed, o.failure = listed, err.Error()
+		return apply(nil)
+	}
+	if err := apply(r.Unguarded); err != nil {
+		return err
+	}
+	o.take(listed, r)
+	return nil
 }
 
-// again is resolve for the same list, and reports whether anything changed.
-func (o *outskirts) again() (unguarded []string, changed bool) {
+// adopt works out what is not guarded if the policy lists some interfaces, and
+// passes it to apply. If that fails, or the interfaces cannot be listed, nothing
+// has changed.
+func (o *outskirts) adopt(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	before := o.unguarded
-	o.update()
-	return o.unguarded, !slices.Equal(before, o.unguarded)
+	r, err := o.resolve(listed)
+	if err != nil {
+		return err
+	}
+	if err := apply(r.Unguarded); err != nil {
+		return err
+	}
+	o.take(listed, r)
+	return nil
 }
 
-// update lists the interfaces again. Without a list, what was not guarded stays so.
-func (o *outskirts) update() {
+// again is adopt for the same list. It calls apply only if something changed.
+func (o *outskirts) again(apply func(unguarded []string) error) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r, err := o.resolve(o.listed)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(r.Unguarded, o.unguarded) {
+		if err := apply(r.Unguarded); err != nil {
+			return err
+		}
+	}
+	o.take(o.listed, r)
+	return nil
+}
+
+func (o *outskirts) resolve(listed []string) (links.Resolution, error) {
 	var now []links.Link
 	if o.host != nil {
 		var err error
 		if now, err = o.host.List(); err != nil {
-			o.log.Warn("cannot list interfaces: "+err.Error(), "event", "interfaces")
-			return
+			return links.Resolution{}, err
 		}
 	}
-	r := links.Resolve(o.listed, now, o.memory)
+	return links.Resolve(listed, now, o.memory), nil
+}
+
+// take says what is new and remembers what the table follows from now on.
+func (o *outskirts) take(listed []string, r links.Resolution) {
 	for _, p := range r.Problems {
 		if !slices.Contains(o.problems, p) {
 			o.tell(p)
 		}
 	}
-	o.memory, o.unguarded, o.problems = r.Memory, r.Unguarded, r.Problems
+	o.listed, o.memory, o.unguarded, o.problems = listed, r.Memory, r.Unguarded, r.Problems
 }
 
 func (o *outskirts) tell(p links.Problem) {
@@ -102,24 +145,48 @@ func (o *outskirts) tell(p links.Problem) {
 // starts makes several. What is new is guarded meanwhile.
 const calm = 20 * time.Millisecond
 
-// follow has the table follow the host's interfaces until ctx is done.
+// retryInterfaces is how long after a failure to follow another attempt is made.
+const retryInterfaces = time.Second
+
+// follow has the table follow the host's interfaces until ctx is done. What fails
+// is tried again.
 func (d *Daemon) follow(ctx context.Context) {
-	if d.outskirts.host == nil {
+	o := d.outskirts
+	if o.host == nil {
 		return
 	}
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.outskirts.host.Changes():
+		changes, wait := o.host.Changes(), calm
+		if o.failure != "" {
+			changes, wait = always, retryInterfaces
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(calm):
+		case <-changes:
 		}
-		if unguarded, changed := d.outskirts.again(); changed {
-			d.keeper.follow(unguarded)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if o.follow(d.keeper.follow) != nil {
+			return
 		}
 	}
+}
+
+// follow is again, and says once why it fails. It returns errStopping alone.
+func (o *outskirts) follow(apply func(unguarded []string) error) error {
+	err := o.again(apply)
+	switch {
+	case err == nil:
+		o.failure = ""
+	case errors.Is(err, errStopping):
+		return err
+	case err.Error() != o.failure:
+		o.failure = err.Error()
+		o.log.Error("the table does not know the interfaces as they are now: "+o.failure, "event", "error")
+	}
+	return nil
 }

@@ -27,10 +27,11 @@ type keeper struct {
 	doors     doors
 	stopped   chan struct{}
 
-	changes <-chan struct{}  // by other processes
-	repairs *rate.Limiter    // against a process that changes it back each time
-	again   <-chan time.Time // when to try another repair
-	failure string           // of the last repair
+	changes  <-chan struct{}  // by other processes
+	repairs  *rate.Limiter    // against a process that changes it back each time
+	again    <-chan time.Time // when to try another repair
+	failure  string           // of the last repair
+	putBacks limiter          // of the lines about repairs
 
 	running      lister
 	narrowing    *narrowing       // nil while there is nothing to narrow
@@ -62,6 +63,7 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions
 		changes:   g.Changes(),
 		running:   g,
 		repairs:   rate.NewLimiter(10, 20),
+		putBacks:  limiter{limit: rate.NewLimiter(rate.Every(10*time.Second), 20)},
 		refused:   newLimits(20),
 		failed:    newLimits(20),
 		granted:   newLimits(30),
@@ -131,11 +133,8 @@ func (k *keeper) adopt(p *Plan, unguarded []string) error {
 }
 
 // follow brings the table to the interfaces that are not guarded.
-func (k *keeper) follow(unguarded []string) {
-	err := k.ask(func() error { return k.guard(unguarded) })
-	if err != nil && !errors.Is(err, errStopping) {
-		k.log.Error("the table does not know the interfaces as they are now: "+err.Error(), "event", "error")
-	}
+func (k *keeper) follow(unguarded []string) error {
+	return k.ask(func() error { return k.guard(unguarded) })
 }
 
 func (k *keeper) apply(p *Plan, unguarded []string) error {

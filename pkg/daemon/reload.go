@@ -59,7 +59,10 @@ func (d *Daemon) takeUp(ctx context.Context) error {
 	if err := d.openStore(plan); err != nil {
 		return err
 	}
-	if err := d.keeper.adopt(plan, d.outskirts.resolve(plan.Policy.NFTables.Interfaces)); err != nil {
+	err = d.outskirts.adopt(plan.Policy.NFTables.Interfaces, func(unguarded []string) error {
+		return d.keeper.adopt(plan, unguarded)
+	})
+	if err != nil {
 		return err
 	}
 	for i, w := range d.workers {

@@ -28,8 +28,10 @@ func (k *keeper) putBack() {
 		return
 	}
 	k.failure = ""
-	if repaired {
-		k.log.Warn("table inet "+k.plan.Ruleset.Table+" was changed by another process and is put back, running grants included",
-			"event", "repaired")
+	if !repaired {
+		return
+	}
+	if fields, ok := k.putBacks.allow(time.Now(), []any{"event", "repaired"}); ok {
+		k.log.Warn("table inet "+k.plan.Ruleset.Table+" was changed by another process and is put back, running grants included", fields...)
 	}
 }

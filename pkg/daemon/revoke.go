@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
@@ -22,6 +24,7 @@ func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoke
 	var done control.Revoked
 	err = d.keeper.ask(func() (err error) {
 		done.Grants, err = d.keeper.revoke(r.Source, services)
+		done.StillIn = d.keeper.stillIn(r.Source, services)
 		return err
 	})
 	if err != nil || !r.Cut {
@@ -57,13 +60,36 @@ func (k *keeper) revoke(from netip.Prefix, services []gate.Service) (int, error)
 		for _, d := range k.doors.within(from, s) {
 			g := k.doors.running[d.source][d.service]
 			k.doors.drop(d)
-			k.log.Info("access of "+d.who()+" to "+d.service.String()+" ended: revoked",
-				"event", "ended", "src", d.who(), "access", g.access, "open", d.service.String(), "reason", "revoked")
-			ended++
+			if ended++; ended <= maxTold {
+				k.log.Info("access of "+d.who()+" to "+d.service.String()+" ended: revoked",
+					"event", "ended", "src", d.who(), "access", g.access, "open", d.service.String(), "reason", "revoked")
+			}
 		}
+	}
+	if more := ended - maxTold; more > 0 {
+		k.log.Info(count(more, "more grant", "more grants")+" ended: revoked", "event", "ended", "omitted", more, "reason", "revoked")
 	}
 	return ended, nil
 }
+
+// stillIn names the grants of which only a part could be revoked, which the kernel
+// cannot do.
+func (k *keeper) stillIn(from netip.Prefix, services []gate.Service) string {
+	var list []string
+	for _, s := range services {
+		for _, d := range k.doors.overlapping(from, s) {
+			list = append(list, d.who()+" to "+d.service.String())
+		}
+	}
+	slices.Sort(list)
+	if more := len(list) - maxStillIn; more > 0 {
+		list = append(list[:maxStillIn], fmt.Sprint(more, " more"))
+	}
+	return strings.Join(list, ", ")
+}
+
+// maxStillIn is how many grants stillIn names.
+const maxStillIn = 10
 
 // cut ends the connections of sources within a prefix, and gives their number.
 func (k *keeper) cut(from netip.Prefix, s gate.Service) (int, error) {

@@ -34,9 +34,12 @@ func (d *Daemon) hide() (gate.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := *d.plan.Ruleset
-	r.Unguarded = d.outskirts.resolve(d.Policy.NFTables.Interfaces)
-	if err := g.Apply(&r); err != nil {
+	err = d.outskirts.begin(d.Policy.NFTables.Interfaces, func(unguarded []string) error {
+		r := *d.plan.Ruleset
+		r.Unguarded = unguarded
+		return g.Apply(&r)
+	})
+	if err != nil {
 		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil

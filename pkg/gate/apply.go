@@ -27,6 +27,7 @@ func (k *Kernel) Apply(r *Ruleset) error {
 		return errTable(r.table(), k.table)
 	}
 	applied := *r
+	k.listed = false
 	first := k.applied == nil
 	var hidden portSet
 	if !first && !k.closed {
@@ -162,6 +163,13 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 	if err != nil {
 		return err
 	}
+	if c.build && k.applied == nil && !k.listed {
+		// This may take seconds, in which others change the ruleset; the transaction
+		// would come too late each time, and nothing would be hidden.
+		k.findStanding(r)
+		k.listed = true
+		return k.transact(r, flags, withGrants)
+	}
 	if c.build {
 		k.planContents(&c, r, withGrants)
 	}
@@ -213,9 +221,6 @@ func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
 	c.elements = make(map[string][]nftables.SetElement)
 	if withGrants {
 		c.elements = grantElements(slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return g.Once }))
-	}
-	if k.applied == nil {
-		k.findStanding(r)
 	}
 	for _, s := range k.stood[:min(len(k.stood), standingAtOnce)] {
 		s.addTo(c.elements)

@@ -49,9 +49,10 @@ type Kernel struct {
 	inspector *inspector
 	labels    atomic.Pointer[labels] // of the ruleset that was applied, for the inspector
 
-	flows *flows.Table
-	stood []standing          // connections that stood before the table
-	local map[netip.Addr]bool // this host's addresses when the Kernel was opened
+	flows  *flows.Table
+	stood  []standing          // connections that stood before the table
+	listed bool                // whether they were listed for this Apply
+	local  map[netip.Addr]bool // this host's addresses when the Kernel was opened
 	// withoutDemux: see Ruleset.
 	withoutDemux bool
 }

@@ -35,9 +35,9 @@ func (k *Kernel) plan(r *Ruleset, t *nftables.Table, flags nftables.TableFlags, 
 
 // planUpdate changes a table in place, if it can be: the flags are what they
 // should be, nothing is in it but chains and sets, and those of the kind we keep
-// are of the form we give them. (Flags cannot be taken back, and ownership only
-// be had of a new table or of one that lost its owner; that one has kept the
-// flag persist.)
+// are of the form we give them; and at first, its base chains are ours. (Flags
+// cannot be taken back, and ownership only be had of a new table or of one that lost
+// its owner; that one has kept the flag persist.)
 func (k *Kernel) planUpdate(r *Ruleset, t *nftables.Table, flags nftables.TableFlags) (c change, fits bool, err error) {
 	if t.Flags&^nftables.TableFlagOwner != flags&^nftables.TableFlagOwner {
 		return change{}, false, nil
@@ -51,6 +51,9 @@ func (k *Kernel) planUpdate(r *Ruleset, t *nftables.Table, flags nftables.TableF
 	}
 	sets = slices.DeleteFunc(sets, func(s *nftables.Set) bool { return s.Anonymous })
 	if int(t.Use) != len(c.found)+len(sets) || !sameHooks(r.chains(), c.found) {
+		return change{}, false, nil
+	}
+	if k.applied == nil && !allHooked(r.chains(), c.found) {
 		return change{}, false, nil
 	}
 	return c, c.planSets(r.sets(), sets), nil
@@ -91,6 +94,28 @@ func sameHooks(want []chain, found []*nftables.Chain) bool {
 		}
 	}
 	return true
+}
+
+// allHooked reports whether the base chains that were found are those wanted: a
+// table of an earlier version has others.
+//
+// NB: the kernel takes no new base chain in the transaction that takes a table
+// over which has lost its owner (EINVAL: nf_tables_addchain and
+// __NFT_TABLE_F_UPDATE in net/netfilter/nf_tables_api.c).
+func allHooked(want []chain, found []*nftables.Chain) bool {
+	names := make(map[string]bool)
+	for _, c := range want {
+		if c.hook != nil {
+			names[c.name] = true
+		}
+	}
+	for _, f := range found {
+		if f.Hooknum != nil && !names[f.Name] {
+			return false
+		}
+		delete(names, f.Name)
+	}
+	return len(names) == 0
 }
 
 func (k *Kernel) chainsOf(t *nftables.Table) ([]*nftables.Chain, error) {

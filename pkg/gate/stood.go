@@ -97,24 +97,29 @@ func (k *Kernel) standing(r *Ruleset, to portSet) []standing {
 	if !to.any() {
 		return nil
 	}
-	var here, elsewhere []standing
+	var here, elsewhere, sockets []standing
 	err := k.flows.Flows(func(f flows.Flow) {
 		if !to[f.Protocol][f.Original.Destination.Port()] || r.labels().on(f) {
 			return
 		}
+		arriving := f.Reply.Reversed()
 		list := &elsewhere
-		if k.local[f.Original.Destination.Addr()] {
+		switch local := k.local[f.Original.Destination.Addr()]; {
+		case local && f.Protocol == packet.TCP && arriving == f.Original:
+			list = &sockets
+		case local:
 			list = &here
 		}
 		*list = append(*list, standing{f.Protocol, f.Original, f.ID})
-		if arriving := f.Reply.Reversed(); arriving != f.Original {
+		if arriving != f.Original {
 			*list = append(*list, standing{f.Protocol, arriving, f.ID})
 		}
 	})
 	if err != nil {
 		return nil
 	}
-	all := slices.Concat(here, elsewhere)
+	// What a socket speaks for needs the room least.
+	all := slices.Concat(here, elsewhere, sockets)
 	return all[:min(len(all), maxStanding)]
 }
 

@@ -78,6 +78,11 @@ func TestAPrefixIsLetIn(t *testing.T) {
 	s.await("granted 192.168.10.0/23 access to tcp/22 for 30s")
 	s.wantOpen(s.Clients[1], lab.Server4, true)
 	s.wantOpen(s.Clients[2], lab.Server4, false)
+	// One of them alone cannot be put out, which is said.
+	s.command(1, "still let in, by a grant for more than that: 192.168.10.0/23 to tcp/22", "revoke", "192.168.11.2")
+	s.wantOpen(s.Clients[1], lab.Server4, true)
+	s.command(0, "1 grant revoked\n", "revoke", "192.168.10.0/23")
+	s.wantOpen(s.Clients[1], lab.Server4, false)
 }
 
 // What a policy guards by name stays guarded when the name changes, and nothing is

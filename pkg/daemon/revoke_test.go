@@ -1,0 +1,62 @@
+package daemon_test
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"nftknock/pkg/control"
+	"nftknock/pkg/gate"
+)
+
+// To end thousands of grants costs the log a hundred lines.
+func TestRevokingManyDoesNotFillTheLog(t *testing.T) {
+	g := newGate(t)
+	p := plan(t, other+web)
+	if err := g.Apply(p.Ruleset); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 300 {
+		source := netip.AddrFrom4([4]byte{192, 0, byte(2 + i/256), byte(i)})
+		err := g.Grant(gate.Grant{
+			Source: gate.Host(source), Service: gate.Service{Protocol: 17, First: 53, Last: 53},
+			Timeout: 20 * time.Second, Access: "web", Method: "shared",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := startOn(t, g, other+web)
+	done, err := r.daemon.Revoke(context.Background(), control.Revocation{Source: netip.MustParsePrefix("192.0.0.0/16")})
+	if err != nil || done != (control.Revoked{Grants: 300}) {
+		t.Fatalf("%+v, %v; want 300 grants", done, err)
+	}
+	r.log.await(t, "200 more grants ended: revoked [event=ended omitted=200 reason=revoked]")
+	if n := strings.Count(r.log.String(), "to udp/53 ended: revoked"); n != 100 {
+		t.Errorf("%d of them are named, want 100", n)
+	}
+}
+
+// A grant of more than what is to be revoked goes on, which is said.
+func TestRevokeSaysWhoIsStillIn(t *testing.T) {
+	r := start(t, other+strings.Replace(web, "timeout", "prefix4 = 24\ntimeout", 1))
+	r.knock(10, 7300, 7100, 7200)
+	r.log.await(t, "granted 192.0.2.0/24 access to udp/53 for 30s")
+	for _, c := range []struct {
+		source, service string
+		want            control.Revoked
+	}{
+		{"192.0.2.7/32", "", control.Revoked{StillIn: "192.0.2.0/24 to tcp/8000-8003, 192.0.2.0/24 to udp/53"}},
+		{"192.0.2.0/24", "tcp/8001", control.Revoked{StillIn: "192.0.2.0/24 to tcp/8000-8003"}},
+		{"192.0.3.7/32", "", control.Revoked{}},
+		{"192.0.2.0/23", "udp/53", control.Revoked{Grants: 1}},
+		{"192.0.2.0/24", "", control.Revoked{Grants: 1}},
+	} {
+		done, err := r.daemon.Revoke(context.Background(), control.Revocation{Source: netip.MustParsePrefix(c.source), Service: c.service})
+		if err != nil || done != c.want {
+			t.Errorf("%s %s: %+v, %v; want %+v", c.source, c.service, done, err, c.want)
+		}
+	}
+}
