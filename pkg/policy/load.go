@@ -226,6 +226,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	checkNames(l.entries)
 	checkLayouts(l.entries)
 	checkProtected(l.entries)
+	checkRanges(l.entries)
 	warnShared(l.entries)
 	enabled := false
 	for _, e := range l.entries {

@@ -88,3 +88,35 @@ func (k knockers) checkLayout(e entry, i int, s gate.Service, by entry) {
 			el, by.Name, l.First, l.Last), "another port_base there avoids it")
 	}
 }
+
+// maxRanges bounds the ranges of ports that all accesses open. Each needs sets of
+// its own in the table, and a rule that every packet to a hidden port passes.
+const maxRanges = 256
+
+// openedRange is a range in one of the forms in which grants open it.
+type openedRange struct {
+	service          gate.Service
+	prefix4, prefix6 int
+	single           bool
+}
+
+// checkRanges refuses a policy that opens too many ranges; those that several
+// accesses open alike count once.
+func checkRanges(entries []entry) {
+	seen := make(map[openedRange]bool)
+	for _, e := range entries {
+		if !e.active() {
+			continue
+		}
+		for i, s := range e.Open {
+			if s.Ports() == 1 {
+				continue
+			}
+			if seen[openedRange{s, e.Prefix4, e.Prefix6, e.SingleUse}] = true; len(seen) > maxRanges {
+				e.table.fail(e.table.itemAt("open", i), fmt.Sprintf("%s is one range of ports more than the table can have", s),
+					fmt.Sprintf("the limit is %d different ones: open the same in several accesses, or single ports", maxRanges))
+				return
+			}
+		}
+	}
+}
