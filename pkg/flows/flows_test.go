@@ -163,7 +163,7 @@ func bothFamilies(t *testing.T, f func(t *testing.T, client, server string)) {
 }
 
 func TestFlowsListsWhatBegan(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, client, server string) {
+	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		_, far := p.connect(net.JoinHostPort(server, "22"), 22)
 		tuple := Tuple{addrPort(far.LocalAddr()), addrPort(far.RemoteAddr())}
@@ -203,7 +203,7 @@ func TestFlowsListsWhatBegan(t *testing.T) {
 }
 
 func TestFlowsTellsTranslatedTuplesApart(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, client, server string) {
+	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		p.redirect(2222, 80)
 		_, far := p.connect(net.JoinHostPort(server, "2222"), 80)
@@ -216,7 +216,7 @@ func TestFlowsTellsTranslatedTuplesApart(t *testing.T) {
 }
 
 func TestClearLabelClearsOneAndKeepsTheEntry(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, client, server string) {
+	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		_, far := p.connect(net.JoinHostPort(server, "22"), 22)
 		f := p.mustFlow(packet.TCP, Tuple{addrPort(far.LocalAddr()), addrPort(far.RemoteAddr())})
@@ -257,7 +257,7 @@ func (p *pair) socket(local, remote netip.AddrPort) (Socket, bool) {
 }
 
 func TestDestroyEndsAConnectionAtBothSides(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, client, server string) {
+	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		near, far := p.connect(net.JoinHostPort(server, "22"), 22)
 		other, _ := p.connect(net.JoinHostPort(server, "22"), 22)
@@ -292,7 +292,7 @@ func TestDestroyEndsAConnectionAtBothSides(t *testing.T) {
 
 // A listener has no peer, and a connection in TIME_WAIT no program.
 func TestSocketsListsConnectedOnesAlone(t *testing.T) {
-	bothFamilies(t, func(t *testing.T, client, server string) {
+	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		var listener net.Listener
 		netnstest.Do(t, p.server, func() (err error) {

@@ -171,7 +171,7 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 		return k.transact(r, flags, withGrants)
 	}
 	if c.build {
-		k.planContents(&c, r, withGrants)
+		k.planContents(&c, withGrants)
 	}
 	k.fill(c, r, k.netlinkTable(flags))
 	if err := k.conn.FlushWithGenID(gen.ID); err != nil {
@@ -217,7 +217,7 @@ func (k *Kernel) look() (*nftables.Table, identity, error) {
 }
 
 // planContents says what a new table holds from its first moment on.
-func (k *Kernel) planContents(c *change, r *Ruleset, withGrants bool) {
+func (k *Kernel) planContents(c *change, withGrants bool) {
 	c.elements = make(map[string][]nftables.SetElement)
 	if withGrants {
 		c.elements = grantElements(slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return g.Once }))

@@ -133,7 +133,7 @@ func (p *performance) give(g Grant) (given bool, err error) {
 	}
 	err = p.gate.Grant(g)
 	if want := p.rules != nil && opens(p.rules, g.element()); (err == nil) != want {
-		return false, fmt.Errorf("granting gave %v, want success: %v", err, want)
+		return false, fmt.Errorf("granting gave %w, want success: %v", err, want)
 	}
 	if err == nil {
 		p.grants[g.element()] = yes
@@ -234,7 +234,7 @@ func (p *performance) connect(what probe) error {
 	}
 	if fd, ok := p.accept(listener, what.flow); ok {
 		p.sockets[what.flow] = &socket{fd: fd, seq: firstSeq + 1, ack: seq + 1}
-		p.model.connected(what)
+		p.connected(what)
 	}
 	return nil
 }
@@ -392,7 +392,7 @@ func TestWallAgreesWithTheModel(t *testing.T) {
 	begin := time.Now()
 	for _, w := range tellers {
 		done.Go(func() {
-			for len(differs) == 0 && !t.Failed() && !(bounded && time.Since(begin) > limit) {
+			for len(differs) == 0 && !t.Failed() && (!bounded || time.Since(begin) <= limit) {
 				i := told.Add(1)
 				if i > number {
 					return

@@ -73,15 +73,6 @@ func (l *lab) publish(s string, to ...netip.AddrPort) {
 	l.theirs("publish", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, rules...)
 }
 
-// flushTables deletes all tables of the server, as a firewall does that is
-// loaded anew.
-func (l *lab) flushTables() {
-	l.t.Helper()
-	conn := stranger(l.t, l.server)
-	conn.FlushRuleset()
-	flush(l.t, conn)
-}
-
 // loseTable deletes our table alone.
 func (l *lab) loseTable() {
 	l.t.Helper()

@@ -69,7 +69,7 @@ func TestWhatStoodGoesOn(t *testing.T) {
 		for _, network := range tt.networks {
 			t.Run(tt.name+"/"+network, func(t *testing.T) {
 				t.Parallel()
-				bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
+				bothFamilies(t, func(t *testing.T, _ netip.Addr, server string) {
 					t.Parallel()
 					l := newLab(t, Config{Owner: OwnerOff})
 					if tt.before != nil {
@@ -95,7 +95,7 @@ func TestWhatStoodGoesOn(t *testing.T) {
 // ended, whoever has them could go on with it.
 func TestAFlowThatEndedDoesNotComeBackWithTheTable(t *testing.T) {
 	t.Parallel()
-	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
+	bothFamilies(t, func(t *testing.T, _ netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{Owner: OwnerOff})
 		l.track()
@@ -261,7 +261,7 @@ func TestWhatStoodGoesOnWhenItsPortIsHiddenLater(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
-			bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
+			bothFamilies(t, func(t *testing.T, _ netip.Addr, server string) {
 				t.Parallel()
 				l := newLab(t, Config{Owner: OwnerOff})
 				l.container()

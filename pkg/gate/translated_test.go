@@ -138,7 +138,7 @@ func TestCutEndsForwardedTCPBesideAListener(t *testing.T) {
 // Who redirects an open port to a hidden one opens that on purpose.
 func TestAPortRedirectedToAHiddenOneStaysOpen(t *testing.T) {
 	t.Parallel()
-	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
+	bothFamilies(t, func(t *testing.T, _ netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
 		l.serve(":22")
