@@ -40,6 +40,17 @@ var suites = []struct {
 		"^TestMeddlingIsUndone$",
 		"^TestWhatOthersMayDo$",
 		"^TestRejectedPortsDifferFromClosedOnesInThis$",
+		"^TestASYNOnAnEndedConnectionNeedsAGrant$",
+		"^TestNoFlagsOfTCPGetAnAnswerFromAHiddenPort$",
+		"^TestOnlyWhatTheHostSentToMayAnswer$",
+		"^TestAddressesOfOtherRoutingTablesAreHiddenToo$",
+		"^TestAFlowOfAGapIsShutOut$",
+		"^TestWhatStoodGoesOn$",
+		"^TestWhatWasAdmittedGoesOnAfterItsGrant$",
+		"^TestTheFirstConnectionUsesAGrantUp$",
+		"^TestAPublishedPortIsHiddenByTheDialledPort$",
+		"^TestCutEndsAdmittedTCP$",
+		"^TestStoriesThatDiffered$",
 	}},
 	{"pkg/nflog", []string{
 		"^TestContract$",
@@ -56,6 +67,6 @@ var suites = []struct {
 // missing in a machine cannot be loaded there later.
 var modules = []string{
 	"nf_tables", "nft_ct", "nft_fib_inet", "nft_hash", "nft_limit", "nft_log", "nft_numgen", "nft_reject_inet", "nft_socket",
-	"nf_conntrack", "nf_conntrack_netlink", "nfnetlink_log",
+	"nf_conntrack", "nf_conntrack_netlink", "nfnetlink_log", "nf_nat", "nft_chain_nat", "nft_nat", "nft_redir", "tcp_diag", "inet_diag",
 	"dummy", "veth", "vrf",
 }
