@@ -133,11 +133,11 @@ func (r *Ruleset) admit(at place) []rule {
 // it begins one over TCP.
 func (r *Ruleset) goOnAdmitted() []rule {
 	var rules []rule
-	if r.hides(packet.UDP) {
-		rules = append(rules, rule{overUDP(), accept()})
-	}
 	if r.hides(packet.TCP) {
 		rules = append(rules, rule{notSYN(), accept()})
+	}
+	if r.hides(packet.UDP) {
+		rules = append(rules, rule{overUDP(), accept()})
 	}
 	return rules
 }
