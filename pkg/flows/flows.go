@@ -51,7 +51,7 @@ type Socket struct {
 // listed.
 type Table struct {
 	conntrack *netlink.Conn
-	diag      *netlink.Conn
+	diag      *netlink.Conn // nil where the kernel has no such thing
 }
 
 // ErrGone: the connection has ended already.
@@ -68,14 +68,22 @@ func Open() (*Table, error) {
 		return nil, err
 	}
 	diag, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EPROTONOSUPPORT):
+		diag = nil // nobody needs it to hide services
+	case err != nil:
 		return nil, errors.Join(err, conntrack.Close())
 	}
 	return &Table{conntrack, diag}, nil
 }
 
 // Close lets go of the namespace.
-func (t *Table) Close() error { return errors.Join(t.conntrack.Close(), t.diag.Close()) }
+func (t *Table) Close() error {
+	if t.diag == nil {
+		return t.conntrack.Close()
+	}
+	return errors.Join(t.conntrack.Close(), t.diag.Close())
+}
 
 // explain tells what a kernel answers that lacks a subsystem or a verb.
 func explain(err error) error {

@@ -27,6 +27,9 @@ const (
 
 // Sockets calls found for every TCP socket that has a peer.
 func (t *Table) Sockets(found func(Socket)) error {
+	if t.diag == nil {
+		return fmt.Errorf("list TCP sockets: %w", ErrUnsupported)
+	}
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		replies, err := t.diag.Execute(netlink.Message{
 			Header: netlink.Header{Type: msgSockets, Flags: netlink.Request | netlink.Dump},

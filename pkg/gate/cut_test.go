@@ -160,28 +160,32 @@ func TestCutEndsAdmittedUDP(t *testing.T) {
 
 // Where a connection is forwarded there is no socket to end.
 func TestCutEndsForwardedTCP(t *testing.T) {
-	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
 		l.container()
-		stood := l.mustDial(l.client, "tcp", server+":8080")
-		wantEcho(t, stood)
-		apply(t, l.gate, &Ruleset{Protected: services("tcp/8080")})
-		grant(t, l.gate, Grant{Source: Host(client), Service: service("tcp/8080"), Timeout: time.Minute})
-		conn := l.mustDial(l.client, "tcp", server+":8080")
-		wantEcho(t, conn)
-		l.revoke(client, "tcp/8080")
-		wantEcho(t, conn)
-		l.cut(Host(client), "tcp/8080", 2)
-		if echoes(conn) {
-			t.Error("the connection goes on")
-		}
-		if echoes(stood) {
-			t.Error("the connection that stood before the table goes on")
-		}
-		l.cut(Host(client), "tcp/8080", 0)
+		l.cutsForwarded(client, server)
 	})
+}
+
+// cutsForwarded ends the connections to a published port.
+func (l *lab) cutsForwarded(client netip.Addr, server string) {
+	l.t.Helper()
+	stood := l.mustDial(l.client, "tcp", server+":8080")
+	wantEcho(l.t, stood)
+	apply(l.t, l.gate, &Ruleset{Protected: services("tcp/8080")})
+	grant(l.t, l.gate, Grant{Source: Host(client), Service: service("tcp/8080"), Timeout: time.Minute})
+	conn := l.mustDial(l.client, "tcp", server+":8080")
+	wantEcho(l.t, conn)
+	l.revoke(client, "tcp/8080")
+	wantEcho(l.t, conn)
+	l.cut(Host(client), "tcp/8080", 2)
+	for name, c := range map[string]net.Conn{"the connection": conn, "the connection that stood before the table": stood} {
+		if echoes(c) {
+			l.t.Errorf("%s goes on", name)
+		}
+	}
+	l.cut(Host(client), "tcp/8080", 0)
 }
 
 // A prefix cuts what is inside.

@@ -111,27 +111,12 @@ func TestAPublishedPortWithAListenerAnswersNothing(t *testing.T) {
 
 // Neither does such a listener keep a connection alive that is cut.
 func TestCutEndsForwardedTCPBesideAListener(t *testing.T) {
-	t.Parallel()
 	bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 		t.Parallel()
 		l := newLab(t, Config{})
 		l.container()
 		l.serve(server + ":8080")
-		stood := l.mustDial(l.client, "tcp", server+":8080")
-		wantEcho(t, stood)
-		apply(t, l.gate, &Ruleset{Protected: services("tcp/8080")})
-		grant(t, l.gate, Grant{Source: Host(client), Service: service("tcp/8080"), Timeout: time.Minute})
-		conn := l.mustDial(l.client, "tcp", server+":8080")
-		wantEcho(t, conn)
-		l.revoke(client, "tcp/8080")
-		wantEcho(t, conn)
-		l.cut(Host(client), "tcp/8080", 2)
-		if echoes(conn) {
-			t.Error("the connection goes on")
-		}
-		if echoes(stood) {
-			t.Error("the connection that stood before the table goes on")
-		}
+		l.cutsForwarded(client, server)
 	})
 }
 
