@@ -17,10 +17,10 @@ func newRevoke(o *options) *cobra.Command {
 		Short: "End grants of a source, and its connections",
 		Long: `revoke ends the running grants of an address, or of all within a prefix, to a
 service such as tcp/22, or to all. Connections that stand go on, unless --cut ends
-them: those that a grant let in, and those that stood before the daemon did. A grant of a
-prefix, or of a range of ports, ends as a whole or not at all; where one goes on, the
-exit status is 1. Who may
-knock can knock again: take the access out of the policy, and reload.`,
+them: those that a grant let in, and those that stood before the daemon did. A
+grant of a prefix, or of a range of ports, ends as a whole or not at all; where one
+goes on, the exit status is 1. Who may knock can knock again: take the access out of
+the policy, and reload.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
