@@ -192,12 +192,16 @@ func (m *model) admitted(p probe) {
 		return // it goes on as it did
 	}
 	known.stood = false
-	room, there := m.entries[p.flow]
-	if known.label = room; untrackedPorts[p.to.Port()] {
-		known.label = no
+	label, there := m.entries[p.flow]
+	if untrackedPorts[p.to.Port()] {
+		label = no
 	} else if !there {
-		known.label = m.room()
+		label = m.room()
 	}
+	if known.passes != no && known.label != label { // it may go on by what it had
+		label = either
+	}
+	known.label = label
 	known.passes = either // a TCP connection's entry ends by what both sides say
 	if p.protocol == packet.UDP {
 		known.passes = granted
@@ -338,8 +342,15 @@ func (m *model) flushed() {
 // repaired: the table is back, and so are its grants. What stood before and ended
 // since is nobody's.
 func (m *model) repaired() {
-	if m.rules == nil {
-		maps.DeleteFunc(m.known, func(_ flow, known memory) bool { return known.stood && known.ended })
+	for f, known := range m.known {
+		switch _, there := m.entries[f]; {
+		case m.rules != nil || !known.stood || !known.ended:
+		case there: // begun again, conntrack may give it the same id (nf_ct_get_id)
+			known.passes = min(known.passes, either)
+			m.known[f] = known
+		default:
+			delete(m.known, f)
+		}
 	}
 	m.rules = m.last
 }
