@@ -398,8 +398,9 @@ func TestWallAgreesWithTheModel(t *testing.T) {
 					return
 				}
 				s := readStory(seeded(first + i - 1))
-				if _, err := w.tell(s); err != nil {
-					t.Logf("NFTKNOCK_STORY=%d, story %d, after %v: %v", first+i-1, i, time.Since(begin).Round(time.Millisecond), err)
+				if at, err := w.tell(s); err != nil {
+					t.Logf("NFTKNOCK_STORY=%d, story %d, after %v: step %d: %v",
+						first+i-1, i, time.Since(begin).Round(time.Millisecond), at+1, err)
 					w.failed = &s
 					differs <- w
 				}

@@ -50,9 +50,9 @@ type memory struct {
 	begun  bool // by this host
 	stood  bool // before its port was hidden
 	ended  bool // and was flushed since
-	// label: the entry in conntrack says so. Otherwise it is an element in the
-	// table, which goes with the table.
-	label bool
+	// label: the entry in conntrack says so, or an element in the table does,
+	// which goes with the table.
+	label answer
 }
 
 type model struct {
@@ -61,16 +61,17 @@ type model struct {
 	grants map[element]answer
 	used   map[flow]answer // by what single-use grants were used up
 	known  map[flow]memory
-	// entries are the flows of which conntrack has an entry (of TCP, may have);
-	// true: with room for a label, as it began under our table.
-	entries map[flow]bool
+	// entries are the flows of which conntrack has an entry (of TCP, may have), and
+	// whether that has room for a label: each that began under our table, and some
+	// of those that began shortly after it was deleted.
+	entries map[flow]answer
 	// socket reports whether a connected socket of this host is the flow.
 	socket func(flow) bool
 }
 
 func newModel(socket func(flow) bool) *model {
 	return &model{
-		grants: map[element]answer{}, used: map[flow]answer{}, known: map[flow]memory{}, entries: map[flow]bool{}, socket: socket,
+		grants: map[element]answer{}, used: map[flow]answer{}, known: map[flow]memory{}, entries: map[flow]answer{}, socket: socket,
 	}
 }
 
@@ -106,7 +107,7 @@ func (m *model) single(p probe) (once, used answer, which element) {
 	// Behind a translation only the label says that a grant for single use was
 	// used: an entry without room for it, or an address that prerouting does not
 	// know, costs the client its connection.
-	if room, there := m.entries[p.flow]; translatedPorts[p.to.Port()] && (there && !room || elsewhere[p.to.Addr()]) {
+	if room, there := m.entries[p.flow]; translatedPorts[p.to.Port()] && (there && room != yes || elsewhere[p.to.Addr()]) {
 		once, used = min(once, either), min(used, either)
 	}
 	return once, used, which
@@ -172,8 +173,16 @@ func (m *model) sent(p probe, passed bool) {
 		m.admitted(p)
 	}
 	if _, there := m.entries[p.flow]; !there && !untrackedPorts[p.to.Port()] {
-		m.entries[p.flow] = m.rules != nil
+		m.entries[p.flow] = m.room()
 	}
+}
+
+// room tells of an entry that begins now.
+func (m *model) room() answer {
+	if m.rules == nil {
+		return either
+	}
+	return yes
 }
 
 // admitted: a packet to a hidden port has passed. A grant lets its flow go on.
@@ -183,8 +192,16 @@ func (m *model) admitted(p probe) {
 		return // it goes on as it did
 	}
 	known.stood = false
-	room, there := m.entries[p.flow]
-	known.label = (!there || room) && !untrackedPorts[p.to.Port()]
+	label, there := m.entries[p.flow]
+	if untrackedPorts[p.to.Port()] {
+		label = no
+	} else if !there {
+		label = m.room()
+	}
+	if known.passes != no && known.label != label { // it may go on by what it had
+		label = either
+	}
+	known.label = label
 	known.passes = either // a TCP connection's entry ends by what both sides say
 	if p.protocol == packet.UDP {
 		known.passes = granted
@@ -219,14 +236,14 @@ func (m *model) hostSends(f flow) {
 	_, there := m.entries[f]
 	switch {
 	case f.protocol == packet.TCP: // its socket says so while there is one
-		m.known[f] = memory{passes: either, begun: true, label: true}
+		m.known[f] = memory{passes: either, begun: true, label: yes}
 	case untrackedPorts[f.to.Port()]: // nothing says so
 		known := m.known[f]
 		known.passes = max(known.passes, either)
 		m.known[f] = known
 	case !there:
-		m.known[f] = memory{passes: yes, begun: true, label: true}
-		m.entries[f] = m.rules != nil
+		m.known[f] = memory{passes: yes, begun: true, label: yes}
+		m.entries[f] = m.room()
 	}
 }
 
@@ -248,11 +265,11 @@ func (m *model) odd(f flow) {
 }
 
 // lost: what kept some flows is gone. When that is the end of a UDP flow is exact.
-func (m *model) lost(which func(memory) bool) {
+func (m *model) lost(gone func(memory) answer) {
 	for f, known := range m.known {
-		switch {
-		case !which(known):
-		case f.protocol == packet.UDP:
+		switch sure := gone(known); {
+		case sure == no:
+		case sure == yes && f.protocol == packet.UDP:
 			delete(m.known, f)
 		default:
 			known.passes = min(known.passes, either)
@@ -276,7 +293,7 @@ func (m *model) applies(r *Ruleset) {
 		m.repaired()
 		if m.last.label() != r.label() {
 			for f, known := range m.known { // until the old label is back
-				if known.label && !known.begun {
+				if known.label != no && !known.begun {
 					known.passes = min(known.passes, either)
 					m.known[f] = known
 				}
@@ -313,14 +330,26 @@ func (m *model) flushed() {
 	m.rules = nil
 	maps.DeleteFunc(m.grants, func(e element, _ answer) bool { return e.once })
 	clear(m.used)
-	m.lost(func(known memory) bool { return !known.label && !known.stood })
+	m.lost(func(known memory) answer {
+		if known.stood {
+			return no
+		}
+		return yes - known.label // what is no label is an element
+	})
 }
 
 // repaired: the table is back, and so are its grants. What stood before and ended
 // since is nobody's.
 func (m *model) repaired() {
-	if m.rules == nil {
-		maps.DeleteFunc(m.known, func(_ flow, known memory) bool { return known.stood && known.ended })
+	for f, known := range m.known {
+		switch _, there := m.entries[f]; {
+		case m.rules != nil || !known.stood || !known.ended:
+		case there: // begun again, conntrack may give it the same id (nf_ct_get_id)
+			known.passes = min(known.passes, either)
+			m.known[f] = known
+		default:
+			delete(m.known, f)
+		}
 	}
 	m.rules = m.last
 }
@@ -329,7 +358,7 @@ func (m *model) repaired() {
 // that conntrack hears of its connection, so that this host began it.
 func (m *model) forgotten(sockets []flow) {
 	clear(m.entries)
-	m.lost(func(known memory) bool { return known.label })
+	m.lost(func(known memory) answer { return known.label })
 	for f, known := range m.known {
 		known.ended = true
 		if f.protocol == packet.TCP {
