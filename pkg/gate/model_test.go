@@ -282,7 +282,12 @@ func (m *model) lost(gone func(memory) answer) {
 func (m *model) applies(r *Ruleset) {
 	for f := range m.entries { // what stood before its port was hidden goes on
 		newly := covers(r.Protected, f) && (m.last == nil || !covers(m.last.Protected, f))
-		if known := m.known[f]; newly && known.passes != yes {
+		switch known := m.known[f]; {
+		case !newly || known.passes == yes:
+		case known.label != no && !known.begun: // admitted under its label, which may be back
+			known.passes = either
+			m.known[f] = known
+		default:
 			m.known[f] = memory{passes: either, stood: true}
 			if f.protocol == packet.UDP || m.socket(f) {
 				m.known[f] = memory{passes: yes, stood: true}
