@@ -242,7 +242,11 @@ func (m *model) hostSends(f flow) {
 		known.passes = max(known.passes, either)
 		m.known[f] = known
 	case !there:
-		m.known[f] = memory{passes: yes, begun: true, label: yes}
+		before, label := m.known[f], yes
+		if before.passes != no && before.label != yes {
+			label = either // an element in the table may still say so, too
+		}
+		m.known[f] = memory{passes: yes, begun: true, label: label, stood: before.stood}
 		m.entries[f] = m.room()
 	}
 }
