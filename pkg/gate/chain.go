@@ -49,11 +49,10 @@ func (r *Ruleset) chains() []chain {
 	list = append(list, r.knockChains()...)
 	list = append(list, chain{name: prerouting, hook: nftables.ChainHookPrerouting, word: "prerouting", rules: r.enter()})
 	if r.hidesSomething() {
+		// All three, whatever is hidden: a start that finds others makes the table anew.
 		list = append(list,
-			chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.enterInput()})
-	}
-	if r.hides(packet.TCP) {
-		list = append(list, chain{name: forward, hook: nftables.ChainHookForward, word: "forward", rules: r.enterForward()})
+			chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.enterInput()},
+			chain{name: forward, hook: nftables.ChainHookForward, word: "forward", rules: r.enterForward()})
 	}
 	return list
 }
@@ -114,6 +113,9 @@ func (r *Ruleset) enterInput() []rule {
 // to none either, if they were translated. (What was to be forwarded before it
 // was translated is another host's, and passes.)
 func (r *Ruleset) enterForward() []rule {
+	if !r.hides(packet.TCP) {
+		return nil
+	}
 	return []rule{{isTranslated(), isNew(), ackOrRST(), goTo(forwarded)}}
 }
 
