@@ -166,7 +166,14 @@ func (m *model) logs(p probe, passed bool) answer {
 
 // sent takes down what became of a packet.
 func (m *model) sent(p probe, passed bool) {
-	if !passed || !thisHost[p.to.Addr()] || p.protocol != packet.TCP && p.protocol != packet.UDP {
+	if p.protocol != packet.TCP && p.protocol != packet.UDP || !thisHost[p.to.Addr()] {
+		return
+	}
+	if !passed {
+		// Prerouting may have used a grant up before input refused the packet.
+		if once, _, which := m.single(p); m.hidden(p) && once == either {
+			m.grants[which], m.used[p.flow] = either, max(m.used[p.flow], either)
+		}
 		return
 	}
 	if m.hidden(p) {
@@ -370,7 +377,8 @@ func (m *model) forgotten(sockets []flow) {
 	m.lost(func(known memory) answer { return known.label })
 	for f, known := range m.known {
 		known.ended = true
-		if f.protocol == packet.TCP {
+		// A redirection goes to an address of the interface by which a packet comes.
+		if f.protocol == packet.TCP || translatedPorts[f.to.Port()] {
 			known.passes = min(known.passes, either)
 		}
 		m.known[f] = known

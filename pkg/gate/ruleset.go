@@ -39,8 +39,8 @@ type Ruleset struct {
 	Group   uint16
 	Workers int
 	// Label and the one below it are the bits of conntrack's labels that mark
-	// admitted connections, 1 to 127; 0 is DefaultLabel. Nobody else may set
-	// them.
+	// admitted connections: odd, so that no two pairs overlap, 1 to 127; 0 is
+	// DefaultLabel. Nobody else may set them.
 	Label uint8
 
 	// withoutDemux: what early demux finds cannot be asked for at input.
@@ -69,8 +69,8 @@ func (r *Ruleset) Validate() error {
 			return err
 		}
 	}
-	if r.Label >= LabelBits {
-		return fmt.Errorf("bad conntrack label %d: want 1 to %d", r.Label, LabelBits-1)
+	if r.Label >= LabelBits || r.Label != 0 && r.Label%2 == 0 {
+		return fmt.Errorf("bad conntrack label %d: want an odd one, 1 to %d", r.Label, LabelBits-1)
 	}
 	for _, o := range r.Openings {
 		if err := o.validate(); err != nil {

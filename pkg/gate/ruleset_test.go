@@ -285,6 +285,7 @@ func TestValidate(t *testing.T) {
 		{"bad interface star", Ruleset{Unguarded: []string{"eth*"}}, "bad interface name"},
 		{"bad long interface", Ruleset{Unguarded: []string{"abcdefghijklmnop"}}, "15 bytes"},
 		{"bad label", Ruleset{Label: 128}, "bad conntrack label 128"},
+		{"bad even label", Ruleset{Label: 126}, "bad conntrack label 126: want an odd one"},
 		{"bad opening", Ruleset{Openings: []Opening{{}}}, "want tcp or udp"},
 		{"bad prefix", Ruleset{Openings: []Opening{{Service: service("tcp/22"), Bits4: 33}}}, "bad prefix lengths 33"},
 		{"bad service without port", Ruleset{Protected: []Service{{Protocol: packet.TCP}}}, "ports 1 to 65535"},

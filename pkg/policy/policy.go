@@ -51,7 +51,7 @@ type NFTables struct {
 	Interfaces []string
 	Owner      Owner
 	// Label and the one below it are the conntrack labels that mark admitted
-	// connections, 1 to 127.
+	// connections: odd, 1 to 127.
 	Label uint8
 }
 

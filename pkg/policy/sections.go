@@ -89,7 +89,9 @@ func readNFTables(t *table, c *NFTables) {
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
 		t.fail(t.valueAt("interfaces"), fmt.Sprintf("%d interfaces are too many", len(c.Interfaces)), fmt.Sprintf("the limit is %d", maxInterfaces))
 	}
-	integer(t, "label", &c.Label, 1, gate.LabelBits-1)
+	if integer(t, "label", &c.Label, 1, gate.LabelBits-1) && c.Label%2 == 0 {
+		t.fail(t.valueAt("label"), fmt.Sprintf("label = %d is even", c.Label), fmt.Sprintf("the one below it is used, too: want an odd one, such as %d", c.Label+1))
+	}
 	t.unsupported(laterNFTables)
 	t.finish()
 }
