@@ -229,7 +229,7 @@ func (d *dice) ruleset() Ruleset {
 		ICMP: d.roll(2) == 1, Group: pick(d, uint16(5), 5, 20), Workers: 1 + d.roll(3),
 		// Of one story, they are not next to each other: the label below is that of
 		// what was admitted at input, and would then be taken for the other.
-		Label: pick(d, uint8(0), 0, 0, 1, 64, 125),
+		Label: pick(d, uint8(0), 0, 0, 1, 63, 125),
 	}
 	for range 1 + d.roll(4) {
 		r.Protected = append(r.Protected, d.service())
