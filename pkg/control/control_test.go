@@ -212,3 +212,21 @@ func TestAStopEndsARequestUnderWay(t *testing.T) {
 		t.Error("the request goes on")
 	}
 }
+
+func FuzzParseSource(f *testing.F) {
+	for _, s := range []string{"192.0.2.1", "2001:db8::/48", "::ffff:192.0.2.0/120", "fe80::1%eth0", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := control.ParseSource(s)
+		if err != nil {
+			if p.IsValid() {
+				t.Errorf("%q: %v and %v", s, p, err)
+			}
+			return
+		}
+		if again, err := control.ParseSource(p.String()); err != nil || again != p {
+			t.Errorf("%q is %v, which is %v, %v", s, p, again, err)
+		}
+	})
+}

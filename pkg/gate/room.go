@@ -158,7 +158,8 @@ func parseRoom(name string) (room, bool) {
 	if words[5] == "" {
 		m.bits = m.family().bits
 	}
-	return m, m.name() == name
+	possible := m.bits > 0 && m.bits <= m.family().bits && (!m.ranged() || m.ports.Ports() > 1 && m.ports.validate() == nil)
+	return m, possible && m.name() == name
 }
 
 // isRoom tells a set of grants by its name.
