@@ -313,7 +313,7 @@ func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
 		"workers": "[nflog]\nworkers = 2\n",
 		"table":   "[nftables]\ntable = \"other\"\n",
 		"owner":   "[nftables]\nowner = \"off\"\n",
-		"label":   "[nftables]\nlabel = 100\n",
+		"label":   "[nftables]\nlabel = 101\n",
 		"format":  "[log]\nformat = \"json\"\n",
 	} {
 		if err := r.reload(change + ssh); err == nil || !strings.Contains(err.Error(), key+" cannot change while running: restart the service") {
