@@ -174,8 +174,7 @@ func (k *Kernel) dropKept(a *Connections) error {
 	}
 	set := tuples(a.family, keptSet, keptUDP).netlink(k.netlinkTable(0))
 	return k.retry(func() error {
-		encoded(k.conn.SetAddElements(set, keys)) // one may have ended
-		encoded(k.conn.SetDeleteElements(set, keys))
+		k.takeOut(set, keys)
 		return k.conn.Flush()
 	})
 }

@@ -47,18 +47,23 @@ func (k *Kernel) grant(g Grant) error {
 }
 
 // renew fills a transaction that gives an element its time, whether it is there
-// or not.
-//
-// NB: to add an element that is there changes nothing, not even its time, and
-// one that is not there cannot be deleted, which would undo the batch. Add,
-// delete, add works in either case, and in one batch no packet ever misses the
-// element.
+// or not: to add one that is there changes nothing, not even its time. In one batch
+// no packet ever misses the element.
 func (k *Kernel) renew(g Grant) {
 	set := k.roomSet(roomOf(g.element()).name(), k.netlinkTable(0))
 	e := []nftables.SetElement{g.netlink()}
+	k.takeOut(set, e)
 	encoded(k.conn.SetAddElements(set, e))
-	encoded(k.conn.SetDeleteElements(set, keysOf(e)))
-	encoded(k.conn.SetAddElements(set, e))
+}
+
+// takeOut fills a transaction that takes elements out of a set, whether they are
+// there or not.
+//
+// NB: one that is not there, since it has just ended, cannot be deleted, which
+// would undo the batch. Added first, it can.
+func (k *Kernel) takeOut(set *nftables.Set, elements []nftables.SetElement) {
+	encoded(k.conn.SetAddElements(set, elements))
+	encoded(k.conn.SetDeleteElements(set, keysOf(elements)))
 }
 
 // keysOf are elements as they are named when they are deleted.
@@ -129,9 +134,7 @@ func (k *Kernel) revoke(from netip.Prefix, s Service) error {
 func (k *Kernel) take(e element) {
 	m := roomOf(e)
 	set := k.roomSet(m.name(), k.netlinkTable(0))
-	key := []nftables.SetElement{{Key: m.key(e.source, e.service.First)}}
-	encoded(k.conn.SetAddElements(set, key))
-	encoded(k.conn.SetDeleteElements(set, key))
+	k.takeOut(set, []nftables.SetElement{{Key: m.key(e.source, e.service.First)}})
 }
 
 // takeUp enters what an earlier process left in the table. Without it, the first

@@ -175,10 +175,7 @@ func (k *Kernel) dropEnded() {
 func (k *Kernel) dropTuples(elements map[string][]nftables.SetElement) {
 	for _, f := range families() {
 		if list := elements[keptSet+f.digit]; len(list) > 0 {
-			set := tuples(f, keptSet, keptUDP).netlink(k.netlinkTable(0))
-			// Added first, none that has ended meanwhile is missed.
-			encoded(k.conn.SetAddElements(set, list))
-			encoded(k.conn.SetDeleteElements(set, keysOf(list)))
+			k.takeOut(tuples(f, keptSet, keptUDP).netlink(k.netlinkTable(0)), list)
 		}
 	}
 	if k.conn.Flush() != nil {
