@@ -24,6 +24,8 @@ var imports = map[string][]string{
 	"pkg/replay": {},
 	// The packet path.
 	"pkg/packet":      {},
+	"pkg/invalid":     {},
+	"pkg/port":        {"pkg/invalid", "pkg/packet"},
 	"pkg/p0f":         {"pkg/packet"},
 	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},

@@ -1,0 +1,130 @@
+package port
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nftknock/pkg/invalid"
+	"nftknock/pkg/packet"
+)
+
+func TestParse(t *testing.T) {
+	tests := []struct {
+		text           string
+		want           Range
+		service, knock bool
+	}{
+		{"tcp/22", Single(packet.TCP, 22), true, true},
+		{"udp/51820", Single(packet.UDP, 51820), true, true},
+		{"udp/65535", Single(packet.UDP, 65535), true, true},
+		{"tcp/8000-8010", Range{packet.TCP, 8000, 8010}, true, false},
+		{"tcp/1-65535", Range{packet.TCP, 1, 65535}, true, false},
+		{"icmp", Echo, false, true},
+	}
+	for _, tt := range tests {
+		got, err := ParseService(tt.text)
+		check(t, "service", tt.text, got, tt.want, err, tt.service)
+		got, err = ParseKnock(tt.text)
+		check(t, "knock", tt.text, got, tt.want, err, tt.knock)
+	}
+	for _, s := range []string{
+		"", "tcp", "tcp/", "tcp/0", "tcp/65536", "tcp/022", "tcp/+22", "TCP/22", "icmp/8", "icmp/0", "tcp/22/23",
+		"tcp/22-", "tcp/-22", "tcp/22-22", "tcp/23-22", "tcp/1-2-3", " tcp/22", "tcp/22 ", "sctp/22",
+	} {
+		got, err := ParseService(s)
+		check(t, "service", s, got, Range{}, err, false)
+		got, err = ParseKnock(s)
+		check(t, "knock", s, got, Range{}, err, false)
+	}
+}
+
+func check(t *testing.T, what, text string, got, want Range, err error, ok bool) {
+	t.Helper()
+	var bad *invalid.Error
+	switch {
+	case ok && (err != nil || got != want || got.String() != text):
+		t.Errorf("ok %s %q: %v, %v", what, text, got, err)
+	case !ok && (!errors.As(err, &bad) || bad.Want == "" || got != Range{}):
+		t.Errorf("bad %s %q: %v, %v", what, text, got, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"tcp/22", "udp/8000-8010", "tcp/0", "tcp/22-22", "icmp", "tcp/065535"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		service, err := ParseService(s)
+		if (err == nil) == (service == Range{}) || err == nil && (service.String() != s || service.CheckService() != nil) {
+			t.Errorf("service %q became %q, %v", s, service, err)
+		}
+		knock, err := ParseKnock(s)
+		if (err == nil) == (knock == Range{}) || err == nil && (knock.String() != s || knock.First != knock.Last) {
+			t.Errorf("knock %q became %q, %v", s, knock, err)
+		}
+	})
+}
+
+func ranges(list ...string) []Range {
+	var all []Range
+	for _, s := range list {
+		r, err := ParseService(s)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestNormalJoinsOverlaps(t *testing.T) {
+	tests := []struct {
+		name     string
+		in, want []Range
+	}{
+		{"empty", nil, nil},
+		{"sorted by protocol and port", ranges("udp/1", "tcp/9", "tcp/3"), ranges("tcp/3", "tcp/9", "udp/1")},
+		{"same twice", ranges("tcp/22", "tcp/22"), ranges("tcp/22")},
+		{"inside", ranges("tcp/1-100", "tcp/22", "tcp/30-40"), ranges("tcp/1-100")},
+		{"overlap", ranges("tcp/5-9", "tcp/1-5"), ranges("tcp/1-9")},
+		{"neighbours stay as written", ranges("tcp/22", "tcp/23"), ranges("tcp/22", "tcp/23")},
+		{"other protocol", ranges("tcp/1-9", "udp/5"), ranges("tcp/1-9", "udp/5")},
+		{"the last port", ranges("tcp/1-65535", "tcp/65535"), ranges("tcp/1-65535")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, Normal(tt.in)); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestRelations(t *testing.T) {
+	tests := []struct {
+		a, b             string
+		covers, overlaps bool
+	}{
+		{"tcp/22", "tcp/22", true, true},
+		{"tcp/1-9", "tcp/9", true, true},
+		{"tcp/9", "tcp/1-9", false, true},
+		{"tcp/1-9", "tcp/9-12", false, true},
+		{"tcp/1-9", "tcp/10", false, false},
+		{"tcp/1-9", "udp/5", false, false},
+		{"tcp/1-65535", "tcp/65535", true, true},
+	}
+	for _, tt := range tests {
+		both := ranges(tt.a, tt.b)
+		if got := both[0].Covers(both[1]); got != tt.covers {
+			t.Errorf("%s covers %s: %v", tt.a, tt.b, got)
+		}
+		if got := both[0].Overlaps(both[1]); got != tt.overlaps {
+			t.Errorf("%s overlaps %s: %v", tt.a, tt.b, got)
+		}
+	}
+	if !CoverAll(ranges("tcp/1-4", "tcp/5-65535"), ranges("tcp/1-65535")[0]) || CoverAll(ranges("tcp/1-4", "tcp/6-9"), ranges("tcp/3-7")[0]) {
+		t.Error("CoverAll is wrong")
+	}
+}
