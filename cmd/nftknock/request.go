@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/pkg/client"
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 )
 
@@ -161,11 +161,11 @@ func (o *options) fits(kind client.Kind) error {
 
 // elements reads the arguments behind the host, with or without the commas of
 // a file's line.
-func elements(args []string) ([]knock.Element, error) {
-	var list []knock.Element
+func elements(args []string) ([]port.Range, error) {
+	var list []port.Range
 	for _, arg := range args {
 		for field := range strings.SplitSeq(strings.Trim(arg, ", "), ",") {
-			e, err := knock.ParseElement(strings.TrimSpace(field))
+			e, err := port.ParseKnock(strings.TrimSpace(field))
 			if err != nil {
 				return nil, err
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // rcExample is the hint to errors about the form of ~/.fwknoprc.
@@ -132,7 +133,7 @@ func (p *rcParser) elements(line string, offset int) error {
 	p.more = false
 	for offset < len(line) {
 		field, _, comma := strings.Cut(line[offset:], ",")
-		e, err := knock.ParseElement(strings.TrimSpace(field))
+		e, err := port.ParseKnock(strings.TrimSpace(field))
 		if err != nil {
 			return p.errorAt(line, offset, "", "%v", err)
 		}

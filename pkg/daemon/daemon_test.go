@@ -18,6 +18,7 @@ import (
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/packet"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 const ssh = `[[access]]
@@ -128,7 +129,7 @@ func (g *brokenGate) Grants() ([]gate.Grant, error) {
 	return g.Fake.Grants()
 }
 
-func (g *brokenGate) Revoke(source netip.Prefix, s gate.Service) error {
+func (g *brokenGate) Revoke(source netip.Prefix, s port.Range) error {
 	if err := g.failureOf("revoke"); err != nil {
 		return err
 	}
@@ -578,7 +579,7 @@ func TestPlan(t *testing.T) {
 		t.Error("a plan with nothing to do")
 	}
 	p := plan(t, ssh)
-	logged := make(map[gate.Service]bool)
+	logged := make(map[port.Range]bool)
 	for _, s := range p.Ruleset.KnockPorts {
 		if logged[s] {
 			t.Errorf("%v is logged twice", s)
@@ -586,7 +587,7 @@ func TestPlan(t *testing.T) {
 		logged[s] = true
 	}
 	for _, e := range append(p.Engine.Tripwires, p.Accesses[0].Sequence...) {
-		if !logged[gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port}] {
+		if !logged[e] {
 			t.Errorf("%v is not logged", e)
 		}
 	}

@@ -4,15 +4,15 @@ import (
 	"net/netip"
 	"time"
 
-	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // doors keeps our own timer for each grant the kernel has one for: the kernel
 // tells nobody when an element ends, and the log is to say so. It belongs to
 // one goroutine, which also receives from ends.
 type doors struct {
-	running map[netip.Prefix]map[gate.Service]*grant
+	running map[netip.Prefix]map[port.Range]*grant
 	ends    chan door
 	stopped chan struct{}
 }
@@ -20,7 +20,7 @@ type doors struct {
 // door is what a grant opens, and to whom.
 type door struct {
 	source  netip.Prefix
-	service gate.Service
+	service port.Range
 }
 
 // who is the source as the log has it: an address, or a prefix.
@@ -44,7 +44,7 @@ type grant struct {
 }
 
 func newDoors() doors {
-	return doors{running: make(map[netip.Prefix]map[gate.Service]*grant), ends: make(chan door), stopped: make(chan struct{})}
+	return doors{running: make(map[netip.Prefix]map[port.Range]*grant), ends: make(chan door), stopped: make(chan struct{})}
 }
 
 // open sets the timer of a grant that has some time left, and reports whether
@@ -68,7 +68,7 @@ func (o *doors) open(d door, what grant, remaining time.Duration) bool {
 		}
 	}
 	if of == nil {
-		of = make(map[gate.Service]*grant)
+		of = make(map[port.Range]*grant)
 		o.running[d.source] = of
 	}
 	what.timer = time.AfterFunc(remaining, func() { o.expired(d) })
@@ -99,7 +99,7 @@ func (o *doors) close(d door) (g *grant, ok bool) {
 }
 
 // within gives the doors of sources within a prefix to services within a service.
-func (o *doors) within(from netip.Prefix, s gate.Service) []door {
+func (o *doors) within(from netip.Prefix, s port.Range) []door {
 	var list []door
 	for source, of := range o.running {
 		for service := range of {
@@ -113,7 +113,7 @@ func (o *doors) within(from netip.Prefix, s gate.Service) []door {
 
 // overlapping gives the doors of sources and services that have some in common
 // with those.
-func (o *doors) overlapping(from netip.Prefix, s gate.Service) []door {
+func (o *doors) overlapping(from netip.Prefix, s port.Range) []door {
 	var list []door
 	for source, of := range o.running {
 		for service := range of {

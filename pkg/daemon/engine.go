@@ -19,7 +19,7 @@ func engineAccess(a *policy.Access) (knock.Access, error) {
 	if a.OSConfidence == policy.ConfidenceLow {
 		confidence = p0f.Low
 	}
-	k, err := engineKnock(a)
+	k, err := withKeys(a)
 	return knock.Access{
 		Name:         a.Name,
 		Source:       a.Source.Contains,
@@ -30,53 +30,51 @@ func engineAccess(a *policy.Access) (knock.Access, error) {
 	}, err
 }
 
-func engineKnock(a *policy.Access) (knock.Knock, error) {
-	switch a.Knock {
-	case policy.KnockEncrypted:
-		if a.Key == nil {
-			return nil, errNoKey
-		}
-		return encrypted(a)
-	case policy.KnockTOTP:
+// withKeys is the knock of an access with its keys.
+func withKeys(a *policy.Access) (knock.Kind, error) {
+	switch k := a.Kind().(type) {
+	case knock.SIV:
+		return withSIVKey(k, a)
+	case knock.Ordered:
+		return withOrderedKey(k, a)
+	case knock.TOTP:
 		if a.Secret == nil {
 			return nil, errNoKey
 		}
-		return knock.OneTime{
-			Secret: a.Secret, Base: a.PortBase, Protocols: protocols(a), Within: a.Within, MaxAttempts: a.MaxAttempts,
-		}, nil
-	case policy.KnockSPA:
-		return singlePacket(a)
+		k.Secret = a.Secret
+		return k, nil
+	case knock.SPA:
+		return withSPAKey(k, a)
+	default:
+		return k, nil // shared sequences have none
 	}
-	return knock.Shared{
-		Sequence:    a.Sequence,
-		MinInterval: a.MinInterval,
-		MaxInterval: a.MaxInterval,
-		Within:      a.Within,
-		Reorder:     a.Reorder,
-	}, nil
 }
 
-// encrypted is the knock of an access with one of the encodings.
-func encrypted(a *policy.Access) (knock.Knock, error) {
-	ordered := knock.Ordered{Base: a.PortBase, Protocols: protocols(a), Within: a.Within, Terms: terms(a)}
-	var err error
-	switch a.Encoding {
-	case policy.EncodingArticle:
-		ordered.Key, err = seal.NewArticle(a.Key.Bytes())
-		return ordered, err
-	case policy.EncodingFwknop19:
-		ordered.Key, err = seal.NewFwknop19(a.Key.Bytes())
-		return ordered, err
+func withSIVKey(k knock.SIV, a *policy.Access) (_ knock.Kind, err error) {
+	if a.Key == nil {
+		return nil, errNoKey
 	}
 	newSIV := seal.NewSIV
 	if a.Key.Passphrase() {
 		newSIV = seal.NewSIVPassphrase
 	}
-	key, err := newSIV(a.Key.Bytes())
-	return knock.Sealed{Key: key, Base: a.PortBase, Protocols: protocols(a), Within: a.Within, Terms: terms(a)}, err
+	k.Key, err = newSIV(a.Key.Bytes())
+	return k, err
 }
 
-func singlePacket(a *policy.Access) (knock.Knock, error) {
+func withOrderedKey(k knock.Ordered, a *policy.Access) (_ knock.Kind, err error) {
+	switch {
+	case a.Key == nil:
+		return nil, errNoKey
+	case a.Encoding == policy.EncodingArticle:
+		k.Key, err = seal.NewArticle(a.Key.Bytes())
+	default:
+		k.Key, err = seal.NewFwknop19(a.Key.Bytes())
+	}
+	return k, err
+}
+
+func withSPAKey(k knock.SPA, a *policy.Access) (_ knock.Kind, err error) {
 	if a.Key == nil || a.HMACKey == nil && !a.AllowUnauthenticated {
 		return nil, errNoKey
 	}
@@ -84,20 +82,6 @@ func singlePacket(a *policy.Access) (knock.Knock, error) {
 	if a.HMACKey != nil {
 		config.HMACKey, config.HMAC = a.HMACKey.Bytes(), a.HMAC
 	}
-	key, err := spa.NewKey(config)
-	return knock.SPA{Key: key, Port: a.Port, Terms: terms(a)}, err
-}
-
-func protocols(a *policy.Access) knock.Protocols {
-	return knock.Protocols{TCP: a.Protocol != policy.ProtocolUDP, UDP: a.Protocol != policy.ProtocolTCP}
-}
-
-// terms are what the sender of a token may ask for.
-func terms(a *policy.Access) knock.Terms {
-	return knock.Terms{
-		Open:       func(e knock.Element) bool { return e.Port != 0 && covers(a.Open, e) },
-		Users:      a.RequireUser,
-		AllowOther: a.AllowOtherAddress,
-		Window:     a.Window,
-	}
+	k.Key, err = spa.NewKey(config)
+	return k, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // keeper is the one goroutine that owns the gate. It carries out decisions,
@@ -210,7 +211,7 @@ func (k *keeper) notRecorded(d decision, err error) {
 // admit lets a knocker in, and says so when that is done.
 func (k *keeper) admit(d decision, a *policy.Access) {
 	timeout := d.timeout(a)
-	var granted []gate.Service
+	var granted []port.Range
 	whom := grantee(d.allow(), a)
 	for _, service := range d.open(a) {
 		if err := k.grant(whom, service, a, timeout); err != nil {
@@ -238,7 +239,7 @@ func grantee(address netip.Addr, a *policy.Access) netip.Prefix {
 }
 
 // grant has the gate let a source through.
-func (k *keeper) grant(source netip.Prefix, service gate.Service, a *policy.Access, timeout time.Duration) error {
+func (k *keeper) grant(source netip.Prefix, service port.Range, a *policy.Access, timeout time.Duration) error {
 	g := gate.Grant{
 		Source:  source,
 		Service: service,

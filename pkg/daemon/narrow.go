@@ -6,6 +6,7 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // objection is why a running grant may not go on as it is. The zero value is
@@ -67,10 +68,10 @@ func narrowed(a *policy.Access, g gate.Grant) objection {
 
 // within gives the services that lie within another one, or that one alone if one
 // of them has all of it.
-func within(services []gate.Service, of gate.Service) (list []gate.Service, whole bool) {
+func within(services []port.Range, of port.Range) (list []port.Range, whole bool) {
 	for _, s := range services {
 		if s.Covers(of) {
-			return []gate.Service{of}, true
+			return []port.Range{of}, true
 		}
 		if of.Covers(s) {
 			list = append(list, s)

@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // granted is what the gate of a rig lets through, a service per line.
@@ -168,7 +170,7 @@ func TestTheEndOfWhatAReloadLeft(t *testing.T) {
 // Elements that no access of ours stands for are somebody's own.
 func TestGrantsOfOthersStay(t *testing.T) {
 	r := start(t, other)
-	err := r.gate.Grant(gate.Grant{Source: netip.MustParsePrefix("192.0.2.10/32"), Service: gate.Service{Protocol: 6, First: 99, Last: 99}, Timeout: time.Minute})
+	err := r.gate.Grant(gate.Grant{Source: netip.MustParsePrefix("192.0.2.10/32"), Service: port.Single(packet.TCP, 99), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +205,7 @@ func TestNarrowingManyGrants(t *testing.T) {
 	r := start(t, other+web)
 	for n := range many {
 		err := r.gate.Grant(gate.Grant{
-			Source: gate.Host(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})), Service: gate.Service{Protocol: 17, First: 53, Last: 53},
+			Source: gate.Host(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})), Service: port.Single(packet.UDP, 53),
 			Timeout: time.Hour, Access: "web", Method: "shared",
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // A grant of a range goes on for those services that lie within it, and for no
@@ -36,7 +37,7 @@ func TestWhatIsLeftOfARange(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := plan.object(gate.Grant{
-			Source: netip.MustParsePrefix("192.0.2.1/32"), Service: gate.Service{Protocol: 6, First: 8000, Last: 8010},
+			Source: netip.MustParsePrefix("192.0.2.1/32"), Service: port.Range{Protocol: 6, First: 8000, Last: 8010},
 			Timeout: 30 * time.Second, Remaining: c.left, Access: "web", Method: "shared",
 		}, time.Now(), "")
 		var got []string

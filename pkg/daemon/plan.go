@@ -8,8 +8,8 @@ import (
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
-	"nftknock/pkg/packet"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // A Plan is a policy as the parts of the daemon want it: what the engines
@@ -25,7 +25,7 @@ type Plan struct {
 	labels []p0f.Label               // by p0f.LabelID
 	names  map[string]*policy.Access // of all accesses, enabled or not
 
-	tripwires []knock.Element
+	tripwires []port.Range
 }
 
 // ErrNothing is the error of a policy that opens nothing.
@@ -112,29 +112,22 @@ func (p *Plan) remembers() bool {
 }
 
 // tripwires chooses n ports that honest traffic has no reason to touch.
-func tripwires(accesses []*policy.Access, n int) []knock.Element {
+func tripwires(accesses []*policy.Access, n int) []port.Range {
 	var (
-		sequences [][]knock.Element
-		taken     []gate.Service
+		sequences [][]port.Range
+		taken     []port.Range
 	)
 	for _, a := range accesses {
 		taken = append(taken, a.Open...)
 		if a.Knock == policy.KnockShared {
 			sequences = append(sequences, a.Sequence)
 		} else {
-			taken = append(taken, knockPorts(a)...)
+			taken = append(taken, a.KnockPorts()...)
 		}
 	}
 	taken = distinct(taken)
-	return knock.Tripwires(n, sequences, func(e knock.Element) bool {
-		return slices.Contains(busyPorts, e.Port) || covers(taken, e)
-	})
-}
-
-// covers reports whether one of some services has the port of an element.
-func covers(services []gate.Service, e knock.Element) bool {
-	return slices.ContainsFunc(services, func(s gate.Service) bool {
-		return s.Covers(gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
+	return knock.Tripwires(n, sequences, func(e port.Range) bool {
+		return slices.Contains(busyPorts, e.First) || slices.ContainsFunc(taken, e.Overlaps)
 	})
 }
 
@@ -154,7 +147,7 @@ var busyPorts = []uint16{
 }
 
 // ruleset is the table for some accesses.
-func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []knock.Element) *gate.Ruleset {
+func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range) *gate.Ruleset {
 	r := &gate.Ruleset{
 		Table:   p.NFTables.Table,
 		Group:   p.NFLog.Group,
@@ -170,12 +163,10 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []knock.Elem
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
 		}
-		r.KnockPorts = append(r.KnockPorts, knockPorts(a)...)
-		r.ICMP = r.ICMP || slices.Contains(a.Sequence, knock.Element{Protocol: packet.ICMP})
+		r.KnockPorts = append(r.KnockPorts, a.KnockPorts()...)
+		r.ICMP = r.ICMP || slices.Contains(a.Sequence, port.Echo)
 	}
-	for _, e := range tripwires {
-		r.KnockPorts = append(r.KnockPorts, gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
-	}
+	r.KnockPorts = append(r.KnockPorts, tripwires...)
 	r.Protected, r.KnockPorts, r.Openings = distinct(r.Protected), distinct(r.KnockPorts), distinct(r.Openings)
 	return r
 }
@@ -209,20 +200,6 @@ func quotas(accesses []*policy.Access) map[string]int {
 		}
 	}
 	return list
-}
-
-// knockPorts are those that an access knocks on.
-func knockPorts(a *policy.Access) []gate.Service {
-	var ports []gate.Service
-	for _, k := range a.KnockPorts() {
-		if k.TCP {
-			ports = append(ports, gate.Service{Protocol: packet.TCP, First: k.First, Last: k.Last})
-		}
-		if k.UDP {
-			ports = append(ports, gate.Service{Protocol: packet.UDP, First: k.First, Last: k.Last})
-		}
-	}
-	return ports
 }
 
 // distinct leaves each item once, in the order of their first mention: thousands

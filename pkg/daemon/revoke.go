@@ -11,6 +11,7 @@ import (
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Revoke ends grants, and if asked to, connections. It may be called from any
@@ -41,16 +42,16 @@ func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoke
 }
 
 // revocable gives the services that are meant by one, or by none.
-func revocable(service string) ([]gate.Service, error) {
+func revocable(service string) ([]port.Range, error) {
 	if service == "" {
-		return []gate.Service{{Protocol: packet.TCP, First: 1, Last: 65535}, {Protocol: packet.UDP, First: 1, Last: 65535}}, nil
+		return []port.Range{{Protocol: packet.TCP, First: 1, Last: 65535}, {Protocol: packet.UDP, First: 1, Last: 65535}}, nil
 	}
-	s, err := gate.ParseService(service)
-	return []gate.Service{s}, err
+	s, err := port.ParseService(service)
+	return []port.Range{s}, err
 }
 
 // revoke ends the grants of sources within a prefix, and gives their number.
-func (k *keeper) revoke(from netip.Prefix, services []gate.Service) (int, error) {
+func (k *keeper) revoke(from netip.Prefix, services []port.Range) (int, error) {
 	ended := 0
 	for _, s := range services {
 		err := k.withTable(func() error { return k.gate.Revoke(from, s) })
@@ -74,7 +75,7 @@ func (k *keeper) revoke(from netip.Prefix, services []gate.Service) (int, error)
 
 // stillIn names the grants of which only a part could be revoked, which the kernel
 // cannot do.
-func (k *keeper) stillIn(from netip.Prefix, services []gate.Service) string {
+func (k *keeper) stillIn(from netip.Prefix, services []port.Range) string {
 	var list []string
 	for _, s := range services {
 		for _, d := range k.doors.overlapping(from, s) {
@@ -92,7 +93,7 @@ func (k *keeper) stillIn(from netip.Prefix, services []gate.Service) string {
 const maxStillIn = 10
 
 // cut ends the connections of sources within a prefix, and gives their number.
-func (k *keeper) cut(from netip.Prefix, s gate.Service) (int, error) {
+func (k *keeper) cut(from netip.Prefix, s port.Range) (int, error) {
 	c, err := k.gate.Connections(from, s)
 	if err != nil || c.Len() == 0 {
 		return 0, err

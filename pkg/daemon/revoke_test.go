@@ -9,6 +9,8 @@ import (
 
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // To end thousands of grants costs the log a hundred lines.
@@ -21,7 +23,7 @@ func TestRevokingManyDoesNotFillTheLog(t *testing.T) {
 	for i := range 300 {
 		source := netip.AddrFrom4([4]byte{192, 0, byte(2 + i/256), byte(i)})
 		err := g.Grant(gate.Grant{
-			Source: gate.Host(source), Service: gate.Service{Protocol: 17, First: 53, Last: 53},
+			Source: gate.Host(source), Service: port.Single(packet.UDP, 53),
 			Timeout: 20 * time.Second, Access: "web", Method: "shared",
 		})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 	"nftknock/pkg/replay"
 )
 
@@ -97,9 +98,9 @@ func act(k *keeper, v knock.Verdict) {
 // asking is a verdict on a packet that asks for tcp/22.
 func asking(reason knock.Reason) knock.Verdict {
 	src := netip.MustParseAddr("192.0.2.1")
-	ssh, _ := knock.ParseElement("tcp/22")
+	ssh, _ := port.ParseKnock("tcp/22")
 	return knock.Verdict{Time: time.Now(), Source: src, Reason: reason, Step: 1, Request: &knock.Request{
-		Allow: src, Open: []knock.Element{ssh}, User: "mbr", Token: [32]byte{1}, Forget: time.Now().Add(time.Hour),
+		Allow: src, Open: []port.Range{ssh}, User: "mbr", Token: [32]byte{1}, Forget: time.Now().Add(time.Hour),
 	}}
 }
 

@@ -8,13 +8,14 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // tell says what a knock showed and what it opened, in the order in which that
 // was found: what was sealed is opened first, and a shared sequence is one only
 // when all of it is right. It reports false where nothing was said, since the like
 // has been said too often.
-func (k *keeper) tell(d decision, a *policy.Access, granted []gate.Service) bool {
+func (k *keeper) tell(d decision, a *policy.Access, granted []port.Range) bool {
 	omitted, ok := k.granted.of(a.Knock).allow(time.Now(), nil)
 	if !ok {
 		return false
@@ -46,7 +47,7 @@ func (k *keeper) matched(src netip.Addr, a *policy.Access) {
 }
 
 // notGranted says that the gate could not let a knocker in.
-func (k *keeper) notGranted(d decision, a *policy.Access, service gate.Service, err error) {
+func (k *keeper) notGranted(d decision, a *policy.Access, service port.Range, err error) {
 	fields, ok := k.failed.of(a.Knock).allow(time.Now(), d.outcome("error", a, service))
 	if !ok {
 		return
@@ -119,8 +120,8 @@ type endings []ending
 type ending struct {
 	door
 	access, reason string
-	left           time.Duration  // of a grant that was only shortened
-	to             []gate.Service // of one that was narrowed
+	left           time.Duration // of a grant that was only shortened
+	to             []port.Range  // of one that was narrowed
 }
 
 // add takes one more.

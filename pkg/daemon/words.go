@@ -3,14 +3,15 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 )
 
 // access is the one that a verdict is about, as its plan has it; nil where the
@@ -115,7 +116,7 @@ func (d decision) fields(event string) []any {
 
 // outcome are the fields of what became of a knock that asks for a service of an
 // access.
-func (d decision) outcome(event string, a *policy.Access, service gate.Service) []any {
+func (d decision) outcome(event string, a *policy.Access, service port.Range) []any {
 	fields := []any{"event", event, "src", d.allow(), "access", a.Name, "knock", a.Knock,
 		"open", service.String(), "timeout", d.timeout(a).String()}
 	if d.allow() != d.verdict.Source {
@@ -155,15 +156,11 @@ func (d decision) user() string {
 }
 
 // open is what the knock opens.
-func (d decision) open(a *policy.Access) []gate.Service {
+func (d decision) open(a *policy.Access) []port.Range {
 	if d.verdict.Request == nil || d.verdict.Request.Open == nil {
 		return a.Open
 	}
-	var services []gate.Service
-	for _, e := range d.verdict.Request.Open {
-		services = append(services, gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port})
-	}
-	return distinct(services)
+	return distinct(slices.Clone(d.verdict.Request.Open))
 }
 
 // timeout is how long it opens it: as long as the knock asks for, within what

@@ -19,7 +19,7 @@ var imports = map[string][]string{
 	// Keys and what they seal; what was spent.
 	"pkg/secret": {},
 	"pkg/seal":   {},
-	"pkg/spa":    {},
+	"pkg/spa":    {"pkg/packet", "pkg/port"},
 	"pkg/totp":   {},
 	"pkg/replay": {},
 	// The packet path.
@@ -27,27 +27,27 @@ var imports = map[string][]string{
 	"pkg/invalid":     {},
 	"pkg/port":        {"pkg/invalid", "pkg/packet"},
 	"pkg/p0f":         {"pkg/packet"},
-	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/seal", "pkg/spa", "pkg/totp"},
+	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/port", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
 	"pkg/kernlog":     {"pkg/packet"},
 	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
 	// The kernel; nothing of knocks.
 	"pkg/flows":    {"pkg/packet"},
 	"pkg/nflog":    {},
-	"pkg/gate":     {"pkg/flows", "pkg/packet"},
+	"pkg/gate":     {"pkg/flows", "pkg/packet", "pkg/port"},
 	"pkg/links":    {},
 	"pkg/logqueue": {},
 	// What people write.
 	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The two programs.
 	"pkg/keygen":    {"pkg/secret", "pkg/totp"},
-	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
-	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
+	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/port", "pkg/replay", "pkg/seal", "pkg/spa"},
 	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
-	"cmd/nftknock":  {"pkg/client", "pkg/keygen", "pkg/knock", "pkg/packet", "pkg/secret"},
+	"cmd/nftknock":  {"pkg/client", "pkg/keygen", "pkg/packet", "pkg/port", "pkg/secret"},
 }
 
 func goList(t *testing.T, args ...string) []string {
