@@ -6,33 +6,33 @@ type Code string
 
 // The codes.
 const (
-	OutOfOrder   Code = "out_of_order"
-	TooFast      Code = "too_fast"
-	TooSlow      Code = "too_slow"
-	Tripwire     Code = "tripwire"
-	Scan         Code = "scan"
-	WrongOS      Code = "wrong_os" // Refused has a sentence of its own for it
-	Expired      Code = "expired"
-	Incomplete   Code = "incomplete"
-	Evicted      Code = "evicted"
-	Malformed    Code = "malformed"
-	Late         Code = "late"
-	NoKey        Code = "no_key"
-	TooManyCodes Code = "too_many_codes"
-	WrongSource  Code = "wrong_source"
-	TooOld       Code = "too_old"
-	TooNew       Code = "too_new"
-	WrongUser    Code = "wrong_user"
-	OtherAddress Code = "other_address"
-	NotOpen      Code = "not_open"
-	Command      Code = "command"
-	NAT          Code = "nat"
+	CodeOutOfOrder   Code = "out_of_order"
+	CodeTooFast      Code = "too_fast"
+	CodeTooSlow      Code = "too_slow"
+	CodeTripwire     Code = "tripwire"
+	CodeScan         Code = "scan"
+	CodeWrongOS      Code = "wrong_os" // Refused has a sentence of its own for it
+	CodeExpired      Code = "expired"
+	CodeIncomplete   Code = "incomplete"
+	CodeEvicted      Code = "evicted"
+	CodeMalformed    Code = "malformed"
+	CodeLate         Code = "late"
+	CodeNoKey        Code = "no_key"
+	CodeTooManyCodes Code = "too_many_codes"
+	CodeWrongSource  Code = "wrong_source"
+	CodeTooOld       Code = "too_old"
+	CodeTooNew       Code = "too_new"
+	CodeWrongUser    Code = "wrong_user"
+	CodeOtherAddress Code = "other_address"
+	CodeNotOpen      Code = "not_open"
+	CodeCommand      Code = "command"
+	CodeNAT          Code = "nat"
 
 	// Of the replay store.
-	AlreadyUsed  Code = "already_used"
-	LimitReached Code = "limit_reached"
-	Pruned       Code = "pruned" // older than what the store still holds
+	CodeAlreadyUsed  Code = "already_used"
+	CodeLimitReached Code = "limit_reached"
+	CodePruned       Code = "pruned" // older than what the store still holds
 
-	// Changed is that of an access that a reload changed during the knock.
-	Changed Code = "changed"
+	// CodeChanged is that of an access that a reload changed during the knock.
+	CodeChanged Code = "changed"
 )

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -8,11 +9,11 @@ import (
 // A Dispatcher hands events to consumers. Its methods may be called from several
 // goroutines; a nil Dispatcher does nothing.
 type Dispatcher struct {
-	now       func() time.Time
-	consumers []Consumer
+	now func() time.Time
 
-	mu     sync.Mutex // held while consumers are called, so that all see one order
-	limits limits
+	mu        sync.Mutex // held while consumers are called, so that all see one order
+	consumers []Consumer
+	limits    limits
 }
 
 // NewDispatcher makes a Dispatcher with a clock; nil means time.Now.
@@ -20,7 +21,22 @@ func NewDispatcher(now func() time.Time, consumers ...Consumer) *Dispatcher {
 	if now == nil {
 		now = time.Now
 	}
-	return &Dispatcher{now: now, consumers: consumers, limits: newLimits()}
+	return &Dispatcher{now: now, consumers: slices.Clone(consumers), limits: newLimits()}
+}
+
+// Attach adds a consumer, and gives the function that takes it out again: once that
+// has returned, the consumer is not called any more. Consumers can be compared with ==.
+func (d *Dispatcher) Attach(c Consumer) (detach func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.consumers = append(d.consumers, c)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if i := slices.Index(d.consumers, c); i >= 0 {
+			d.consumers = slices.Delete(d.consumers, i, i+1)
+		}
+	}
 }
 
 // Emit hands events to all consumers before it returns, and waits for nothing but

@@ -73,6 +73,19 @@ func TestNothingIsWrittenWithoutALogger(t *testing.T) {
 	}
 }
 
+func TestAttach(t *testing.T) {
+	var first, second notes
+	d := NewDispatcher(nil, &first)
+	detach := d.Attach(&second)
+	d.Emit(Stopped{})
+	detach()
+	detach()
+	d.Emit(Stopped{})
+	if len(first) != 2 || len(second) != 1 {
+		t.Errorf("%d and %d events, want 2 and 1", len(first), len(second))
+	}
+}
+
 func TestLog(t *testing.T) {
 	var b bytes.Buffer
 	c := newClock()
@@ -133,7 +146,7 @@ func TestEmitFromSeveralGoroutines(t *testing.T) {
 	for g := range 4 {
 		all.Go(func() {
 			for n := range 200 {
-				k := Knock{Source: netip.AddrFrom4([4]byte{10, byte(g), 0, byte(n)}), Access: fmt.Sprint(n), Kind: SPA}
+				k := Knock{Source: netip.AddrFrom4([4]byte{10, byte(g), 0, byte(n)}), Access: fmt.Sprint(n), Kind: KindSPA}
 				d.Emit(KnockMatched{k}, Granted{Grant{Knock: k, Allow: k.Source, To: netip.PrefixFrom(k.Source, 32), Open: ssh}})
 				recent.Of(k.Source)
 				recent.Latest(3)

@@ -18,7 +18,8 @@ import (
 
 // An Event is something that happened. Every exported struct of this package
 // with a method Line is one; docs/commands.md lists them by name, and a test holds
-// the list against the code. An Event is not changed once it is emitted.
+// the list against the code. An Event is not changed once it is emitted. Its Err, if
+// it has one, is not nil, but for LogLost.
 type Event interface {
 	// Line gives what the log says of the event. It is called only for events
 	// that are told, so that a flood costs no formatting.

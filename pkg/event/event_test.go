@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,10 +30,10 @@ var (
 	web     = port.Range{Protocol: packet.TCP, First: 8000, Last: 8010}
 	errFull = errors.New("the set is full")
 
-	shared    = Knock{Source: client, Access: "ssh", Kind: Shared}
-	encrypted = Knock{Source: client, Access: "mbr", Kind: Encrypted}
-	oneTime   = Knock{Source: client, Access: "phone", Kind: TOTP}
-	spa       = Knock{Source: client, Access: "spa", Kind: SPA}
+	shared    = Knock{Source: client, Access: "ssh", Kind: KindShared}
+	encrypted = Knock{Source: client, Access: "mbr", Kind: KindEncrypted}
+	oneTime   = Knock{Source: client, Access: "phone", Kind: KindTOTP}
+	spa       = Knock{Source: client, Access: "spa", Kind: KindSPA}
 	unknown   = Knock{Source: client}
 
 	plainGrant = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second}
@@ -59,9 +60,9 @@ var lines = []struct {
 		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s]"},
 	{Granted{fullGrant}, "INFO granted 192.0.2.0/24 access to tcp/8000-8010 for 1h " +
 		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.20 or newer user=mbr]"},
-	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; it stays closed to them: " +
+	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock does not open it: " +
 		"knock again once that is mended [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
-	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; it stays closed to them: " +
+	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock does not open it: " +
 		"knock again once that is mended [event=grant_failed src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 " +
 		"os=Linux 4.20 or newer user=mbr reason=the set is full]"},
 	{Unrecorded{encrypted, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
@@ -69,26 +70,26 @@ var lines = []struct {
 	{Unrecorded{unknown, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
 		"[event=unrecorded src=192.168.10.2 reason=the set is full]"},
 
-	{Refused{Knock: unknown, Code: NoKey, Reason: "no key opens it", Step: 7}, "INFO knock refused for 192.168.10.2: no key opens it " +
+	{Refused{Knock: unknown, Code: CodeNoKey, Reason: "no key opens it", Step: 7}, "INFO knock refused for 192.168.10.2: no key opens it " +
 		"[event=refused src=192.168.10.2 reason=no key opens it code=no_key step=7]"},
-	{Refused{Knock: shared, Code: OutOfOrder, Reason: "sequence out of order", Step: 1},
+	{Refused{Knock: shared, Code: CodeOutOfOrder, Reason: "sequence out of order", Step: 1},
 		"DEBUG port knock access sequence refused for 192.168.10.2: sequence out of order " +
 			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=sequence out of order code=out_of_order step=1]"},
-	{Refused{Knock: shared, Code: TooSlow, Reason: "packets too far apart", Step: 2, OSRequired: "linux"},
+	{Refused{Knock: shared, Code: CodeTooSlow, Reason: "packets too far apart", Step: 2, OSRequired: "linux"},
 		"INFO port knock access sequence refused for 192.168.10.2: packets too far apart " +
 			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=packets too far apart code=too_slow step=2 os= os_required=linux]"},
-	{Refused{Knock: shared, Code: WrongOS, Reason: "operating system does not match", Step: 3, OS: "Windows 10", OSRequired: "linux"},
+	{Refused{Knock: shared, Code: CodeWrongOS, Reason: "operating system does not match", Step: 3, OS: "Windows 10", OSRequired: "linux"},
 		"INFO OS guess: Windows 10 not accepted for 192.168.10.2, required: linux " +
 			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=operating system does not match code=wrong_os step=3 os=Windows 10 os_required=linux]"},
-	{Refused{Knock: shared, Code: WrongOS, Reason: "operating system does not match", Step: 3, OSRequired: "linux"},
+	{Refused{Knock: shared, Code: CodeWrongOS, Reason: "operating system does not match", Step: 3, OSRequired: "linux"},
 		"INFO OS guess: unknown not accepted for 192.168.10.2, required: linux " +
 			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=operating system does not match code=wrong_os step=3 os= os_required=linux]"},
-	{Refused{Knock: encrypted, Code: TooOld, Reason: "too old", Step: 16, Authenticated: true, User: "mbr", Clock: -90 * time.Second},
+	{Refused{Knock: encrypted, Code: CodeTooOld, Reason: "too old", Step: 16, Authenticated: true, User: "mbr", Clock: -90 * time.Second},
 		"INFO encrypted knock sequence refused for 192.168.10.2: too old " +
 			"[event=refused src=192.168.10.2 access=mbr knock=encrypted reason=too old code=too_old step=16 user=mbr clock_difference_s=-90]"},
-	{Refused{Knock: oneTime, Code: AlreadyUsed, Reason: "already used", Step: 3},
+	{Refused{Knock: oneTime, Code: CodeAlreadyUsed, Reason: "already used", Step: 3},
 		"INFO one-time code refused for 192.168.10.2: already used [event=refused src=192.168.10.2 access=phone knock=totp reason=already used code=already_used step=3]"},
-	{Refused{Knock: spa, Code: NotOpen, Reason: "asks for a port", Step: 1},
+	{Refused{Knock: spa, Code: CodeNotOpen, Reason: "asks for a port", Step: 1},
 		"INFO SPA packet refused for 192.168.10.2: asks for a port [event=refused src=192.168.10.2 access=spa knock=spa reason=asks for a port code=not_open step=1]"},
 
 	{Ended{passage, 30 * time.Second, true}, "INFO access of 192.168.10.2 to tcp/22 ended, 30s timeout exceeded " +
@@ -116,12 +117,12 @@ var lines = []struct {
 		"and could not be put back: this is tried again every second [event=repair_failed reason=the set is full]"},
 	{NarrowFailed{errFull}, "ERROR some grants may go on that the policy no longer allows: the set is full; to end them is tried again every second " +
 		"[event=narrow_failed reason=the set is full]"},
-	{Interface{"eth9", "interface \"eth9\" is not there", false}, `WARN interface "eth9" is not there [event=interfaces interface=eth9]`},
-	{Interface{"wg0", "interface \"wg0\" is gone", true}, `INFO interface "wg0" is gone [event=interfaces interface=wg0]`},
+	{InterfaceProblem{"eth9", "interface \"eth9\" is not there", false}, `WARN interface "eth9" is not there [event=interfaces interface=eth9]`},
+	{InterfaceProblem{"wg0", "interface \"wg0\" is gone", true}, `INFO interface "wg0" is gone [event=interfaces interface=wg0]`},
 	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so all but lo are guarded: the set is full; restart the service to have it tried again " +
 		"[event=interfaces reason=the set is full]"},
 	{InterfacesUnlisted{errFull, true}, "WARN all interfaces but lo are guarded until they can be listed: the set is full [event=interfaces reason=the set is full]"},
-	{InterfacesFailed{errFull}, "ERROR the table does not know the interfaces as they are now: the set is full; those that are new are guarded, " +
+	{InterfacesFailed{errFull}, "ERROR the table does not know the interfaces as they are now: the set is full; those with new names are guarded, " +
 		"whether the policy lists them or not: this is tried again every second [event=interfaces_failed reason=the set is full]"},
 
 	{StoreUnavailable{errFull}, "ERROR replay store unavailable: refusing all keyed knocks and accesses with a limit: the set is full " +
@@ -197,6 +198,34 @@ func TestEveryEventHasALine(t *testing.T) {
 	}
 	if diff := cmp.Diff(declared, tested); diff != "" || len(declared) == 0 {
 		t.Errorf("events (-declared +tested):\n%s", diff)
+	}
+}
+
+// docs/knocks.md says of every code what it means, and of no other.
+func TestCodesAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("code.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/knocks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared, told []string
+	for _, m := range regexp.MustCompile(`Code += "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		declared = append(declared, m[1])
+	}
+	_, table, _ := strings.Cut(string(page), "\n| reason | code | what it means |\n|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for row := range strings.Lines(table) {
+		for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(strings.Split(row, " | ")[1], -1) {
+			told = append(told, m[1])
+		}
+	}
+	slices.Sort(declared)
+	slices.Sort(told)
+	if diff := cmp.Diff(declared, told); diff != "" || len(told) == 0 {
+		t.Errorf("codes (-code.go +docs/knocks.md):\n%s", diff)
 	}
 }
 

@@ -59,7 +59,7 @@ type GrantFailed struct {
 // Line implements Event.
 func (e GrantFailed) Line() Line {
 	return Line{"grant_failed", slog.LevelError, "cannot grant " + e.words() + ": " + e.Err.Error() +
-		"; it stays closed to them: knock again once that is mended", e.fields(reason(e.Err))}
+		"; the knock does not open it: knock again once that is mended", e.fields(reason(e.Err))}
 }
 
 func (e GrantFailed) limit() (class, string) { return failures, e.Access }

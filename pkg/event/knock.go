@@ -10,10 +10,10 @@ type Kind string
 
 // The kinds.
 const (
-	Shared    Kind = "shared"
-	Encrypted Kind = "encrypted"
-	TOTP      Kind = "totp"
-	SPA       Kind = "spa"
+	KindShared    Kind = "shared"
+	KindEncrypted Kind = "encrypted"
+	KindTOTP      Kind = "totp"
+	KindSPA       Kind = "spa"
 )
 
 // Knock is what events about one knock have in common.
@@ -35,13 +35,13 @@ func (k Knock) fields(more ...slog.Attr) []slog.Attr {
 // noun is what the log calls a knock of the kind.
 func (k Kind) noun() string {
 	switch k {
-	case Shared:
+	case KindShared:
 		return "port knock access sequence"
-	case Encrypted:
+	case KindEncrypted:
 		return "encrypted knock sequence"
-	case TOTP:
+	case KindTOTP:
 		return "one-time code"
-	case SPA:
+	case KindSPA:
 		return "SPA packet"
 	}
 	return "knock"
@@ -50,11 +50,11 @@ func (k Kind) noun() string {
 // opening is the sentence about a knock that is honoured, up to its source.
 func (k Kind) opening() string {
 	switch k {
-	case Encrypted:
+	case KindEncrypted:
 		return "decrypting knock sequence for "
-	case TOTP:
+	case KindTOTP:
 		return "one-time code matched for "
-	case SPA:
+	case KindSPA:
 		return "decrypting SPA packet for "
 	}
 	return "port knock access sequence matched for "

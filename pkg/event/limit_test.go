@@ -16,7 +16,7 @@ func flood(d *Dispatcher, n int, e Event) (told int) {
 }
 
 func refusedFor(access string) Refused {
-	return Refused{Knock: Knock{Source: client, Access: access, Kind: SPA}, Code: NoKey, Step: 1}
+	return Refused{Knock: Knock{Source: client, Access: access, Kind: KindSPA}, Code: CodeNoKey, Step: 1}
 }
 
 func TestLimits(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // Bounds of what Recent remembers: in all, maxSources times maxPerSource records for
 // each of four kinds, which is some megabytes when strangers have filled it.
 const (
-	maxSources   = 512
+	maxSources   = 1024
 	maxPerSource = 8
 )
 
@@ -64,11 +64,11 @@ func origin(e Event) (source netip.Addr, proven, ok bool) {
 	case Refused:
 		return e.Source, e.Authenticated, true
 	case Granted:
-		return e.Source, e.Kind != Shared, true
+		return e.Source, e.Kind != KindShared, true
 	case GrantFailed:
-		return e.Source, e.Kind != Shared, true
+		return e.Source, e.Kind != KindShared, true
 	case Unrecorded:
-		return e.Source, e.Kind != Shared, true
+		return e.Source, e.Kind != KindShared, true
 	}
 	return netip.Addr{}, false, false
 }

@@ -62,7 +62,7 @@ func TestRecentKeepsOutcomes(t *testing.T) {
 	}
 	flood(d, 100, refusedFor("spa"))
 	remember(r, third, 77)
-	d.Emit(Refused{Knock: Knock{Source: third, Access: "spa", Kind: SPA}, Step: 78})
+	d.Emit(Refused{Knock: Knock{Source: third, Access: "spa", Kind: KindSPA}, Step: 78})
 	if rec := r.Of(third)[0]; rec.Told || rec.Event.(Refused).Step != 78 {
 		t.Errorf("the newest is %+v, want the one that was not told", rec)
 	}
@@ -121,7 +121,7 @@ func TestRecentUnderFlood(t *testing.T) {
 // From all over the Internet, a flood leaves what a key proved.
 func TestRecentKeepsProvenUnderFlood(t *testing.T) {
 	r := NewRecent()
-	r.Consume(Record{Event: Refused{Knock: encrypted, Code: TooOld, Authenticated: true}})
+	r.Consume(Record{Event: Refused{Knock: encrypted, Code: CodeTooOld, Authenticated: true}})
 	r.Consume(Record{Event: Granted{fullGrant}})
 	for n := range uint32(20_000) {
 		remember(r, v4(n*65_537), 1)

@@ -40,7 +40,7 @@ func (e Refused) Line() Line {
 }
 
 func (e Refused) text() string {
-	if e.Code != WrongOS {
+	if e.Code != CodeWrongOS {
 		return e.Kind.noun() + " refused for " + e.Source.String() + ": " + e.Reason
 	}
 	os := e.OS
@@ -52,7 +52,7 @@ func (e Refused) text() string {
 
 // stray reports whether the knock is a single packet that was most likely no part
 // of one.
-func (e Refused) stray() bool { return e.Step < 2 && e.Kind == Shared }
+func (e Refused) stray() bool { return e.Step < 2 && e.Kind == KindShared }
 
 func (e Refused) limit() (class, string) {
 	if e.stray() {

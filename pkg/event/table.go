@@ -37,16 +37,16 @@ func (e NarrowFailed) Line() Line {
 
 func (e NarrowFailed) limit() (class, string) { return failures, "" }
 
-// Interface: something about an interface of the policy that its administrator
+// InterfaceProblem: something about an interface of the policy that its administrator
 // should know.
-type Interface struct {
+type InterfaceProblem struct {
 	Interface string // its name
 	Text      string // a sentence: what is so, what follows, and what to do
 	Harmless  bool   // nobody needs to do anything
 }
 
 // Line implements Event.
-func (e Interface) Line() Line {
+func (e InterfaceProblem) Line() Line {
 	line := Line{"interfaces", slog.LevelWarn, e.Text, []slog.Attr{slog.String("interface", e.Interface)}}
 	if e.Harmless {
 		line.Level = slog.LevelInfo
@@ -77,6 +77,6 @@ type InterfacesFailed struct{ Err error }
 // Line implements Event.
 func (e InterfacesFailed) Line() Line {
 	return Line{"interfaces_failed", slog.LevelError, "the table does not know the interfaces as they are now: " + e.Err.Error() +
-		"; those that are new are guarded, whether the policy lists them or not: this is tried again every second",
+		"; those with new names are guarded, whether the policy lists them or not: this is tried again every second",
 		[]slog.Attr{reason(e.Err)}}
 }
