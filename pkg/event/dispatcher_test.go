@@ -94,6 +94,9 @@ func TestLog(t *testing.T) {
 		d.Emit(Unrecorded{encrypted, errFull})
 	}
 	d.Emit(Refused{Knock: shared, Step: 1}) // at level debug
+	if n := strings.Count(b.String(), "\n"); n != 20 {
+		t.Errorf("%d lines, want 20", n)
+	}
 	c.pass(time.Second)
 	b.Reset()
 	d.Emit(Unrecorded{encrypted, errFull})

@@ -118,6 +118,36 @@ func TestRecentUnderFlood(t *testing.T) {
 	}
 }
 
+// Where no network stands out, whoever was silent for longest goes.
+func TestRecentForgetsTheSilent(t *testing.T) {
+	tests := []struct {
+		name   string
+		source func(n int) netip.Addr
+	}{
+		{"of one network", func(n int) netip.Addr {
+			b := client.As16()
+			copy(b[:], "\x20\x01\x0d\xb8")
+			binary.BigEndian.PutUint32(b[12:], uint32(n))
+			return netip.AddrFrom16(b)
+		}},
+		{"of a network each", func(n int) netip.Addr { return v4(uint32(n) << 8) }},
+	}
+	for _, c := range tests {
+		r := NewRecent()
+		for n := range maxSources {
+			remember(r, c.source(n), 1)
+		}
+		remember(r, c.source(0), 2) // has something to say again
+		remember(r, c.source(maxSources), 1)
+		for n, want := range []int{2, 0, 1} {
+			if got := len(r.Of(c.source(n))); got != want {
+				t.Errorf("sources %s: of number %d %d records, want %d", c.name, n, got, want)
+			}
+		}
+		checkShares(t, r)
+	}
+}
+
 // From all over the Internet, a flood leaves what a key proved.
 func TestRecentKeepsProvenUnderFlood(t *testing.T) {
 	r := NewRecent()
