@@ -40,6 +40,8 @@ var imports = map[string][]string{
 	// What people write.
 	"pkg/tomlpos": {},
 	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	// What happened; nothing of who knows it.
+	"pkg/event": {"pkg/port"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The two programs.
