@@ -16,11 +16,16 @@ const root = "../.."
 // imports says which packages of ours each package may import. It reads from
 // the bottom to the top: nothing imports what stands below it.
 var imports = map[string][]string{
+	// Leaves that know nothing of ours: how things are written and named.
+	"pkg/wording": {},
+	"pkg/version": {},
+	"pkg/login":   {},
 	// Keys and what they seal; what was spent.
-	"pkg/secret": {},
-	"pkg/seal":   {},
+	"pkg/redact": {},
+	"pkg/secret": {"pkg/redact"},
+	"pkg/seal":   {"pkg/redact"},
 	"pkg/spa":    {},
-	"pkg/totp":   {},
+	"pkg/totp":   {"pkg/redact"},
 	"pkg/replay": {},
 	// The packet path.
 	"pkg/packet":      {},
