@@ -48,11 +48,12 @@ var imports = map[string][]string{
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The two programs.
-	"pkg/keygen":    {"pkg/secret", "pkg/totp"},
-	"pkg/client":    {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
-	"pkg/daemon":    {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd": {"pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
-	"cmd/nftknock":  {"pkg/client", "pkg/keygen", "pkg/knock", "pkg/packet", "pkg/secret"},
+	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
+	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
+	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/daemon":            {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
+	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/knock", "pkg/login", "pkg/packet", "pkg/secret"},
 }
 
 func goList(t *testing.T, args ...string) []string {
