@@ -8,7 +8,7 @@ FUZZTIME ?= 60s
 KERNELS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X nftknock/pkg/version.version=$(VERSION)
 # The race detector needs a C compiler; nothing else does.
 RACE    := $(if $(shell command -v gcc cc clang 2>/dev/null),-race,)
 TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)

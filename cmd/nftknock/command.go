@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/client"
+	"nftknock/pkg/keygen"
 )
 
 const long = `nftknock knocks at HOST, so that nftknockd there opens a service to this machine
@@ -60,9 +62,9 @@ func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return commands.UsageError{Err: err} })
 	o.addFlags(cmd)
 	o.addCompletions(cmd)
-	cmd.AddCommand(keygenCommand(), versionCommand())
+	cmd.AddCommand(commands.Keygen(keygen.Client), commands.Version("nftknock"))
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/client"
 	"nftknock/pkg/port"
 )
@@ -55,7 +56,7 @@ func (o *options) prepare(cmd *cobra.Command, r client.Request, stderr io.Writer
 		return nil, err
 	}
 	if err := o.fits(p.Kind); err != nil {
-		return nil, usageError{err}
+		return nil, commands.UsageError{Err: err}
 	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(stderr, "nftknock: warning: %s\n", w)

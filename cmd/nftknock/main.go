@@ -16,8 +16,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/client"
-	"nftknock/pkg/keygen"
 )
 
 // The exit codes.
@@ -35,12 +35,9 @@ func run() int {
 	defer stop()
 	// The second signal kills.
 	context.AfterFunc(ctx, stop)
-	err := newCommand(os.Stdout, os.Stderr).ExecuteContext(ctx)
-	return report(os.Stderr, err)
+	cmd, err := newCommand(os.Stdout, os.Stderr).ExecuteContextC(ctx)
+	return report(os.Stderr, cmd.CommandPath(), err)
 }
-
-// usageError is a mistake on the command line.
-type usageError struct{ error }
 
 // closedError: the knock was sent and the port to verify stayed closed.
 type closedError struct {
@@ -48,24 +45,20 @@ type closedError struct {
 	kind client.Kind
 }
 
-// report prints a failure with its hint and returns the exit code.
-func report(w io.Writer, err error) int {
+// report prints the failure of a command with its hint and returns the exit code.
+func report(w io.Writer, command string, err error) int {
 	if err == nil {
 		return exitGood
 	}
 	fmt.Fprintf(w, "nftknock: error: %v\n", err)
 	var (
-		usage  usageError
-		makes  keygen.UsageError
+		usage  commands.UsageError
 		closed closedError
 		advice *client.Error
 	)
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintln(w, "nftknock: hint: nftknock -h explains the flags")
-		return exitConfig
-	case errors.As(err, &makes):
-		fmt.Fprintln(w, "nftknock: hint: nftknock keygen -h explains the flags")
+		fmt.Fprintf(w, "nftknock: hint: %s -h explains the flags\n", command)
 		return exitConfig
 	case errors.As(err, &closed):
 		closedHints(w, closed.kind)

@@ -4,20 +4,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/user"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/client"
+	"nftknock/pkg/login"
 	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 )
 
 // request puts together what the command line asks for.
 func (o *options) request(cmd *cobra.Command, args []string, stderr io.Writer) (client.Request, error) {
-	r := client.Request{Host: o.host, Network: client.IP, Stanza: o.stanza, Login: loginName()}
+	r := client.Request{Host: o.host, Network: client.IP, Stanza: o.stanza, Login: login.Name()}
 	switch {
 	case o.ip4:
 		r.Network = client.IP4
@@ -28,16 +29,16 @@ func (o *options) request(cmd *cobra.Command, args []string, stderr io.Writer) (
 		r.Host, args = args[0], args[1:]
 	}
 	if r.Host == "" && !cmd.Flags().Changed("knock") && o.stanza == "" {
-		return r, usageError{errors.New("no host to knock at: nftknock [flags] HOST [ELEMENT...]")}
+		return r, commands.UsageError{Err: errors.New("no host to knock at: nftknock [flags] HOST [ELEMENT...]")}
 	}
 	for _, err := range []error{o.check(), o.chooseKind(args), o.chooseService(), o.takeKey(stderr)} {
 		if err != nil {
-			return r, usageError{err}
+			return r, commands.UsageError{Err: err}
 		}
 	}
 	var err error
 	if o.settings.Sequence, err = elements(args); err != nil {
-		return r, usageError{err}
+		return r, commands.UsageError{Err: err}
 	}
 	r.Settings = o.settings
 	r.Hosts, err = o.loadHosts(cmd, stderr)
@@ -191,14 +192,4 @@ func (o *options) loadHosts(cmd *cobra.Command, stderr io.Writer) ([]client.Host
 		all = append(all, hosts...)
 	}
 	return all, nil
-}
-
-// loginName is the name of the user, without the domain that Windows puts before
-// it; "" if the system does not tell.
-func loginName() string {
-	u, err := user.Current()
-	if err != nil {
-		return ""
-	}
-	return u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
 }

@@ -5,17 +5,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/keygen"
 )
 
 func newKeygen() *cobra.Command {
-	cmd := keygen.NewCommand("nftknockd", keygen.Server)
+	cmd := commands.Keygen(keygen.Server)
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := run(cmd, args)
-		var usage keygen.UsageError
+		var usage commands.UsageError
 		if errors.As(err, &usage) {
-			return usage // the command line's mistakes have their exit code
+			return usage // run gives it the exit code of usage
 		}
 		return failed(err)
 	}

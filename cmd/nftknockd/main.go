@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/policy"
 )
 
@@ -95,7 +96,7 @@ time, which the kernel ends.`,
 	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "policy `file`; conf.d beside it is read too")
 	root.AddCommand(
 		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o),
-		newFingerprint(&o), newKeygen(), newVersion(),
+		newFingerprint(&o), newKeygen(), commands.Version("nftknockd"),
 	)
 	return root
 }

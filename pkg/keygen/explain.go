@@ -9,22 +9,13 @@ import (
 	"text/template"
 )
 
-// Side is whose program makes the key.
-type Side uint8
-
-// The two sides of a knock.
-const (
-	Server Side = iota
-	Client
-)
-
-// explanation says what to do with a key. What is in it is complete: pasted as
-// it is, it is a policy's access and a client's host.
+// explanation says what to do with a key. Its parts are complete: pasted as they
+// are, they are an access of a policy and a host of a client.
 var explanation = template.Must(template.New("").Funcs(template.FuncMap{"quote": quote}).Parse(`
-{{- if .TOTP}}# The secret belongs into a file on the server, and into a phone or a file of the
+{{- if .TOTP}}# The secret belongs in a file on the server and in the phone, or in a file of the
 # client, and nowhere else.
-{{- else}}# The key belongs into a file on both sides, on each readable by one user alone
-# (chmod 600), and nowhere else.
+{{- else}}# The key belongs in a file on each side that only one user can read (chmod 600),
+# and nowhere else.
 {{- end}}
 #
 # The server's policy, /etc/nftknock/conf.d/ssh.toml:
@@ -56,14 +47,15 @@ open = "tcp/22"
 {{- end}}
 `))
 
-// quote joins parts to a string of TOML, which those of JSON are.
+// quote joins parts and writes them as a string of TOML, which a string of JSON is
+// too.
 func quote(parts ...string) (string, error) {
 	b, err := json.Marshal(strings.Join(parts, ""))
 	return string(b), err
 }
 
-// explain prints the explanation for a key that was made on a side.
-func (o *Options) explain(side Side, w io.Writer) error {
+// explain prints what to do with the key.
+func (o *Options) explain(w io.Writer) error {
 	path, err := filepath.Abs(o.Output)
 	if err != nil {
 		return err
@@ -84,7 +76,7 @@ func (o *Options) explain(side Side, w io.Writer) error {
 	case o.HMAC:
 		e.Knock = "spa"
 	}
-	if side == Server {
+	if o.Side == Server {
 		e.ServerKey = cmp.Or(path, e.ServerKey)
 	} else {
 		e.ClientKey = cmp.Or(path, e.ClientKey)

@@ -1,73 +1,95 @@
-// Package keygen makes the keys that a knock server and its client share: it is
-// the command keygen of both programs.
+// Package keygen makes the keys that a knock server and its client share, and
+// writes them where they were asked for.
 //
-// What it makes goes to standard output alone, or into files; what a person is
-// to do with it is on standard error. A one-time secret is shown a second time,
-// as a URI and a QR code for a phone, but only to a terminal or where it was asked
-// to be written into a file.
+// Keys go to standard output or into new files, and nowhere else; what to do with
+// them goes to standard error. A secret for one-time codes is also given as a URI
+// and a QR code for a phone, but only to a terminal, or where the secret itself
+// goes into a file.
 package keygen
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"os"
-	"os/user"
-	"strings"
+	"io"
 
 	"nftknock/pkg/secret"
 	"nftknock/pkg/totp"
 )
 
-// UsageError is a mistake on the command line.
-type UsageError struct{ error }
+// Side is the side of a knock whose program makes the key.
+type Side uint8
 
-func usage(format string, args ...any) error { return UsageError{fmt.Errorf(format, args...)} }
+// The two sides of a knock.
+const (
+	Server Side = iota
+	Client
+)
 
-// Options say what is to be made.
+// Program is the name of the side's program.
+func (s Side) Program() string {
+	if s == Server {
+		return "nftknockd"
+	}
+	return "nftknock"
+}
+
+// Options say what to make.
 type Options struct {
-	// Bits is the size of the key, 256 or 512.
+	// Side is for the texts that go with the key.
+	Side Side
+	// Bits is the size of the key, 256 or 512; 0 stands for DefaultBits.
 	Bits int
-	// HMAC is for a second key, that of SPA's HMAC. It needs Output.
+	// HMAC asks for a second key, for the HMAC of SPA. It needs Output.
 	HMAC bool
-	// TOTP is for a one-time secret instead of a key; Algorithm, Issuer and
-	// Account are of it. The last two are what the phone shows.
+	// TOTP asks for a secret for one-time codes instead of a key. Algorithm,
+	// Issuer and Account go with it; a phone shows the last two, and neither may
+	// be empty.
 	TOTP            bool
 	Algorithm       totp.Algorithm
 	Issuer, Account string
-	// Output is the file the key is written to; empty for standard output.
+	// Output is the file that the key is written to; "" for standard output. The
+	// file must not exist yet.
 	Output string
 }
+
+// DefaultBits is the usual size of a key, and the largest of a key for SPA.
+const DefaultBits = 256
 
 // hmacBits is the size of the key of an HMAC, as fwknop makes it.
 const hmacBits = 512
 
-// check finds what contradicts itself.
-func (o *Options) check() error {
-	switch {
-	case o.TOTP && o.HMAC:
-		return usage("--totp and --hmac exclude each other: one-time codes have one secret")
-	case o.HMAC && o.Output == "":
-		return usage("--hmac makes two keys: name a file for the first with -o FILE, the second becomes FILE.hmac")
-	case o.HMAC && o.Bits > 256:
-		return usage("--hmac makes keys for SPA, and those have at most 256 bits: leave out --bits %d", o.Bits)
-	case o.Bits != 256 && o.Bits != 512:
-		return usage("bad --bits %d: want 256 or 512", o.Bits)
-	case o.Issuer == "" || o.Account == "":
-		return usage("--issuer and --account cannot be empty: they are what the phone shows")
+// Run makes the keys and writes them, and to stderr what to do with them.
+func Run(o Options, stdout, stderr io.Writer) error {
+	m, err := o.make()
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := o.deliver(m, stdout, stderr); err != nil {
+		return err
+	}
+	if err := o.show(m, stdout, stderr); err != nil {
+		return err
+	}
+	return o.explain(stderr)
 }
 
-// made is what there is to hand out: the lines of the files, and the URI of a
-// one-time secret.
+// made holds what was made: the lines of the files, and the URI of a secret for
+// one-time codes.
 type made struct{ key, hmac, uri string }
 
 func (o *Options) make() (made, error) {
-	if o.TOTP {
+	switch {
+	case o.HMAC && o.TOTP:
+		return made{}, errors.New("one-time codes have no HMAC key")
+	case o.HMAC && o.Output == "":
+		return made{}, errors.New("two keys need a file")
+	case o.TOTP:
 		return o.makeSecret()
 	}
 	var m made
 	var err error
-	if m.key, err = newKey(o.Bits); err == nil && o.HMAC {
+	if m.key, err = newKey(cmp.Or(o.Bits, DefaultBits)); err == nil && o.HMAC {
 		m.hmac, err = newKey(hmacBits)
 	}
 	return m, err
@@ -91,18 +113,15 @@ func (o *Options) makeSecret() (made, error) {
 	return made{key: s.Base32(), uri: s.URI(o.Issuer, o.Account)}, nil
 }
 
-// hostName is what a phone shows unless told otherwise.
-func hostName() string {
-	if name, err := os.Hostname(); err == nil && name != "" {
-		return name
+// deliver puts the keys where they were asked for.
+func (o *Options) deliver(m made, stdout, stderr io.Writer) error {
+	if o.Output != "" {
+		return o.write(m)
 	}
-	return "nftknock"
-}
-
-func loginName() string {
-	u, err := user.Current()
-	if err != nil {
-		return "me"
+	if mode, readable := readable(stdout); readable {
+		fmt.Fprintf(stderr, "%s: warning: others can read the file that the key goes to (mode %#o): chmod 600 it, or use -o FILE\n",
+			o.Side.Program(), mode)
 	}
-	return u.Username[strings.LastIndexByte(u.Username, '\\')+1:]
+	_, err := fmt.Fprintln(stdout, m.key)
+	return err
 }

@@ -2,7 +2,6 @@ package keygen
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,35 +15,29 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// run runs the command.
-func run(side Side, args ...string) (stdout, stderr string, err error) {
+// run gives what Run writes.
+func run(o Options) (stdout, stderr string, err error) {
 	var out, words bytes.Buffer
-	cmd := NewCommand("program", side)
-	cmd.SetOut(&out)
-	cmd.SetErr(&words)
-	cmd.SetArgs(args)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	err = cmd.Execute()
+	err = Run(o, &out, &words)
 	return out.String(), words.String(), err
 }
 
 func TestKeysOnStandardOutput(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		args []string
-		bits int
+		name       string
+		asked, got int
 	}{
-		{"ok default", nil, 256}, {"ok 256", []string{"--bits", "256"}, 256}, {"ok 512", []string{"--bits", "512"}, 512},
+		{"ok default", 0, 256}, {"ok 256", 256, 256}, {"ok 512", 512, 512},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			seen := make(map[string]bool)
 			for range 2 {
-				line, words, err := run(Client, tt.args...)
+				line, words, err := run(Options{Side: Client, Bits: tt.asked})
 				if err != nil {
 					t.Fatal(err)
 				}
 				key, err := secret.Parse([]byte(line))
-				if err != nil || key.Passphrase() || len(key.Bytes()) != tt.bits/8 {
+				if err != nil || key.Passphrase() || len(key.Bytes()) != tt.got/8 {
 					t.Errorf("%v, %v", key, err)
 				}
 				if strings.Contains(words, strings.TrimSpace(line)) {
@@ -62,7 +55,7 @@ func TestKeysOnStandardOutput(t *testing.T) {
 func TestSecrets(t *testing.T) {
 	for _, alg := range []totp.Algorithm{totp.SHA1, totp.SHA256} {
 		path := filepath.Join(t.TempDir(), "secret")
-		uri, _, err := run(Server, "--totp", "--algorithm", alg.String(), "--issuer", "srv", "--account", "mbr", "-o", path)
+		uri, _, err := run(Options{TOTP: true, Algorithm: alg, Issuer: "srv", Account: "mbr", Output: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,17 +74,19 @@ func TestSecrets(t *testing.T) {
 func TestWhatIsToBePasted(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		args []string
+		o    Options
 		want client.Kind
 	}{
-		{"ok encrypted", nil, client.Encrypted},
-		{"ok SPA", []string{"--hmac"}, client.SPA},
-		{"ok one-time", []string{"--totp", "--algorithm", "sha256"}, client.TOTP},
+		{"ok encrypted", Options{}, client.Encrypted},
+		{"ok SPA", Options{HMAC: true}, client.SPA},
+		{"ok one-time", Options{TOTP: true, Algorithm: totp.SHA256, Issuer: "srv", Account: "mbr"}, client.TOTP},
 	} {
 		for _, side := range []Side{Server, Client} {
 			t.Run(tt.name, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "it's a key")
-				_, words, err := run(side, append(tt.args, "-o", path)...)
+				o := tt.o
+				o.Side, o.Output = side, path
+				_, words, err := run(o)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -128,7 +123,7 @@ func TestWhatIsToBePasted(t *testing.T) {
 func TestFilesAreNewAndPrivate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
-	if _, _, err := run(Client, "--hmac", "-o", path); err != nil {
+	if _, _, err := run(Options{HMAC: true, Output: path}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{path, path + ".hmac"} {
@@ -144,8 +139,7 @@ func TestFilesAreNewAndPrivate(t *testing.T) {
 		}
 	}
 	before, _ := os.ReadFile(path)
-	var mistake UsageError
-	if _, _, err := run(Client, "-o", path); err == nil || errors.As(err, &mistake) {
+	if _, _, err := run(Options{Output: path}); err == nil || !strings.Contains(err.Error(), "exists already") {
 		t.Errorf("over a file: %v", err)
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
@@ -156,11 +150,27 @@ func TestFilesAreNewAndPrivate(t *testing.T) {
 	if err := os.WriteFile(second+".hmac", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := run(Client, "--hmac", "-o", second); err == nil {
+	if _, _, err := run(Options{HMAC: true, Output: second}); err == nil {
 		t.Error("no error")
 	}
 	if _, err := os.Stat(second); err == nil {
 		t.Error("half of two keys is left")
+	}
+}
+
+func TestWhatCannotBeMade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	for name, o := range map[string]Options{
+		"bad size":                  {Bits: 128, Output: path},
+		"bad HMAC of one-time code": {HMAC: true, TOTP: true, Issuer: "srv", Account: "mbr", Output: path},
+		"bad two keys for one line": {HMAC: true},
+	} {
+		if out, _, err := run(o); err == nil || out != "" {
+			t.Errorf("%s: %q, %v", name, out, err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("%s: there is a file", name)
+		}
 	}
 }
 

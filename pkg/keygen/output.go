@@ -23,7 +23,7 @@ func (o *Options) write(m made) error {
 		return nil
 	}
 	if err := writeNew(o.hmacOutput(), m.hmac); err != nil {
-		// Half of two keys is of no use.
+		// One of the two keys alone is of no use.
 		return errors.Join(err, os.Remove(o.Output))
 	}
 	return nil
@@ -31,15 +31,15 @@ func (o *Options) write(m made) error {
 
 func (o *Options) hmacOutput() string { return o.Output + ".hmac" }
 
-// writeNew writes a line into a file that was not there before. It is the
-// owner's alone from its first moment on.
+// writeNew writes a line into a new file, which from its creation on only its
+// owner can read.
 func writeNew(path, line string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("%s is there already, and a key is never overwritten", path)
+		return fmt.Errorf("%s exists already, and keygen never overwrites a file", path)
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no directory %s: make it first (mkdir -m 700)", filepath.Dir(path))
+		return fmt.Errorf("there is no directory %s: make it first (mkdir -m 700)", filepath.Dir(path))
 	case err != nil:
 		return err
 	}
@@ -53,8 +53,8 @@ func writeNew(path, line string) error {
 	return nil
 }
 
-// readable reports whether others can read the file that w is, if it is one.
-// What Windows calls a mode tells nothing.
+// readable reports whether w is a file that others can read, and its mode. On
+// Windows modes say nothing about that.
 func readable(w io.Writer) (fs.FileMode, bool) {
 	const others = 0o044
 	f, ok := w.(*os.File)
@@ -69,8 +69,8 @@ func readable(w io.Writer) (fs.FileMode, bool) {
 	return mode, mode&others != 0
 }
 
-// show gives a one-time secret in the form that a phone takes. NB: standard
-// error may be a log that others read.
+// show gives a secret for one-time codes in the form that a phone takes. NB: only
+// a terminal is sure to have no other readers; standard error may be a log.
 func (o *Options) show(m made, stdout, stderr io.Writer) error {
 	if !o.TOTP {
 		return nil
@@ -84,8 +84,8 @@ func (o *Options) show(m made, stdout, stderr io.Writer) error {
 		fmt.Fprintln(stderr, m.uri)
 	}
 	if !terminal {
-		fmt.Fprintln(stderr, "The QR code for a phone is drawn on terminals alone.")
+		fmt.Fprintln(stderr, "The QR code for a phone is drawn only on a terminal.")
 		return nil
 	}
-	return totp.WriteQR(stderr, m.uri, totp.ANSI256UTF8)
+	return totp.WriteQR(stderr, m.uri)
 }

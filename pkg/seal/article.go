@@ -4,6 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"fmt"
+
+	"nftknock/pkg/redact"
 )
 
 // Article seals a message into one block of AES-128, laid out as the fwknop article
@@ -18,7 +20,7 @@ import (
 //
 // An Article is for one goroutine at a time.
 type Article struct {
-	quiet
+	redact.Value
 	block   cipher.Block
 	scratch [ArticleLen]byte // what goes through block would escape
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/md5"
 	"crypto/subtle"
 	"io"
+
+	"nftknock/pkg/redact"
 )
 
 // Fwknop19 seals a message as the encrypted knock sequence of fwknop 1.9, the last
@@ -23,7 +25,7 @@ import (
 //
 // A Fwknop19 is for one goroutine at a time.
 type Fwknop19 struct {
-	quiet
+	redact.Value
 	// seed is room for a digest, the passphrase, and room for a salt.
 	seed    []byte
 	scratch [aes.BlockSize]byte // what goes through a cipher would escape

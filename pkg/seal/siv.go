@@ -14,6 +14,8 @@ import (
 
 	"github.com/tink-crypto/tink-go/v2/daead/subtle"
 	"golang.org/x/crypto/argon2"
+
+	"nftknock/pkg/redact"
 )
 
 // SIV seals a message with AES-256-SIV (RFC 5297), which is deterministic: the
@@ -34,7 +36,7 @@ import (
 //
 // A SIV is for one goroutine at a time.
 type SIV struct {
-	quiet
+	redact.Value
 	key     []byte // aead shares its memory
 	aead    *subtle.AESSIV
 	ctr     cipher.Block // with the right half of the key

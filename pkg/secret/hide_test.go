@@ -12,6 +12,8 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/google/go-cmp/cmp"
+
+	"nftknock/pkg/redact"
 )
 
 // traces are the forms in which the canary could be seen.
@@ -44,12 +46,12 @@ func TestFormat(t *testing.T) {
 	k := New([]byte(canary))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%o", "%b", "%c", "%U", "%t", "%e", "%20v", "%-3s", "%z"} {
 		for _, v := range []any{k, *k} {
-			if got := fmt.Sprintf(verb, v); got != hidden {
+			if got := fmt.Sprintf(verb, v); got != redact.Text {
 				t.Errorf("%s of %T: got %q", verb, v, got)
 			}
 		}
 	}
-	if got := k.String(); got != hidden {
+	if got := k.String(); got != redact.Text {
 		t.Errorf("String: got %q", got)
 	}
 	if got := fmt.Sprintf("%v", (*Key)(nil)); got != "<nil>" {
@@ -103,7 +105,7 @@ func TestLog(t *testing.T) {
 	for _, h := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		out.Reset()
 		slog.New(h).Info("made", "pointer", k, "value", *k, "nested", unexported{k, *k, []Key{*k}, k}, "list", []*Key{k})
-		if n := strings.Count(out.String(), hidden); n < 2 {
+		if n := strings.Count(out.String(), redact.Text); n < 2 {
 			t.Errorf("%T: got %s", h, out.String())
 		}
 		checkHidden(t, fmt.Sprintf("%T", h), out.String())

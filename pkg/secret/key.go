@@ -15,12 +15,15 @@ import (
 	"fmt"
 	"unicode"
 	"unicode/utf8"
+
+	"nftknock/pkg/redact"
 )
 
 // Key is the material of one key: raw bytes, or the text of a passphrase. Parse,
 // New, Generate and ReadFile make one. It may be read from several goroutines at
 // once; Wipe must be the last call.
 type Key struct {
+	redact.Value
 	// NB: a function hides what it holds from reflection. Package fmt cannot
 	// call the methods of a Key in an unexported field, and for a verb like
 	// %s follows even a pointer there.

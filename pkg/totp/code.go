@@ -51,6 +51,3 @@ func ParseCode(s string) (uint32, error) {
 	}
 	return code, nil
 }
-
-// FormatCode gives the eight digits of a code, leading zeros among them.
-func FormatCode(code uint32) string { return fmt.Sprintf("%0*d", Digits, code) }

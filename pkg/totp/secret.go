@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+
+	"nftknock/pkg/redact"
 )
 
 // The sizes of a secret, in bits.
@@ -26,6 +28,7 @@ const maxText = 2 * (maxBits + 4) / 5
 // Secret is what the two sides of a one-time password share. It is used by one
 // goroutine at a time, for it holds the state that Code works with.
 type Secret struct {
+	redact.Value
 	// NB: a function hides what it holds from reflection. Package fmt cannot
 	// call the methods of a Secret in an unexported field, and for a verb that
 	// does not fit follows even a pointer there.

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"nftknock/pkg/redact"
 )
 
 const sixteen = "GEZDGNBVGY3TQOJQGEZDGNBVGY" // "1234567890123456"
@@ -176,7 +178,7 @@ func TestSecretNeverPrintsItself(t *testing.T) {
 		"%v", "%+v", "%#v", "%10v", "%s", "%q", "%x", "%X", "% x", "%d", "%o", "%b", "%c", "%U", "%t", "%e",
 	} {
 		for _, v := range []any{s, *s} {
-			if got := fmt.Sprintf(verb, v); got != hidden {
+			if got := fmt.Sprintf(verb, v); got != redact.Text {
 				t.Errorf("%s of a %T: %s", verb, v, got)
 			}
 		}
@@ -191,7 +193,7 @@ func TestSecretNeverPrintsItself(t *testing.T) {
 	if err := json.NewEncoder(&out).Encode(map[string]any{"secret": s, "in": h}); err != nil {
 		t.Fatal(err)
 	}
-	if s.String() != hidden {
+	if s.String() != redact.Text {
 		t.Errorf("String: %s", s.String())
 	}
 	start := []byte("1234") // of the secret

@@ -1,0 +1,31 @@
+// Package wording writes numbers and times the way people write them. Messages
+// and logs of all packages use it, so that the same value reads the same
+// everywhere.
+package wording
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Count writes a number with its noun: "1 access", "2 accesses".
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// Duration writes a duration without zero units at its end: "30s", "5m", "1h30m",
+// where String gives "5m0s". time.ParseDuration reads it.
+func Duration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
