@@ -3,6 +3,7 @@ package policy
 import (
 	"reflect"
 	"regexp"
+	"strings"
 	"time"
 
 	"nftknock/pkg/port"
@@ -192,6 +193,9 @@ func (a *Access) plain() Access {
 	p.Expires = time.Time{}
 	return p
 }
+
+// OSRequired is RequireOS as the administrator wrote it, and empty without one.
+func (a *Access) OSRequired() string { return strings.TrimPrefix(expression(a.RequireOS), ignoreCase) }
 
 // expression is the text of a regular expression. No RequireOS is the empty
 // one, which is never one that was read.

@@ -1,4 +1,4 @@
-package daemon
+package plan
 
 import (
 	"fmt"
@@ -9,57 +9,57 @@ import (
 	"nftknock/pkg/port"
 )
 
-// objection is why a running grant may not go on as it is. The zero value is
+// An Objection is why a running grant may not go on as it is. The zero value is
 // none.
-type objection struct {
-	reason string
-	// instead is what may go on: less time, or fewer ports.
-	instead []gate.Grant
+type Objection struct {
+	Reason string
+	// Instead is what may go on: less time, or fewer ports.
+	Instead []gate.Grant
 }
 
-// object says what the plan has against a grant. since says when an access that is
+// Object compares a running grant with what its access allows now. since says when an access that is
 // not in the plan was there. Grants that name no access are not ours to end.
-func (p *Plan) object(g gate.Grant, now time.Time, since string) objection {
+func (p *Plan) Object(g gate.Grant, now time.Time, since string) Objection {
 	name := g.Access
 	a := p.names[name]
 	switch {
 	case name == "":
-		return objection{}
+		return Objection{}
 	case a == nil:
-		return objection{reason: fmt.Sprintf("access %q was removed %s", name, since)}
+		return Objection{Reason: fmt.Sprintf("access %q was removed %s", name, since)}
 	case !a.Enabled:
-		return objection{reason: fmt.Sprintf("access %q was disabled %s", name, since)}
+		return Objection{Reason: fmt.Sprintf("access %q was disabled %s", name, since)}
 	case !a.Expires.IsZero() && !now.Before(a.Expires):
-		return objection{reason: fmt.Sprintf("access %q has expired", name)}
+		return Objection{Reason: fmt.Sprintf("access %q has expired", name)}
 	// With allow_other_address the source is that of the knock, which is not known
 	// any more.
 	case !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
-		return objection{reason: fmt.Sprintf("access %q is no longer for this address", name)}
-	case g.Source != grantee(g.Source.Addr(), a):
-		return objection{reason: fmt.Sprintf("access %q lets in another prefix", name)}
+		return Objection{Reason: fmt.Sprintf("access %q is no longer for this address", name)}
+	case g.Source != Grantee(g.Source.Addr(), a):
+		return Objection{Reason: fmt.Sprintf("access %q lets in another prefix", name)}
 	case g.Once != a.SingleUse:
-		return objection{reason: fmt.Sprintf("access %q has another single_use", name)}
+		return Objection{Reason: fmt.Sprintf("access %q has another single_use", name)}
 	}
 	return narrowed(a, g)
 }
 
 // narrowed compares a grant with what its access opens, and for how long.
-func narrowed(a *policy.Access, g gate.Grant) objection {
+func narrowed(a *policy.Access, g gate.Grant) Objection {
 	longest := max(a.Timeout, a.MaxTimeout)
 	remaining := min(g.Remaining, longest)
 	within, whole := within(a.Open, g.Service)
-	o := objection{reason: fmt.Sprintf("access %q no longer opens it", a.Name)}
+	o := Objection{Reason: fmt.Sprintf("access %q no longer opens it", a.Name)}
 	switch {
 	case whole && g.Remaining <= longest:
-		return objection{}
+		return Objection{}
 	case whole:
-		o.reason = fmt.Sprintf("access %q allows no more", a.Name)
+		o.Reason = fmt.Sprintf("access %q allows no more", a.Name)
 	}
 	if !whole && len(within) > 0 {
-		o.reason = fmt.Sprintf("access %q no longer opens all of it", a.Name)
+		o.Reason = fmt.Sprintf("access %q no longer opens all of it", a.Name)
 	}
 	for _, s := range within {
-		o.instead = append(o.instead, gate.Grant{
+		o.Instead = append(o.Instead, gate.Grant{
 			Source: g.Source, Service: s, Once: g.Once, Timeout: remaining, Remaining: remaining, Access: g.Access, Method: g.Method,
 		})
 	}

@@ -1,4 +1,4 @@
-package daemon
+package plan
 
 import (
 	"net/netip"
@@ -32,19 +32,19 @@ func TestWhatIsLeftOfARange(t *testing.T) {
 		if err := diags.Err(); err != nil {
 			t.Fatal(err)
 		}
-		plan, err := newOutline(p)
+		plan, err := Outline(p)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := plan.object(gate.Grant{
+		o := plan.Object(gate.Grant{
 			Source: netip.MustParsePrefix("192.0.2.1/32"), Service: port.Range{Protocol: 6, First: 8000, Last: 8010},
 			Timeout: 30 * time.Second, Remaining: c.left, Access: "web", Method: "shared",
 		}, time.Now(), "")
 		var got []string
-		if o.reason != "" {
+		if o.Reason != "" {
 			got = []string{}
 		}
-		for _, g := range o.instead {
+		for _, g := range o.Instead {
 			got = append(got, g.Service.String()+" "+g.Timeout.String())
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
