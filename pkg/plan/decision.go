@@ -114,7 +114,7 @@ func (d *Decision) reason(v *knock.Verdict) Reason {
 }
 
 func (d *Decision) clockWords(off time.Duration, side string) string {
-	return ": it was made " + wording.Duration(off) + " " + side + " it came, and " + brief(d.Access.Window) + " are allowed: do the clocks agree?"
+	return ": it was made " + wording.Duration(off) + " " + side + " it came, and " + wording.Duration(d.Access.Window) + " are allowed: do the clocks agree?"
 }
 
 // Granted reports whether the knock is to be honoured, once Spend is recorded.
