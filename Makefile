@@ -71,7 +71,7 @@ fuzz: ## fuzz every parser, FUZZTIME (60s) each
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done
 
 interop: ## meet the programs of others (packages: see .ci/run)
-	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/replay ./pkg/spa ./pkg/totp ./test/e2e
+	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/spa ./pkg/spent ./pkg/totp ./test/e2e
 
 kernels: ## the demo and kernel tests on Debian's kernels, in qemu (KERNELS="6.1 6.12")
 	$(GO) run ./test/kernels -kernels "$(KERNELS)"

@@ -17,7 +17,7 @@ import (
 	"nftknock/pkg/logqueue"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/policy"
-	"nftknock/pkg/replay"
+	"nftknock/pkg/spent"
 )
 
 func newRun(o *options) *cobra.Command {
@@ -69,7 +69,7 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 		Level:      level,
 		OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
 		OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
-		OpenStore:  func(path string) (daemon.Store, error) { return replay.Open(path) },
+		OpenStore:  func(path string) (spent.Spender, error) { return spent.Open(path) },
 		OpenLinks:  func() (daemon.Links, error) { return links.Open() },
 		// Without a service manager there is nobody to tell.
 		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },

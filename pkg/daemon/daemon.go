@@ -3,8 +3,8 @@
 // that knows all others.
 //
 // Each NFLOG group has a worker goroutine with an engine of its own; one
-// keeper goroutine owns the gate and waits for nothing else; one recorder
-// goroutine waits for the disk; the supervisor reloads. On the way from
+// keeper goroutine owns the gate and waits for nothing else; the recorder's
+// goroutines wait for the disk; the supervisor reloads. On the way from
 // worker to keeper nothing is dropped: while the keeper is busy, packets wait
 // in the kernel's queue.
 package daemon
@@ -23,6 +23,7 @@ import (
 	"nftknock/pkg/gate"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/spent"
 )
 
 // Config is what a Daemon is made from.
@@ -40,9 +41,9 @@ type Config struct {
 	// OpenSource and OpenGate reach the kernel, or a fake of it.
 	OpenSource func(nflog.Config) (nflog.Source, error)
 	OpenGate   func(gate.Config) (gate.Gate, error)
-	// OpenStore opens the store of spent knocks at a path. It is called only
+	// OpenStore opens the store of spent tokens at a path. It is called only
 	// for a policy that needs one.
-	OpenStore func(path string) (Store, error)
+	OpenStore func(path string) (spent.Spender, error)
 	// OpenLinks lists the host's interfaces. Without it all but lo are guarded.
 	OpenLinks func() (Links, error)
 	// Notify, unless nil, tells the service manager of a change of state, in
@@ -116,7 +117,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.keeper.resume()
 
 	d.group, ctx = errgroup.WithContext(ctx)
-	go d.recorder.run()
+	// Not the context of the daemon: what is submitted may still be recorded
+	// when that is done, as long as the keeper waits for it.
+	recording, leave := context.WithCancel(context.Background())
+	defer leave()
+	go d.recorder.Run(recording)
 	d.group.Go(d.keeper.run)
 	go d.follow(ctx)
 	d.group.Go(func() error {

@@ -19,6 +19,7 @@ import (
 	"nftknock/pkg/packet"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/port"
+	"nftknock/pkg/spent"
 )
 
 const ssh = `[[access]]
@@ -207,7 +208,7 @@ func startOn(t *testing.T, g *brokenGate, text string) *rig {
 	return startWith(t, g, nil, text)
 }
 
-func startWith(t *testing.T, g *brokenGate, store daemon.Store, text string) *rig {
+func startWith(t *testing.T, g *brokenGate, store spent.Spender, text string) *rig {
 	t.Helper()
 	r := &rig{TB: t, source: nflog.NewFake(5), gate: g, next: text}
 	p := parse(t, text)
@@ -219,7 +220,7 @@ func startWith(t *testing.T, g *brokenGate, store daemon.Store, text string) *ri
 		Load:       r.load,
 		OpenSource: func(nflog.Config) (nflog.Source, error) { return r.source, nil },
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return r.gate, nil },
-		OpenStore:  func(string) (daemon.Store, error) { return store, nil },
+		OpenStore:  func(string) (spent.Spender, error) { return store, nil },
 		Notify:     func(s string) { fmt.Fprintln(&r.states, s) },
 	})
 	go func() { done <- r.daemon.Run(ctx) }()
@@ -524,7 +525,7 @@ func TestHiddenBeforeAllElse(t *testing.T) {
 				Log:        log,
 				OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 				OpenSource: func(nflog.Config) (nflog.Source, error) { return source, step("nflog") },
-				OpenStore:  func(string) (daemon.Store, error) { _ = step("store"); return nil, broken },
+				OpenStore:  func(string) (spent.Spender, error) { _ = step("store"); return nil, broken },
 				Load: func() (*daemon.Plan, policy.Diagnostics) {
 					return nil, policy.Diagnostics{{Severity: policy.SeverityError, Message: step("keys").Error()}}
 				},

@@ -13,6 +13,7 @@ import (
 	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/port"
+	"nftknock/pkg/spent"
 )
 
 // keeper is the one goroutine that owns the gate. It carries out decisions,
@@ -78,18 +79,17 @@ func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions
 func (k *keeper) run() error {
 	defer close(k.stopped)
 	defer k.doors.stop()
-	defer k.recorder.leave()
 	var tooLate <-chan time.Time
 	for {
 		select {
 		case d, ok := <-k.decisions:
 			if !ok {
 				k.decisions, tooLate = nil, time.After(diskPatience)
-				k.recorder.finish()
+				k.recorder.Close()
 				continue
 			}
 			k.decide(d)
-		case a, ok := <-k.recorder.answers:
+		case a, ok := <-k.recorder.Answers():
 			if !ok {
 				return nil
 			}
@@ -169,12 +169,12 @@ func (k *keeper) decide(d decision) {
 		k.discard(d, changedMeanwhile)
 		return
 	}
-	spend, any := toSpend(a, v)
+	entry, any := toSpend(a, v)
 	if !any {
 		k.admit(d, a)
 		return
 	}
-	if err := k.recorder.submit(record{d, a, spend}); err != nil {
+	if err := k.recorder.Submit(entry, record{d, a}); err != nil {
 		k.notRecorded(d, err)
 	}
 }
@@ -184,14 +184,15 @@ func (k *keeper) decide(d decision) {
 const changedMeanwhile = "the access was changed by a reload meanwhile"
 
 // recorded acts on a verdict that the store has answered.
-func (k *keeper) recorded(r answer) {
+func (k *keeper) recorded(answer spent.Answer[record]) {
+	r, err := answer.Payload, answer.Err
 	switch a, ok := k.current(r.decision); {
 	case r.access == nil: // refused already
-		if r.err != nil && !isRefusal(r.err) {
-			k.unrecorded(r.decision, r.err)
+		if err != nil && !spent.IsRefusal(err) {
+			k.unrecorded(r.decision, err)
 		}
-	case r.err != nil:
-		k.notRecorded(r.decision, r.err)
+	case err != nil:
+		k.notRecorded(r.decision, err)
 	case !ok:
 		k.refuse(r.decision, changedMeanwhile)
 	default:
@@ -201,7 +202,7 @@ func (k *keeper) recorded(r answer) {
 
 // notRecorded refuses a knock that may not be honoured, or cannot be recorded.
 func (k *keeper) notRecorded(d decision, err error) {
-	if isRefusal(err) {
+	if spent.IsRefusal(err) {
 		k.refuse(d, refusalOf(err))
 		return
 	}
@@ -263,9 +264,9 @@ func (k *keeper) withTable(do func() error) error {
 
 // discard refuses a knock for good.
 func (k *keeper) discard(d decision, reason string) {
-	if spend, any := toBurn(&d.verdict); any {
+	if entry, any := toBurn(d); any {
 		// Without room its token is remembered as lost, which does as well.
-		_ = k.recorder.submit(record{d, nil, spend})
+		_ = k.recorder.Submit(entry, record{d, nil})
 	}
 	k.refuse(d, reason)
 }

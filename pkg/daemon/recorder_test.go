@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -8,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"nftknock/pkg/daemon"
 	"nftknock/pkg/gate"
-	"nftknock/pkg/replay"
+	"nftknock/pkg/spent"
 )
 
-// stuckStore is a store on a disk that does not answer until it is released.
+// stuckStore is a store on a disk that does not answer until it is released, however
+// long that takes.
 type stuckStore struct {
 	mu      sync.Mutex
 	spends  int
@@ -25,7 +26,7 @@ func newStuckStore() *stuckStore {
 	return &stuckStore{asked: make(chan struct{}, 1<<16), release: make(chan struct{})}
 }
 
-func (s *stuckStore) Spend(replay.Spend) error {
+func (s *stuckStore) Spend(context.Context, spent.Entry) error {
 	s.asked <- struct{}{}
 	<-s.release
 	s.mu.Lock()
@@ -127,5 +128,3 @@ func TestStopWithAStuckDisk(t *testing.T) {
 	}
 	r.log.await(t, "the disk does not answer")
 }
-
-var _ daemon.Store = (*stuckStore)(nil)

@@ -11,7 +11,7 @@ import (
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/port"
-	"nftknock/pkg/replay"
+	"nftknock/pkg/spent"
 	"nftknock/pkg/wording"
 )
 
@@ -29,7 +29,7 @@ type Decision struct {
 	Authenticated bool
 	User          string
 	Clock         time.Duration // by how much the sender's clock is ahead of ours
-	Token         replay.Token
+	Token         spent.Token
 	Forget        time.Time // when Token can be forgotten; zero for never
 
 	// Allow is whom the knock would let in, to Services, for Timeout: what it asks
@@ -161,8 +161,8 @@ func Grantee(address netip.Addr, a *policy.Access) netip.Prefix {
 // Spend is what has to be on disk before the grants of the decision may be made:
 // the token, and one of the honoured knocks that a limit counts. any is false for
 // a knock that has neither.
-func (d *Decision) Spend() (s replay.Spend, any bool) {
-	s = replay.Spend{Access: d.Access.Name, Limit: d.Access.Limit}
+func (d *Decision) Spend() (s spent.Entry, any bool) {
+	s = spent.Entry{Access: d.Access.Name, Limit: d.Access.Limit}
 	if d.Authenticated {
 		s.Token, s.Expires = &d.Token, d.Forget
 	}
@@ -172,9 +172,9 @@ func (d *Decision) Spend() (s replay.Spend, any bool) {
 // Burn is what has to be recorded of a knock that is refused: whoever saw it on
 // its way could send it again, from where it would be granted. any is false for a
 // knock without a token, or with one that is refused for its age by now.
-func (d *Decision) Burn() (s replay.Spend, any bool) {
+func (d *Decision) Burn() (s spent.Entry, any bool) {
 	if !d.Authenticated || !d.Forget.IsZero() && !d.Time.Before(d.Forget) {
 		return s, false
 	}
-	return replay.Spend{Token: &d.Token, Expires: d.Forget}, true
+	return spent.Entry{Token: &d.Token, Expires: d.Forget}, true
 }

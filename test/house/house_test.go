@@ -26,7 +26,7 @@ var imports = map[string][]string{
 	"pkg/spa":    {"pkg/packet", "pkg/port"},
 	"pkg/totp":   {"pkg/redact"},
 	"pkg/redact": {},
-	"pkg/replay": {},
+	"pkg/spent":  {},
 	// The packet path.
 	"pkg/packet":      {},
 	"pkg/invalid":     {},
@@ -52,8 +52,8 @@ var imports = map[string][]string{
 	// The two programs.
 	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
 	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
-	"pkg/daemon":            {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/port", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
+	"pkg/daemon":            {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/port", "pkg/replay", "pkg/seal", "pkg/spa", "pkg/spent"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/spent"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/knock", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 }

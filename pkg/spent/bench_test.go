@@ -1,19 +1,36 @@
-package replay
+package spent
 
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// BenchmarkSpend waits for the disk twice each.
+// BenchmarkSpend waits for the disk twice per transaction. Those that spend at the
+// same time share transactions.
 func BenchmarkSpend(b *testing.B) {
-	s := open(b, newPath(b))
-	for i := 0; b.Loop(); i++ {
-		if err := s.Spend(forever(i)); err != nil {
-			b.Fatal(err)
-		}
+	for _, together := range []int{1, 8, spenders} {
+		b.Run(fmt.Sprint("together=", together), func(b *testing.B) {
+			s := open(b, newPath(b))
+			var (
+				next atomic.Int64
+				all  sync.WaitGroup
+			)
+			b.ResetTimer()
+			for range together {
+				all.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						if err := s.Spend(ctx, forever(int(i))); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			all.Wait()
+		})
 	}
 }
 
@@ -25,7 +42,7 @@ func BenchmarkRefusal(b *testing.B) {
 			sp := expiring(n / 2)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := s.Spend(sp); !errors.Is(err, ErrSpent) {
+				if err := s.Spend(ctx, sp); !errors.Is(err, ErrSpent) {
 					b.Fatal(err)
 				}
 			}

@@ -1,7 +1,9 @@
-package replay
+package spent
 
 import (
+	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,18 +15,23 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"golang.org/x/sync/errgroup"
 )
 
-// What a re-executed test binary finds in its environment instead of tests to
-// run: a store, and how many tokens to spend in it.
-const (
-	childPath  = "NFTKNOCK_REPLAY_PATH"
-	childCount = "NFTKNOCK_REPLAY_COUNT"
-)
+// childJob is what a re-executed test binary finds in its environment instead of
+// tests to run: a job in JSON.
+const childJob = "NFTKNOCK_SPENT_JOB"
+
+// A job is tokens to spend in a store.
+type job struct {
+	Path        string
+	First, Many int // tokens
+	Together    int // that are spent at the same time
+}
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(childPath); path != "" {
-		if err := spendAndTell(path); err != nil {
+	if text := os.Getenv(childJob); text != "" {
+		if err := spendAndTell(text); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -33,34 +40,57 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// spendAndTell spends tokens from the first that the store does not have, and
-// writes the number of each on standard output when it is spent.
-func spendAndTell(path string) error {
-	n, err := strconv.Atoi(os.Getenv(childCount))
+// spendAndTell does a job: it spends as many tokens as belong together, writes the
+// number of each on standard output when all are spent, and goes on.
+func spendAndTell(text string) error {
+	var j job
+	if err := json.Unmarshal([]byte(text), &j); err != nil {
+		return err
+	}
+	s, err := Open(j.Path)
 	if err != nil {
 		return err
 	}
-	s, err := Open(path)
-	if err != nil {
-		return err
-	}
-	for i, end := s.Len(), s.Len()+n; i < end; i++ {
-		if err := s.Spend(forever(i)); err != nil {
+	for n := j.First; n < j.First+j.Many; n += j.Together {
+		var all errgroup.Group
+		lines := ""
+		for i := range j.Together {
+			all.Go(func() error { return s.Spend(ctx, forever(n+i)) })
+			lines += strconv.Itoa(n+i) + "\n"
+		}
+		if err := all.Wait(); err != nil {
 			return err
 		}
-		if _, err := os.Stdout.WriteString(strconv.Itoa(i) + "\n"); err != nil {
+		if _, err := os.Stdout.WriteString(lines); err != nil {
 			return err
 		}
 	}
 	return s.Close()
 }
 
-// child is the command that runs spendAndTell.
-func child(path string, n int) *exec.Cmd {
+// child is the command that does a job.
+func child(j job) *exec.Cmd {
+	text, err := json.Marshal(j)
+	if err != nil {
+		panic(err)
+	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), childPath+"="+path, fmt.Sprint(childCount, "=", n))
+	cmd.Env = append(os.Environ(), childJob+"="+string(text))
 	cmd.Stderr = os.Stderr
 	return cmd
+}
+
+// ctx is that of Spends that have all the time they need.
+var ctx = context.Background()
+
+// rounds is how often a test with random damage or many positions tries: few times,
+// or all that were thought of with NFTKNOCK_THOROUGH=1 in the environment. With
+// the race detector on a busy machine, all take more than a minute.
+func rounds(few, all int) int {
+	if os.Getenv("NFTKNOCK_THOROUGH") == "1" {
+		return all
+	}
+	return few
 }
 
 // token is the n-th of endlessly many.
@@ -71,16 +101,16 @@ func token(n int) *Token {
 
 // forever spends the n-th token, which never expires, for an access that is
 // counted.
-func forever(n int) Spend {
-	return Spend{Token: token(n), Access: "ssh", Limit: 1 << 30}
+func forever(n int) Entry {
+	return Entry{Token: token(n), Access: "ssh", Limit: 1 << 30}
 }
 
 // epoch is where the tests' time begins.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // expiring spends the n-th token, which expires n seconds after epoch.
-func expiring(n int) Spend {
-	return Spend{Token: token(n), Expires: epoch.Add(time.Duration(n) * time.Second)}
+func expiring(n int) Entry {
+	return Entry{Token: token(n), Expires: epoch.Add(time.Duration(n) * time.Second)}
 }
 
 // newPath is where a store may be made.
@@ -104,15 +134,15 @@ func open(tb testing.TB, path string) *Store {
 }
 
 // spend spends what must be new.
-func spend(tb testing.TB, s *Store, sp Spend) {
+func spend(tb testing.TB, s *Store, sp Entry) {
 	tb.Helper()
-	if err := s.Spend(sp); err != nil {
+	if err := s.Spend(ctx, sp); err != nil {
 		tb.Fatal(err)
 	}
 }
 
 // fill spends many tokens at once, without waiting for the disk.
-func fill(tb testing.TB, s *Store, sp func(int) Spend, from, to int) {
+func fill(tb testing.TB, s *Store, sp func(int) Entry, from, to int) {
 	tb.Helper()
 	s.db.NoSync = true
 	defer func() { s.db.NoSync = false }()
@@ -135,13 +165,24 @@ func fill(tb testing.TB, s *Store, sp func(int) Spend, from, to int) {
 }
 
 // wantSpent checks that tokens from the first up to the n-th are refused.
-func wantSpent(tb testing.TB, s *Store, sp func(int) Spend, n int) {
+func wantSpent(tb testing.TB, s *Store, sp func(int) Entry, n int) {
 	tb.Helper()
 	for i := range n {
-		if err := s.Spend(sp(i)); !errors.Is(err, ErrSpent) {
+		if err := s.Spend(ctx, sp(i)); !errors.Is(err, ErrSpent) {
 			tb.Fatalf("token %d of %d: got %v, want %v", i, n, err, ErrSpent)
 		}
 	}
+}
+
+// honoured returns how many knocks of an access were spent with a Limit.
+func honoured(s *Store, access string) (n int, err error) {
+	err = s.use(func() error {
+		return s.view(func(tx *bbolt.Tx) error {
+			n = count(tx, access)
+			return nil
+		})
+	})
+	return n, err
 }
 
 func readFile(tb testing.TB, path string) []byte {

@@ -1,4 +1,4 @@
-package replay
+package spent
 
 import (
 	"errors"
@@ -11,8 +11,9 @@ func TestPrune(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
 	const tokens = 10000
+	checked := rounds(97, 1) // steps between the tokens that are looked up
 	fill(t, s, expiring, 0, tokens)
-	eternal := func(i int) Spend { return Spend{Token: token(tokens + i)} }
+	eternal := func(i int) Entry { return Entry{Token: token(tokens + i)} }
 	fill(t, s, eternal, 0, 100)
 
 	left := tokens
@@ -29,12 +30,12 @@ func TestPrune(t *testing.T) {
 		if s.Len() != left+100 {
 			t.Errorf("second %d: %d left, want %d", second, s.Len(), left+100)
 		}
-		for i := range tokens {
+		for i := 0; i < tokens; i += checked {
 			want := ErrSpent
 			if i < tokens-left {
 				want = ErrStale
 			}
-			if err := s.Spend(expiring(i)); !errors.Is(err, want) {
+			if err := s.Spend(ctx, expiring(i)); !errors.Is(err, want) {
 				t.Fatalf("second %d, token %d: got %v, want %v", second, i, err, want)
 			}
 		}
@@ -42,7 +43,7 @@ func TestPrune(t *testing.T) {
 	}
 	s.Close()
 	s = open(t, path)
-	if err := s.Spend(expiring(tokens - 1)); !errors.Is(err, ErrStale) {
+	if err := s.Spend(ctx, expiring(tokens-1)); !errors.Is(err, ErrStale) {
 		t.Errorf("after a restart: got %v, want %v", err, ErrStale)
 	}
 	// A clock that was ahead by days forbids nothing that expires now.
@@ -52,7 +53,8 @@ func TestPrune(t *testing.T) {
 func TestPrunedSpaceIsUsedAgain(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
-	const tokens, cycles = 3000, 20
+	const tokens = 3000
+	cycles := rounds(4, 20)
 	var first, last int64
 	for i := range cycles {
 		fill(t, s, expiring, i*tokens+1, (i+1)*tokens+1)

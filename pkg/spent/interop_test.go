@@ -1,9 +1,10 @@
 //go:build interop
 
-package replay
+package spent
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +19,7 @@ var (
 	straceCall   = regexp.MustCompile(`^(\d+) +(\w+)\((?:\d+<([^>]*)>)?`)
 	straceResume = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>`)
 	straceResult = regexp.MustCompile(`= (-?\d+)`)
-	straceReport = regexp.MustCompile(`write\(1<[^>]*>, "(\d+)\\n"`)
+	straceReport = regexp.MustCompile(`write\(1<[^>]*>, "(\d+)\\n`)
 )
 
 // A synced tells from a trace what of the store is on the disk.
@@ -70,26 +71,61 @@ func (s *synced) sync(file string) {
 	}
 }
 
-// As strace sees it, whenever a process says that a token is spent, all that it
-// wrote for it was synced: the pages, and after them the meta page.
+// As strace sees it, whenever a process says that tokens are spent, all that it
+// wrote for them was synced: the pages, and after them the meta page. Of those that
+// are spent together, several share these syncs.
 func TestInteropSyncedBeforeReturn(t *testing.T) {
-	path, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+	const tokens = 32
+	for _, together := range []int{1, 8} {
+		t.Run(fmt.Sprint(together, " together"), func(t *testing.T) {
+			path, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			path = filepath.Join(path, "state", "spent.db")
+			trace := straced(t, child(job{Path: path, Many: tokens, Together: together}))
+			defer trace.Close()
+			s := synced{path: path, pending: make(map[string]string)}
+			reports, writes := 0, 0
+			lines := bufio.NewScanner(trace)
+			for lines.Scan() {
+				m := straceReport.FindStringSubmatch(lines.Text())
+				if m == nil {
+					s.take(lines.Text())
+					continue
+				}
+				if m[1] != strconv.Itoa(reports) || !s.linked || s.dirty || s.writes < 2 {
+					t.Errorf("report %s, want %d: %+v", m[1], reports, s)
+				}
+				reports += together
+				writes += s.writes
+				s.writes = 0
+			}
+			if err := lines.Err(); err != nil {
+				t.Fatal(err)
+			}
+			if reports != tokens {
+				t.Errorf("%d reports, want %d", reports, tokens)
+			}
+			if together > 1 && writes >= 2*tokens {
+				t.Errorf("%d syncs for %d tokens, want fewer than two for each", writes, tokens)
+			}
+		})
 	}
-	path = filepath.Join(path, "state", "spent.db")
+}
+
+// straced runs a child and returns what strace wrote of it.
+func straced(t *testing.T, cmd *exec.Cmd) *os.File {
+	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
-	const tokens = 30
-	cmd := child(path, tokens)
-	cmd.Path, err = exec.LookPath("strace")
-	if err != nil {
-		t.Fatal(err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Args = []string{"strace", "-f", "-y", "-o", trace, "-e", "trace=pwrite64,pwritev,fdatasync,fsync,write", self}
+	if cmd.Path, err = exec.LookPath("strace"); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args = []string{"strace", "-f", "-y", "-s", "200", "-o", trace, "-e", "trace=pwrite64,pwritev,fdatasync,fsync,write", self}
 	if out, err := cmd.Output(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -97,26 +133,5 @@ func TestInteropSyncedBeforeReturn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	s := synced{path: path, pending: make(map[string]string)}
-	reports := 0
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		m := straceReport.FindStringSubmatch(lines.Text())
-		if m == nil {
-			s.take(lines.Text())
-			continue
-		}
-		if m[1] != strconv.Itoa(reports) || !s.linked || s.dirty || s.writes < 2 {
-			t.Errorf("report %s, want %d: %+v", m[1], reports, s)
-		}
-		reports++
-		s.writes = 0
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if reports != tokens {
-		t.Errorf("%d reports, want %d", reports, tokens)
-	}
+	return file
 }

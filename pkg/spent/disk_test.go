@@ -1,4 +1,4 @@
-package replay
+package spent
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ import (
 )
 
 // limited marks the process whose files may be limited in size.
-const limited = "NFTKNOCK_REPLAY_LIMITED"
+const limited = "NFTKNOCK_SPENT_LIMITED"
 
 // A disk is full as the file size limit has it: every write beyond fails. The
 // limit is the whole process's, so a process of its own has it.
@@ -43,11 +43,13 @@ func TestDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for size := info.Size(); size >= 0; size -= int64(os.Getpagesize()) {
+	// The first size is rounded down to the step, so that the last is 0.
+	step := int64(rounds(12, 1) * os.Getpagesize())
+	for size := info.Size() / step * step; size >= 0; size -= step {
 		limitFiles(t, uint64(size))
-		err := s.Spend(forever(n))
+		err := s.Spend(ctx, forever(n))
 		for ; err == nil && n < 5000; n++ {
-			err = s.Spend(forever(n + 1))
+			err = s.Spend(ctx, forever(n+1))
 		}
 		if err == nil {
 			t.Fatalf("limit %d: %d tokens were written", size, n)
@@ -55,12 +57,12 @@ func TestDiskFull(t *testing.T) {
 		if !errors.Is(err, syscall.EFBIG) && !strings.Contains(err.Error(), syscall.EFBIG.Error()) {
 			t.Fatalf("limit %d: got %v, want %v", size, err, syscall.EFBIG)
 		}
-		if err := s.Spend(forever(n)); err == nil || errors.Is(err, ErrSpent) {
+		if err := s.Spend(ctx, forever(n)); err == nil || errors.Is(err, ErrSpent) {
 			t.Fatalf("limit %d: again: got %v", size, err)
 		}
 		wantSpent(t, s, forever, n)
-		if honoured, err := s.Honoured("ssh"); honoured != n || err != nil {
-			t.Fatalf("limit %d: honoured %d, %v, want %d", size, honoured, err, n)
+		if got, err := honoured(s, "ssh"); got != n || err != nil {
+			t.Fatalf("limit %d: honoured %d, %v, want %d", size, got, err, n)
 		}
 		if _, err := s.Prune(epoch.Add(10100 * time.Second)); size == 0 && err == nil {
 			t.Fatal("pruned without writing")
@@ -96,7 +98,7 @@ func TestTruncatedInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range tokens + 10 {
-			err := s.Spend(forever(i))
+			err := s.Spend(ctx, forever(i))
 			if err == nil {
 				t.Fatalf("%d pages: token %d was taken", size, i)
 			}
@@ -104,7 +106,7 @@ func TestTruncatedInUse(t *testing.T) {
 				t.Fatalf("%d pages: got %v, want %v", size, err, ErrDamaged)
 			}
 		}
-		if _, err := s.Honoured("ssh"); size < 3 && !errors.Is(err, ErrDamaged) {
+		if _, err := honoured(s, "ssh"); size < 3 && !errors.Is(err, ErrDamaged) {
 			t.Errorf("%d pages: honoured: got %v, want %v", size, err, ErrDamaged)
 		}
 		if err := s.Close(); err != nil {
@@ -123,14 +125,14 @@ func TestRemovedInUse(t *testing.T) {
 	if err := os.Rename(path, path+".old"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Spend(forever(1)); !errors.Is(err, fs.ErrNotExist) {
+	if err := s.Spend(ctx, forever(1)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("removed: got %v, want %v", err, fs.ErrNotExist)
 	}
 	open(t, path)
-	if err := s.Spend(forever(1)); err == nil || !strings.Contains(err.Error(), "replaced") {
+	if err := s.Spend(ctx, forever(1)); err == nil || !strings.Contains(err.Error(), "replaced") {
 		t.Errorf("replaced: got %v", err)
 	}
-	if err := s.Spend(forever(0)); !errors.Is(err, ErrSpent) {
+	if err := s.Spend(ctx, forever(0)); !errors.Is(err, ErrSpent) {
 		t.Errorf("got %v, want %v", err, ErrSpent)
 	}
 	if err := os.Rename(path+".old", path); err != nil {
@@ -141,7 +143,7 @@ func TestRemovedInUse(t *testing.T) {
 
 func TestLocked(t *testing.T) {
 	path := newPath(t)
-	cmd := child(path, 1<<30)
+	cmd := child(job{Path: path, Many: 1 << 30, Together: 1})
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

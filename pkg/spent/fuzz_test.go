@@ -1,4 +1,4 @@
-package replay
+package spent
 
 import (
 	"bytes"
@@ -33,7 +33,7 @@ func FuzzOpen(f *testing.F) {
 	var files [][]byte
 	keep := func() { files = append(files, readFile(f, path)) }
 	for i := range 4 {
-		spend(f, s, Spend{Token: token(100 + i), Expires: epoch.Add(time.Duration(i) * time.Second), Access: "ssh", Limit: 9})
+		spend(f, s, Entry{Token: token(100 + i), Expires: epoch.Add(time.Duration(i) * time.Second), Access: "ssh", Limit: 9})
 		keep()
 	}
 	if _, err := s.Prune(epoch); err != nil {
@@ -65,7 +65,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		s.db.NoSync = true
 		for i := range known {
-			if err := s.Spend(forever(i)); !errors.Is(err, ErrSpent) && !mended {
+			if err := s.Spend(ctx, forever(i)); !errors.Is(err, ErrSpent) && !mended {
 				t.Fatalf("token %d: got %v, want %v", i, err, ErrSpent)
 			}
 		}
@@ -81,13 +81,13 @@ func FuzzOpen(f *testing.F) {
 func exercise(t *testing.T, s *Store) {
 	t.Helper()
 	n := s.Len()
-	sp := Spend{Token: token(5000), Expires: epoch.AddDate(1000, 0, 0), Access: "new", Limit: 1}
+	sp := Entry{Token: token(5000), Expires: epoch.AddDate(1000, 0, 0), Access: "new", Limit: 1}
 	spend(t, s, sp)
-	if err := s.Spend(sp); !errors.Is(err, ErrSpent) {
+	if err := s.Spend(ctx, sp); !errors.Is(err, ErrSpent) {
 		t.Fatalf("the new token: got %v, want %v", err, ErrSpent)
 	}
-	if honoured, err := s.Honoured("new"); honoured != 1 || err != nil {
-		t.Fatalf("honoured %d times, %v, want 1", honoured, err)
+	if got, err := honoured(s, "new"); got != 1 || err != nil {
+		t.Fatalf("honoured %d times, %v, want 1", got, err)
 	}
 	removed, err := s.Prune(epoch.AddDate(2000, 0, 0))
 	if err != nil {
@@ -96,7 +96,7 @@ func exercise(t *testing.T, s *Store) {
 	if s.Len() != n+1-removed {
 		t.Fatalf("%d tokens, want %d+1-%d", s.Len(), n, removed)
 	}
-	if err := s.Spend(sp); !errors.Is(err, ErrStale) {
+	if err := s.Spend(ctx, sp); !errors.Is(err, ErrStale) {
 		t.Fatalf("the pruned token: got %v, want %v", err, ErrStale)
 	}
 }

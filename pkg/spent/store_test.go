@@ -1,4 +1,4 @@
-package replay
+package spent
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 func TestSpendOnce(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
-	sp := []Spend{
+	sp := []Entry{
 		forever(0),
 		expiring(1),
 		{Token: token(2)},
@@ -27,11 +27,11 @@ func TestSpendOnce(t *testing.T) {
 	}
 	for range 2 {
 		for i, one := range sp {
-			if err := s.Spend(one); !errors.Is(err, ErrSpent) {
+			if err := s.Spend(ctx, one); !errors.Is(err, ErrSpent) {
 				t.Errorf("token %d: got %v, want %v", i, err, ErrSpent)
 			}
 		}
-		if n, err := s.Honoured("ssh"); n != 2 || err != nil {
+		if n, err := honoured(s, "ssh"); n != 2 || err != nil {
 			t.Errorf("honoured %d times, %v, want 2", n, err)
 		}
 		if n := s.Len(); n != len(sp) {
@@ -45,31 +45,31 @@ func TestSpendOnce(t *testing.T) {
 func TestSpendLimit(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
-	knock := Spend{Access: "once", Limit: 2}
+	knock := Entry{Access: "once", Limit: 2}
 	spend(t, s, knock)
 	s.Close()
 	s = open(t, path)
 	spend(t, s, knock)
-	for _, sp := range []Spend{
+	for _, sp := range []Entry{
 		knock,
 		{Token: token(1), Access: "once", Limit: 2},
 		{Access: "once", Limit: 1}, // lowered since
 		{Access: "other", Limit: -1},
 	} {
-		if err := s.Spend(sp); !errors.Is(err, ErrLimit) {
+		if err := s.Spend(ctx, sp); !errors.Is(err, ErrLimit) {
 			t.Errorf("limit %d: got %v, want %v", sp.Limit, err, ErrLimit)
 		}
 	}
-	spend(t, s, Spend{Access: "other", Limit: 1})
-	spend(t, s, Spend{Access: "once", Limit: 3})
-	spend(t, s, Spend{Access: "once"})
-	spend(t, s, Spend{Token: token(1), Access: "once"})
+	spend(t, s, Entry{Access: "other", Limit: 1})
+	spend(t, s, Entry{Access: "once", Limit: 3})
+	spend(t, s, Entry{Access: "once"})
+	spend(t, s, Entry{Token: token(1), Access: "once"})
 	for access, want := range map[string]int{"once": 3, "other": 1, "never": 0, "": 0} {
-		if n, err := s.Honoured(access); n != want || err != nil {
+		if n, err := honoured(s, access); n != want || err != nil {
 			t.Errorf("%q honoured %d times, %v, want %d", access, n, err, want)
 		}
 	}
-	if err := s.Spend(Spend{Limit: 1}); err == nil {
+	if err := s.Spend(ctx, Entry{Limit: 1}); err == nil {
 		t.Error("a limit for no access was taken")
 	}
 	if n := s.Len(); n != 1 {
@@ -83,21 +83,21 @@ func TestRefusalsWriteNothing(t *testing.T) {
 	for i := range 50 {
 		spend(t, s, expiring(i))
 	}
-	spend(t, s, Spend{Access: "ssh", Limit: 1})
+	spend(t, s, Entry{Access: "ssh", Limit: 1})
 	if _, err := s.Prune(epoch); err != nil {
 		t.Fatal(err)
 	}
 	before := readFile(t, path)
 	for range 200 {
 		for _, c := range []struct {
-			sp   Spend
+			sp   Entry
 			want error
 		}{
 			{expiring(7), ErrSpent},
 			{expiring(0), ErrStale},
-			{Spend{Access: "ssh", Limit: 1}, ErrLimit},
+			{Entry{Access: "ssh", Limit: 1}, ErrLimit},
 		} {
-			if err := s.Spend(c.sp); !errors.Is(err, c.want) {
+			if err := s.Spend(ctx, c.sp); !errors.Is(err, c.want) {
 				t.Fatalf("got %v, want %v", err, c.want)
 			}
 		}
@@ -120,7 +120,7 @@ func TestConcurrentSpends(t *testing.T) {
 	for range spenders {
 		all.Go(func() {
 			for i := range tokens {
-				switch err := s.Spend(forever(i)); {
+				switch err := s.Spend(ctx, forever(i)); {
 				case err == nil:
 					taken[i].Add(1)
 				case !errors.Is(err, ErrSpent):
@@ -138,7 +138,7 @@ func TestConcurrentSpends(t *testing.T) {
 			t.Errorf("token %d was taken %d times", i, n)
 		}
 	}
-	if n, err := s.Honoured("ssh"); n != tokens || s.Len() != tokens || err != nil {
+	if n, err := honoured(s, "ssh"); n != tokens || s.Len() != tokens || err != nil {
 		t.Errorf("honoured %d, %d tokens, %v, want %d", n, s.Len(), err, tokens)
 	}
 }
@@ -152,8 +152,8 @@ func TestClosed(t *testing.T) {
 		t.Errorf("closed again: %v", err)
 	}
 	_, pruned := s.Prune(epoch)
-	_, honoured := s.Honoured("ssh")
-	for _, err := range []error{s.Spend(forever(0)), pruned, honoured} {
+	_, counted := honoured(s, "ssh")
+	for _, err := range []error{s.Spend(ctx, forever(0)), pruned, counted} {
 		if !errors.Is(err, os.ErrClosed) {
 			t.Errorf("got %v, want %v", err, os.ErrClosed)
 		}
@@ -198,7 +198,7 @@ func TestExpiriesAreRoundedUp(t *testing.T) {
 	}
 	s := open(t, newPath(t))
 	for _, long := range []time.Time{time.Unix(0, 0), time.Unix(-1, 0)} {
-		if err := s.Spend(Spend{Token: token(0), Expires: long}); !errors.Is(err, ErrStale) {
+		if err := s.Spend(ctx, Entry{Token: token(0), Expires: long}); !errors.Is(err, ErrStale) {
 			t.Errorf("%v: got %v, want %v", long, err, ErrStale)
 		}
 	}
@@ -212,10 +212,10 @@ func TestVerifyTakesWhatIsWritten(t *testing.T) {
 	s.db.NoSync = true
 	random := rand.New(rand.NewPCG(9, 10))
 	written, pruned := 0, 0
-	for i := range 400 {
+	for i := range rounds(100, 400) {
 		switch n := 1 + random.IntN(200); random.IntN(4) {
 		case 0:
-			spend(t, s, Spend{Access: strings.Repeat("a", 1+random.IntN(9000)), Limit: 1 << 30})
+			spend(t, s, Entry{Access: strings.Repeat("a", 1+random.IntN(9000)), Limit: 1 << 30})
 		case 1, 2:
 			fill(t, s, expiring, written+1, written+1+n)
 			written += n
