@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/pkg/capture"
-	"nftknock/pkg/daemon"
+	"nftknock/pkg/plan"
+	"nftknock/pkg/replay"
 )
 
 func newReplay(o *options) *cobra.Command {
@@ -21,18 +22,18 @@ every knock in it what the daemon would have decided. It needs no root and
 touches nothing.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			p, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return failed(replayFile(cmd.OutOrStdout(), plan, args[0], asJSON))
+			return failed(replayFile(cmd.OutOrStdout(), p, args[0], asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a knock: time src access knock verdict reason os open timeout step")
 	return cmd
 }
 
-func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
+func replayFile(w io.Writer, p *plan.Plan, file string, asJSON bool) error {
 	capt, err := capture.Open(file)
 	if err != nil {
 		return err
@@ -41,8 +42,8 @@ func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error 
 	defer showProgress(capt.Progress)()
 
 	granted, refused := 0, 0
-	packets, err := daemon.Replay(plan, capt, func(o daemon.Outcome) error {
-		if o.Verdict == daemon.Granted {
+	packets, err := replay.Run(p, capt, func(o replay.Outcome) error {
+		if o.Verdict == replay.Granted {
 			granted++
 		} else {
 			refused++
@@ -64,9 +65,9 @@ func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error 
 // timeFormat is how times of packets are printed, in UTC.
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
-func sentence(o daemon.Outcome) string {
+func sentence(o replay.Outcome) string {
 	s := o.Time.UTC().Format(timeFormat) + " " + o.Source + " " + o.Access + ": "
-	if o.Verdict == daemon.Granted {
+	if o.Verdict == replay.Granted {
 		s += "granted " + o.Open + " for " + o.Timeout
 	} else {
 		s += fmt.Sprintf("refused after %s: %s", plural(o.Step, "element"), o.Reason)

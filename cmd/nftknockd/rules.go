@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nftknock/pkg/daemon"
 	"nftknock/pkg/links"
+	"nftknock/pkg/plan"
 )
 
 func newRules(o *options) *cobra.Command {
@@ -22,7 +22,7 @@ interfaces, those that are not guarded are this host's of this moment.`,
 			if err != nil {
 				return err
 			}
-			r := daemon.Ruleset(p)
+			r := plan.Ruleset(p)
 			// As far as it can be told, the interfaces are those of this host, now.
 			if now, err := links.List(); err == nil {
 				r.Unguarded = links.Resolve(p.NFTables.Interfaces, now, nil).Unguarded

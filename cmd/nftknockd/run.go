@@ -12,10 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/pkg/daemon"
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/links"
+	"nftknock/pkg/logger"
 	"nftknock/pkg/logqueue"
 	"nftknock/pkg/nflog"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/spent"
 )
@@ -40,7 +43,7 @@ would have.`,
 			// A log whose reader has gone is no reason to end: a write to it fails
 			// instead.
 			signal.Ignore(syscall.SIGPIPE)
-			log := logqueue.New(cmd.ErrOrStderr(), daemon.LostLines(p.Log))
+			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Log))
 			defer log.Close()
 			err = runDaemon(cmd.Context(), o.config, p, log)
 			if err == nil {
@@ -61,16 +64,16 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 	// A second signal ends a stop that hangs.
 	context.AfterFunc(ctx, stop)
 
-	logger, level := daemon.NewLogger(log, p.Log)
+	lines, level := logger.New(log, p.Log)
 	d := daemon.New(daemon.Config{
-		Policy:     p,
-		Load:       func() (*daemon.Plan, policy.Diagnostics) { return daemon.LoadPlan(file) },
-		Log:        logger,
-		Level:      level,
-		OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
-		OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
-		OpenStore:  func(path string) (spent.Spender, error) { return spent.Open(path) },
-		OpenLinks:  func() (daemon.Links, error) { return links.Open() },
+		Policy:      p,
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) },
+		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
+		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
+		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
+		OpenGate:    func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
+		OpenStore:   func(path string) (spent.Spender, error) { return spent.Open(path) },
+		OpenLinks:   func() (daemon.Links, error) { return links.Open() },
 		// Without a service manager there is nobody to tell.
 		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
 	})

@@ -107,7 +107,7 @@ func TestARestartNarrowsGrants(t *testing.T) {
 	for _, c := range narrowings {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGate(t)
-			p := plan(t, other+web)
+			p := planOf(t, other+web)
 			if err := g.Apply(p.Ruleset); err != nil {
 				t.Fatal(err)
 			}

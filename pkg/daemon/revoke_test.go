@@ -16,7 +16,7 @@ import (
 // To end thousands of grants costs the log a hundred lines.
 func TestRevokingManyDoesNotFillTheLog(t *testing.T) {
 	g := newGate(t)
-	p := plan(t, other+web)
+	p := planOf(t, other+web)
 	if err := g.Apply(p.Ruleset); err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/port"
 	"nftknock/pkg/spent"
@@ -81,7 +83,7 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 	if err := diags.Err(); err != nil {
 		t.Fatal(err)
 	}
-	plan, err := NewPlan(p)
+	worked, err := plan.New(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,27 +93,28 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 	}
 	d := newDiary(fake)
 	log := new(strings.Builder)
-	logger := slog.New(slog.NewTextHandler(log, nil))
-	r := newRecorder(logger)
-	r.Use(d)
-	go r.Run(t.Context())
-	k := newKeeper(d, logger, plan, r, nil)
-	if err := k.apply(plan, nil); err != nil {
+	r := newRouter(event.NewDispatcher(nil, event.NewLog(slog.New(slog.NewTextHandler(log, nil)))))
+	r.spends.Use(d)
+	go r.spends.Run(t.Context())
+	k := newKeeper(d, worked, r)
+	if err := k.apply(worked, nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.doors.stop)
+	t.Cleanup(k.timers.stop)
 	return k, d, log
 }
 
-// act has a keeper decide, and its recorder do what there is to do: synctest.Wait
-// returns when all goroutines wait, those of the recorder for more to record, or for
-// somebody to take their answer.
+// act has a verdict carried out, and the queue to the disk do what there is to do:
+// synctest.Wait returns when all goroutines wait, those of the queue for more entries
+// or for somebody to take their answer.
 func act(k *keeper, v knock.Verdict) {
-	k.decide(decision{k.plan, v})
+	k.router.route(k.plan.Decide(&v))
 	for {
 		synctest.Wait()
 		select {
-		case a := <-k.recorder.Answers():
+		case d := <-k.router.grants:
+			k.admit(d)
+		case a := <-k.router.spends.Answers():
 			k.recorded(a)
 		default:
 			return
@@ -199,13 +202,13 @@ func TestATokenWithoutRoomInTheQueue(t *testing.T) {
 			d.stuck = make(chan struct{})
 			var full error
 			for full == nil {
-				full = k.recorder.Submit(spent.Entry{Access: "ssh", Limit: 1}, record{})
+				full = k.router.spends.Submit(spent.Entry{Access: "ssh", Limit: 1}, plan.Decision{})
 			}
 			act(k, asking(reason))
 			synctest.Wait()
 			close(d.stuck)
 			for range 1024 {
-				<-k.recorder.Answers()
+				<-k.router.spends.Answers()
 			}
 			d.events = nil
 			act(k, asking(knock.None))
@@ -225,7 +228,8 @@ func TestReplaysDoNotFillTheQueue(t *testing.T) {
 		k, d, log := keeping(t, "")
 		d.stuck = make(chan struct{})
 		for range 3 {
-			k.decide(decision{k.plan, asking(knock.None)})
+			v := asking(knock.None)
+			k.router.route(k.plan.Decide(&v))
 		}
 		if strings.Count(log.String(), "event=refused") != 2 {
 			t.Errorf("want the second and third refused:\n%s", log)

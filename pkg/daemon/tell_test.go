@@ -11,13 +11,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
+	"nftknock/pkg/logger"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 )
 
 // telling is a keeper of a shared access and one by SPA, and its log in the
-// format of NewLogger.
+// format of package logger.
 func telling(t *testing.T) (*keeper, *strings.Builder) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nftknockd.toml")
@@ -38,7 +41,7 @@ allow_unauthenticated = true
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	plan, diags := LoadPlan(path)
+	worked, diags := plan.Load(path)
 	if err := diags.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,15 +50,15 @@ allow_unauthenticated = true
 		t.Fatal(err)
 	}
 	log := new(strings.Builder)
-	logger, _ := NewLogger(log, policy.Log{})
-	r := newRecorder(logger)
-	r.Use(newDiary(nil))
-	go r.Run(t.Context())
-	k := newKeeper(fake, logger, plan, r, nil)
-	if err := k.apply(plan, nil); err != nil {
+	lines, _ := logger.New(log, policy.Log{})
+	r := newRouter(event.NewDispatcher(nil, event.NewLog(lines)))
+	r.spends.Use(newDiary(nil))
+	go r.spends.Run(t.Context())
+	k := newKeeper(fake, worked, r)
+	if err := k.apply(worked, nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.doors.stop)
+	t.Cleanup(k.timers.stop)
 	return k, log
 }
 
@@ -145,7 +148,7 @@ func TestEndsAreToldLikeGrants(t *testing.T) {
 		granted := strings.Count(log.String(), "event=granted")
 		time.Sleep(time.Second)
 		for range 2 * knocks {
-			k.ended(<-k.doors.ends)
+			k.ended(<-k.timers.ends)
 		}
 		if n := strings.Count(log.String(), "event=ended"); n < granted || n > granted+60 || n > knocks {
 			t.Errorf("%d ends told after %d grants that were told, want a few more", n, granted)

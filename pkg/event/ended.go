@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Passage is a grant that runs, or did: who may reach what.
@@ -18,13 +19,13 @@ type Passage struct {
 
 func (p Passage) fields(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
-		slog.String("src", who(p.Source)), slog.String("access", p.Access), slog.String("open", p.Open.String()),
+		slog.String("src", wording.Source(p.Source)), slog.String("access", p.Access), slog.String("open", p.Open.String()),
 	}, more...)
 }
 
 // line is one about the grant, which became what an event says.
 func (p Passage) line(name, became string, more ...slog.Attr) Line {
-	return Line{name, slog.LevelInfo, "access of " + who(p.Source) + " to " + p.Open.String() + " " + became, p.fields(more...)}
+	return Line{name, slog.LevelInfo, "access of " + wording.Source(p.Source) + " to " + p.Open.String() + " " + became, p.fields(more...)}
 }
 
 // Ended: the time of a grant is over.
@@ -38,7 +39,7 @@ type Ended struct {
 
 // Line implements Event.
 func (e Ended) Line() Line {
-	return e.line("ended", "ended, "+brief(e.Timeout)+" timeout exceeded", slog.String("timeout", e.Timeout.String()))
+	return e.line("ended", "ended, "+wording.Duration(e.Timeout)+" timeout exceeded", slog.String("timeout", e.Timeout.String()))
 }
 
 func (e Ended) limit() (class, string) {
@@ -68,7 +69,7 @@ type Shortened struct {
 
 // Line implements Event.
 func (e Shortened) Line() Line {
-	return e.line("shortened", "shortened to "+brief(e.Left)+": "+e.Reason, slog.String("reason", e.Reason))
+	return e.line("shortened", "shortened to "+wording.Duration(e.Left)+": "+e.Reason, slog.String("reason", e.Reason))
 }
 
 // Narrowed: the policy leaves a grant fewer ports.
@@ -91,7 +92,7 @@ type EndingsOmitted struct {
 
 // Line implements Event.
 func (e EndingsOmitted) Line() Line {
-	omitted, more := slog.Int("omitted", e.Count), count(e.Count, "more grant", "more grants")
+	omitted, more := slog.Int("omitted", e.Count), wording.Count(e.Count, "more grant", "more grants")
 	if e.Reason == "" {
 		return Line{"ended", slog.LevelInfo, more + " ended or shortened by the policy", []slog.Attr{omitted}}
 	}
@@ -106,7 +107,7 @@ type Resumed struct {
 
 // Line implements Event.
 func (e Resumed) Line() Line {
-	return e.line("resumed", "goes on for "+brief(e.Remaining.Round(time.Second)))
+	return e.line("resumed", "goes on for "+wording.Duration(e.Remaining.Round(time.Second)))
 }
 
 // ResumedOmitted stands for grants that go on beyond those that are told one by one.
@@ -114,7 +115,7 @@ type ResumedOmitted struct{ Count int }
 
 // Line implements Event.
 func (e ResumedOmitted) Line() Line {
-	return Line{"resumed", slog.LevelInfo, count(e.Count, "more grant goes on", "more grants go on"),
+	return Line{"resumed", slog.LevelInfo, wording.Count(e.Count, "more grant goes on", "more grants go on"),
 		[]slog.Attr{slog.Int("omitted", e.Count)}}
 }
 
@@ -128,6 +129,6 @@ type Cut struct {
 // Line implements Event.
 func (e Cut) Line() Line {
 	return Line{"cut", slog.LevelInfo,
-		fmt.Sprintf("%s of %s to %s cut", count(e.Connections, "connection", "connections"), who(e.Source), e.Open),
-		[]slog.Attr{slog.String("src", who(e.Source)), slog.String("open", e.Open.String()), slog.Int("connections", e.Connections)}}
+		fmt.Sprintf("%s of %s to %s cut", wording.Count(e.Connections, "connection", "connections"), wording.Source(e.Source), e.Open),
+		[]slog.Attr{slog.String("src", wording.Source(e.Source)), slog.String("open", e.Open.String()), slog.Int("connections", e.Connections)}}
 }

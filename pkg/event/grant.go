@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Grant is what a knock opens: one service.
@@ -37,7 +38,7 @@ func (g Grant) fields(more ...slog.Attr) []slog.Attr {
 }
 
 // words are the part of the sentence that says who gets what.
-func (g Grant) words() string { return who(g.To) + " access to " + g.Open.String() }
+func (g Grant) words() string { return wording.Source(g.To) + " access to " + g.Open.String() }
 
 // Granted: a knock has opened a service. OSGuessed, KnockMatched and UserMatched go
 // before it in the same Emit, so that they are told if it is.
@@ -45,7 +46,7 @@ type Granted struct{ Grant }
 
 // Line implements Event.
 func (e Granted) Line() Line {
-	return Line{"granted", slog.LevelInfo, "granted " + e.words() + " for " + brief(e.Timeout), e.fields()}
+	return Line{"granted", slog.LevelInfo, "granted " + e.words() + " for " + wording.Duration(e.Timeout), e.fields()}
 }
 
 func (e Granted) limit() (class, string) { return grants, e.Access }

@@ -3,6 +3,8 @@ package event
 import (
 	"fmt"
 	"log/slog"
+
+	"nftknock/pkg/wording"
 )
 
 // Watch is what the daemon watches.
@@ -17,7 +19,7 @@ func (w Watch) line(name string) Line {
 	if w.Last != w.First {
 		groups = fmt.Sprint("groups ", w.First, " to ", w.Last)
 	}
-	text := fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", name, w.Table, groups, count(w.Accesses, "access", "accesses"))
+	text := fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", name, w.Table, groups, wording.Count(w.Accesses, "access", "accesses"))
 	return Line{name, slog.LevelInfo, text, []slog.Attr{slog.Int("accesses", w.Accesses)}}
 }
 

@@ -1,13 +1,17 @@
 package event
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"nftknock/pkg/wording"
+)
 
 // Lost: packets came faster than they were read.
 type Lost struct{ Packets uint64 } // since the last such event
 
 // Line implements Event.
 func (e Lost) Line() Line {
-	return Line{"lost", slog.LevelWarn, count(int(e.Packets), "packet", "packets") + " lost: they came faster than they were read; " +
+	return Line{"lost", slog.LevelWarn, wording.Count(int(e.Packets), "packet", "packets") + " lost: they came faster than they were read; " +
 		"a knock among them has to be sent again: if this goes on without a flood, raise [nflog] workers",
 		[]slog.Attr{slog.Uint64("packets", e.Packets)}}
 }
@@ -34,6 +38,6 @@ func (e LogLost) Line() Line {
 	if e.Err != nil {
 		why = " lost: " + e.Err.Error()
 	}
-	return Line{"log_lost", slog.LevelError, count(e.Lines, "log line was", "log lines were") + why,
+	return Line{"log_lost", slog.LevelError, wording.Count(e.Lines, "log line was", "log lines were") + why,
 		[]slog.Attr{slog.Int("omitted", e.Lines)}}
 }

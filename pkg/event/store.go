@@ -3,6 +3,8 @@ package event
 import (
 	"log/slog"
 	"time"
+
+	"nftknock/pkg/wording"
 )
 
 // StoreUnavailable: the replay store cannot be opened.
@@ -48,6 +50,6 @@ type DiskSilent struct {
 
 // Line implements Event.
 func (e DiskSilent) Line() Line {
-	return Line{"disk_silent", slog.LevelError, "the disk does not answer within " + brief(e.Waited) +
+	return Line{"disk_silent", slog.LevelError, "the disk does not answer within " + wording.Duration(e.Waited) +
 		": stopping without the knocks that wait to be recorded, which open nothing", nil}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
@@ -42,19 +43,18 @@ type Decision struct {
 
 // A Reason is why a knock is refused.
 type Reason struct {
-	// Code is a word that programs compare: it keeps its meaning, whatever Words
-	// become.
-	Code string
+	// Code is for programs: it keeps its meaning, whatever Words become.
+	Code event.Code
 	// Words say it to people. They may hold what differs from knock to knock.
 	Words string
 }
 
 // The reasons that are not the engine's.
 var (
-	AlreadyUsed = Reason{"already_used", "already used"}
-	AtLimit     = Reason{"limit", "the access has reached its limit"}
-	TooStale    = Reason{"stale", "token is older than the pruned part of the store; check the system clock"}
-	Changed     = Reason{"changed", "the access was changed by a reload meanwhile"}
+	AlreadyUsed = Reason{event.CodeAlreadyUsed, "already used"}
+	AtLimit     = Reason{event.CodeLimitReached, "the access has reached its limit"}
+	TooStale    = Reason{event.CodePruned, "token is older than the pruned part of the store; check the system clock"}
+	Changed     = Reason{event.CodeChanged, "the access was changed by a reload meanwhile"}
 )
 
 // Decide tells what the verdict of an engine of this plan comes to.
@@ -96,7 +96,7 @@ func (d *Decision) request(r *knock.Request) {
 
 // reason gives the engine's reason, with what the knock itself tells.
 func (d *Decision) reason(v *knock.Verdict) Reason {
-	r := Reason{v.Reason.Code(), v.Reason.String()}
+	r := Reason{event.Code(v.Reason.Code()), v.Reason.String()}
 	if !d.Authenticated {
 		return r
 	}
@@ -128,10 +128,6 @@ func (d *Decision) Kind() policy.Knock {
 	return d.Access.Knock
 }
 
-// Stray reports whether the refusal is about a packet that most likely was no part
-// of a knock.
-func (d *Decision) Stray() bool { return d.Step < 2 && d.Kind() == policy.KnockShared }
-
 // Grants are those of a decision that grants, one per service.
 func (d *Decision) Grants() []gate.Grant {
 	grants := make([]gate.Grant, len(d.Services))
@@ -161,20 +157,26 @@ func Grantee(address netip.Addr, a *policy.Access) netip.Prefix {
 // Spend is what has to be on disk before the grants of the decision may be made:
 // the token, and one of the honoured knocks that a limit counts. any is false for
 // a knock that has neither.
-func (d *Decision) Spend() (s spent.Entry, any bool) {
-	s = spent.Entry{Access: d.Access.Name, Limit: d.Access.Limit}
+func (d *Decision) Spend() (e spent.Entry, any bool) {
+	e = spent.Entry{Access: d.Access.Name, Limit: d.Access.Limit}
 	if d.Authenticated {
-		s.Token, s.Expires = &d.Token, d.Forget
+		token := d.Token // a copy, so that a decision need not live on the heap
+		e.Token, e.Expires = &token, d.Forget
 	}
-	return s, s.Token != nil || s.Limit != 0
+	return e, e.Token != nil || e.Limit != 0
 }
 
 // Burn is what has to be recorded of a knock that is refused: whoever saw it on
 // its way could send it again, from where it would be granted. any is false for a
 // knock without a token, or with one that is refused for its age by now.
-func (d *Decision) Burn() (s spent.Entry, any bool) {
+func (d *Decision) Burn() (e spent.Entry, any bool) {
 	if !d.Authenticated || !d.Forget.IsZero() && !d.Time.Before(d.Forget) {
-		return s, false
+		return e, false
 	}
-	return spent.Entry{Token: &d.Token, Expires: d.Forget}, true
+	token := d.Token
+	e = spent.Entry{Token: &token, Expires: d.Forget}
+	if d.Access != nil {
+		e.Access = d.Access.Name // whose share of the queue it takes
+	}
+	return e, true
 }

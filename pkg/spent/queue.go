@@ -45,7 +45,7 @@ var (
 // for the life of the Queue or until it expires: its knock was refused once and
 // must not be honoured later, for whoever saw it on its way.
 type Queue[T any] struct {
-	report  func(error)
+	report  Reports
 	entries chan queued[T]
 	answers chan Answer[T]
 
@@ -70,10 +70,17 @@ type Answer[T any] struct {
 	Err     error
 }
 
-// NewQueue makes a queue without a store. It calls report, from a goroutine of
-// Run, when the store cannot be pruned or closed: once for each new error, and
-// with nil when pruning works again.
-func NewQueue[T any](report func(error)) *Queue[T] {
+// Reports are called from goroutines of Run. None of them may be nil.
+type Reports struct {
+	// Pruned is called when the store cannot be pruned, once for each new error, and
+	// with nil when it can again.
+	Pruned func(error)
+	// Closed is called when the store could not be closed at the end.
+	Closed func(error)
+}
+
+// NewQueue makes a queue without a store.
+func NewQueue[T any](report Reports) *Queue[T] {
 	return &Queue[T]{
 		report:  report,
 		entries: make(chan queued[T], maxQueued),
@@ -163,7 +170,7 @@ func (q *Queue[T]) Run(ctx context.Context) {
 	pruner.Wait()
 	if s := q.opened(); s != nil {
 		if err := s.Close(); err != nil {
-			q.report(fmt.Errorf("cannot close the store of spent tokens: %w", err))
+			q.report.Closed(err)
 		}
 	}
 }
@@ -250,12 +257,12 @@ func (q *Queue[T]) pruneOnce(last string) (failure string) {
 	if _, err := s.Prune(time.Now()); err != nil {
 		failure = err.Error()
 		if failure != last {
-			q.report(fmt.Errorf("cannot prune the replay store: %w", err))
+			q.report.Pruned(err)
 		}
 		return failure
 	}
 	if last != "" {
-		q.report(nil)
+		q.report.Pruned(nil)
 	}
 	return ""
 }

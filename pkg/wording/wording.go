@@ -1,9 +1,10 @@
-// Package wording writes numbers and times the way people write them. Messages
+// Package wording writes numbers, times and sources the way people write them. Messages
 // and logs of all packages use it, so that the same value reads the same
 // everywhere.
 package wording
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -28,4 +29,12 @@ func Duration(d time.Duration) string {
 		s = strings.TrimSuffix(s, "0m")
 	}
 	return s
+}
+
+// Source writes whom a grant is for: an address, or a prefix of several.
+func Source(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
