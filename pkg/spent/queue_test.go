@@ -92,7 +92,10 @@ type desk struct {
 func atDesk(t *testing.T, f func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{shelf: newShelf(), TB: t, ended: make(chan struct{})}
-		d.Queue = NewQueue[int](func(err error) { d.reported = append(d.reported, err) })
+		d.Queue = NewQueue[int](Reports{
+			Pruned: func(err error) { d.reported = append(d.reported, err) },
+			Closed: func(err error) { d.reported = append(d.reported, fmt.Errorf("close: %w", err)) },
+		})
 		d.Use(d.shelf)
 		ctx, stop := context.WithCancel(t.Context())
 		d.stop = stop
@@ -269,7 +272,7 @@ func TestQueueSpendsBeyondTheLimit(t *testing.T) {
 
 func TestQueueWithoutAStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := NewQueue[int](nil)
+		q := NewQueue[int](Reports{})
 		go q.Run(t.Context())
 		if q.Ready() {
 			t.Error("ready")
@@ -341,7 +344,7 @@ func TestQueuePrunes(t *testing.T) {
 		for _, err := range d.reported {
 			said = append(said, fmt.Sprint(err))
 		}
-		want := "cannot prune the replay store: no space left on device; cannot prune the replay store: damaged; <nil>"
+		want := "no space left on device; damaged; <nil>"
 		if got := strings.Join(said, "; "); got != want {
 			t.Errorf("said %q, want %q", got, want)
 		}
@@ -352,7 +355,7 @@ func TestQueuePrunes(t *testing.T) {
 func TestQueueOfAStore(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
-	q := NewQueue[int](func(err error) { t.Error(err) })
+	q := NewQueue[int](Reports{Pruned: func(err error) { t.Error(err) }, Closed: func(err error) { t.Error(err) }})
 	q.Use(s)
 	go q.Run(t.Context())
 	const tokens, limit = 200, 150
