@@ -36,3 +36,13 @@ const (
 	// CodeChanged is that of an access that a reload changed during the knock.
 	CodeChanged Code = "changed"
 )
+
+// Codes gives all of them.
+func Codes() []Code {
+	return []Code{
+		CodeOutOfOrder, CodeTooFast, CodeTooSlow, CodeTripwire, CodeScan, CodeWrongOS, CodeExpired, CodeIncomplete,
+		CodeEvicted, CodeMalformed, CodeLate, CodeNoKey, CodeTooManyCodes, CodeWrongSource, CodeTooOld, CodeTooNew,
+		CodeWrongUser, CodeOtherAddress, CodeNotOpen, CodeCommand, CodeNAT, CodeAlreadyUsed, CodeLimitReached,
+		CodePruned, CodeChanged,
+	}
+}

@@ -227,6 +227,14 @@ func TestCodesAreDocumented(t *testing.T) {
 	if diff := cmp.Diff(declared, told); diff != "" || len(told) == 0 {
 		t.Errorf("codes (-code.go +docs/knocks.md):\n%s", diff)
 	}
+	var listed []string
+	for _, c := range Codes() {
+		listed = append(listed, string(c))
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(declared, listed); diff != "" {
+		t.Errorf("codes (-code.go +Codes()):\n%s", diff)
+	}
 }
 
 // documented is a row of the table of events.
