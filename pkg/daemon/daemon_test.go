@@ -383,7 +383,7 @@ func TestATableThatOthersTookAwayIsPutBack(t *testing.T) {
 	r.knock(10, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.10 ")
 	r.gate.Flush()
-	r.log.await(t, "warn: table inet nftknock was changed by another process and is put back")
+	r.log.await(t, "warn: table inet nftknock was changed by another process and is restored")
 	if list, err := r.gate.Grants(); err != nil || len(list) != 1 {
 		t.Errorf("grants %+v, %v; want the running one", list, err)
 	}
@@ -391,7 +391,7 @@ func TestATableThatOthersTookAwayIsPutBack(t *testing.T) {
 	// While that is impossible the log says so once, and tries go on.
 	r.gate.fail(errors.New("the kernel will not"))
 	r.gate.Flush()
-	r.log.await(t, "error: services may be open to everyone: the kernel will not")
+	r.log.await(t, "error: services may be open to everyone: cannot restore table inet nftknock, which another process changed: the kernel will not")
 	r.knock(11, 7300, 7100, 7200)
 	r.log.await(t, "error: cannot grant 192.0.2.11 access to tcp/22: the kernel will not")
 	r.gate.fail(nil)
@@ -425,7 +425,7 @@ func TestRepairsAreBounded(t *testing.T) {
 	if r.gate.Ruleset() == nil {
 		t.Error("in the end the table is not there")
 	}
-	if n := strings.Count(r.log.String(), "put back"); n < 20 || n > 22 {
+	if n := strings.Count(r.log.String(), "is restored"); n < 20 || n > 22 {
 		t.Errorf("said %d times of 200 flushes, want the first twenty and hardly more", n)
 	}
 }
@@ -452,8 +452,8 @@ func TestRangesAfterARestart(t *testing.T) {
 		}
 	}
 	r := startOn(t, g, ranges)
-	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 goes on for 1s")
-	r.log.await(t, "access of 192.0.2.10 to udp/53 goes on for 1s")
+	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 continues for 1s")
+	r.log.await(t, "access of 192.0.2.10 to udp/53 continues for 1s")
 	r.knock(10, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.10 access to tcp/8000-8010 for 2s")
 	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 ended, 2s timeout exceeded")
@@ -461,8 +461,8 @@ func TestRangesAfterARestart(t *testing.T) {
 	if n := strings.Count(r.log.String(), " ended, "); n != 2 {
 		t.Errorf("%d lines of an end, want 2:\n%s", n, &r.log)
 	}
-	if n := strings.Count(r.log.String(), " goes on "); n != 2 {
-		t.Errorf("%d lines of what goes on, want 2:\n%s", n, &r.log)
+	if n := strings.Count(r.log.String(), " continues "); n != 2 {
+		t.Errorf("%d lines of what continues, want 2:\n%s", n, &r.log)
 	}
 }
 

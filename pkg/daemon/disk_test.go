@@ -126,5 +126,5 @@ func TestStopWithAStuckDisk(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}
-	r.log.await(t, "the disk does not answer")
+	r.log.await(t, "the disk did not respond")
 }

@@ -120,7 +120,7 @@ func TestInterfacesAreFollowedLater(t *testing.T) {
 		last := order()
 		last.done <- nil
 		synctest.Wait()
-		if n := strings.Count(f.log.String(), "does not know the interfaces"); n != 1 {
+		if n := strings.Count(f.log.String(), "cannot update the table for the host's interfaces"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, f.log.String())
 		}
 		if !slices.Equal(f.interfaces.unguarded, []string{"lo", "wg0"}) {

@@ -122,7 +122,7 @@ func TestARestartNarrowsGrants(t *testing.T) {
 			if diff := cmp.Diff(left(c.left), r.granted()); diff != "" {
 				t.Errorf("grants:\n%s", diff)
 			}
-			if n := strings.Count(r.log.String(), " goes on for "); (n > 0) != (c.left != nil) {
+			if n := strings.Count(r.log.String(), " continues for "); (n > 0) != (c.left != nil) {
 				t.Errorf("%d grants are said to go on", n)
 			}
 		})
@@ -137,7 +137,7 @@ func TestAReloadShortensGrants(t *testing.T) {
 	if err := r.reload(other + strings.Replace(web, "30s", "1s", 1)); err != nil {
 		t.Fatal(err)
 	}
-	r.log.await(t, `access of 192.0.2.10 to tcp/8000-8003 shortened to 1s: access "web" allows no more [event=shortened `)
+	r.log.await(t, `access of 192.0.2.10 to tcp/8000-8003 shortened to 1s: access "web" allows no longer timeout [event=shortened `)
 	grants, err := r.gate.Grants()
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestNarrowingIsTriedAgain(t *testing.T) {
 			if err := r.reload(other); err != nil {
 				t.Fatal(err)
 			}
-			r.log.await(t, "some grants may go on that the policy no longer allows: the kernel will not")
+			r.log.await(t, "cannot end grants that the policy no longer allows: the kernel will not")
 			eventually(t, "nothing is granted", func() bool { return r.granted() == nil })
 		})
 	}

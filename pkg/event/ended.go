@@ -99,7 +99,7 @@ func (e EndingsOmitted) Line() Line {
 	return Line{"ended", slog.LevelInfo, more + " ended: " + e.Reason, []slog.Attr{omitted, slog.String("reason", e.Reason)}}
 }
 
-// Resumed: a grant of an earlier run goes on.
+// Resumed: a grant of an earlier run continues.
 type Resumed struct {
 	Passage
 	Remaining time.Duration
@@ -107,15 +107,15 @@ type Resumed struct {
 
 // Line implements Event.
 func (e Resumed) Line() Line {
-	return e.line("resumed", "goes on for "+wording.Duration(e.Remaining.Round(time.Second)))
+	return e.line("resumed", "continues for "+wording.Duration(e.Remaining.Round(time.Second)))
 }
 
-// ResumedOmitted stands for grants that go on beyond those that are told one by one.
+// ResumedOmitted stands for grants that continue beyond those that are told one by one.
 type ResumedOmitted struct{ Count int }
 
 // Line implements Event.
 func (e ResumedOmitted) Line() Line {
-	return Line{"resumed", slog.LevelInfo, wording.Count(e.Count, "more grant goes on", "more grants go on"),
+	return Line{"resumed", slog.LevelInfo, wording.Count(e.Count, "more grant continues", "more grants continue"),
 		[]slog.Attr{slog.Int("omitted", e.Count)}}
 }
 

@@ -98,32 +98,32 @@ var lines = []struct {
 		"[event=ended src=2001:db8::/64 access=web open=tcp/8000-8010 timeout=1h30m0s]"},
 	{EndedEarly{passage, "revoked"}, "INFO access of 192.168.10.2 to tcp/22 ended: revoked " +
 		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 reason=revoked]"},
-	{Shortened{passage, 5 * time.Minute, `access "ssh" allows no more`}, `INFO access of 192.168.10.2 to tcp/22 shortened to 5m: access "ssh" allows no more ` +
-		`[event=shortened src=192.168.10.2 access=ssh open=tcp/22 reason=access "ssh" allows no more]`},
+	{Shortened{passage, 5 * time.Minute, `access "ssh" allows no longer timeout`}, `INFO access of 192.168.10.2 to tcp/22 shortened to 5m: access "ssh" allows no longer timeout ` +
+		`[event=shortened src=192.168.10.2 access=ssh open=tcp/22 reason=access "ssh" allows no longer timeout]`},
 	{Narrowed{wide, []port.Range{port.Single(packet.TCP, 8000), port.Single(packet.TCP, 8001)}, `access "web" no longer opens all of it`},
 		`INFO access of 2001:db8::/64 to tcp/8000-8010 narrowed to tcp/8000,tcp/8001: access "web" no longer opens all of it ` +
 			`[event=narrowed src=2001:db8::/64 access=web open=tcp/8000-8010 reason=access "web" no longer opens all of it]`},
 	{EndingsOmitted{200, ""}, "INFO 200 more grants ended or shortened by the policy [event=ended omitted=200]"},
 	{EndingsOmitted{1, "revoked"}, "INFO 1 more grant ended: revoked [event=ended omitted=1 reason=revoked]"},
-	{Resumed{passage, 8*time.Second + 400*time.Millisecond}, "INFO access of 192.168.10.2 to tcp/22 goes on for 8s " +
+	{Resumed{passage, 8*time.Second + 400*time.Millisecond}, "INFO access of 192.168.10.2 to tcp/22 continues for 8s " +
 		"[event=resumed src=192.168.10.2 access=ssh open=tcp/22]"},
-	{ResumedOmitted{1}, "INFO 1 more grant goes on [event=resumed omitted=1]"},
-	{ResumedOmitted{2}, "INFO 2 more grants go on [event=resumed omitted=2]"},
+	{ResumedOmitted{1}, "INFO 1 more grant continues [event=resumed omitted=1]"},
+	{ResumedOmitted{2}, "INFO 2 more grants continue [event=resumed omitted=2]"},
 	{Cut{netip.PrefixFrom(client, 32), ssh, 1}, "INFO 1 connection of 192.168.10.2 to tcp/22 cut [event=cut src=192.168.10.2 open=tcp/22 connections=1]"},
 	{Cut{wide.Source, web, 2}, "INFO 2 connections of 2001:db8::/64 to tcp/8000-8010 cut [event=cut src=2001:db8::/64 open=tcp/8000-8010 connections=2]"},
 
-	{Repaired{"nftknock"}, "WARN table inet nftknock was changed by another process and is put back, running grants included [event=repaired]"},
-	{RepairFailed{"nftknock", errFull}, "ERROR services may be open to everyone: the set is full; table inet nftknock was changed by another process " +
-		"and could not be put back: this is tried again every second [event=repair_failed reason=the set is full]"},
-	{NarrowFailed{errFull}, "ERROR some grants may go on that the policy no longer allows: the set is full; to end them is tried again every second " +
+	{Repaired{"nftknock"}, "WARN table inet nftknock was changed by another process and is restored, running grants included [event=repaired]"},
+	{RepairFailed{"nftknock", errFull}, "ERROR services may be open to everyone: cannot restore table inet nftknock, which another process changed: " +
+		"the set is full; retrying every second [event=repair_failed reason=the set is full]"},
+	{NarrowFailed{errFull}, "ERROR cannot end grants that the policy no longer allows: the set is full; their sources still have access; retrying every second " +
 		"[event=narrow_failed reason=the set is full]"},
 	{InterfaceProblem{"eth9", "interface \"eth9\" is not there", false}, `WARN interface "eth9" is not there [event=interfaces interface=eth9]`},
 	{InterfaceProblem{"wg0", "interface \"wg0\" is gone", true}, `INFO interface "wg0" is gone [event=interfaces interface=wg0]`},
-	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so all but lo are guarded: the set is full; restart the service to have it tried again " +
+	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so all but lo are guarded: the set is full; restart the service to retry " +
 		"[event=interfaces reason=the set is full]"},
 	{InterfacesUnlisted{errFull, true}, "WARN all interfaces but lo are guarded until they can be listed: the set is full [event=interfaces reason=the set is full]"},
-	{InterfacesFailed{errFull}, "ERROR the table does not know the interfaces as they are now: the set is full; those with new names are guarded, " +
-		"whether the policy lists them or not: this is tried again every second [event=interfaces_failed reason=the set is full]"},
+	{InterfacesFailed{errFull}, "ERROR cannot update the table for the host's interfaces, which changed: the set is full; interfaces with new names are guarded, " +
+		"whether the policy lists them or not; retrying every second [event=interfaces_failed reason=the set is full]"},
 
 	{StoreUnavailable{errFull}, "ERROR replay store unavailable: refusing all keyed knocks and accesses with a limit: the set is full " +
 		"[event=store_unavailable reason=the set is full]"},
@@ -132,7 +132,7 @@ var lines = []struct {
 		"check the disk of [state] dir [event=prune_failed reason=the set is full]"},
 	{StoreCloseFailed{errFull}, "WARN cannot close the replay store: the set is full; knocks that were honoured are recorded all the same " +
 		"[event=store_close_failed reason=the set is full]"},
-	{DiskSilent{time.Second}, "ERROR the disk does not answer within 1s: stopping without the knocks that wait to be recorded, which open nothing " +
+	{DiskSilent{time.Second}, "ERROR the disk did not respond within 1s: dropping the knocks that wait to be recorded, which open nothing " +
 		"[event=disk_silent]"},
 
 	{Ready{Watch{"nftknock", 5, 5, 1}}, "INFO ready: table inet nftknock, NFLOG group 5, 1 access [event=ready accesses=1]"},
@@ -147,12 +147,12 @@ var lines = []struct {
 	{NFLogCloseFailed{5, errFull}, "WARN cannot close NFLOG group 5: the set is full; the kernel closes it when the daemon has ended " +
 		"[event=nflog_close_failed reason=the set is full group=5]"},
 
-	{Lost{1}, "WARN 1 packet lost: they came faster than they were read; a knock among them has to be sent again: " +
-		"if this goes on without a flood, raise [nflog] workers [event=lost packets=1]"},
-	{Lost{70}, "WARN 70 packets lost: they came faster than they were read; a knock among them has to be sent again: " +
-		"if this goes on without a flood, raise [nflog] workers [event=lost packets=70]"},
+	{Lost{1}, "WARN 1 packet lost: they arrived faster than the daemon read them; a knock among them had no effect and must be sent again; " +
+		"if this continues without a flood, raise [nflog] workers [event=lost packets=1]"},
+	{Lost{70}, "WARN 70 packets lost: they arrived faster than the daemon read them; a knock among them had no effect and must be sent again; " +
+		"if this continues without a flood, raise [nflog] workers [event=lost packets=70]"},
 	{Overload{}, "WARN CPU budget exhausted: some knocks were not checked against every key [event=overload]"},
-	{LogLost{7, nil}, "ERROR 7 log lines were lost because whoever reads the log was too slow [event=log_lost omitted=7]"},
+	{LogLost{7, nil}, "ERROR 7 log lines were lost because the reader of the log was too slow [event=log_lost omitted=7]"},
 	{LogLost{1, errFull}, "ERROR 1 log line was lost: the set is full [event=log_lost omitted=1]"},
 }
 

@@ -11,8 +11,8 @@ type Lost struct{ Packets uint64 } // since the last such event
 
 // Line implements Event.
 func (e Lost) Line() Line {
-	return Line{"lost", slog.LevelWarn, wording.Count(int(e.Packets), "packet", "packets") + " lost: they came faster than they were read; " +
-		"a knock among them has to be sent again: if this goes on without a flood, raise [nflog] workers",
+	return Line{"lost", slog.LevelWarn, wording.Count(int(e.Packets), "packet", "packets") + " lost: they arrived faster than the daemon read them; " +
+		"a knock among them had no effect and must be sent again; if this continues without a flood, raise [nflog] workers",
 		[]slog.Attr{slog.Uint64("packets", e.Packets)}}
 }
 
@@ -34,7 +34,7 @@ type LogLost struct {
 // Line implements Event. The level is that of an error, so that no setting leaves it
 // out.
 func (e LogLost) Line() Line {
-	why := " lost because whoever reads the log was too slow"
+	why := " lost because the reader of the log was too slow"
 	if e.Err != nil {
 		why = " lost: " + e.Err.Error()
 	}

@@ -50,6 +50,6 @@ type DiskSilent struct {
 
 // Line implements Event.
 func (e DiskSilent) Line() Line {
-	return Line{"disk_silent", slog.LevelError, "the disk does not answer within " + wording.Duration(e.Waited) +
-		": stopping without the knocks that wait to be recorded, which open nothing", nil}
+	return Line{"disk_silent", slog.LevelError, "the disk did not respond within " + wording.Duration(e.Waited) +
+		": dropping the knocks that wait to be recorded, which open nothing", nil}
 }

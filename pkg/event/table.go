@@ -8,12 +8,12 @@ type Repaired struct{ Table string }
 // Line implements Event.
 func (e Repaired) Line() Line {
 	return Line{"repaired", slog.LevelWarn,
-		"table inet " + e.Table + " was changed by another process and is put back, running grants included", nil}
+		"table inet " + e.Table + " was changed by another process and is restored, running grants included", nil}
 }
 
 func (e Repaired) limit() (class, string) { return repairs, "" }
 
-// RepairFailed: the table is not as it was, and could not be put back.
+// RepairFailed: another process changed the table, and it could not be restored.
 type RepairFailed struct {
 	Table string
 	Err   error
@@ -21,8 +21,8 @@ type RepairFailed struct {
 
 // Line implements Event.
 func (e RepairFailed) Line() Line {
-	return Line{"repair_failed", slog.LevelError, "services may be open to everyone: " + e.Err.Error() +
-		"; table inet " + e.Table + " was changed by another process and could not be put back: this is tried again every second",
+	return Line{"repair_failed", slog.LevelError, "services may be open to everyone: cannot restore table inet " + e.Table +
+		", which another process changed: " + e.Err.Error() + "; retrying every second",
 		[]slog.Attr{reason(e.Err)}}
 }
 
@@ -31,8 +31,8 @@ type NarrowFailed struct{ Err error }
 
 // Line implements Event.
 func (e NarrowFailed) Line() Line {
-	return Line{"narrow_failed", slog.LevelError, "some grants may go on that the policy no longer allows: " + e.Err.Error() +
-		"; to end them is tried again every second", []slog.Attr{reason(e.Err)}}
+	return Line{"narrow_failed", slog.LevelError, "cannot end grants that the policy no longer allows: " + e.Err.Error() +
+		"; their sources still have access; retrying every second", []slog.Attr{reason(e.Err)}}
 }
 
 func (e NarrowFailed) limit() (class, string) { return failures, "" }
@@ -64,7 +64,7 @@ type InterfacesUnlisted struct {
 
 // Line implements Event.
 func (e InterfacesUnlisted) Line() Line {
-	text := "cannot list interfaces, so all but lo are guarded: " + e.Err.Error() + "; restart the service to have it tried again"
+	text := "cannot list interfaces, so all but lo are guarded: " + e.Err.Error() + "; restart the service to retry"
 	if e.Retried {
 		text = "all interfaces but lo are guarded until they can be listed: " + e.Err.Error()
 	}
@@ -76,7 +76,7 @@ type InterfacesFailed struct{ Err error }
 
 // Line implements Event.
 func (e InterfacesFailed) Line() Line {
-	return Line{"interfaces_failed", slog.LevelError, "the table does not know the interfaces as they are now: " + e.Err.Error() +
-		"; those with new names are guarded, whether the policy lists them or not: this is tried again every second",
+	return Line{"interfaces_failed", slog.LevelError, "cannot update the table for the host's interfaces, which changed: " + e.Err.Error() +
+		"; interfaces with new names are guarded, whether the policy lists them or not; retrying every second",
 		[]slog.Attr{reason(e.Err)}}
 }

@@ -17,7 +17,7 @@ func TestLostLines(t *testing.T) {
 		gap  logqueue.Gap
 		want string
 	}{
-		{logqueue.Gap{Lines: 7}, "<3>error: 7 log lines were lost because whoever reads the log was too slow [event=log_lost omitted=7]\n"},
+		{logqueue.Gap{Lines: 7}, "<3>error: 7 log lines were lost because the reader of the log was too slow [event=log_lost omitted=7]\n"},
 		{logqueue.Gap{Lines: 1, Err: errors.New("disk full")}, "<3>error: 1 log line was lost: disk full [event=log_lost omitted=1]\n"},
 	} {
 		if got := string(lost(c.gap)); got != c.want {

@@ -114,7 +114,8 @@ func (d *Decision) reason(v *knock.Verdict) Reason {
 }
 
 func (d *Decision) clockWords(off time.Duration, side string) string {
-	return ": it was made " + wording.Duration(off) + " " + side + " it came, and " + wording.Duration(d.Access.Window) + " are allowed: do the clocks agree?"
+	return ": made " + wording.Duration(off) + " " + side + " it arrived, " + wording.Duration(d.Access.Window) +
+		" allowed; compare the clocks of client and server"
 }
 
 // Granted reports whether the knock is to be honoured, once Spend is recorded.

@@ -36,9 +36,9 @@ func (p *Plan) Object(g gate.Grant, now time.Time, since string) Objection {
 	case !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
 		return Objection{Reason: fmt.Sprintf("access %q is no longer for this address", name)}
 	case g.Source != Grantee(g.Source.Addr(), a):
-		return Objection{Reason: fmt.Sprintf("access %q lets in another prefix", name)}
+		return Objection{Reason: fmt.Sprintf("access %q now grants another prefix length", name)}
 	case g.Once != a.SingleUse:
-		return Objection{Reason: fmt.Sprintf("access %q has another single_use", name)}
+		return Objection{Reason: fmt.Sprintf("access %q has a changed single_use", name)}
 	}
 	return narrowed(a, g)
 }
@@ -53,7 +53,7 @@ func narrowed(a *policy.Access, g gate.Grant) Objection {
 	case whole && g.Remaining <= longest:
 		return Objection{}
 	case whole:
-		o.Reason = fmt.Sprintf("access %q allows no more", a.Name)
+		o.Reason = fmt.Sprintf("access %q allows no longer timeout", a.Name)
 	}
 	if !whole && len(within) > 0 {
 		o.Reason = fmt.Sprintf("access %q no longer opens all of it", a.Name)

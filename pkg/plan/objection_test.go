@@ -12,7 +12,7 @@ import (
 	"nftknock/pkg/port"
 )
 
-// A grant of a range goes on for those services that lie within it, and for no
+// A grant of a range continues for those services that lie within it, and for no
 // longer than it had.
 func TestWhatIsLeftOfARange(t *testing.T) {
 	for _, c := range []struct {
