@@ -83,9 +83,10 @@ func child(j job) *exec.Cmd {
 // ctx is that of Spends that have all the time they need.
 var ctx = context.Background()
 
-// rounds is how often a test with random damage or many positions tries: few times,
-// or all that were thought of with NFTKNOCK_THOROUGH=1 in the environment. With
-// the race detector on a busy machine, all take more than a minute.
+// rounds is a number of rounds, or a step between positions, for tests with random
+// damage or many positions: few, or all with NFTKNOCK_THOROUGH=1 in the environment,
+// which .ci/run sets. With the race detector on a busy machine, all take more than a
+// minute.
 func rounds(few, all int) int {
 	if os.Getenv("NFTKNOCK_THOROUGH") == "1" {
 		return all

@@ -132,7 +132,7 @@ func checkAccess(path string, info fs.FileInfo) error {
 }
 
 // checkOwnerMode refuses what others than root and the effective user self can
-// write: they could make spent knocks good again.
+// write: they could have spent tokens honoured again.
 func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	if owner != 0 && owner != self {
 		return fmt.Errorf("bad owner of %q: uid %d: want uid %d or root (chown)", path, owner, self)
