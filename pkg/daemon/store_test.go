@@ -104,11 +104,16 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 	return k, d, log
 }
 
-// act has a verdict carried out, and the queue to the disk do what there is to do:
-// synctest.Wait returns when all goroutines wait, those of the queue for more entries
-// or for somebody to take their answer.
+// act has a verdict carried out, and the queue to the disk do what there is to do.
 func act(k *keeper, v knock.Verdict) {
 	k.router.route(k.plan.Decide(&v))
+	settle(k)
+}
+
+// settle gives a keeper all that is on its way to it: synctest.Wait returns when all
+// goroutines wait, those of the queue for more entries or for somebody to take their
+// answer.
+func settle(k *keeper) {
 	for {
 		synctest.Wait()
 		select {
@@ -234,8 +239,10 @@ func TestReplaysDoNotFillTheQueue(t *testing.T) {
 		if strings.Count(log.String(), "event=refused") != 2 {
 			t.Errorf("want the second and third refused:\n%s", log)
 		}
+		v := asking(knock.WrongUser)
+		k.router.route(k.plan.Decide(&v))
 		close(d.stuck)
-		act(k, asking(knock.WrongUser))
+		settle(k)
 		if want := []string{"spend", "grant tcp/22"}; !slices.Equal(d.events, want) {
 			t.Errorf("%q, want %q", d.events, want)
 		}

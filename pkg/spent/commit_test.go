@@ -22,6 +22,9 @@ func wantErr(t *testing.T, got, want error) {
 // busy keeps a store from using its file until the function that it returns is
 // called, as a disk does that does not answer.
 func busy(s *Store) (release func()) {
+	for s.group.busy() { // its goroutine ends only after it has answered
+		time.Sleep(time.Millisecond)
+	}
 	s.mu.Lock()
 	return sync.OnceFunc(s.mu.Unlock)
 }
@@ -66,6 +69,12 @@ func (g *group) taken() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.working && len(g.waiting) == 0
+}
+
+func (g *group) busy() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.working
 }
 
 // transactions is the number of the last transaction in the file.

@@ -30,7 +30,7 @@ func protect(f func() error) (err error) {
 // damaged says what is wrong with the file and what to do.
 func damaged(path string, why error) error {
 	return fmt.Errorf("%w: %q: %w; no knock that must be remembered is honoured until you restore the file or move it away, "+
-		"and restart; without it all spent knocks are forgotten: first renew the keys of knocks that never expire, "+
+		"and restart; without it all spent tokens are forgotten: first renew the keys of knocks that never expire, "+
 		"and wait until the others have expired", ErrDamaged, path, why)
 }
 

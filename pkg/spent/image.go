@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// An image is a bbolt file that is read without trust. It refuses all that
-// would make bbolt panic, fault, loop, or miss a key; the form is that of bbolt
+// An image reads a bbolt file that may hold anything. It refuses all that would
+// make bbolt panic, fault, loop, or miss a key; the form is that of bbolt
 // 1.5's internal/common/page.go and meta.go, in the byte order of the host.
 type image struct {
 	r    io.ReaderAt

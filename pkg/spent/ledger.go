@@ -23,9 +23,8 @@ var (
 )
 
 // A ledger sums up the other buckets. bbolt has no checksums but those of its meta
-// pages: it is by the ledger that a token which was altered or lost on the disk
-// is missed. It is written by every transaction, as three numbers and their
-// digest.
+// pages: the ledger is what shows that a token was altered or lost on the disk.
+// Every transaction writes it, as three numbers and their digest.
 type ledger struct {
 	// horizon is the latest expiry of a token that was pruned.
 	horizon int64

@@ -14,9 +14,9 @@ import (
 
 // Open opens the store at path and locks it. It makes the file (mode 0600) if it
 // is missing, and its directory (0700). It reads the whole file, and refuses one
-// that is not wholly what a Store wrote: ErrDamaged. It refuses a file or
-// directory that others than root and the effective user own or may write. When another process has the
-// store open, it gives up after a second.
+// that is not wholly what a Store wrote: ErrDamaged. It refuses a file or directory
+// that others than root and the effective user own or may write. When another process
+// has the store open, it gives up after a second.
 func Open(path string) (*Store, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
@@ -80,7 +80,8 @@ const (
 	lockInterval = 50 * time.Millisecond
 )
 
-// lock takes the lock that bbolt takes too, which does not mind having it.
+// lock takes the lock that bbolt takes too: flock(2) succeeds again for the open file
+// that has the lock, and bbolt is given this one.
 func lock(file *os.File) error {
 	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockInterval) {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -97,7 +98,8 @@ func lock(file *os.File) error {
 }
 
 // prepare makes what is missing, and refuses a directory or file that others may
-// write, and a file that could stand elsewhere, in a directory not looked at.
+// write, and anything but a regular file: a symbolic link would lead to a directory
+// that is not checked.
 func prepare(path string) error {
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
@@ -132,7 +134,7 @@ func checkAccess(path string, info fs.FileInfo) error {
 }
 
 // checkOwnerMode refuses what others than root and the effective user self can
-// write: they could make spent knocks good again.
+// write: they could have spent tokens honoured again.
 func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	if owner != 0 && owner != self {
 		return fmt.Errorf("bad owner of %q: uid %d: want uid %d or root (chown)", path, owner, self)
@@ -143,7 +145,7 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	return nil
 }
 
-// makeDir makes a directory, and those above it, that outlast the loss of power.
+// makeDir makes a directory and those above it, and syncs their names to the disk.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -9,8 +9,7 @@ import (
 )
 
 // pruneBatch is how many tokens are pruned in one transaction, and so bounds how
-// long a Spend waits for it: in a large store, nearly every token is in a page of
-// its own that has to be written.
+// long a Spend waits for it. See maxGroup.
 const pruneBatch = 100
 
 // Prune removes the tokens that have expired by now, and returns how many. From

@@ -111,9 +111,9 @@ func (q *Queue[T]) opened() Spender {
 // error there will be no answer and the knock must not be honoured: ErrSpent if the
 // token is under way or failed before; with any other, there is no room.
 //
-// What is queued together is bounded, in all and per access: a knock that is
-// refused and whose token is submitted with no Limit needs to name its access too.
-// It must not be called after Close.
+// Room is bounded in all and per access, so an entry names its access even if it has
+// no Limit: one whose knock is refused already, say, and whose token is to be spent
+// all the same. Submit must not be called after Close.
 func (q *Queue[T]) Submit(e Entry, payload T) error {
 	now := time.Now()
 	q.mu.Lock()

@@ -337,6 +337,7 @@ func TestQueuePrunes(t *testing.T) {
 		minutes(2, errors.New("no space left on device"))
 		minutes(1, errors.New("damaged"))
 		minutes(2, nil)
+		synctest.Wait()
 		if d.pruned != 7 {
 			t.Errorf("pruned %d times, want 7", d.pruned)
 		}
