@@ -44,8 +44,10 @@ install: ## install what make build built, service and a sample policy (DESTDIR,
 	install -m 0600 deploy/nftknockd.toml $(DESTDIR)/etc/nftknock/nftknockd.toml.sample
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/nftknock/README.md
 
-lint: ## gofmt, vet, golangci-lint, staticcheck, and builds for the client's other systems
+lint: ## gofmt, go mod tidy, vet, golangci-lint, staticcheck, and builds for the client's other systems
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt'd: run gofmt -w on these"; exit 1; }
+	$(GO) mod tidy -diff
+	cd test/tools && $(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) vet -tags interop ./...
 	@$(call TOOL,github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck)
