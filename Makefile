@@ -11,6 +11,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # The race detector needs a C compiler; nothing else does.
 RACE    := $(if $(shell command -v gcc cc clang 2>/dev/null),-race,)
+# Else each program that has it sleeps for a second before it ends.
+export GORACE ?= atexit_sleep_ms=10
 # The packages that wait most come first, and use the time of no processor.
 SLOW    := ./test/e2e ./pkg/gate
 TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
