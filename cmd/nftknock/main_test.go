@@ -21,6 +21,8 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			// Else a program with the race detector sleeps for a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=10")
 			open, err := net.Listen("tcp4", "127.0.0.1:0")
 			if err != nil {
 				return err

@@ -30,6 +30,8 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
+			// Else a program with the race detector sleeps for a second at its end.
+			env.Setenv("GORACE", "atexit_sleep_ms=10")
 			text, err := os.ReadFile("../../deploy/nftknockd.toml")
 			if err != nil {
 				return err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+
+	"nftknock/test/thorough"
 )
 
 // flood sends datagrams from the client to the server as fast as it can
@@ -54,7 +56,7 @@ func TestNothingSlipsThroughWhileRulesetsChange(t *testing.T) {
 	}
 	apply(t, l.gate, &changes[0])
 	stop := l.flood(server4 + ":53")
-	for n := range 300 {
+	for n := range thorough.Choose(30, 300) {
 		apply(t, l.gate, &changes[n%len(changes)])
 	}
 	sent := stop()
@@ -85,17 +87,18 @@ func TestNothingSlipsThroughWhileTheTableIsBuiltAnew(t *testing.T) {
 			r := Ruleset{Hide: hide, Protected: services("tcp/22", "udp/50-60")}
 			apply(t, l.gate, &r)
 			// Grants make the transaction a long one.
-			for n := range 1500 {
+			for n := range thorough.Choose(300, 1500) {
 				grant(t, l.gate, Grant{Source: nth(n), Service: service("tcp/22"), Timeout: time.Hour})
 			}
 			other := stranger(t, l.server)
 			stop := l.flood(server4 + ":53")
-			for range 50 {
+			rounds := thorough.Choose(10, 50)
+			for range rounds {
 				foreignSet(t, other)
 				apply(t, l.gate, &r)
 			}
 			sent := stop()
-			if sent < 50 {
+			if sent < rounds {
 				t.Fatalf("%d datagrams were sent", sent)
 			}
 			if n := received(t, conn); n != 0 {
@@ -142,18 +145,18 @@ func TestGrantedTrafficLosesNothing(t *testing.T) {
 		do   func(*lab, *nftables.Conn)
 	}{
 		{"while grants are renewed", func(l *lab, _ *nftables.Conn) {
-			for n := range 1000 {
+			for n := range thorough.Choose(200, 1000) {
 				timeout := time.Minute + time.Duration(n%2)*time.Second
 				grant(l.t, l.gate, Grant{Source: from(client4), Service: service("udp/53"), Timeout: timeout})
 			}
 		}},
 		{"while rulesets change", func(l *lab, _ *nftables.Conn) {
-			for n := range 200 {
+			for n := range thorough.Choose(30, 200) {
 				apply(l.t, l.gate, &Ruleset{Protected: services("udp/53"), Hide: Hide(n % 2)})
 			}
 		}},
 		{"while the table is built anew", func(l *lab, other *nftables.Conn) {
-			for range 100 {
+			for range thorough.Choose(15, 100) {
 				foreignSet(l.t, other)
 				apply(l.t, l.gate, &Ruleset{Protected: services("udp/53")})
 			}

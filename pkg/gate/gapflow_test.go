@@ -10,6 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"nftknock/pkg/packet"
+	"nftknock/test/thorough"
 )
 
 // What begins while the table is missing is established to the kernel, and as
@@ -129,7 +130,7 @@ func TestASYNFloodGetsNoAnswerWhileRulesetsChange(t *testing.T) {
 				}
 				sent <- n
 			}()
-			for n := range 200 {
+			for n := range thorough.Choose(24, 200) {
 				apply(t, r.gate, &changes[n%len(changes)])
 			}
 			done.Store(true)

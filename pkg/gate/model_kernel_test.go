@@ -18,6 +18,7 @@ import (
 
 	"nftknock/pkg/packet"
 	"nftknock/test/netns/netnstest"
+	"nftknock/test/thorough"
 )
 
 // teller plays stories in the kernel and in the model, and compares.
@@ -377,8 +378,9 @@ func seeded(seed uint64) []byte {
 // be another than the default, for which there is a limit of time as well, and
 // NFTKNOCK_STORY the seed of the first.
 func TestWallAgreesWithTheModel(t *testing.T) {
-	const stories, limit, worlds = 800, 18 * time.Second, 12
-	number, bounded := setting(t, "NFTKNOCK_STORIES", stories)
+	const worlds = 12
+	limit := thorough.Choose(5*time.Second, 18*time.Second)
+	number, bounded := setting(t, "NFTKNOCK_STORIES", thorough.Choose[uint64](200, 800))
 	first, _ := setting(t, "NFTKNOCK_STORY", 1)
 	var told atomic.Uint64
 	var tellers []*teller
@@ -461,7 +463,8 @@ func setting(t testing.TB, name string, otherwise uint64) (n uint64, unset bool)
 // them the kernel's: -fuzzminimizetime 1x keeps go from spending the time on
 // shorter bytes of the same coverage.
 func FuzzWall(f *testing.F) {
-	for seed := range uint64(20) {
+	// TestWallAgreesWithTheModel tells the same ones: here they are for the fuzzer.
+	for seed := range thorough.Choose[uint64](2, 20) {
 		f.Add(seeded(seed))
 	}
 	w := newTeller(f)

@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"nftknock/pkg/packet"
+	"nftknock/test/thorough"
 )
 
 // What stood before the table goes on, the client speaking first.
@@ -306,7 +307,7 @@ func TestAStandingFlowLosesNothingWhenTheTableIsMade(t *testing.T) {
 	conn := l.listenUDP(l.server, ":53")
 	stop := l.steady(server4+":53", conn)
 	time.Sleep(silence)
-	for range 50 {
+	for range thorough.Choose(15, 50) {
 		apply(t, l.gate, &Ruleset{Protected: services("udp/53")})
 		time.Sleep(time.Millisecond)
 		if err := l.gate.Remove(); err != nil {
@@ -338,7 +339,7 @@ func TestWhatBeginsWhileTheTableIsMadeGoesOn(t *testing.T) {
 	}()
 	p := r.peer(peer4+":1", server4+":53")
 	next := uint16(1024)
-	for range 8 {
+	for range thorough.Choose(2, 8) {
 		done := make(chan error, 1)
 		go func() { done <- p.gate.Apply(&Ruleset{Protected: services("udp/53")}) }()
 		for applied := false; !applied; next++ {

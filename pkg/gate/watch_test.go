@@ -17,6 +17,7 @@ import (
 	"nftknock/pkg/packet"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
+	"nftknock/test/thorough"
 )
 
 // ssh4 is the set of grants of single IPv4 addresses for TCP.
@@ -236,7 +237,7 @@ func TestASavedTableBringsNoGrantsBack(t *testing.T) {
 	go func() {
 		defer close(stopped)
 		table := &nftables.Table{Name: DefaultTable, Family: nftables.TableFamilyINet}
-		for range 200 {
+		for range thorough.Choose(40, 200) {
 			conn.FlushRuleset()
 			conn.AddTable(table)
 			for _, s := range r.sets() {

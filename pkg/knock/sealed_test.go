@@ -18,6 +18,7 @@ import (
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
+	"nftknock/test/thorough"
 )
 
 var (
@@ -274,7 +275,7 @@ func TestSealedLossAndJunk(t *testing.T) {
 func TestSealedClientsBehindOneAddress(t *testing.T) {
 	a, b := sivKey(t, 1), sivKey(t, 2)
 	rng := rand.New(rand.NewPCG(5, 6))
-	for i := range 200 {
+	for i := range thorough.Choose(50, 200) {
 		at := epoch.Add(time.Duration(i) * time.Second)
 		packets := func(key *seal.SIV, port uint16) []*packet.Packet {
 			return fromPort(port, burst(alice, token(t, key, knockSSH(at)), rotated))

@@ -3,9 +3,11 @@ package house
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -132,7 +134,7 @@ func TestDocumentationLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CHANGELOG.md")) {
+	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CHANGELOG.md"), filepath.Join(root, "SECURITY.md")) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -146,6 +148,27 @@ func TestDocumentationLinks(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), link)); err != nil {
 				t.Errorf("%s links to %s: %v", page, link, err)
 			}
+		}
+	}
+}
+
+// What builds and tests the project names no host to download from: packages
+// and modules come through apt and go, from where the machine takes them.
+func TestBuildNamesNoHost(t *testing.T) {
+	address := regexp.MustCompile(`[a-z]+://[^ "'` + "`" + `]+`)
+	for _, top := range []string{"Makefile", ".ci", "test"} {
+		err := filepath.WalkDir(filepath.Join(root, top), func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if found := address.Find(text); found != nil {
+				t.Errorf("%s names %s", path, found)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }

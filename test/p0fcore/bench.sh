@@ -5,11 +5,10 @@
 #     test/p0fcore/bench.sh [capture.pcap ...]
 #
 # The captures named are measured in addition to pkg/p0f/testdata/linux-6.18.pcap.
-# Needs gcc, the headers of libc and, the first time, the network: p0f is LGPL, so
-# its source is not in this repository; it is downloaded from Debian into
-# P0FCORE_CACHE (bin/p0fcore). CFLAGS (-O3) are the flags for p0f's core. p0f's own
-# build adds a stack protector in every function, which is left out here because it
-# would slow p0f down.
+# Needs gcc, the headers of libc and, the first time, apt and the network: p0f is LGPL,
+# so its source is not in this repository; apt-get source puts it into P0FCORE_CACHE
+# (bin/p0fcore). CFLAGS (-O3) are the flags for p0f's core. p0f's own build adds a stack
+# protector in every function, which is left out here because it would slow p0f down.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # The names of captures are relative to the directory that the caller is in.
@@ -19,7 +18,6 @@ for capture in "$@"; do
 done
 
 tarball=p0f_3.09b.orig.tar.gz
-from=http://deb.debian.org/debian/pool/main/p/p0f/$tarball
 sha256=543b68638e739be5c3e818c3958c3b124ac0ccb8be62ba274b4241dbdec00e7f
 cache=${P0FCORE_CACHE:-bin/p0fcore}
 compiler=${CC:-gcc}
@@ -30,14 +28,27 @@ is_whole() { echo "$sha256  $1" | sha256sum --check --status; }
 temporary=$(mktemp -d)
 trap 'rm -rf "$temporary"' EXIT
 
+# fetch downloads the tarball to $temporary with apt-get source. Few machines
+# have source packages enabled, so it gives apt source entries for those Debian
+# archives from which this machine takes its packages, and directories of its
+# own: the machine's settings stay as they are, and no root is needed.
+fetch() {
+  command -v apt-get >/dev/null || fail "no apt-get here: put $tarball into $cache"
+  local sources=$temporary/sources.list lists=$temporary/lists
+  local apt=(apt-get -qq -o "Dir::Etc::SourceList=$sources" -o Dir::Etc::SourceParts=/dev/null
+    -o "Dir::State::Lists=$lists" -o "Dir::Cache=$temporary/apt" -o APT::Sandbox::User= -o Acquire::Retries=3)
+  apt-get indextargets --format 'deb-src $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+    'Created-By: Packages' 'Label: Debian' 'Component: main' | sort -u >"$sources"
+  [ -s "$sources" ] || fail "apt knows no archive of Debian: run apt-get update"
+  mkdir "$lists" "$temporary/apt"
+  "${apt[@]}" update && (cd "$temporary" && "${apt[@]}" source --download-only --tar-only p0f >/dev/null) &&
+    [ -f "$temporary/$tarball" ] || fail "apt-get source p0f did not bring $tarball"
+}
+
 mkdir -p "$cache"
 if ! [ -f "$cache/$tarball" ] || ! is_whole "$cache/$tarball"; then
-  if command -v curl >/dev/null; then
-    curl -fsSL --retry 3 --max-time 60 -o "$temporary/$tarball" "$from" || fail "cannot download $from"
-  else
-    wget -q --tries=3 --timeout=60 -O "$temporary/$tarball" "$from" || fail "cannot download $from"
-  fi
-  is_whole "$temporary/$tarball" || fail "$from has changed: its SHA-256 is not $sha256; if Debian's file is right, update sha256 in $0"
+  fetch
+  is_whole "$temporary/$tarball" || fail "the SHA-256 of $tarball is not $sha256"
   mv "$temporary/$tarball" "$cache/$tarball"
 fi
 
