@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"nftknock/test/thorough"
 )
 
 func TestKilled(t *testing.T) {
@@ -28,7 +30,7 @@ func killed(t *testing.T, together int) {
 	j := job{Path: path, Many: 1 << 30, Together: together}
 	var told []int // tokens that children said were spent
 	before := 0    // tokens in the store
-	for range rounds(10, 40) {
+	for range thorough.Choose(10, 40) {
 		said := spendUntilKilled(t, child(j), random)
 		told = append(told, said...)
 		s, err := Open(path)
@@ -137,7 +139,7 @@ func TestPowerLostBeforeDataSync(t *testing.T) {
 	path := newPath(t)
 	for _, c := range changes(t) {
 		data, _ := c.differing()
-		for range rounds(1, 4) {
+		for range thorough.Choose(1, 4) {
 			b := make([]byte, len(c.after))
 			copy(b, c.before)
 			for _, n := range data {
@@ -159,7 +161,7 @@ func TestPowerLostBeforeMetaSync(t *testing.T) {
 	for _, c := range changes(t) {
 		_, meta := c.differing()
 		at := meta * os.Getpagesize()
-		for range rounds(1, 4) {
+		for range thorough.Choose(1, 4) {
 			b := bytes.Clone(c.after)
 			copy(b[at:], c.before[at:at+os.Getpagesize()])
 			torn := at + pageHeaderSize + random.IntN(metaSize)
@@ -176,7 +178,7 @@ func TestNewestMetaDamaged(t *testing.T) {
 	c := list[len(list)-1]
 	_, meta := c.differing()
 	at := meta*os.Getpagesize() + pageHeaderSize
-	for bit := 0; bit < metaSize*8; bit += rounds(5, 1) {
+	for bit := 0; bit < metaSize*8; bit += thorough.Choose(5, 1) {
 		b := bytes.Clone(c.after)
 		b[at+bit/8] ^= 1 << (bit % 8)
 		wantWhole(t, path, b, c.spent)
@@ -264,7 +266,7 @@ func TestGarbage(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	size := os.Getpagesize()
 	opened := 0
-	tries := rounds(150, 1000)
+	tries := thorough.Choose(150, 1000)
 	for i := range tries {
 		b := bytes.Clone(whole)
 		at := random.IntN(len(b)/size) * size

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nftknock/test/thorough"
 )
 
 // limited marks the process whose files may be limited in size.
@@ -45,7 +47,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The first size is rounded down to the step, so that the last is 0.
-	step := int64(rounds(12, 1) * os.Getpagesize())
+	step := int64(thorough.Choose(12, 1) * os.Getpagesize())
 	for size := info.Size() / step * step; size >= 0; size -= step {
 		limitFiles(t, uint64(size))
 		err := s.Spend(ctx, forever(n))

@@ -16,6 +16,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sync/errgroup"
+
+	"nftknock/test/thorough"
 )
 
 // childJob is what a re-executed test binary finds in its environment instead of
@@ -82,17 +84,6 @@ func child(j job) *exec.Cmd {
 
 // ctx is that of Spends that have all the time they need.
 var ctx = context.Background()
-
-// rounds is a number of rounds, or a step between positions, for tests with random
-// damage or many positions: few, or all with NFTKNOCK_THOROUGH=1 in the environment,
-// which .ci/run sets. With the race detector on a busy machine, all take more than a
-// minute.
-func rounds(few, all int) int {
-	if os.Getenv("NFTKNOCK_THOROUGH") == "1" {
-		return all
-	}
-	return few
-}
 
 // token is the n-th of endlessly many.
 func token(n int) *Token {
@@ -169,7 +160,7 @@ func fill(tb testing.TB, s *Store, sp func(int) Entry, from, to int) {
 // them, so that each page with tokens is met, or all. See rounds.
 func wantSpent(tb testing.TB, s *Store, sp func(int) Entry, n int) {
 	tb.Helper()
-	for i := 0; i < n; i += rounds(7, 1) {
+	for i := 0; i < n; i += thorough.Choose(7, 1) {
 		if err := s.Spend(ctx, sp(i)); !errors.Is(err, ErrSpent) {
 			tb.Fatalf("token %d of %d: got %v, want %v", i, n, err, ErrSpent)
 		}

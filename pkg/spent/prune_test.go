@@ -5,13 +5,15 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"nftknock/test/thorough"
 )
 
 func TestPrune(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
 	const tokens = 10000
-	checked := rounds(97, 1) // steps between the tokens that are looked up
+	checked := thorough.Choose(97, 1) // steps between the tokens that are looked up
 	fill(t, s, expiring, 0, tokens)
 	eternal := func(i int) Entry { return Entry{Token: token(tokens + i)} }
 	fill(t, s, eternal, 0, 100)
@@ -54,7 +56,7 @@ func TestPrunedSpaceIsUsedAgain(t *testing.T) {
 	path := newPath(t)
 	s := open(t, path)
 	const tokens = 3000
-	cycles := rounds(4, 20)
+	cycles := thorough.Choose(4, 20)
 	var first, last int64
 	for i := range cycles {
 		fill(t, s, expiring, i*tokens+1, (i+1)*tokens+1)

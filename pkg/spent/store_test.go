@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"nftknock/test/thorough"
 )
 
 func TestSpendOnce(t *testing.T) {
@@ -212,7 +214,7 @@ func TestVerifyTakesWhatIsWritten(t *testing.T) {
 	s.db.NoSync = true
 	random := rand.New(rand.NewPCG(9, 10))
 	written, pruned := 0, 0
-	for i := range rounds(100, 400) {
+	for i := range thorough.Choose(100, 400) {
 		switch n := 1 + random.IntN(200); random.IntN(4) {
 		case 0:
 			spend(t, s, Entry{Access: strings.Repeat("a", 1+random.IntN(9000)), Limit: 1 << 30})
