@@ -30,7 +30,7 @@ func (i image) plan(env []string) (job.Plan, error) {
 	return job.Plan{Modules: order, Jobs: jobs(env)}, err
 }
 
-// fetch gives the newest kernel of a series that apt knows, from the directory
+// fetch returns the newest kernel of a series that apt knows, from the directory
 // where it was unpacked before, if it was.
 func fetch(series, dir string) (image, error) {
 	pkg, err := newest(series)

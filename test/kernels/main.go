@@ -35,7 +35,7 @@ func run() int {
 	return 0
 }
 
-// choose gives the kernels that were asked for.
+// choose returns the kernels that were asked for.
 func choose(list string) ([]kernel, error) {
 	if list == "" {
 		return kernels, nil

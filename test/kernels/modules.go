@@ -15,7 +15,7 @@ import (
 // modulesDir is where modules are in the initramfs.
 const modulesDir = "/modules/"
 
-// loadOrder gives the paths in the initramfs of modules and of all they depend
+// loadOrder returns the paths in the initramfs of modules and of all they depend
 // on, in an order in which they can be loaded. What is built into the kernel
 // is left out.
 //
@@ -64,7 +64,7 @@ func moduleName(path string) string {
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// moduleFiles gives the file of each module by its name.
+// moduleFiles returns the file of each module by its name.
 func (i image) moduleFiles() (map[string]string, error) {
 	files := make(map[string]string)
 	err := filepath.WalkDir(i.modules(), func(path string, d fs.DirEntry, err error) error {
@@ -116,7 +116,7 @@ func dependencies(path string) ([]string, error) {
 	return nil, nil
 }
 
-// readModule gives a module without its compression, so that the kernel need
+// readModule returns a module without its compression, so that the kernel need
 // know nothing of it.
 func readModule(path string) ([]byte, error) {
 	if !strings.HasSuffix(path, ".xz") {

@@ -55,7 +55,7 @@ var suites = []struct {
 	{"pkg/nflog", []string{
 		"^TestContract$",
 		"^TestPacketsAreCutAtTheCopyRange$",
-		"^TestReceiveBufferIsToldAsGot$",
+		"^TestReceiveBufferReturnsTheSizeGranted$",
 		"^TestDatagramsOfOtherProcessesAreRefused$",
 		"^TestCloseFreesTheGroups$",
 		"^TestGroupTaken",
@@ -63,7 +63,7 @@ var suites = []struct {
 	}},
 }
 
-// modules are what the tests use, but for what these depend on. Whatever is
+// modules are what the tests use, except for what these depend on. Whatever is
 // missing in a machine cannot be loaded there later.
 var modules = []string{
 	"nf_tables", "nft_ct", "nft_fib_inet", "nft_hash", "nft_limit", "nft_log", "nft_numgen", "nft_reject_inet", "nft_socket",
