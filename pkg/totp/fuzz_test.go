@@ -6,7 +6,7 @@ import (
 )
 
 // What ParseSecret reads, it reads again from the canonical form; and that is the
-// text but for its case, blanks, dashes, padding and spare bits.
+// text except for its case, blanks, dashes, padding and spare bits.
 func FuzzParseSecret(f *testing.F) {
 	for _, text := range []string{
 		rfcSHA1, rfcSHA256, sixteen + "======", "gezd gnbv-gy3t qojq gezd gnbv gy3t qojq\n",

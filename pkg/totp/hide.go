@@ -6,18 +6,18 @@ import (
 	"log/slog"
 )
 
-// hidden is what is read in the place of a secret.
+// hidden is printed in the place of a secret.
 const hidden = "[secret]"
 
-// Format implements fmt.Formatter: every verb and flag gives "[secret]".
+// Format implements fmt.Formatter: it prints "[secret]" for every verb and flag.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
-// String gives "[secret]" to what prints without package fmt.
+// String returns "[secret]", for callers that do not use package fmt.
 func (s Secret) String() string { return hidden }
 
 // LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// MarshalText implements encoding.TextMarshaler, which the encoders of JSON,
-// XML and TOML ask.
+// MarshalText implements encoding.TextMarshaler, which the encoders of JSON, XML and
+// TOML call.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }

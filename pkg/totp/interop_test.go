@@ -41,7 +41,7 @@ func TestInteropOathtool(t *testing.T) {
 	}
 }
 
-// enlarge gives each pixel of a picture factor times its width and height.
+// enlarge returns each pixel of a picture factor times its width and height.
 func enlarge(picture *image.Gray, factor int) *image.Gray {
 	large := image.NewGray(image.Rect(0, 0, factor*picture.Rect.Dx(), factor*picture.Rect.Dy()))
 	for y := range large.Rect.Dy() {
