@@ -52,7 +52,7 @@ func redigested(m *Message) string {
 }
 
 // FuzzPlainText goes beyond the cipher: what a holder of the key could send.
-// All that opens has one form, but for the sender's address.
+// All that opens has one form, except for the sender's address.
 func FuzzPlainText(f *testing.F) {
 	for _, v := range vectors {
 		f.Add([]byte(v.text))
