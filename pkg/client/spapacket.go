@@ -10,7 +10,7 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// spaWindow is as sivWindow, for SPA; fwknopd has the same.
+// spaWindow is sivWindow for SPA. fwknopd has the same default.
 const spaWindow = 120 * time.Second
 
 func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
@@ -35,7 +35,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	return nil
 }
 
-// hmacBytes is nil for no key.
+// hmacBytes returns the bytes of a key, or nil for nil.
 func hmacBytes(key *secret.Key) []byte {
 	if key == nil {
 		return nil
