@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Packets made with Debian's fwknop-client 2.6.10-16, whose server took those that
-// it was fed.
+// Packets made with Debian's fwknop-client 2.6.10-16. Its server accepted those that it
+// was given.
 var vectors = []vector{
 	{
 		name: "v1", config: keyed(SHA256),
@@ -149,7 +149,7 @@ func keyed(h Hash) Config {
 	return c
 }
 
-// without is the configuration without its HMAC.
+// without returns the configuration without HMAC.
 func without(c Config) Config {
 	c.HMACKey = nil
 	return c
@@ -166,7 +166,7 @@ func newKey(t testing.TB, c Config) *Key {
 	return k
 }
 
-// vectorNamed returns one with its key.
+// vectorNamed returns a vector and its key.
 func vectorNamed(t testing.TB, name string) (vector, *Key) {
 	t.Helper()
 	for _, v := range vectors {
@@ -178,10 +178,10 @@ func vectorNamed(t testing.TB, name string) (vector, *Key) {
 	return vector{}, nil
 }
 
-// undigested is the text without its digest.
+// undigested returns the text without its digest.
 func (v vector) undigested() string { return v.text[:strings.LastIndex(v.text, ":")] }
 
-// salted reads as the salt of the vector.
+// salted is a reader of the salt of a vector.
 func (v vector) salted(t testing.TB) *bytes.Reader {
 	t.Helper()
 	salt, err := hex.DecodeString(v.salt)

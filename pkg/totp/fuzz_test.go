@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What ParseSecret reads, it reads again from the canonical form; and that is the
-// text except for its case, blanks, dashes, padding and spare bits.
+// A parsed secret parses from its canonical form again, which differs from the text only
+// in case, blanks, dashes, padding and spare bits.
 func FuzzParseSecret(f *testing.F) {
 	for _, text := range []string{
 		rfcSHA1, rfcSHA256, sixteen + "======", "gezd gnbv-gy3t qojq gezd gnbv gy3t qojq\n",
@@ -45,7 +45,7 @@ func FuzzParseSecret(f *testing.F) {
 	})
 }
 
-// What ParseCode reads are eight digits, which FormatCode and the lanes keep.
+// A parsed code has eight digits, which FormatCode, Pairs and Join keep.
 func FuzzParseCode(f *testing.F) {
 	for _, s := range []string{"12345678", "1234 5678", "00000000", "99999999", "123456", "1234-5678", ""} {
 		f.Add(s)

@@ -11,8 +11,8 @@ import (
 	"github.com/boombuler/barcode/qr"
 )
 
-// undraw makes a picture of the characters of a drawing as a terminal would show
-// them, one pixel a module, inked halves in the colour ink.
+// undraw makes a picture of a drawing as a terminal would show it, one pixel per module,
+// with the drawn halves in the colour ink.
 func undraw(t testing.TB, drawing string, ink, paper color.Gray) *image.Gray {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(drawing, "\n"), "\n")
@@ -52,7 +52,7 @@ func draw(t testing.TB, text string, style Style) string {
 
 var white, black = color.Gray{Y: 255}, color.Gray{Y: 0}
 
-// qrTexts are what the drawings are tested with, by name.
+// qrTexts are texts for drawings, by name.
 func qrTexts(t testing.TB) map[string]string {
 	return map[string]string{
 		"URI sha1":   parse(t, rfcSHA1, SHA1).URI("nftknock", "ssh"),
@@ -94,7 +94,7 @@ func TestQRHasAQuietZoneOfFourModules(t *testing.T) {
 	}
 	size := code.Dx()
 	want := image.Rect(4, 4, 4+size, 4+size)
-	// The last line is filled with one more row.
+	// The last line has an additional row.
 	if code != want || picture.Rect != image.Rect(0, 0, size+8, size+9) {
 		t.Errorf("code at %v of %v", code, picture.Rect)
 	}
