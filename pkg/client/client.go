@@ -73,7 +73,7 @@ func (k *Knock) Send(ctx context.Context, t Transmitter, sent func(round, step i
 			if i > 0 {
 				pause(ctx, k.Delay)
 			}
-			err := ctx.Err()
+			err := ctx.Err() // pause returns early when ctx ends
 			if err == nil {
 				err = t.Send(ctx, p)
 			}

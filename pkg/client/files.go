@@ -67,7 +67,7 @@ func (f File) Load() (hosts []Host, warning string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	defer clear(data)
+	defer clear(data) // it may contain keys
 	if hosts, err = f.Parse(f.Path, data); err != nil {
 		return nil, "", err
 	}

@@ -167,6 +167,7 @@ func (d *hostsDecoder) complete() error {
 		}
 		s.KeyFile, s.HMACKeyFile = d.keyPath(s.KeyFile), d.keyPath(s.HMACKeyFile)
 	}
+	// After the loop above, since the key "knock" may follow the keys that depend on it.
 	for _, key := range d.meta.Keys() {
 		if err := d.belongs(key); err != nil {
 			return err

@@ -32,6 +32,7 @@ func openEcho(dst netip.Addr) (*echoSocket, error) {
 		s.kind = ipv6.ICMPTypeEchoRequest
 		ping, raw, local = "udp6", "ip6:ipv6-icmp", "::"
 	}
+	// ListenPacket makes a ping socket for "udp4" and "udp6" (golang.org/x/net/icmp).
 	var pingErr, rawErr error
 	if s.conn, pingErr = icmp.ListenPacket(ping, local); pingErr == nil {
 		return s, nil
@@ -79,6 +80,7 @@ func (s *echoSocket) send(dst netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	// A ping socket has addresses like UDP; the port is ignored.
 	var to net.Addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(dst, 0))
 	if s.raw {
 		to = &net.IPAddr{IP: dst.AsSlice(), Zone: dst.Zone()}

@@ -32,7 +32,7 @@ func sameName(a, b string) bool {
 	addrA, errA := netip.ParseAddr(unbracket(a))
 	addrB, errB := netip.ParseAddr(unbracket(b))
 	if errA == nil && errB == nil {
-		return addrA.Unmap() == addrB.Unmap()
+		return addrA.Unmap() == addrB.Unmap() // Plan.Dst is never IPv4-mapped
 	}
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }

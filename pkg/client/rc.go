@@ -65,6 +65,7 @@ type rcParser struct {
 
 // statement reads a line, without its comment, that is not blank.
 func (p *rcParser) statement(line string) error {
+	// The last colon, because IPv6 addresses contain colons and elements do not.
 	colon := strings.LastIndexByte(line, ':')
 	if p.more && colon < 0 && !isStanza(line) {
 		return p.elements(line, 0)

@@ -61,6 +61,7 @@ func (r Request) ask(ctx context.Context, host string, lookup Lookup) ([]netip.A
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("interrupted while resolving %q", host)
+	// The name server failed; it did not say that the name does not exist.
 	case errors.As(err, &dns) && !dns.IsNotFound:
 		return nil, &Error{
 			Err:  fmt.Errorf("cannot resolve %q: %s", host, dns.Err),

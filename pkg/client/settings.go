@@ -99,6 +99,7 @@ func (s Settings) over(base Settings) Settings {
 	if s.Open == nil {
 		s.Open = base.Open
 	}
+	// A key and its file are one setting.
 	if s.Key == nil && s.KeyFile == "" {
 		s.Key, s.KeyFile = base.Key, base.KeyFile
 	}
@@ -116,7 +117,7 @@ const orderDelay = 20 * time.Millisecond
 // defaults returns the default settings of a kind of knock.
 func defaults(kind Kind, encoding Encoding) Settings {
 	s := Settings{Kind: kind, Delay: new(time.Duration), Repeat: 1, Rotate: new(bool), Allow: Source}
-	const burst = 2
+	const burst = 2 // a repetition makes up for lost packets, since their order does not matter
 	switch kind {
 	case Shared:
 	case Encrypted:

@@ -53,6 +53,7 @@ func (s *sourcePort) sendDatagram(dst netip.Addr, port uint16, payload []byte) e
 // sendSYN sends a SYN from the source port. If that is in use and no packet was sent
 // before, it tries other ports.
 func (s *sourcePort) sendSYN(ctx context.Context, dst netip.Addr, port uint16) error {
+	// The system has chosen a free UDP port; the TCP port of the same number may be in use.
 	const tries = 8
 	for range tries {
 		err := sendSYN(ctx, dst, port, synOptions{from: s.port, wait: burstWait})
@@ -60,7 +61,7 @@ func (s *sourcePort) sendSYN(ctx context.Context, dst netip.Addr, port uint16) e
 			s.begun = s.begun || err == nil
 			return err
 		}
-		if s.begun {
+		if s.begun { // packets of one knock must not come from two UDP ports
 			break
 		}
 		if err := s.open(); err != nil {

@@ -20,7 +20,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	}
 	defer key.Wipe()
 	m := spa.Message{User: p.User, Time: now, Type: spa.Access, Address: p.allowed(), Timeout: p.Timeout, Digest: p.Digest}
-	if p.Timeout > 0 {
+	if p.Timeout > 0 { // fwknop has a type of message for it
 		m.Type = spa.AccessTimeout
 	}
 	for _, e := range p.Open {

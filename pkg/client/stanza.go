@@ -85,6 +85,7 @@ func isVariable(s string) bool {
 // hosts returns one Host per stanza.
 func (s *stanzas) hosts(path string) []Host {
 	var base []stanzaLine
+	// First, since the default stanza may follow others.
 	for _, st := range s.list {
 		if st.name == defaultStanza {
 			base = st.lines

@@ -51,6 +51,7 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	if parent.Err() != nil {
 		return parent.Err()
 	}
+	// Cancelled by AfterFunc: the wait is over, and the SYN was sent.
 	if errors.Is(err, context.Canceled) || answered(err) {
 		return nil
 	}

@@ -33,7 +33,7 @@ func Verify(ctx context.Context, addr netip.AddrPort, timeout time.Duration) (ti
 
 func dialTCP(ctx context.Context, addr netip.AddrPort) error {
 	var d net.Dialer
-	d.SetMultipathTCP(false)
+	d.SetMultipathTCP(false) // as in sendSYN: no additional option in the SYN
 	conn, err := d.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func (p *parser2) parseLine(line string) error {
 	if err != nil {
 		return err
 	}
-	if genre == "" {
+	if genre == "" { // else cutGenre has found it in the field of options
 		genre, fields = fields[0], fields[1:]
 	}
 	return p.addLine(s, strings.TrimSpace(genre), fields)
@@ -112,7 +112,7 @@ func (p *parser2) addLine(s Signature2, genre string, names []string) error {
 	if strings.Contains(prefixes, "-") || isTool(name) {
 		l.Class, l.Family = Tool, strings.ToLower(name)
 	}
-	s.AnyTTL = strings.Contains(prefixes, "*")
+	s.AnyTTL = strings.Contains(prefixes, "*") // before p.seen, whose key it is part of
 	if err := p.count(); err != nil {
 		return err
 	}

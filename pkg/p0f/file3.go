@@ -134,7 +134,7 @@ func (p *parser3) parseSig(value string) error {
 	if p.label == nil {
 		return p.fail("sig", "no label before it")
 	}
-	// A comment behind a signature is an addition to p0f's grammar.
+	// A comment after a signature is an addition to p0f's grammar.
 	value, _, _ = strings.Cut(value, ";")
 	s, err := ParseSignature(strings.TrimSpace(value))
 	if err != nil {

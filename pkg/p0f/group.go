@@ -81,6 +81,7 @@ func newWindowIndex(rows []row) windowIndex {
 	room := indexRoom + 8*len(rows)
 	known := make(map[uint16][]uint16)
 	add := func(window uint16) {
+		// An entry may have an index of every row.
 		if known[window] != nil || room < len(rows) {
 			return
 		}
@@ -102,6 +103,7 @@ func newWindowIndex(rows []row) windowIndex {
 			x.others = append(x.others, uint16(i))
 		}
 	}
+	// After the windows that rows name, which take precedence if there is not enough room.
 	for i := range rows {
 		for _, window := range rows[i].window.usual() {
 			add(window)

@@ -43,7 +43,7 @@ func (x *index) slot(l *Layout) int { return int(l.hash() >> x.shift) }
 
 // find returns the rows of a layout, or nil.
 func (x *index) find(l *Layout) *group {
-	if len(x.slots) == 0 {
+	if len(x.slots) == 0 { // the zero index
 		return nil
 	}
 	for slot := x.slot(l); x.slots[slot] != 0; slot = (slot + 1) % len(x.slots) {

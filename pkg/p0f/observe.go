@@ -231,6 +231,7 @@ walk:
 			size = variableSize(b)
 		}
 		if size == 0 || len(b) < size {
+			// p0f stops here too; the option counts in the layout.
 			f.quirks |= QuirkBad
 			break
 		}

@@ -9,7 +9,7 @@ import (
 // Quirk is a set of oddities of a SYN.
 type Quirk uint32
 
-// The quirks, under the names p0f version 3 gives them.
+// The quirks, with their names in p0f version 3.
 const (
 	QuirkDF         Quirk = 1 << iota // df: "don't fragment" set (IPv4)
 	QuirkIDNonZero                    // id+: DF set but ID not zero (IPv4)

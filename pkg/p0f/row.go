@@ -67,6 +67,7 @@ type rule interface {
 }
 
 func (s Signature) rows(six bool) []layoutRow {
+	// A signature for both versions may name quirks that only one of them has.
 	want := s.Quirks &^ quirksIPv6
 	if six {
 		want = s.Quirks &^ quirksIPv4
@@ -74,6 +75,7 @@ func (s Signature) rows(six bool) []layoutRow {
 	if s.Version == 4 && six || s.Version == 6 && !six {
 		return nil
 	}
+	// Any is negative. Its bits are not in care, so that their value in key is of no use.
 	r := row{
 		key:        newKey(want, uint16(max(s.MSS, 0)), uint8(max(s.Scale, 0)), s.IPOptions, s.Payload == PayloadSome),
 		care:       s.care(),

@@ -89,7 +89,7 @@ func (s Signature2) rows(six bool) []layoutRow {
 	} else if s.Scale != Any {
 		r.care |= 0xff << keyScale
 	}
-	r.fatal = r.care
+	r.fatal = r.care // all bits, except for DF below
 	if !s.PF && s.DF {
 		// A firewall may have cleared DF. p0f compares once more without it.
 		r.fatal &^= key(QuirkDF)

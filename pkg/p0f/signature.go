@@ -141,6 +141,7 @@ func (s *Signature) parseVersion(field string) error {
 
 func (s *Signature) parseTTL(field string) error {
 	if seen, hops, ok := strings.Cut(field, "+"); ok {
+		// p0f writes the observed TTL and its guess of the number of hops.
 		ttl, err := parseNumber(seen, 0, 255)
 		if err != nil {
 			return err

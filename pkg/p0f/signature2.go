@@ -137,7 +137,7 @@ func (s *Signature2) parseDF(field string) error {
 
 func (s *Signature2) parseSize(field string) error {
 	if field == "*" {
-		return nil
+		return nil // Size 0
 	}
 	n, err := parseNumber(field, headers4, 65535)
 	s.Size = uint16(n)

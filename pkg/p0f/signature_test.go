@@ -205,7 +205,7 @@ func FuzzParseSignature(f *testing.F) {
 		if err != nil || again != s {
 			t.Fatalf("%q is printed as %q, which gives %v, %v", text, s, again, err)
 		}
-		// The quirks may stand in any order; nothing else may be written in
+		// The quirks may be in any order; nothing else may be written in
 		// two ways.
 		if len(s.String()) != len(text) {
 			t.Fatalf("%q is printed as %q", text, s)

@@ -75,6 +75,7 @@ func (f *Fwknop19) Seal(m Message, rand io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(rand, b[len(saltMark):prefixLen]); err != nil {
 		return nil, err
 	}
+	// The key depends on the salt, so that it differs for each message.
 	var k keyIV
 	defer clear(k[:])
 	f.derive(&k, b[len(saltMark):prefixLen])

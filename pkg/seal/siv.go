@@ -77,7 +77,7 @@ func NewSIV(key []byte) (*SIV, error) {
 	if err != nil {
 		return nil, err
 	}
-	hintKey := bytes.Clone(key)
+	hintKey := bytes.Clone(key) // kept for Clone
 	return &SIV{key: long, aead: aead, ctr: ctr, hintKey: hintKey, hints: hmac.New(sha256.New, hintKey)}, nil
 }
 

@@ -63,6 +63,7 @@ func (s *SIV) Clear(m Message) ([]byte, error) {
 
 // parseSIV reads an authenticated clear text. It accepts only what Clear can return.
 func parseSIV(text []byte) (Message, bool) {
+	// SIV.Open has checked the length, which is one of two.
 	start := [sivAddress]byte(text)
 	if !validStart(start, len(text)) {
 		return Message{}, false

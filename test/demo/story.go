@@ -39,7 +39,7 @@ Two clients can reach it: %s (Linux) and %s (a Windows stack).
 		}
 	}()
 	for _, act := range []func() error{
-		func() error { return s.hears("ready: ") },
+		func() error { return s.awaitLog("ready: ") },
 		func() error {
 			s.chapter("tcp/22 is closed: the service runs, and no packet gets to it")
 			return s.closed(linux)
@@ -51,7 +51,7 @@ Two clients can reach it: %s (Linux) and %s (a Windows stack).
 		},
 		func() error {
 			s.chapter("The kernel ends the grant by its own timer, with no help from the daemon")
-			return s.hears(" ended, ")
+			return s.awaitLog(" ended, ")
 		},
 		func() error { return s.closed(linux) },
 		func() error { return s.forges(windows) },
@@ -78,6 +78,7 @@ func (s *story) closed(c *lab.Client) error {
 	case err == nil:
 		conn.Close()
 		return fmt.Errorf("%v got in at tcp/22, which should be closed", c.Addr4)
+	// A reset or an ICMP error would show that a host answers.
 	case !errors.As(err, &timeout) || !timeout.Timeout():
 		return fmt.Errorf("%v at tcp/22: %w, want no answer at all", c.Addr4, err)
 	}
@@ -112,7 +113,7 @@ func (s *story) knocks(c *lab.Client) error {
 	if err != nil {
 		return fmt.Errorf("nftknock: %w", err)
 	}
-	return s.hears("granted ")
+	return s.awaitLog("granted ")
 }
 
 // forges sends the same sequence with the SYNs of another operating system, and waits for the
@@ -134,7 +135,7 @@ func (s *story) forges(c *lab.Client) error {
 		}
 		fmt.Printf("   %s -> %s\n", c.Addr4, element)
 	}
-	return s.hears("not accepted")
+	return s.awaitLog("not accepted")
 }
 
 var (
@@ -142,9 +143,9 @@ var (
 	fields = regexp.MustCompile(` \[event=.*\]$`)
 )
 
-// hears waits for a line in the daemon's log that contains text. It prints all new lines up to
+// awaitLog waits for a line in the daemon's log that contains text. It prints all new lines up to
 // it, without times and fields.
-func (s *story) hears(text string) error {
+func (s *story) awaitLog(text string) error {
 	_, next, err := s.daemon.Await(text, s.logged)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
 	d := l.newDaemon(in, args)
 	d.tap = tap
 	err = l.Server.Start(d.cmd)
-	in.Close()
+	in.Close() // or read would not see the end of the daemon's output
 	if err != nil {
 		out.Close()
 		return nil, err

@@ -87,6 +87,7 @@ func (l *Lab) addClient(i int) error {
 	if i == 0 {
 		server = append(server, netip.PrefixFrom(Server4, 32), netip.PrefixFrom(Server6, 128))
 	}
+	// The server's addresses are on eth0; other clients reach them by their gateway.
 	err = netns.Connect(l.Server, host, fmt.Sprint("eth", i), server,
 		[]netip.Prefix{netip.PrefixFrom(c.Addr4, 24), netip.PrefixFrom(c.Addr6, 64)})
 	if err != nil {
