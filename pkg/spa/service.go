@@ -20,7 +20,7 @@ type Service struct {
 	Port     uint16
 }
 
-// String returns the form of messages: "tcp/22".
+// String gives the form of messages: "tcp/22".
 func (s Service) String() string {
 	name := "unknown"
 	switch s.Protocol {
