@@ -55,7 +55,7 @@ func (s *socket) recvfrom(fd uintptr) (done bool) {
 	for {
 		s.fromLen = unix.SizeofSockaddrNetlink // in and out
 		// With MSG_TRUNC the result is the size of the datagram, even if less was
-		// copied (man 7 netlink).
+		// copied (man 2 recv).
 		n, _, errno := unix.Syscall6(unix.SYS_RECVFROM, fd,
 			uintptr(unsafe.Pointer(&s.buf[0])), uintptr(len(s.buf)), unix.MSG_TRUNC,
 			uintptr(unsafe.Pointer(&s.from)), uintptr(unsafe.Pointer(&s.fromLen)))

@@ -19,8 +19,8 @@ const (
 	// None: no signature fits, or the packet is not a pure SYN.
 	None Confidence = iota
 	// Low: a signature fits except for fields that networks or tuning change: the
-	// TTL is above the system's initial one or more than MaxDistance below it, DF
-	// is cleared, the ID is cleared or added with it, or an ECN bit is added.
+	// TTL is above the system's initial one or more than MaxDistance below it, the
+	// quirks df or id+ are missing, or id- or ecn are added.
 	Low
 	// Family: a generic signature fits, which stands for a whole family.
 	Family
