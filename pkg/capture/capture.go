@@ -1,6 +1,5 @@
-// Package capture reads IP packets: out of pcap and pcapng files, as tcpdump,
-// Wireshark and the kernel's own NFLOG capture write them, and the SYNs among
-// those of the running host.
+// Package capture reads IP packets from pcap and pcapng files (of Ethernet, raw IP,
+// NFLOG and other link types), and TCP SYNs from the interfaces of the running host.
 package capture
 
 import (
@@ -18,19 +17,19 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// Reader gives the packets of one capture in the order of the file. It
-// belongs to one goroutine, but for Progress.
+// A Reader reads the packets of one capture in the order of the file. It is for one
+// goroutine, except that any may call Progress.
 type Reader struct {
 	name   string
-	packet int
+	packet int // number of packets read
 	read   func() ([]byte, gopacket.CaptureInfo, error)
 	link   func(gopacket.CaptureInfo) (layers.LinkType, error)
 	count  *countingReader
-	size   int64
+	size   int64 // of the file, in bytes; 0 if not known
 	close  func() error
 }
 
-// Open opens a capture file.
+// Open opens a capture file. The caller must close the Reader.
 func Open(name string) (*Reader, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -49,7 +48,7 @@ func Open(name string) (*Reader, error) {
 	return r, nil
 }
 
-// NewReader reads a capture from rd. The name stands in errors.
+// NewReader reads a capture from rd. Errors begin with name.
 func NewReader(name string, rd io.Reader) (*Reader, error) {
 	r := &Reader{name: name, count: &countingReader{r: rd}, close: func() error { return nil }}
 	buffered := bufio.NewReaderSize(r.count, 1<<16)
@@ -60,7 +59,9 @@ func NewReader(name string, rd io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: not a capture: shorter than a file header", name)
 	}
-	if bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}) { // section header block
+	// The type of a pcapng section header block, 0x0A0D0D0A, is the same in either
+	// byte order.
+	if bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
 		err = r.openNG(buffered)
 	} else {
 		err = r.openClassic(buffered)
@@ -82,7 +83,8 @@ func (r *Reader) openClassic(rd io.Reader) error {
 }
 
 func (r *Reader) openNG(rd io.Reader) error {
-	// Sections may hold interfaces of different link types.
+	// The interfaces of one pcapng file may have different link types; without this
+	// option gopacket skips packets whose type is not that of the first interface.
 	c, err := pcapgo.NewNgReader(rd, pcapgo.NgReaderOptions{WantMixedLinkType: true})
 	if err != nil {
 		return err
@@ -95,15 +97,17 @@ func (r *Reader) openNG(rd io.Reader) error {
 	return nil
 }
 
-// ErrNotIP: the frame holds something else, ARP for example.
+// ErrNotIP: the frame does not hold an IP packet, but ARP for example.
 var ErrNotIP = errors.New("not an IP packet")
 
-// Next returns the next packet from its IP header on, and when it was
-// captured. After the last one it returns io.EOF. On ErrNotIP the caller may
-// go on; any other error ends the capture.
+// Next returns the next packet from its IP header on, and the time of its capture.
+// The caller may keep the bytes. After the last packet it returns io.EOF. After
+// ErrNotIP the caller may call Next again; any other error ends the capture.
 func (r *Reader) Next() (time.Time, []byte, error) {
 	data, ci, err := r.read()
 	switch {
+	// gopacket returns io.ErrUnexpectedEOF for a file that ends inside a packet, and
+	// io.EOF at the end (also for a pcap file that ends after a record's header).
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return time.Time{}, nil, io.EOF
 	case err != nil:
@@ -121,11 +125,12 @@ func (r *Reader) Next() (time.Time, []byte, error) {
 	return ci.Timestamp, ip, err
 }
 
-// Packets is how many packets Next has read.
+// Packets returns the number of packets that Next has read, those that are not IP
+// among them.
 func (r *Reader) Packets() int { return r.packet }
 
-// Progress tells how far the file has been read, from 0 to 1, or false where
-// its size is not known. It may be called from any goroutine.
+// Progress returns which part of the file has been read, from 0 to 1, or false if
+// the size of the file is not known. It may be called from any goroutine.
 func (r *Reader) Progress() (float64, bool) {
 	if r.size == 0 {
 		return 0, false

@@ -21,7 +21,7 @@ var (
 	ip4 = []byte{0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2}
 )
 
-// frames are the link layers a capture may have, each with one IPv4 packet.
+// frames holds one IPv4 packet in a frame of each supported link layer.
 var frames = map[string]struct {
 	link  layers.LinkType
 	frame []byte
@@ -101,7 +101,7 @@ func TestNextFindsTheIPHeader(t *testing.T) {
 	}
 }
 
-func TestOtherFramesArePassedOver(t *testing.T) {
+func TestNextReportsFramesThatAreNotIP(t *testing.T) {
 	arp := join(make([]byte, 12), []byte{8, 6}, make([]byte, 28))
 	r, err := capture.NewReader("test", bytes.NewReader(pcap(t, layers.LinkTypeEthernet, arp, frames["ethernet"].frame)))
 	if err != nil {

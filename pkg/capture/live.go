@@ -20,11 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LiveReader gives the TCP SYNs that a running host sends and receives. Next
-// must be kept to one goroutine at a time; Lost and Close may be called from
-// any.
+// A LiveReader reads the TCP SYNs that the running host sends and receives. One
+// goroutine at a time may call Next; any may call Lost and Close.
 type LiveReader struct {
-	what string // for errors
+	what string // with which errors begin
 	file *os.File
 	raw  syscall.RawConn
 	buf  []byte
@@ -35,22 +34,23 @@ type LiveReader struct {
 }
 
 const (
-	// maxPacket is as long as a packet that is no jumbogram can be.
+	// maxPacket is larger than any IP packet that is not a jumbogram, in bytes.
 	maxPacket = 1 << 16
-	// receiveBuffer is room for some thousand SYNs, in bytes.
+	// receiveBuffer is the size of the receive buffer in bytes. Some thousand SYNs
+	// fit.
 	receiveBuffer = 4 << 20
 )
 
-// Live listens to the interface of that name, or with "" to all there are and
-// will be, in the network namespace of the calling thread. It needs
+// Live opens a LiveReader for the interface with a name, or with "" for all present
+// and future interfaces, in the network namespace of the calling thread. It needs
 // CAP_NET_RAW in the user namespace that owns the network namespace.
 //
-// What it gives are the packets that packet.Packet.PureSYN is true of, over
-// IPv4 and over IPv6 with one extension header at most, and without fragments;
-// the kernel passes over everything else, so that a busy host does not drown
-// the reader. A packet that crosses several interfaces, such as those of a
-// bridge or of a router, is there once for each; one over the loopback interface
-// once, although it is sent and received there.
+// The LiveReader returns the packets for which packet.Packet.PureSYN is true, over
+// IPv4, and over IPv6 with at most one extension header, but no fragments. A filter
+// in the kernel drops all other packets, which are not copied to the reader. A packet
+// that passes several interfaces, such as those of a bridge or of a router, is
+// returned once per interface; one on the loopback interface once, although it is both
+// sent and received there.
 func Live(ifname string) (*LiveReader, error) {
 	index, what := 0, "live capture"
 	if ifname != "" {
@@ -61,8 +61,8 @@ func Live(ifname string) (*LiveReader, error) {
 		}
 		index = device.Index
 	}
-	// Protocol 0: nothing is received before bind, which comes after the
-	// filter.
+	// With protocol 0 the socket receives nothing until bind sets one (man 7
+	// packet), which happens after the filter is attached.
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -102,8 +102,8 @@ func unknownInterface(name string, err error) error {
 	return fmt.Errorf("no interface %q: there are %s", name, strings.Join(names, ", "))
 }
 
-// listen makes the socket receive SYNs from an interface, 0 for all. See man 7
-// packet.
+// listen attaches the filter and binds the socket to the interface with an index, or
+// to all with 0. See man 7 packet.
 func listen(fd, index int) error {
 	program, err := bpf.Assemble(onlySYNs())
 	if err != nil {
@@ -120,19 +120,22 @@ func listen(fd, index int) error {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
 		return os.NewSyscallError("SO_TIMESTAMPNS", err)
 	}
-	// The second, without CAP_NET_ADMIN, is bounded by net.core.rmem_max. A
-	// small buffer loses more, which Lost tells.
+	// SO_RCVBUFFORCE needs CAP_NET_ADMIN; SO_RCVBUF is limited to net.core.rmem_max
+	// instead. An error is ignored: with a small buffer more SYNs are lost, and Lost
+	// counts them.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
 	}
-	// Outgoing packets come to sockets of all protocols alone.
+	// Outgoing packets are delivered to sockets of ETH_P_ALL only. The field is a
+	// __be16 (struct sockaddr_ll).
 	all := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, unix.ETH_P_ALL))
 	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}))
 }
 
-// Next waits for the next SYN and returns it from its IP header on, and when
-// the kernel saw it. The bytes are the caller's. After Close it returns io.EOF.
-// Any other error ends the capture: that the interface went down, for example.
+// Next waits for the next SYN and returns it from its IP header on, and the time when
+// the kernel received or sent it. The caller may keep the bytes. After Close it
+// returns io.EOF. Any other error ends the capture, such as that the interface is
+// down.
 func (r *LiveReader) Next() (time.Time, []byte, error) {
 	n, oobn, err := r.receive()
 	switch {
@@ -161,7 +164,8 @@ func (r *LiveReader) receive() (n, oobn int, err error) {
 	return n, oobn, err
 }
 
-// timestamp finds what SO_TIMESTAMPNS gives; without it the time is now.
+// timestamp returns the time in a control message of SO_TIMESTAMPNS, or the present
+// time if there is none.
 func timestamp(oob []byte) time.Time {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -179,12 +183,12 @@ func timestamp(oob []byte) time.Time {
 	return time.Now()
 }
 
-// Lost is how many SYNs the kernel dropped since Live, because Next was called
-// too seldom.
+// Lost returns the number of SYNs that the kernel dropped since Live because the
+// receive buffer was full.
 func (r *LiveReader) Lost() uint64 {
-	// Fails when closed, and Close has counted.
+	// Control fails when the socket is closed; Close has read the count before.
 	_ = r.raw.Control(func(fd uintptr) {
-		// Reading sets the kernel's count back to 0.
+		// Reading PACKET_STATISTICS resets the count in the kernel.
 		if stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
 			r.lost.Add(uint64(stats.Drops))
 		}
@@ -192,8 +196,8 @@ func (r *LiveReader) Lost() uint64 {
 	return r.lost.Load()
 }
 
-// Close ends a Next that waits, and returns once it has let go of the socket.
-// It may be called more than once.
+// Close interrupts a Next that waits, and returns after the socket is closed. It may
+// be called more than once.
 func (r *LiveReader) Close() error {
 	if r.closed.Swap(true) {
 		return nil
@@ -202,13 +206,15 @@ func (r *LiveReader) Close() error {
 	return r.file.Close()
 }
 
-// onlySYNs is a filter for SOCK_DGRAM, where a packet begins with its IP
-// header. The kernel takes a load beyond the end of the packet for a no.
+// onlySYNs returns a filter for a packet socket of type SOCK_DGRAM, where offset 0 is
+// the IP header. The kernel rejects a packet when the filter loads from beyond its
+// end.
 func onlySYNs() []bpf.Instruction {
 	const (
 		partial = 0x3fff // "more fragments" and offset, of IPv4
 		header6 = 40
 	)
+	// LoadMemShift sets X to the length of the IPv4 header, IHL times 4.
 	four := slices.Concat(
 		require(bpf.LoadExtension{Num: bpf.ExtProto}, bpf.JumpEqual, unix.ETH_P_IP),
 		require(bpf.LoadAbsolute{Off: 9, Size: 1}, bpf.JumpEqual, unix.IPPROTO_TCP),
@@ -221,13 +227,15 @@ func onlySYNs() []bpf.Instruction {
 		[]bpf.Instruction{
 			bpf.LoadConstant{Dst: bpf.RegX, Val: header6},
 			bpf.LoadAbsolute{Off: 6, Size: 1},
+			// Without an extension header X is right already.
 			bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.IPPROTO_TCP, SkipTrue: uint8(len(extension))},
 		},
 		extension,
 		synAtX(),
 	)
 	return slices.Concat(
-		// On the loopback interface, which is sent is received as well.
+		// On the loopback interface each packet passes twice, as outgoing and as
+		// incoming: the first is rejected.
 		[]bpf.Instruction{
 			bpf.LoadExtension{Num: bpf.ExtLinkLayerType},
 			bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.ARPHRD_LOOPBACK, SkipTrue: 3},
@@ -242,14 +250,15 @@ func onlySYNs() []bpf.Instruction {
 	)
 }
 
-// require passes over the packet unless what load gives compares so.
+// require rejects the packet unless the comparison of the loaded value with val holds.
 func require(load bpf.Instruction, cond bpf.JumpTest, val uint32) []bpf.Instruction {
 	return []bpf.Instruction{load, bpf.JumpIf{Cond: cond, Val: val, SkipTrue: 1}, bpf.RetConstant{Val: 0}}
 }
 
-// synAtX decides about the TCP header at X.
+// synAtX accepts the packet if the TCP header at offset X is a SYN without ACK, RST and
+// FIN, and else rejects it.
 func synAtX() []bpf.Instruction {
-	const finSynRstAck, syn = 0x17, 0x02 // RFC 9293
+	const finSynRstAck, syn = 0x17, 0x02 // RFC 9293, section 3.1
 	return []bpf.Instruction{
 		bpf.LoadIndirect{Off: 13, Size: 1},
 		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: finSynRstAck},
@@ -259,13 +268,13 @@ func synAtX() []bpf.Instruction {
 	}
 }
 
-// oneExtension sets X to the end of the IPv6 extension header at offset at, of
-// the kind that is in A (RFC 8200), and passes over the packet if that is no
-// such kind, a fragment of more, or if there is no TCP behind it.
+// oneExtension sets X to the end of the IPv6 extension header at offset at, whose kind
+// is in A. It rejects the packet if A is not the kind of an extension header (RFC
+// 8200), if the packet is one of several fragments, or if TCP does not follow.
 func oneExtension(at uint32) []bpf.Instruction {
 	const (
 		partial = 0xfff9 // offset and "more fragments"
-		unit    = 3      // lengths are in units of 8 bytes, less the first
+		unit    = 3      // 1<<unit is 8: lengths count units of 8 bytes, without the first
 	)
 	fragment := slices.Concat(
 		require(bpf.LoadAbsolute{Off: 6, Size: 1}, bpf.JumpEqual, unix.IPPROTO_FRAGMENT),
@@ -280,7 +289,8 @@ func oneExtension(at uint32) []bpf.Instruction {
 		},
 		fragment,
 		require(bpf.LoadAbsolute{Off: at, Size: 1}, bpf.JumpEqual, unix.IPPROTO_TCP),
-		// A fragment header has 0 in the place of the length, which fits.
+		// A fragment header has a reserved byte of 0 in the place of the length,
+		// which stands for its 8 bytes.
 		[]bpf.Instruction{
 			bpf.LoadAbsolute{Off: at + 1, Size: 1},
 			bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 1},

@@ -26,10 +26,10 @@ import (
 
 func TestMain(m *testing.M) { netnstest.Main(m) }
 
-// patience bounds every wait; nothing that works comes near it.
+// patience is a timeout for every wait, far longer than any takes.
 const patience = 20 * time.Second
 
-// last is a port that is called last of all: its SYN ends the reading.
+// last is the port of the last SYN that a test sends; seen stops at it.
 const last = 9999
 
 func live(t *testing.T, n *netns.NS, ifname string) *capture.LiveReader {
@@ -43,8 +43,8 @@ func live(t *testing.T, n *netns.NS, ifname string) *capture.LiveReader {
 	return r
 }
 
-// seen reads up to the SYN to the last port, and gives the ports called
-// before it with their addresses.
+// seen reads up to the SYN to port last, and returns the addresses and ports that the
+// SYNs before it went to.
 func seen(t *testing.T, r *capture.LiveReader) []string {
 	t.Helper()
 	late := time.AfterFunc(patience, func() { r.Close() })
@@ -72,7 +72,7 @@ func seen(t *testing.T, r *capture.LiveReader) []string {
 	}
 }
 
-// call connects to a port nobody listens to, and so sends one SYN.
+// call sends one SYN by connecting to a port without a listener.
 func call(t *testing.T, n *netns.NS, addr string) {
 	t.Helper()
 	netnstest.Do(t, n, func() error {
@@ -88,7 +88,7 @@ func call(t *testing.T, n *netns.NS, addr string) {
 	})
 }
 
-// chat holds a TCP connection, with data and end, and sends datagrams as well.
+// chat opens a TCP connection, sends data, closes it, and sends datagrams too.
 func chat(t *testing.T, server, client *netns.NS, addr string) {
 	t.Helper()
 	var l net.Listener
@@ -171,7 +171,7 @@ func TestLiveGivesEachSYNOnceOnACable(t *testing.T) {
 	}
 }
 
-// The filter, with packets that no kernel sends by itself.
+// The filter accepts and rejects forged packets.
 func TestLiveFilter(t *testing.T) {
 	const hop, routing, fragment, destination, tcp, udp = 0, 43, 44, 60, 6, 17
 	syn := func(port uint16, flags byte) []byte {
@@ -260,7 +260,8 @@ func TestLiveFilter(t *testing.T) {
 	}
 }
 
-// rawSender sends packets as they are to the host's own loopback addresses.
+// rawSender returns a function that sends IP packets unchanged to the host's own
+// loopback addresses.
 func rawSender(t *testing.T, n *netns.NS) func([]byte) error {
 	t.Helper()
 	var fd4, fd6 int
@@ -279,8 +280,8 @@ func rawSender(t *testing.T, n *netns.NS) func([]byte) error {
 	}
 }
 
-// sendExperimental sends bytes over the loopback interface that claim to be of
-// another protocol than IP: that of IEEE 802 for experiments.
+// sendExperimental sends bytes on the loopback interface with an EtherType that is not
+// IP's: IEEE 802's for experiments.
 func sendExperimental(b []byte) error {
 	const etherType = 0x88b5
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -303,7 +304,8 @@ func TestLiveCloseEndsNext(t *testing.T) {
 		_, _, err := r.Next()
 		ended <- err
 	}()
-	time.Sleep(50 * time.Millisecond) // for Next to be waiting; less tests less
+	// Give Next time to block. If it has not, the test still passes but tests less.
+	time.Sleep(50 * time.Millisecond)
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
@@ -323,8 +325,8 @@ func TestLiveCloseEndsNext(t *testing.T) {
 	}
 }
 
-// What is not read is counted: every SYN is given or lost.
-func TestLiveCountsWhatIsLost(t *testing.T) {
+// Every SYN is either returned by Next or counted by Lost.
+func TestLiveCountsLostSYNs(t *testing.T) {
 	host := netnstest.New(t)
 	r := live(t, host, "lo")
 	send := rawSender(t, host)

@@ -21,7 +21,7 @@ const (
 	clientAddr4, clientAddr6 = "10.3.2.2", "fd00::2"
 )
 
-// hosts makes a server and a client with a cable between them.
+// hosts makes a server and a client, joined by a veth pair.
 func hosts(t *testing.T) (server, client *netns.NS) {
 	t.Helper()
 	server, client = netnstest.New(t), netnstest.New(t)
@@ -30,13 +30,13 @@ func hosts(t *testing.T) (server, client *netns.NS) {
 	return server, client
 }
 
-// arrival is a packet the server's interface took in.
+// arrival is a packet that arrived at the server's interface.
 type arrival struct {
 	packet.Packet
 	at time.Time
 }
 
-// tap sees all IP packets that arrive at a host, before its firewall does.
+// tap captures all IP packets that arrive at a host, before its firewall.
 type tap struct {
 	fd   int
 	mu   sync.Mutex
@@ -44,7 +44,7 @@ type tap struct {
 	done chan struct{}
 }
 
-// listen begins to capture what arrives for one address.
+// listen begins to capture packets to one address.
 func listen(t *testing.T, n *netns.NS, dst netip.Addr) *tap {
 	t.Helper()
 	p := &tap{done: make(chan struct{})}
@@ -53,7 +53,7 @@ func listen(t *testing.T, n *netns.NS, dst netip.Addr) *tap {
 		p.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, all)
 		return err
 	})
-	// The read ends every 20 ms to see whether the test has.
+	// Read times out every 20 ms, to check whether the test has ended.
 	if err := unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 20000}); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func (p *tap) read(dst netip.Addr) {
 	}
 }
 
-// knocks are the packets that a knock server counts, in order.
+// knocks returns the packets that a knock server would count, in order.
 func (p *tap) knocks() []arrival {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,7 +118,7 @@ func (p *tap) wait(t *testing.T, n int) []arrival {
 	return nil
 }
 
-// written gives the elements that the packets are.
+// written returns the elements of the packets.
 func written(list []arrival) []string {
 	var out []string
 	for _, a := range list {

@@ -11,7 +11,7 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// misfit is a setting that is good by itself and does not go with another.
+// misfit is an error about a setting that is valid by itself but contradicts another.
 type misfit struct {
 	setting string
 	err     error
@@ -19,7 +19,8 @@ type misfit struct {
 
 func (m *misfit) Error() string { return m.err.Error() }
 
-// check finds what does not go together. What is not said yet is not missed.
+// check returns the first contradiction between settings. It ignores settings that are
+// not set; see missing.
 func (s *Settings) check() *misfit {
 	for _, of := range []func(*Settings) *misfit{
 		(*Settings).checkBase, (*Settings).checkAllow, (*Settings).checkOpen, (*Settings).checkKeys, (*Settings).checkLength,
@@ -81,9 +82,9 @@ func (s *Settings) checkKeys() *misfit {
 
 func (s *Settings) wantsHMAC() bool { return s.HMAC == nil || *s.HMAC != 0 }
 
-// checkLength lets shared sequences be as long as the server takes them. What a
-// person types may be any part of one; a file holds a whole one, which its
-// parser sees to.
+// checkLength limits shared sequences to the length that the server accepts. A sequence
+// on the command line may be part of one, so it has no lower limit; parsers of files
+// check that a sequence is complete.
 func (s *Settings) checkLength() *misfit {
 	if n := len(s.Sequence); n > knock.MaxSequence {
 		return &misfit{"sequence", fmt.Errorf("%d elements: want 1 to %d", n, knock.MaxSequence)}
@@ -91,7 +92,8 @@ func (s *Settings) checkLength() *misfit {
 	return nil
 }
 
-// missing finds what a knock of its kind cannot do without, but for keys.
+// missing returns an error if a setting is missing that the kind of knock requires. It
+// does not check keys.
 func (s *Settings) missing() error {
 	switch s.Kind {
 	case Shared:

@@ -1,11 +1,11 @@
-// Package client sends knocks: it finds out what to send (hosts.toml,
-// ~/.fwknoprc, the command line), makes packets of it, sends them with the
-// operating system's own stack, so that the fingerprint the server sees is
-// genuine, and can wait until the service opens.
+// Package client sends knocks. It combines settings from hosts.toml, ~/.fwknoprc and the
+// command line into a Plan, makes packets of the plan and sends them, and can wait until
+// the service is open. Packets are sent with the operating system's own TCP/IP stack, so
+// that the server sees the system's fingerprint.
 //
-// It needs no privileges where ping sockets are allowed, and none at all for
-// knocks without ICMP. What it sends is fire and forget: a knock that a network
-// loses looks, from here, like one that arrived.
+// Knocks with ICMP need privileges unless ping sockets are allowed; others need none. The
+// client gets no confirmation: it cannot tell a knock that was lost on the network from
+// one that arrived.
 package client
 
 import (
@@ -31,42 +31,40 @@ type Knock struct {
 	Kind    Kind
 	Dst     netip.Addr // the knock server; IPv4 is never mapped into IPv6
 	Packets []Packet
-	// Loose packets may arrive in any order, so that none waits for the answer
-	// to another. They leave from one source port, by which the server tells
-	// two clients behind one address apart.
+	// Loose is set if the packets may arrive in any order, so that the sender need
+	// not wait for an answer to one before it sends the next. They are sent from one
+	// source port, by which the server distinguishes clients behind one address.
 	Loose bool
-	// Delay is the pause between two packets. Unless it is loose, a TCP packet
-	// takes up to AnswerWait of its own.
+	// Delay is the pause between two packets. A TCP packet of a knock that is not
+	// loose additionally takes up to AnswerWait.
 	Delay time.Duration
-	// Repeat is how often all packets are sent, each time the same.
+	// Repeat is how often all packets are sent. They are the same each time.
 	Repeat int
-	// Clear and Sealed are the bytes of an encrypted knock before and after it
-	// was sealed; nil for others.
+	// Clear and Sealed are the bytes of an encrypted knock before and after
+	// encryption; nil for others.
 	Clear, Sealed []byte
-	// Holds is how long the server takes the knock for fresh, from when it was
-	// made, unless its policy says otherwise; 0 where that is for ever or not
-	// known.
+	// Holds is how long the server accepts the knock, counted from the call that
+	// made it, with the default policy; 0 if that is unlimited or not known.
 	Holds time.Duration
 	// Verify is the TCP port that should be open after the knock; the zero
-	// Range if none was named.
+	// Range if none is set.
 	Verify port.Range
 }
 
-// A Transmitter sends one packet of a knock; a Sender is one.
+// A Transmitter sends one packet of a knock, as Sender does.
 type Transmitter interface {
 	Send(ctx context.Context, p Packet) error
 }
 
-// The pause before a knock is repeated. It is random, lest two clients that
-// began together stay in step.
+// The limits of the random pause before a knock is repeated. Two clients that began at
+// the same time so do not repeat at the same time.
 const (
 	minRepeatPause = 150 * time.Millisecond
 	maxRepeatPause = 450 * time.Millisecond
 )
 
-// Send sends the packets in their order and calls sent after each, with rounds
-// and steps counted from 1. It stops at the first that cannot be sent and when
-// ctx ends.
+// Send sends the packets in order, Repeat times, and calls sent after each packet, with
+// round and step counted from 1. It stops when a packet cannot be sent or ctx ends.
 func (k *Knock) Send(ctx context.Context, t Transmitter, sent func(round, step int, p Packet)) error {
 	for round := 1; round <= k.Repeat; round++ {
 		if round > 1 {
@@ -76,7 +74,7 @@ func (k *Knock) Send(ctx context.Context, t Transmitter, sent func(round, step i
 			if i > 0 {
 				pause(ctx, k.Delay)
 			}
-			err := ctx.Err()
+			err := ctx.Err() // pause returns early when ctx ends
 			if err == nil {
 				err = t.Send(ctx, p)
 			}

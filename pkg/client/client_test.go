@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// recorder is a Transmitter that notes what it is given and when.
+// recorder is a Transmitter that records packets and their times.
 type recorder struct {
 	start    time.Time
 	elements []string
@@ -48,7 +48,7 @@ func TestElementsGoInOrderAndKeepTheirDelay(t *testing.T) {
 	})
 }
 
-// packets are those of a shared knock.
+// packets returns the packets of a shared knock.
 func packets(t testing.TB, s string) []Packet {
 	t.Helper()
 	var list []Packet
@@ -58,7 +58,7 @@ func packets(t testing.TB, s string) []Packet {
 	return list
 }
 
-func TestAKnockIsRepeatedAfterAPauseOfChance(t *testing.T) {
+func TestAKnockIsRepeatedAfterARandomPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := Knock{Packets: packets(t, "tcp/1, udp/2"), Repeat: MaxRepeat}
 		r := recorder{start: time.Now()}

@@ -21,8 +21,8 @@ import (
 	"nftknock/test/netns"
 )
 
-// childDst tells the test binary to be a client without privileges and where
-// to send two echo requests.
+// childDst is an environment variable that makes the test binary send two echo requests to
+// the address in it, as a client without privileges.
 const childDst = "NFTKNOCK_TEST_ECHO_TO"
 
 // echoChild prints "raw socket" or "ping socket" when it has sent, or the
@@ -74,8 +74,8 @@ func runChild(t *testing.T, n *netns.NS, dst string, unprivileged bool) (output 
 }
 
 func TestEchoRequestsLeaveAsTheSystemAllows(t *testing.T) {
-	// NB: nobody is how a network namespace begins. It cannot be written:
-	// the group 1 of the kernel's "1 0" does not exist in here.
+	// NB: nobody is the default of a network namespace, "1 0". It cannot be written,
+	// because group 1 does not exist in this user namespace.
 	const (
 		everyone = "0 0" // the one group there is
 		nobody   = ""

@@ -10,7 +10,7 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// Knock makes the packets of the plan, as of now.
+// Knock makes the packets of the plan. now is the time that they contain.
 func (p *Plan) Knock(keys *Secrets, now time.Time) (*Knock, error) {
 	k := &Knock{Kind: p.Kind, Dst: p.Dst, Delay: *p.Delay, Repeat: p.Repeat, Verify: p.Verify}
 	if err := encoders[p.Kind](k, p, keys, now); err != nil {
@@ -19,7 +19,7 @@ func (p *Plan) Knock(keys *Secrets, now time.Time) (*Knock, error) {
 	return k, nil
 }
 
-// encoders put the packets of each kind into a knock.
+// encoders add the packets of a plan to a knock, by kind.
 var encoders = map[Kind]func(k *Knock, p *Plan, keys *Secrets, now time.Time) error{
 	Shared:    encodeShared,
 	Encrypted: encodeEncrypted,
@@ -74,8 +74,8 @@ func encodeTOTP(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	return nil
 }
 
-// add appends the packet of a position counted from 0. With rotation every
-// other one is a datagram, as the fwknop of 2004 had it.
+// add appends packet number i, counted from 0. With rotate every second packet is UDP, as
+// in the fwknop of 2004.
 func (k *Knock) add(i int, n uint16, rotate bool) {
 	e := port.Single(packet.TCP, n)
 	if rotate && i%2 == 1 {
@@ -84,7 +84,8 @@ func (k *Knock) add(i int, n uint16, rotate bool) {
 	k.Packets = append(k.Packets, Packet{To: e})
 }
 
-// allowed is whom to let in, as messages have it.
+// allowed returns the address to grant access to, in the form of seal and spa: the zero
+// Addr for the sender.
 func (p *Plan) allowed() netip.Addr {
 	if p.Allow == Source {
 		return netip.Addr{}

@@ -49,7 +49,7 @@ func passphrase(t testing.TB, s string) *secret.Key {
 	return key
 }
 
-// message is what the tests ask for; the article's example.
+// message is the request in these tests, the article's example.
 var message = seal.Message{Address: netip.MustParseAddr("192.168.10.2"), Protocol: 6, Port: 22, User: "mbr"}
 
 func encrypted(t testing.TB, e Encoding, allow netip.Addr) Settings {
@@ -103,7 +103,7 @@ func TestOrderedEncodings(t *testing.T) {
 	}
 }
 
-// rotated is the protocol of a packet counted from 0.
+// rotated returns the protocol of packet i, counted from 0, with Rotate.
 func rotated(i int) packet.Protocol {
 	if i%2 == 0 {
 		return packet.TCP
@@ -150,7 +150,7 @@ func TestSIV(t *testing.T) {
 	}
 }
 
-// openSIV reads the message off the ports of its packets.
+// openSIV opens the message in the ports of packets.
 func openSIV(t testing.TB, key *secret.Key, packets []Packet) seal.Message {
 	t.Helper()
 	var b []byte
@@ -253,7 +253,7 @@ func TestTOTP(t *testing.T) {
 	}
 }
 
-// elements are what a knock sends in one round, in order.
+// elements returns the elements that a knock sends in one round, in order.
 func elements(k Knock) []string {
 	var list []string
 	for _, p := range k.Packets {
@@ -262,7 +262,7 @@ func elements(k Knock) []string {
 	return list
 }
 
-// No error shows anything of a key.
+// No error contains any part of a key.
 func TestKeysThatDoNotFit(t *testing.T) {
 	const telling = "hunter2"
 	short, long := passphrase(t, telling), passphrase(t, strings.Repeat(telling, 5))

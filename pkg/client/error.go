@@ -2,12 +2,12 @@ package client
 
 import "fmt"
 
-// Error is a failure with advice for the person at the terminal.
+// Error is an error with a hint for the user.
 type Error struct {
 	Err  error
 	Hint string // what to do about it; may be empty
-	// Config: the request or a file is wrong, and trying again without a
-	// change is in vain.
+	// Config is set if the request or a file is wrong, so that the same command
+	// fails again.
 	Config bool
 }
 
@@ -15,7 +15,7 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// configError is an Error about what somebody wrote.
+// configError returns an Error with Config set.
 func configError(hint, format string, args ...any) *Error {
 	return &Error{Err: fmt.Errorf(format, args...), Hint: hint, Config: true}
 }

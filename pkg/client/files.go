@@ -10,33 +10,33 @@ import (
 	"slices"
 )
 
-// Host is what a file says about one knock server.
+// Host is an entry of a file about one knock server.
 type Host struct {
-	// Name is the name or address a person types to mean this host.
+	// Name is the name or address that the user types for this host.
 	Name     string
 	Settings Settings // Kind is set
 	Origin   string   // FILE:LINE
-	// Stanza: it comes from a stanza of ~/.fwknoprc, and Name is that of the
-	// stanza.
+	// Stanza is set for a stanza of ~/.fwknoprc; Name is the name of the stanza.
 	Stanza bool
-	// Warnings are what is to be told to whoever knocks at this host.
+	// Warnings are for users who knock at this host.
 	Warnings []string
-	// Err is why nobody can; Settings are those that were read so far.
+	// Err is a mistake in a stanza, which can then not be used. Settings are those
+	// read before it.
 	Err error
 }
 
-// File is a file that may be read for hosts.
+// File is a file of hosts.
 type File struct {
 	Path string
 	// Parse is ParseHosts or ParseRC.
 	Parse func(path string, data []byte) ([]Host, error)
-	// Optional: a missing file is the same as an empty one.
+	// Optional is set if the file need not exist.
 	Optional bool
 }
 
-// DefaultFiles are hosts.toml in the user's configuration directory and
-// ~/.fwknoprc, both optional, in the order in which they are asked. The path
-// of a file is "" if the environment does not tell where it would be.
+// DefaultFiles returns hosts.toml in the user's configuration directory and
+// ~/.fwknoprc, both optional. Entries of the former take precedence. The path of a file is
+// "" if the environment does not define the directory.
 func DefaultFiles() (hosts, rc File) {
 	hosts = File{Parse: ParseHosts, Optional: true}
 	if dir, err := os.UserConfigDir(); err == nil {
@@ -49,13 +49,13 @@ func DefaultFiles() (hosts, rc File) {
 	return hosts, rc
 }
 
-// maxFile bounds what is read of a file, in bytes.
+// maxFile is the size of the largest file that Load reads, in bytes.
 const maxFile = 1 << 20
 
-// Load reads the hosts of a file. It refuses a file that somebody else could
-// have changed: whoever can point a name to another address is sent its
-// sequence by the next knock. If others can merely read the file, warning
-// says so; with a key in it that is refused, too.
+// Load reads the hosts of a file. It refuses a file that another user can write: that
+// user could change an address and receive the sequence with the next knock. If other
+// users can read the file, Load returns a warning, and refuses the file if it contains a
+// key.
 func (f File) Load() (hosts []Host, warning string, err error) {
 	if f.Path == "" && f.Optional {
 		return nil, "", nil
@@ -67,7 +67,7 @@ func (f File) Load() (hosts []Host, warning string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	defer clear(data)
+	defer clear(data) // it may contain keys
 	if hosts, err = f.Parse(f.Path, data); err != nil {
 		return nil, "", err
 	}
@@ -83,8 +83,8 @@ func (f File) read() (data []byte, warning string, err error) {
 		return nil, "", &Error{Err: err, Config: true}
 	}
 	defer file.Close()
-	// NB: the open file is looked at, not its name, which could by then
-	// be another's.
+	// NB: Stat of the open file, not of the path, which another process could have
+	// replaced since.
 	info, err := file.Stat()
 	if err != nil {
 		return nil, "", err
@@ -97,17 +97,22 @@ func (f File) read() (data []byte, warning string, err error) {
 	case err != nil:
 		return nil, "", &Error{Err: err, Config: true}
 	case len(data) > maxFile:
-		return nil, "", configError("", "%s: larger than %d bytes, which cannot be meant", f.Path, maxFile)
+		return nil, "", configError("", "%s: larger than %d bytes", f.Path, maxFile)
 	}
 	return data, warning, nil
 }
 
-// fileError is an Error at a place of a file; line and column count from 1, a
-// column of 0 is unknown.
-func fileError(path string, line, column int, hint, format string, args ...any) *Error {
-	place := fmt.Sprintf("%s:%d", path, line)
-	if column > 0 {
-		place += fmt.Sprintf(":%d", column)
+// place is a place in a file. Line and column count from 1; column is 0 if not known.
+type place struct {
+	path         string
+	line, column int
+}
+
+// errorf returns an Error about the place, with Config set.
+func (at place) errorf(hint, format string, args ...any) *Error {
+	text := fmt.Sprintf("%s:%d", at.path, at.line)
+	if at.column > 0 {
+		text += fmt.Sprintf(":%d", at.column)
 	}
-	return configError(hint, "%s: %s", place, fmt.Sprintf(format, args...))
+	return configError(hint, "%s: %s", text, fmt.Sprintf(format, args...))
 }

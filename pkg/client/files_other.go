@@ -4,6 +4,6 @@ package client
 
 import "io/fs"
 
-// checkAccess leaves access lists alone: the profile directory, where the
-// files live, is its user's own by default.
+// checkAccess checks nothing. Files in a user's profile directory are accessible only to
+// that user by default.
 func checkAccess(string, fs.FileInfo) (warning string, err error) { return "", nil }

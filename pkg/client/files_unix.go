@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// checkAccess looks at who else can write (an error) or read (a warning) a
-// file. Devices and pipes, /dev/null above all, are let through.
+// checkAccess returns an error if another user can write a file, and a warning if another
+// user can read it. It accepts devices and pipes, such as /dev/null.
 func checkAccess(path string, info fs.FileInfo) (warning string, err error) {
 	const (
 		othersRead  = 0o044
@@ -25,7 +25,7 @@ func checkAccess(path string, info fs.FileInfo) (warning string, err error) {
 			"%s: others can write this file (mode %#o): a changed address would be sent your sequence", path, mode)
 	}
 	owner, self := info.Sys().(*syscall.Stat_t).Uid, uint32(os.Geteuid())
-	// Root can be given anyone's file: sudo may keep the user's HOME.
+	// Root may use files of any user: sudo may keep the HOME of the caller.
 	if owner != self && owner != 0 && self != 0 {
 		return "", configError("copy it to a file of your own",
 			"%s: belongs to another user (uid %d): a changed address would be sent your sequence", path, owner)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// find gives the first entry of a name, or nil. Stanzas come last: fwknop knows
-// them by -n alone.
+// find returns the first entry with a name, or nil. Stanzas come after all others,
+// because fwknop uses them only with -n.
 func (r Request) find(name string) *Host {
 	for _, stanza := range []bool{false, true} {
 		for i := range r.Hosts {
@@ -18,8 +18,8 @@ func (r Request) find(name string) *Host {
 	return nil
 }
 
-// findAddress gives the first entry that names one of some addresses, and which.
-// If there is none it gives nil and the first address.
+// findAddress returns the first entry whose name is one of the addresses, and that
+// address. If there is none it returns nil and the first address.
 func (r Request) findAddress(addrs []netip.Addr) (*Host, netip.Addr) {
 	for _, addr := range addrs {
 		if h := r.find(addr.String()); h != nil {
@@ -29,6 +29,7 @@ func (r Request) findAddress(addrs []netip.Addr) (*Host, netip.Addr) {
 	return nil, addrs[0]
 }
 
+// findStanza returns the stanza with the name of the request.
 func (r Request) findStanza() (*Host, error) {
 	var names []string
 	for i := range r.Hosts {
@@ -47,7 +48,7 @@ func (r Request) findStanza() (*Host, error) {
 	return nil, configError(hint, "no stanza is called %q", r.Stanza)
 }
 
-// unknown says that no entry speaks of a host.
+// unknown returns the error for a host without an entry.
 func unknown(host string, addrs []netip.Addr) error {
 	var tried []string
 	for _, addr := range addrs {

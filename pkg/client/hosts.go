@@ -17,7 +17,7 @@ import (
 // hostsExample is the hint to errors about the form of hosts.toml.
 const hostsExample = `a host looks like this: ["ssh.example.org"] and below it sequence = ["tcp/7000", "udp/8000"]`
 
-// ParseHosts reads hosts.toml, one table a host:
+// ParseHosts reads hosts.toml, which has one table per host:
 //
 //	["ssh.example.org"]
 //	address = "10.3.2.1"             # optional, an address or a name
@@ -29,9 +29,9 @@ const hostsExample = `a host looks like this: ["ssh.example.org"] and below it s
 //	key_file = "vpn.key"             # relative to the file; ~/ is the home directory
 //	open = "udp/51820"
 //
-// The keys are those of Names, each in hosts whose kind of knock it belongs to.
-// Anything else is an error, which names path, line and column. Hosts come in
-// the order of the file.
+// The keys are those of Names; Of says with which kinds of knock each can be used.
+// Anything else is an error, which names path, line and column. Hosts are returned in the
+// order of the file.
 func ParseHosts(path string, data []byte) ([]Host, error) {
 	d := hostsDecoder{path: path, source: tomlpos.TrimMark(string(data))}
 	d.lines = tomlpos.NewLines(d.source)
@@ -39,8 +39,8 @@ func ParseHosts(path string, data []byte) ([]Host, error) {
 	if d.root, err = tomlpos.Locate(d.source); err != nil {
 		return nil, d.syntaxError(err)
 	}
-	// NB: toml takes the mark off itself, and of d.source it would take a
-	// second one.
+	// NB: data and not d.source: toml removes a byte order mark itself, and would
+	// remove a second one from d.source.
 	if d.meta, err = toml.Decode(string(data), &d.top); err != nil {
 		return nil, d.syntaxError(err)
 	}
@@ -55,8 +55,8 @@ func ParseHosts(path string, data []byte) ([]Host, error) {
 	return d.hosts, nil
 }
 
-// hostsDecoder walks through the keys in the order of the file, so that the
-// first mistake is the one reported.
+// hostsDecoder reads the keys in the order of the file, so that the first mistake is
+// reported.
 type hostsDecoder struct {
 	path, source string
 	lines        *tomlpos.Lines
@@ -70,8 +70,8 @@ func (d *hostsDecoder) syntaxError(err error) error {
 	var syntax toml.ParseError
 	if errors.As(err, &syntax) {
 		message := syntax.Message
-		if d.speaksOfKey(syntax.Position.Start) {
-			message = "this is no TOML: want a value in quotes"
+		if d.mayHoldKey(syntax.Position.Start) {
+			message = "not valid TOML: want a value in quotes"
 		}
 		return d.errorAtOffset(syntax.Position.Start, hostsExample, "%s", message)
 	}
@@ -82,10 +82,10 @@ func (d *hostsDecoder) syntaxError(err error) error {
 	return configError("", "%s: %v", d.path, err)
 }
 
-// speaksOfKey reports whether a line may hold a key, which the messages of
-// package toml would show.
-func (d *hostsDecoder) speaksOfKey(offset int) bool {
-	offset = min(max(offset, 0), len(d.source)) // package toml may point beside
+// mayHoldKey reports whether the line at an offset may contain a secret key, which an
+// error of package toml would show.
+func (d *hostsDecoder) mayHoldKey(offset int) bool {
+	offset = min(max(offset, 0), len(d.source)) // offsets of package toml may be out of bounds
 	begin := strings.LastIndexByte(d.source[:offset], '\n') + 1
 	line, _, _ := strings.Cut(d.source[begin:], "\n")
 	return strings.Contains(strings.ToLower(line), "key")
@@ -93,7 +93,7 @@ func (d *hostsDecoder) speaksOfKey(offset int) bool {
 
 func (d *hostsDecoder) key(key toml.Key) error {
 	if !isHost(unbracket(key[0])) {
-		return d.errorAt(key, "", "bad host name %q: it is what you would type to mean this host", key[0])
+		return d.errorAt(key, "", "bad host name %q: want the name or address that you type for this host", key[0])
 	}
 	switch {
 	case len(key) == 1:
@@ -111,7 +111,7 @@ func (d *hostsDecoder) table(key toml.Key) error {
 	}
 	for _, h := range d.hosts {
 		if sameName(h.Name, key[0]) {
-			return d.errorAt(key, "", "host %q is there twice, first at %s", key[0], h.Origin)
+			return d.errorAt(key, "", "host %q is listed twice, first at %s", key[0], h.Origin)
 		}
 	}
 	line, _ := d.lines.Place(d.offset(key))
@@ -125,8 +125,8 @@ func (d *hostsDecoder) table(key toml.Key) error {
 func (d *hostsDecoder) value(key toml.Key) error {
 	i := len(d.hosts) - 1
 	if i < 0 || d.hosts[i].Name != key[0] {
-		// A dotted key brings a value without a table of its own; one
-		// form is enough.
+		// A dotted key sets a value without a header of its table. Only the form
+		// with a header is supported.
 		return d.errorAtKey(key, hostsExample+"; a name with dots needs quotes", "unexpected key %s", key)
 	}
 	s, ok := settings[key[1]]
@@ -154,7 +154,7 @@ func (d *hostsDecoder) value(key toml.Key) error {
 	return nil
 }
 
-// complete looks at all hosts once they are read.
+// complete checks the hosts after all keys are read, and sets what the file leaves out.
 func (d *hostsDecoder) complete() error {
 	for i := range d.hosts {
 		h := &d.hosts[i]
@@ -167,6 +167,7 @@ func (d *hostsDecoder) complete() error {
 		}
 		s.KeyFile, s.HMACKeyFile = d.keyPath(s.KeyFile), d.keyPath(s.HMACKeyFile)
 	}
+	// After the loop above, since the key "knock" may follow the keys that depend on it.
 	for _, key := range d.meta.Keys() {
 		if err := d.belongs(key); err != nil {
 			return err
@@ -180,7 +181,7 @@ func (d *hostsDecoder) complete() error {
 	return nil
 }
 
-// belongs refuses keys that a host's kind of knock has no use for.
+// belongs returns an error for a key that cannot be used with the host's kind of knock.
 func (d *hostsDecoder) belongs(key toml.Key) error {
 	if len(key) < 2 {
 		return nil
@@ -197,7 +198,7 @@ func (d *hostsDecoder) belongs(key toml.Key) error {
 	return nil
 }
 
-// fits checks what the keys of a host are together.
+// fits checks the combination of the settings of a host.
 func (d *hostsDecoder) fits(h *Host) error {
 	if m := h.Settings.check(); m != nil {
 		return d.errorAt(toml.Key{h.Name, m.setting}, "", "%v", m)
@@ -217,11 +218,11 @@ func (d *hostsDecoder) host(name string) *Host {
 			return &d.hosts[i]
 		}
 	}
-	panic("client: a key of no host")
+	panic("client: a key of no host") // d.table has added one for each table
 }
 
-// keyPath makes the path of a key file that stands in the file absolute, or
-// relative to what the file's own is relative to.
+// keyPath returns the path of a key file. In hosts.toml it is absolute, begins with "~/",
+// or is relative to the directory of hosts.toml.
 func (d *hostsDecoder) keyPath(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		if home, err := os.UserHomeDir(); err == nil {
@@ -234,7 +235,7 @@ func (d *hostsDecoder) keyPath(path string) string {
 	return filepath.Join(filepath.Dir(d.path), path)
 }
 
-// checkLength applies the bounds of a shared sequence in a file.
+// checkLength checks the length of a shared sequence in a file.
 func checkLength(n int) error {
 	if n < knock.MinSequence || n > knock.MaxSequence {
 		return fmt.Errorf("a sequence of length %d: want %d to %d elements", n, knock.MinSequence, knock.MaxSequence)

@@ -9,7 +9,7 @@ import (
 	"nftknock/pkg/tomlpos"
 )
 
-// texts gives what a key has in the form that a setting is set from.
+// texts returns the value of a key as text for setting.set, one text per list item.
 func (d *hostsDecoder) texts(key toml.Key, s setting) ([]string, error) {
 	switch v := d.lookup(key).(type) {
 	case string:
@@ -32,13 +32,13 @@ func (d *hostsDecoder) texts(key toml.Key, s setting) ([]string, error) {
 	return nil, d.errorAt(key, "", "%s is not %s: want %s", key[1], formNames[s.form], s.example)
 }
 
-// formNames are the forms as errors name them.
+// formNames are the names of forms in errors.
 var formNames = map[form]string{
 	asText: "text in quotes", asNumber: "a number", asBoolean: "true or false",
 	asList: "a list", asTextOrList: "text in quotes or a list of it",
 }
 
-// items gives the items of a list. What the lists of a host hold is elements.
+// items returns the items of a list. All lists of a host are of elements.
 func (d *hostsDecoder) items(key toml.Key, values []any) ([]string, error) {
 	texts := make([]string, len(values))
 	for i, v := range values {
@@ -56,19 +56,19 @@ func (d *hostsDecoder) lookup(key toml.Key) any {
 	return host[key[1]]
 }
 
-// errorAt is an error about the value of a key.
+// errorAt returns an error about the value of a key.
 func (d *hostsDecoder) errorAt(key toml.Key, hint, format string, args ...any) error {
 	return d.errorAtOffset(d.offset(key), hint, format, args...)
 }
 
-// errorAtKey is an error about the key itself, which stands before its value.
+// errorAtKey returns an error about a key, not about its value.
 func (d *hostsDecoder) errorAtKey(key toml.Key, hint, format string, args ...any) error {
 	return d.errorAtOffset(d.node(key).Key, hint, format, args...)
 }
 
-// errorAtText is an error about s, which a key has as its value or as item i of
-// it. If an item is written with escapes, a reader of the message would look for
-// it in vain, so the whole list is meant.
+// errorAtText returns an error about s, which is the value of a key or item i of it. Its
+// place is that of the item, or of the whole list if the item is written with escapes, so
+// that s does not appear in the file.
 func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) error {
 	if _, ok := d.lookup(key).([]any); !ok {
 		return d.errorAt(key, "", "%v", err)
@@ -83,11 +83,11 @@ func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) err
 
 func (d *hostsDecoder) errorAtOffset(offset int, hint, format string, args ...any) error {
 	line, column := d.lines.Place(offset)
-	return fileError(d.path, line, column, hint, format, args...)
+	return place{d.path, line, column}.errorf(hint, format, args...)
 }
 
-// offset is where the value of a key begins: a string within its quotes, a
-// list of tables with the last of its headers.
+// offset returns where the value of a key begins: for a string after its quotes, for an
+// array of tables at the last of its headers.
 func (d *hostsDecoder) offset(key toml.Key) int {
 	n := d.node(key)
 	if d.meta.Type(key...) == "ArrayHash" && len(n.Items) > 0 {
@@ -96,7 +96,7 @@ func (d *hostsDecoder) offset(key toml.Key) int {
 	return d.inQuotes(n.Value)
 }
 
-// inQuotes steps over the quotes that begin a string, if there are any.
+// inQuotes returns the offset after the quotes that begin a string, if there are any.
 func (d *hostsDecoder) inQuotes(offset int) int {
 	for _, quotes := range []string{`"""`, `'''`, `"`, `'`} {
 		if strings.HasPrefix(d.source[offset:], quotes) {
@@ -106,9 +106,10 @@ func (d *hostsDecoder) inQuotes(offset int) int {
 	return offset
 }
 
-// node finds a key that toml has seen; inside of a list of tables, which is a
-// mistake before anything in it is, the list.
+// node returns the node of a key that toml has decoded.
 func (d *hostsDecoder) node(key toml.Key) *tomlpos.Node {
+	// A key inside of an array of tables has no child here, and the node of the array
+	// is returned. Such an array is always an error, which is reported first.
 	n := d.root
 	for _, name := range key {
 		below, ok := n.Children[name]

@@ -22,9 +22,9 @@ type echoSocket struct {
 	seq  atomic.Uint32 // of the last echo request
 }
 
-// openEcho opens a ping socket, which needs no privileges where the system
-// has them (Linux within net.ipv4.ping_group_range, macOS), or else a raw
-// socket.
+// openEcho opens a ping socket, or else a raw socket. A ping socket needs no privileges;
+// on Linux net.ipv4.ping_group_range must include a group of the user, and macOS has them
+// too.
 func openEcho(dst netip.Addr) (*echoSocket, error) {
 	s := &echoSocket{kind: ipv4.ICMPTypeEcho}
 	ping, raw, local := "udp4", "ip4:icmp", "0.0.0.0"
@@ -32,6 +32,7 @@ func openEcho(dst netip.Addr) (*echoSocket, error) {
 		s.kind = ipv6.ICMPTypeEchoRequest
 		ping, raw, local = "udp6", "ip6:ipv6-icmp", "::"
 	}
+	// ListenPacket makes a ping socket for "udp4" and "udp6" (golang.org/x/net/icmp).
 	var pingErr, rawErr error
 	if s.conn, pingErr = icmp.ListenPacket(ping, local); pingErr == nil {
 		return s, nil
@@ -65,21 +66,21 @@ func echoHint() string {
 	return "run as root"
 }
 
-// send sends one echo request of the size ping(8) uses. No two from one
-// socket have the same sequence number.
+// send sends one echo request. Each from one socket has another sequence number.
 func (s *echoSocket) send(dst netip.Addr) error {
-	const size = 56
+	const size = 56 // bytes of data, the default of ping(8)
 	message := icmp.Message{Type: s.kind, Body: &icmp.Echo{
-		ID:   os.Getpid() & 0xffff, // a ping socket's kernel puts its own here
+		ID:   os.Getpid() & 0xffff, // for a ping socket the kernel sets the identifier
 		Seq:  int(s.seq.Add(1) & 0xffff),
 		Data: make([]byte, size),
 	}}
-	// Without a pseudo header the checksum of ICMPv6 is left to the kernel
-	// (RFC 3542, section 3.1).
+	// Without a pseudo header, Marshal leaves the checksum of ICMPv6 to the kernel (RFC
+	// 3542, section 3.1).
 	b, err := message.Marshal(nil)
 	if err != nil {
 		return err
 	}
+	// A ping socket has addresses like UDP; the port is ignored.
 	var to net.Addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(dst, 0))
 	if s.raw {
 		to = &net.IPAddr{IP: dst.AsSlice(), Zone: dst.Zone()}

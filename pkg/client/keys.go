@@ -15,24 +15,24 @@ const (
 	HMACKeyVariable = "NFTKNOCK_HMAC_KEY"
 )
 
-// Keyring is where keys come from if settings name none.
+// Keyring is the source of keys that the settings do not name.
 type Keyring struct {
 	// Getenv is os.Getenv.
 	Getenv func(string) string
-	// Prompt asks the person for a line; what is typed is shown if echo is set.
-	// It gives ErrNoTerminal where there is nobody to ask.
+	// Prompt asks the user for a line. The terminal shows the typed text if echo is
+	// set. It returns ErrNoTerminal if there is no terminal.
 	Prompt func(question string, echo bool) ([]byte, error)
-	// Code is the one-time code that was typed already, or nil.
+	// Code is the one-time code on the command line, or nil.
 	Code *uint32
 }
 
-// ErrNoTerminal: nobody can be asked.
+// ErrNoTerminal: the user cannot be asked.
 var ErrNoTerminal = errors.New("standard input is no terminal")
 
-// Secrets are the keys of a knock. Those its kind has no use for are nil.
+// Secrets are the keys of a knock. Keys that its kind does not use are nil.
 type Secrets struct {
 	Key, HMACKey *secret.Key
-	// Code is a one-time code that makes a key unnecessary; nil if there is none.
+	// Code is a one-time code, with which Key is not needed; nil if there is none.
 	Code *uint32
 }
 
@@ -42,8 +42,8 @@ func (s *Secrets) Wipe() {
 	s.HMACKey.Wipe()
 }
 
-// Secrets finds the keys of the knock: in what its settings name, in the
-// environment, and by asking, in this order. The caller is to wipe them.
+// Secrets returns the keys of the knock. Each is the key or the file in the settings, else
+// the environment variable, else the user is asked. The caller must wipe them.
 func (p *Plan) Secrets(ring Keyring) (*Secrets, error) {
 	var s Secrets
 	if p.Kind == Shared {
@@ -70,13 +70,13 @@ func (p *Plan) Secrets(ring Keyring) (*Secrets, error) {
 	return &s, nil
 }
 
-// keySource is where one key may come from, the first that has it.
+// keySource lists the sources of one key. The first that has the key is used.
 type keySource struct {
 	key      *secret.Key
 	file     string
 	variable string
-	question string // "" if the person is not to be asked
-	want     string // what it is, and for whom
+	question string // "" if the user must not be asked
+	want     string // the name of the key in errors
 	hint     string
 }
 
@@ -97,7 +97,7 @@ func (p *Plan) hmacSource() keySource {
 			"), or run nftknock on a terminal, where it asks; a server that wants no HMAC gets --hmac none"}
 }
 
-// find gives the key, or nil if it was not to be asked for.
+// find returns the key, or nil if no source has it and the user must not be asked.
 func (ring Keyring) find(from keySource) (*secret.Key, error) {
 	switch {
 	case from.key != nil:
@@ -151,7 +151,7 @@ func (ring Keyring) askCode(host string) (*uint32, error) {
 	return ParseCode(string(bytes.TrimRight(line, "\r\n")))
 }
 
-// ParseCode reads a one-time code as a person types it.
+// ParseCode reads a one-time code as users type it. The error is an *Error.
 func ParseCode(s string) (*uint32, error) {
 	code, err := totp.ParseCode(s)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// answers is a Keyring that has variables and answers to questions.
+// answers returns a Keyring with variables and answers to questions.
 type answers struct {
 	variables, questions map[string]string
 	asked                []string
@@ -108,7 +108,7 @@ func text(k interface{ Text() string }) string {
 	return k.Text()
 }
 
-func TestKeysThatCannotBeHad(t *testing.T) {
+func TestKeysThatAreMissingOrInvalid(t *testing.T) {
 	open := sequence(t, "tcp/22, udp/1")
 	readable := keyFile(t, "secret", 0o644)
 	for _, tt := range []struct {

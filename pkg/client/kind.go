@@ -1,21 +1,20 @@
 package client
 
-// Kind is a kind of knock, by the name that it has in hosts.toml and in the
-// server's policy.
+// Kind is a kind of knock, with its name in hosts.toml and in the server's policy.
 type Kind string
 
 // The kinds of knock.
 const (
 	Shared    Kind = "shared"    // a sequence of packets known to both sides
-	Encrypted Kind = "encrypted" // a sealed message, a byte a packet
+	Encrypted Kind = "encrypted" // a sealed message, one byte per packet
 	SPA       Kind = "spa"       // one datagram of fwknop 2.x
-	TOTP      Kind = "totp"      // a one-time code, two digits a packet
+	TOTP      Kind = "totp"      // a one-time code, two digits per packet
 )
 
 // Kinds are all kinds of knock.
 var Kinds = []Kind{Shared, Encrypted, SPA, TOTP}
 
-// Encoding is how an encrypted knock is written in ports; see package seal.
+// Encoding is the encoding of an encrypted knock; see package seal.
 type Encoding string
 
 // The encodings of encrypted knocks.

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// unbracket takes the brackets off "[fd00::1]".
+// unbracket removes the brackets of "[fd00::1]".
 func unbracket(s string) string {
 	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
 		return s[1 : len(s)-1]
@@ -15,8 +15,8 @@ func unbracket(s string) string {
 	return s
 }
 
-// isHost reports whether s, without brackets, can be an address or the name
-// of a host. Names may be ones that only a file knows.
+// isHost reports whether s, without brackets, can be an address or the name of a host. A
+// name need not be a valid DNS name, since it may be defined in a file only.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
@@ -26,12 +26,13 @@ func isHost(s string) bool {
 	})
 }
 
-// sameName compares names and addresses in whatever way they are written.
+// sameName reports whether two names or addresses are the same. Addresses are compared
+// by value, names without regard to case and to a final dot.
 func sameName(a, b string) bool {
 	addrA, errA := netip.ParseAddr(unbracket(a))
 	addrB, errB := netip.ParseAddr(unbracket(b))
 	if errA == nil && errB == nil {
-		return addrA.Unmap() == addrB.Unmap()
+		return addrA.Unmap() == addrB.Unmap() // Plan.Dst is never IPv4-mapped
 	}
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }

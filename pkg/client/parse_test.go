@@ -73,7 +73,7 @@ sequence = ["icmp", "icmp"]
 	}
 }
 
-// to gives a pointer to a value.
+// to returns a pointer to a value.
 func to[T any](v T) *T { return &v }
 
 func shared(t testing.TB, s string) Settings {
@@ -81,8 +81,7 @@ func shared(t testing.TB, s string) Settings {
 	return Settings{Kind: Shared, Sequence: sequence(t, s)}
 }
 
-// diff compares hosts, plans and what they are made of. Keys are equal when what
-// they hold is.
+// diff compares hosts, plans and their parts. Keys are compared with Equal.
 func diff(want, got any) string {
 	return cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}),
 		cmp.FilterValues(func(x, y error) bool { return x != nil && y != nil },
@@ -211,20 +210,20 @@ func TestHostsMistakes(t *testing.T) {
 		{"bad two keys", "[a]\nknock = 'spa'\nkey = 'hunter2'\nkey_file = 'x'", `f:4:13: key and key_file exclude each other`},
 		{"bad empty path", "[a]\nknock = 'spa'\nkey_file = ''", `f:3:13: empty path: want that of a file that holds the key`},
 		{"bad key, and nothing of it shown", "[a]\nknock = 'spa'\nkey = 'base64:hunter2!'", `f:3:8: bad key: what follows base64: does not decode: want the standard alphabet`},
-		{"bad key without quotes, and nothing of it shown", "[a]\nknock = 'spa'\nkey = hunter2", `f:3:7: this is no TOML: want a value in quotes`},
+		{"bad key without quotes, and nothing of it shown", "[a]\nknock = 'spa'\nkey = hunter2", `f:3:7: not valid TOML: want a value in quotes`},
 		{"bad delay without a unit", "[a]\ndelay = 3", `f:2:9: delay is not text in quotes: want delay = "500ms"`},
 		{"bad delay in quotes", "[a]\ndelay = '3'", `f:2:10: bad delay "3": want a number with its unit, such as "500ms" or "3s"`},
 		{"bad negative delay", "[a]\ndelay = '-3s'", `f:2:10: bad delay "-3s": want a number with its unit, such as "500ms" or "3s"`},
 		{"bad verify", "[a]\nverify = 'udp/53'", `f:2:11: cannot verify "udp/53": want a TCP port, such as tcp/22`},
 		{"bad address", "[a]\naddress = '10.3.2.1:22'", `f:2:12: bad address "10.3.2.1:22": want an IP address or a host name`},
 		{"bad type of address", "[a]\naddress = 10", `f:2:11: address is not text in quotes: want address = "10.3.2.1"`},
-		{"bad host name", "['a b']\n", `f:1:1: bad host name "a b": it is what you would type to mean this host`},
+		{"bad host name", "['a b']\n", `f:1:1: bad host name "a b": want the name or address that you type for this host`},
 		{"bad dots without quotes", "[ssh.example.org]\n", `f:1:1: unexpected table ssh.example.org`},
 		{"bad one dot without quotes", "[example.org]\n", `f:1:1: unexpected table example.org`},
 		{"bad table inside of a host", "[a]\nsequence = ['icmp', 'icmp']\n[a.b]", `f:3:1: unexpected table a.b`},
 		{"bad key outside of a host", "delay = '3s'\n", `f:1:10: "delay" is outside of any host`},
 		{"bad list of tables", "[[a]]\ndelay = '3s'\n", `f:1:1: "a" is outside of any host`},
-		{"bad host twice", "[a]\nsequence=['icmp','icmp']\n[A]", `f:3:1: host "A" is there twice, first at f:1`},
+		{"bad host twice", "[a]\nsequence=['icmp','icmp']\n[A]", `f:3:1: host "A" is listed twice, first at f:1`},
 		{"bad dotted key", "a.delay = '3s'", `f:1:3: unexpected key a.delay`},
 		{"bad dotted key after a host", "a = {sequence=['icmp','icmp']}\nb.delay='3s'", `f:2:3: unexpected key b.delay`},
 		{"bad value in braces", "a = {sequence = ['icmp', 'icmp'], delay = 3}", `f:1:43: delay is not text in quotes: want delay = "500ms"`},
@@ -317,7 +316,7 @@ func TestRCMistakes(t *testing.T) {
 		{"bad short sequence", "a: tcp/1\nb: tcp/1, tcp/2", `f:1: a sequence of length 1: want 2 to 32 elements`},
 		{"bad empty sequence", "a:", `f:1: a sequence of length 0: want 2 to 32 elements`},
 		{"bad long sequence", "a: " + strings.Repeat("icmp,", 33), `f:1:164: a sequence of length 33: want 2 to 32 elements`},
-		{"bad twice", "10.3.2.1: icmp, icmp\n::ffff:10.3.2.1: icmp, icmp", `f:2:1: ::ffff:10.3.2.1 is there twice, first at f:1`},
+		{"bad twice", "10.3.2.1: icmp, icmp\n::ffff:10.3.2.1: icmp, icmp", `f:2:1: ::ffff:10.3.2.1 is listed twice, first at f:1`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			hosts, err := ParseRC("f", []byte(tt.file))
@@ -326,8 +325,8 @@ func TestRCMistakes(t *testing.T) {
 	}
 }
 
-// FuzzParseHosts: an error comes alone, and what was parsed gives the same
-// when it is printed and parsed again.
+// FuzzParseHosts: on error the result is nil, and hosts that are printed and parsed again
+// are the same.
 func FuzzParseHosts(f *testing.F) {
 	f.Add([]byte("[\"a.b\"]\nsequence = [\"tcp/1\", 'icmp']\naddress = \"::1\"\ndelay = \"5ms\"\nverify = \"tcp/22\"\n"))
 	f.Add([]byte("[a.b.c]\nx.y = [{z = 1}]\n[[d]]\ne = 1979-05-27\n"))
@@ -339,7 +338,7 @@ func FuzzParseHosts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { roundTrip(t, data, ParseHosts, printTOML) })
 }
 
-// FuzzParseRC: as FuzzParseHosts. Stanzas go on their way as settings of hosts.toml.
+// FuzzParseRC is like FuzzParseHosts. Stanzas are printed as hosts of hosts.toml.
 func FuzzParseRC(f *testing.F) {
 	f.Add([]byte("10.3.2.1: tcp/50053, udp/6020, icmp,\n icmp # x\n"))
 	f.Add([]byte("[fd00::1]: icmp,icmp\nfd00::2: icmp, tcp/1,\n[default]\nKEY a:b\nKEY: c\nh: udp/1,udp/2"))

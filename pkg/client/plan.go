@@ -7,40 +7,39 @@ import (
 	"slices"
 )
 
-// Request is what a person asked for.
+// Request is the command line of the client, with the hosts in its files.
 type Request struct {
-	// Host is a name or an address, IPv6 bare or in brackets; it may be empty
-	// if Stanza has a server.
+	// Host is a name or an address, IPv6 with or without brackets. It may be empty if
+	// the stanza has a server.
 	Host    string
 	Network Network // IP if empty
-	// Stanza is the name of one of the Hosts that come from a stanza, the only
-	// one to be asked then; or empty.
+	// Stanza is the name of a stanza, which is then used instead of an entry for the
+	// host; or empty.
 	Stanza string
-	// Settings override what the files say.
+	// Settings override those in the files.
 	Settings Settings
-	// Login is the name of the user, for where nothing says another.
+	// Login is the login name of the user, the default of Settings.User.
 	Login string
-	// Hosts are the contents of the files in the order in which they are
-	// to be asked.
+	// Hosts are the entries of all files. Earlier ones take precedence.
 	Hosts []Host
 }
 
-// Plan is all of a knock but for its keys. Its Settings are complete.
+// Plan describes a knock completely, except for its keys. Its Settings are complete.
 type Plan struct {
-	// Name is what the person or a file calls the server.
+	// Name is the name of the server on the command line or in a file.
 	Name string
 	Dst  netip.Addr // IPv4 is never mapped into IPv6
 	Settings
-	// Origin says where the settings come from: FILE:LINE or "command line".
+	// Origin is where the settings come from: FILE:LINE or "command line".
 	Origin string
-	// Warnings are what is to be told to the person.
+	// Warnings are for the user.
 	Warnings []string
 }
 
-// Plan finds out what the knock is: by an entry whose name is the host as typed,
-// else by one that names an address the host resolves to, each time by other
-// entries before stanzas. It resolves a name once and takes the address the
-// system prefers.
+// Plan combines the request with an entry of the files: one whose name is the host as
+// typed, else one whose name is an address of the host; stanzas come after other entries.
+// It resolves a name once. Of several addresses it uses the first, unless an entry names
+// another.
 func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
 	r.Network = cmp.Or(r.Network, IP)
 	if r.Settings.Kind == "" && r.Settings.Sequence != nil {
@@ -56,12 +55,13 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
 	}
 	p := &Plan{Name: cmp.Or(unbracket(r.Host), r.Stanza), Dst: addrs[0]}
 	if entry == nil {
-		// A file that knows one of the addresses means the host by it.
+		// No entry has the name: one may have an address of the host as its name.
 		if entry, p.Dst = r.findAddress(addrs); entry == nil && r.Settings.Kind == "" {
 			return nil, unknown(host, addrs)
 		}
 	}
 	if entry != nil && entry.Err != nil {
+		// A mistake in a stanza does not matter to a knock of another kind.
 		if cmp.Or(r.Settings.Kind, entry.Settings.Kind) == entry.Settings.Kind {
 			return nil, entry.Err
 		}
@@ -74,7 +74,7 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
 	return p, nil
 }
 
-// target gives the host to resolve, and its entry or nil.
+// target returns the host to resolve, and its entry or nil.
 func (r Request) target() (host string, entry *Host, err error) {
 	host = unbracket(r.Host)
 	if r.Stanza != "" {
@@ -102,14 +102,16 @@ func (r Request) target() (host string, entry *Host, err error) {
 	return host, entry, nil
 }
 
-// settle puts together what the person and an entry say, which may be nil.
+// settle combines the settings that the user typed with those of an entry, which may be
+// nil.
 func (p *Plan) settle(typed Settings, entry *Host) {
 	p.Settings, p.Origin = typed, "command line"
 	if entry == nil {
 		return
 	}
 	p.Settings = typed.over(entry.Settings)
-	// An entry of another kind has said no more than where to knock.
+	// Only the address and the port to verify are used of an entry of another kind, so
+	// its warnings do not apply.
 	if p.Kind == entry.Settings.Kind {
 		p.Warnings = slices.Clone(entry.Warnings)
 		if typed.Sequence == nil {
@@ -118,8 +120,8 @@ func (p *Plan) settle(typed Settings, entry *Host) {
 	}
 }
 
-// complete fills in what nobody said, and finds what does not go together and
-// what is missing.
+// complete sets defaults, and returns an error if settings contradict each other or are
+// missing.
 func (p *Plan) complete(login string) error {
 	p.Settings = p.over(defaults(p.Kind, p.Encoding))
 	if err := p.missing(); err != nil {
@@ -142,5 +144,5 @@ func (p *Plan) complete(login string) error {
 	return nil
 }
 
-// asks reports whether a kind of knock says what it wants.
+// asks reports whether a knock of this kind contains a request.
 func asks(k Kind) bool { return k == Encrypted || k == SPA }

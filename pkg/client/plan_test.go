@@ -36,7 +36,7 @@ func names(_ context.Context, network, host string) ([]netip.Addr, error) {
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-// twins is a shared knock of one element, twice.
+// twins is a shared knock of one element twice.
 func twins(t *testing.T, e string) Settings { return shared(t, e+", "+e) }
 
 func TestPlan(t *testing.T) {

@@ -17,8 +17,8 @@ const rcExample = "a line looks like this: 10.3.2.1: tcp/7000, udp/8000"
 //	10.3.2.1: tcp/50053, udp/6020, icmp,
 //	          icmp, tcp/24034, udp/9680    # comment
 //
-// A destination is a name or an address, IPv6 bare or in brackets. A list
-// goes on in the next line after a comma.
+// A destination is a name or an address, IPv6 with or without brackets. A list
+// continues on the next line after a comma.
 //
 // The stanzas of fwknop 2.x, which may stand in the same file, are SPA:
 //
@@ -29,9 +29,8 @@ const rcExample = "a line looks like this: 10.3.2.1: tcp/7000, udp/8000"
 //	ACCESS        tcp/22,udp/1194
 //	KEY_BASE64    ...
 //
-// What the stanza default says holds for all others that do not say it
-// themselves. A mistake in a stanza is the Err of its Host, so that it is
-// nobody else's.
+// Variables in the stanza default apply to all stanzas that do not set them. A mistake in
+// a stanza is not returned but set as Err of its Host, so that other stanzas can be used.
 func ParseRC(path string, data []byte) ([]Host, error) {
 	p := rcParser{path: path}
 	const byteOrderMark = "\ufeff"
@@ -60,14 +59,14 @@ type rcParser struct {
 	stanzas stanzas
 
 	inStanza bool
-	// open: the last of hosts is being read; more: and its line ended in a
-	// comma. entry is where it began.
-	open, more bool
-	entry      int
+	open     bool // the last of hosts is being read
+	more     bool // and its last line ended in a comma
+	entry    int  // line number where it began
 }
 
-// statement reads a line that has something on it besides its comment.
+// statement reads a line, without its comment, that is not blank.
 func (p *rcParser) statement(line string) error {
+	// The last colon, because IPv6 addresses contain colons and elements do not.
 	colon := strings.LastIndexByte(line, ':')
 	if p.more && colon < 0 && !isStanza(line) {
 		return p.elements(line, 0)
@@ -84,7 +83,7 @@ func (p *rcParser) statement(line string) error {
 		p.stanzas.add(p.line, line)
 		return nil
 	case colon < 0:
-		return p.errorAt(line, 0, rcExample, "%q has no destination", strings.TrimSpace(line))
+		return p.at(line, 0).errorf(rcExample, "%q has no destination", strings.TrimSpace(line))
 	}
 	p.inStanza = false
 	if err := p.destination(line[:colon]); err != nil {
@@ -93,15 +92,17 @@ func (p *rcParser) statement(line string) error {
 	return p.elements(line, colon+1)
 }
 
-// isStanza recognises "[name]", which is not the "[fd00::1]: ..." of an entry.
+// isStanza reports whether a line is "[name]". An entry may begin with "[fd00::1]", but
+// does not end with a bracket.
 func isStanza(line string) bool {
 	line = strings.TrimSpace(line)
 	return line[0] == '[' && line[len(line)-1] == ']'
 }
 
-// isEntry tells an entry of the line form from the KEY VALUE and KEY: VALUE of
-// the stanza it follows: keys are in capitals, and values may have colons.
+// isEntry reports whether a line after a stanza is an entry ("host: ...") and not a
+// variable of the stanza ("NAME VALUE" or "NAME: VALUE").
 func isEntry(line string, colon int) bool {
+	// Values may have colons, so the first word decides: variables are in capitals.
 	if colon < 0 {
 		return false
 	}
@@ -115,11 +116,11 @@ func isEntry(line string, colon int) bool {
 func (p *rcParser) destination(s string) error {
 	name := unbracket(strings.TrimSpace(s))
 	if !isHost(name) {
-		return p.errorAt(s, 0, rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
+		return p.at(s, 0).errorf(rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
 	}
 	for _, h := range p.hosts {
 		if sameName(h.Name, name) {
-			return p.errorAt(s, 0, "", "%s is there twice, first at %s", name, h.Origin)
+			return p.at(s, 0).errorf("", "%s is listed twice, first at %s", name, h.Origin)
 		}
 	}
 	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: fmt.Sprintf("%s:%d", p.path, p.line)})
@@ -135,11 +136,11 @@ func (p *rcParser) elements(line string, offset int) error {
 		field, _, comma := strings.Cut(line[offset:], ",")
 		e, err := port.ParseKnock(strings.TrimSpace(field))
 		if err != nil {
-			return p.errorAt(line, offset, "", "%v", err)
+			return p.at(line, offset).errorf("", "%v", err)
 		}
 		s.Sequence = append(s.Sequence, e)
 		if len(s.Sequence) > knock.MaxSequence {
-			return p.errorAt(line, offset, "", "%v", checkLength(len(s.Sequence)))
+			return p.at(line, offset).errorf("", "%v", checkLength(len(s.Sequence)))
 		}
 		offset += len(field)
 		if comma {
@@ -150,7 +151,7 @@ func (p *rcParser) elements(line string, offset int) error {
 	return nil
 }
 
-// endEntry is called where an entry can go on no longer.
+// endEntry ends the present entry, if there is one.
 func (p *rcParser) endEntry() error {
 	if !p.open {
 		return nil
@@ -158,14 +159,15 @@ func (p *rcParser) endEntry() error {
 	s := &p.hosts[len(p.hosts)-1].Settings
 	p.open, p.more = false, false
 	if err := checkLength(len(s.Sequence)); err != nil {
-		return fileError(p.path, p.entry, 0, "a sequence goes on in the next line only after a comma", "%v", err)
+		return place{path: p.path, line: p.entry}.errorf("a sequence goes on in the next line only after a comma", "%v", err)
 	}
 	return nil
 }
 
-// errorAt points to the first character at or behind offset that is no blank.
-func (p *rcParser) errorAt(line string, offset int, hint, format string, args ...any) error {
+// at returns the place of the first character of the line that is not blank, from offset
+// on.
+func (p *rcParser) at(line string, offset int) place {
 	rest := line[offset:]
 	column := offset + len(rest) - len(strings.TrimLeft(rest, " \t")) + 1
-	return fileError(p.path, p.line, column, hint, format, args...)
+	return place{p.path, p.line, column}
 }

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 )
 
-// Network narrows the addresses a name may resolve to.
+// Network limits the addresses of a name to one family, or does not.
 type Network string
 
 // The networks, as net.Resolver names them.
@@ -21,7 +21,7 @@ const (
 // Lookup resolves a name; it is (*net.Resolver).LookupNetIP.
 type Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
-// resolve gives the addresses of a host, one or more, the preferred first.
+// resolve returns one or more addresses of a host, in the order of preference.
 func (r Request) resolve(ctx context.Context, host string, lookup Lookup) ([]netip.Addr, error) {
 	addrs := []netip.Addr{{}}
 	var err error
@@ -61,6 +61,7 @@ func (r Request) ask(ctx context.Context, host string, lookup Lookup) ([]netip.A
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("interrupted while resolving %q", host)
+	// The name server failed; it did not say that the name does not exist.
 	case errors.As(err, &dns) && !dns.IsNotFound:
 		return nil, &Error{
 			Err:  fmt.Errorf("cannot resolve %q: %s", host, dns.Err),

@@ -8,8 +8,8 @@ import (
 	"nftknock/pkg/secret"
 )
 
-// sivWindow is how far from the server's clock the time of a message may be,
-// unless its policy says otherwise.
+// sivWindow is the default of the server's policy for the difference between the time of
+// a message and the server's clock.
 const sivWindow = 60 * time.Second
 
 // sealers seal a message in each encoding.
@@ -41,7 +41,7 @@ func sealArticle(key *secret.Key, m seal.Message) (clear, sealed []byte, err err
 	if clear, sealed, err = sealWith(a.Clear, a.Seal, m); err != nil {
 		return nil, nil, err
 	}
-	// The article shows the text without its byte of padding.
+	// The article prints the clear text without its byte of padding.
 	return clear[:seal.ArticleLen-1], sealed, nil
 }
 

@@ -10,18 +10,17 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// Sender sends packets to one destination. It is used by one goroutine at a
-// time.
+// Sender sends packets to one destination. It is for one goroutine at a time.
 type Sender struct {
 	dst  netip.Addr
-	echo *echoSocket // nil without ICMP elements
-	// source is the port that all packets leave from; nil for a fresh one each.
+	echo *echoSocket // nil if the knock has no ICMP
+	// source is the source port of all packets; nil for a new port per packet.
 	source *sourcePort
 }
 
-// NewSender prepares for the packets of a knock. Whatever can be known to fail
-// fails here, before the first packet: a destination without a route, and echo
-// requests that this user may not send.
+// NewSender opens the sockets for a knock. It returns an error if there is no route to
+// the destination or if the user may not send echo requests, so that such a knock is not
+// sent in part.
 func NewSender(k *Knock) (*Sender, error) {
 	if err := checkRoute(k.Dst); err != nil {
 		return nil, err
@@ -40,9 +39,9 @@ func NewSender(k *Knock) (*Sender, error) {
 	return s, nil
 }
 
-// Send sends one packet and returns when it has left this host. Unless the knock
-// is loose, TCP takes until the answer, at most AnswerWait; nothing else waits.
-// What the far end answers is never an error.
+// Send sends one packet and returns when it has left this host. For TCP it also waits for
+// the answer, at most AnswerWait, unless the knock is loose. No answer of the destination
+// is an error.
 func (s *Sender) Send(ctx context.Context, p Packet) error {
 	payload := p.Payload
 	if payload == nil {
@@ -63,11 +62,11 @@ func (s *Sender) Send(ctx context.Context, p Packet) error {
 	return fmt.Errorf("the sender was not prepared for %s", p.To)
 }
 
-// RawSocket reports whether echo requests go through a raw socket for want of
-// a ping socket.
+// RawSocket reports whether echo requests are sent on a raw socket because a ping socket
+// could not be opened.
 func (s *Sender) RawSocket() bool { return s.echo != nil && s.echo.raw }
 
-// Close gives the sockets back.
+// Close closes the sockets.
 func (s *Sender) Close() error {
 	switch {
 	case s.echo != nil:
@@ -78,10 +77,11 @@ func (s *Sender) Close() error {
 	return nil
 }
 
-// checkRoute asks the kernel for a route: connecting a UDP socket looks one
-// up and sends nothing. Without it, "unreachable" from a TCP connect could
-// not be told from the same word in the ICMP answer of a firewall.
+// checkRoute returns an error if the kernel has no route to dst. Without this check, an
+// "unreachable" error of a TCP connect could be the kernel's or an ICMP answer of a
+// firewall.
 func checkRoute(dst netip.Addr) error {
+	// Connecting a UDP socket looks up a route and sends nothing. Any port will do.
 	const discard = 9
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(dst, discard)))
 	if err != nil {
@@ -100,9 +100,10 @@ func routeHint(dst netip.Addr) string {
 	return "this machine may have no IPv6; if the server has an IPv4 address too, try -4"
 }
 
-// sendDatagram sends one UDP datagram from a fresh port, so that no ICMP
-// answer to an earlier one can be taken for a failure of this one.
+// sendDatagram sends one UDP datagram from a new source port.
 func (s *Sender) sendDatagram(port uint16, payload []byte) error {
+	// On a connected socket that is used again, an ICMP answer to one datagram would be
+	// the error of the next.
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(s.dst, port)))
 	if err != nil {
 		return sendError(err, "udp/%d", port)

@@ -45,7 +45,7 @@ func send(t *testing.T, n *netns.NS, k Knock) {
 	})
 }
 
-// ports is what the server does with SYNs to the ports of the test.
+// ports says how the server treats SYNs to the ports of the test.
 const (
 	openPort    = 7001
 	closedPort  = 7002
@@ -95,9 +95,8 @@ func listenTCP(t *testing.T, n *netns.NS, port int) {
 	})
 }
 
-// Whether ports answer or not, the packets of a knock leave in the order it
-// is written in, each once: no SYN is repeated in the three seconds in which
-// the connection of anybody else repeats it twice.
+// Whether ports answer or not, the packets of a knock leave in order, each once: no SYN is
+// repeated within three seconds, in which a normal connection repeats it twice.
 func TestEachElementIsOnePacketInOrder(t *testing.T) {
 	for _, tt := range []struct{ name, dst string }{{"IPv4", serverAddr4}, {"IPv6", serverAddr6}} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,7 +140,7 @@ func TestEachElementIsOnePacketInOrder(t *testing.T) {
 	}
 }
 
-// Packets whose order counts arrive in it, each from a port of its own.
+// Packets of an ordered knock arrive in order, each from another source port.
 func TestAnOrderedKnockArrivesInOrder(t *testing.T) {
 	for _, encoding := range []Encoding{Article, Fwknop19} {
 		s := encrypted(t, encoding, Source)
@@ -164,7 +163,7 @@ func TestAnOrderedKnockArrivesInOrder(t *testing.T) {
 	}
 }
 
-func TestSPAArrivesAsItWasMade(t *testing.T) {
+func TestSPAArrivesUnchanged(t *testing.T) {
 	key := passphrase(t, "open sesame")
 	k := encode(t, Settings{Kind: SPA, Open: sequence(t, "tcp/22, udp/1194"), Repeat: 2}, &Secrets{Key: key, HMACKey: key})
 	reader, err := spa.NewKey(spa.Config{Key: key.Bytes(), HMACKey: key.Bytes(), HMAC: spa.SHA256})
@@ -186,8 +185,7 @@ func TestSPAArrivesAsItWasMade(t *testing.T) {
 	}
 }
 
-// dialOn begins a connection from a source port and lets it go on until the
-// function it returns is called.
+// dialOn begins a connection from a source port; the function that it returns ends it.
 func dialOn(n *netns.NS, dst netip.AddrPort, source int) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -205,7 +203,8 @@ func dialOn(n *netns.NS, dst netip.AddrPort, source int) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// checkEchoes: numbered from 1, one identifier, the size of ping(8).
+// checkEchoes checks that echo requests are numbered from 1, have one identifier, and have
+// the size of those of ping(8).
 func checkEchoes(t *testing.T, list []arrival) {
 	t.Helper()
 	var seqs []uint16
@@ -227,8 +226,8 @@ func checkEchoes(t *testing.T, list []arrival) {
 	}
 }
 
-// checkSYNs: the options are those of the system, without MPTCP and fast
-// open, and datagrams hold one byte.
+// checkSYNs checks that SYNs have the system's options, without MPTCP and fast open, and
+// that datagrams have one byte.
 func checkSYNs(t *testing.T, list []arrival) {
 	t.Helper()
 	for _, a := range list {
@@ -250,8 +249,8 @@ func checkSYNs(t *testing.T, list []arrival) {
 	}
 }
 
-// A firewall that answers with "prohibited" must not look like a failure to
-// send: Linux reports it from connect as EHOSTUNREACH (IPv4) and EACCES (IPv6).
+// A firewall's answer "prohibited" is not an error of Send. Linux returns it from connect
+// as EHOSTUNREACH (IPv4) or EACCES (IPv6).
 func TestAnswersOfFirewallsAreNoFailures(t *testing.T) {
 	for _, tt := range []struct {
 		name, dst string
@@ -319,7 +318,7 @@ func TestWithoutARouteNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestVerifyReallyConnects(t *testing.T) {
+func TestVerifyConnectsOverTCP(t *testing.T) {
 	server, client := hosts(t)
 	listenTCP(t, server, openPort)
 	for _, dst := range []string{serverAddr4, serverAddr6} {
@@ -330,7 +329,7 @@ func TestVerifyReallyConnects(t *testing.T) {
 	}
 }
 
-func TestWhatIsAnAnswerAndWhatAFailure(t *testing.T) {
+func TestAnswersAndFailuresOfConnect(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		err  error

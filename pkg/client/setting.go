@@ -17,15 +17,15 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// Set reads the text of a setting. Its name is that of hosts.toml. A list is
-// set one item a call. The name must be one of Names.
+// Set parses the text of a setting. The name is that in hosts.toml, one of Names. For a
+// list, Set is called once per item.
 func (s *Settings) Set(name, text string) error { return settings[name].set(s, text) }
 
-// Names are the names of all settings, sorted.
+// Names returns the names of all settings, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(settings)) }
 
-// Of gives the kinds of knock that a setting says something about. The name must
-// be one of Names.
+// Of returns the kinds of knock that a setting can be used with. The name must be one of
+// Names.
 func Of(name string) []Kind {
 	if kinds := settings[name].kinds; kinds != nil {
 		return kinds
@@ -33,15 +33,15 @@ func Of(name string) []Kind {
 	return Kinds
 }
 
-// setting is what there is to know about one field of Settings.
+// setting describes one field of Settings.
 type setting struct {
 	form    form
-	example string // how hosts.toml has it
+	example string // a line of hosts.toml
 	kinds   []Kind // nil for all
 	set     func(*Settings, string) error
 }
 
-// form is how hosts.toml writes a setting.
+// form is the type of a setting's value in hosts.toml.
 type form uint8
 
 const (
@@ -85,7 +85,7 @@ var settings = map[string]setting{
 	"hmac_key_file": {asText, `hmac_key_file = "server.hmac"`, ofSPA, into(parsePath, func(s *Settings) *string { return &s.HMACKeyFile })},
 }
 
-// into makes a setter of a parser and a field.
+// into returns a setter that parses a text into a field.
 func into[T any](parse func(string) (T, error), field func(*Settings) *T) func(*Settings, string) error {
 	return func(s *Settings, text string) error {
 		v, err := parse(text)
@@ -96,7 +96,7 @@ func into[T any](parse func(string) (T, error), field func(*Settings) *T) func(*
 	}
 }
 
-// pointed is into for a field whose zero value is a value like others.
+// pointed is into for a field that is a pointer, since zero is a value that can be set.
 func pointed[T any](parse func(string) (T, error), field func(*Settings) **T) func(*Settings, string) error {
 	return into(func(text string) (*T, error) {
 		v, err := parse(text)
@@ -104,7 +104,7 @@ func pointed[T any](parse func(string) (T, error), field func(*Settings) **T) fu
 	}, field)
 }
 
-// added makes a setter that appends.
+// added returns a setter that parses a text and appends it to a field.
 func added[T any](parse func(string) (T, error), field func(*Settings) *[]T) func(*Settings, string) error {
 	return func(s *Settings, text string) error {
 		v, err := parse(text)
@@ -126,7 +126,7 @@ func oneOf[T ~string](what, s string, all []T) (T, error) {
 	return "", fmt.Errorf("bad %s %q: want %s", what, s, or(all))
 }
 
-// or lists words as one says them.
+// or joins words as in "a, b or c".
 func or[T ~string](words []T) string {
 	var b strings.Builder
 	for i, w := range words {
@@ -149,8 +149,8 @@ func parseAddress(s string) (string, error) {
 	return s, nil
 }
 
-// ParseVerify reads the port to verify, "tcp/22". Only TCP answers a stranger
-// reliably.
+// ParseVerify reads the port to verify, "tcp/22". It must be TCP, in which an open port
+// answers every client.
 func ParseVerify(s string) (port.Range, error) {
 	e, err := port.ParseKnock(s)
 	if err != nil || e.Protocol != packet.TCP {
@@ -167,7 +167,7 @@ func parseService(s string) (port.Range, error) {
 	return e, nil
 }
 
-// parseAllow reads an address, or "source" for that of the packets.
+// parseAllow reads an address, or "source" for the source address of the packets.
 func parseAllow(s string) (netip.Addr, error) {
 	if s == "source" {
 		return Source, nil
@@ -183,7 +183,8 @@ func parseAllow(s string) (netip.Addr, error) {
 }
 
 func parseUser(s string) (string, error) {
-	const longest = 64 // in a message of SPA; others hold less and cut it
+	// The longest name of an SPA message. Other encodings cut it.
+	const longest = 64
 	if s == "" || len(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", fmt.Errorf("bad user %q: want 1 to %d printable ASCII characters and no blanks", s, longest)
 	}
@@ -230,7 +231,7 @@ func parseBool(s string) (bool, error) {
 	return b, nil
 }
 
-// parseHMAC knows a further hash function, which is none.
+// parseHMAC reads the name of a hash function, or "none" as zero.
 func parseHMAC(s string) (spa.Hash, error) {
 	if s == "none" {
 		return 0, nil

@@ -12,12 +12,11 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// Settings say where and how to knock, as a file or the command line does. A
-// field with its zero value says nothing, and so leaves the word to whoever is
-// asked next.
+// Settings are the settings of a knock in a file or on the command line. A field with its
+// zero value is not set, and the next source of settings is used for it.
 type Settings struct {
 	Kind Kind
-	// Address is where the knock goes, an address or a name.
+	// Address is the destination of the knock, an address or a name.
 	Address string
 	// Verify is the TCP port that should be open after the knock.
 	Verify port.Range
@@ -28,35 +27,35 @@ type Settings struct {
 
 	Sequence []port.Range // of a shared knock
 
-	// Encoding is that of an encrypted knock.
+	// Encoding is the encoding of an encrypted knock.
 	Encoding Encoding
-	// PortBase is where the ports of an encrypted knock and of a one-time code
-	// begin, and Rotate has every other of their packets be UDP instead of TCP.
+	// PortBase is the first of the ports of an encrypted knock or a one-time code.
+	// With Rotate every second of their packets is UDP instead of TCP.
 	PortBase uint16
 	Rotate   *bool
 
-	// Allow is whom the knock asks to let in. Source, which is its default,
-	// stands for whoever sends it.
+	// Allow is the address that the knock requests access for. The default, Source,
+	// stands for the sender.
 	Allow netip.Addr
-	// Open is what it asks to open: exactly one service if it is encrypted, and
-	// no ICMP if it is SPA.
+	// Open are the services that the knock requests: exactly one if it is encrypted,
+	// and no ICMP if it is SPA.
 	Open []port.Range
-	// User is who asks.
+	// User is the user name in the request.
 	User string
 
-	// Port is the UDP port that SPA goes to.
+	// Port is the UDP port of the SPA server.
 	Port uint16
-	// Timeout is for how long SPA asks the door to be open, in whole seconds;
-	// if it says nothing the server decides.
+	// Timeout is how long access is requested for with SPA, in whole seconds. If it is
+	// not set the server decides.
 	Timeout time.Duration
-	HMAC    *spa.Hash // of zero for SPA without HMAC
+	HMAC    *spa.Hash // points to zero for SPA without HMAC
 	Digest  spa.Hash
 	Cipher  *spa.Cipher
 
 	Algorithm *totp.Algorithm // of one-time codes
 
-	// Key and HMACKey are keys that stand where the settings do, KeyFile and
-	// HMACKeyFile the paths of files that hold them.
+	// Key and HMACKey are keys in the file of settings itself, KeyFile and HMACKeyFile
+	// are the paths of files with keys.
 	Key, HMACKey         *secret.Key
 	KeyFile, HMACKeyFile string
 }
@@ -67,16 +66,15 @@ var Source = netip.IPv4Unspecified()
 // MaxRepeat bounds Settings.Repeat.
 const MaxRepeat = 10
 
-// over gives the settings with what they do not say taken from a base. Where
-// the two speak of different kinds of knock, all that is left of the base is
-// what any knock needs.
+// over returns the settings with fields that are not set taken from base. If the two are
+// for different kinds of knock, only Address and Verify of base are used.
 func (s Settings) over(base Settings) Settings {
 	if s.Kind != "" && base.Kind != "" && s.Kind != base.Kind {
 		base = Settings{Address: base.Address, Verify: base.Verify}
 	}
 	if s.HMACKey != nil || s.HMACKeyFile != "" {
 		if !base.wantsHMAC() {
-			base.HMAC = nil // a key is no use without
+			base.HMAC = nil // "none" would contradict the key
 		}
 	}
 	s.Kind = cmp.Or(s.Kind, base.Kind)
@@ -101,6 +99,7 @@ func (s Settings) over(base Settings) Settings {
 	if s.Open == nil {
 		s.Open = base.Open
 	}
+	// A key and its file are one setting.
 	if s.Key == nil && s.KeyFile == "" {
 		s.Key, s.KeyFile = base.Key, base.KeyFile
 	}
@@ -110,15 +109,15 @@ func (s Settings) over(base Settings) Settings {
 	return s
 }
 
-// orderDelay is the pause between the packets of what must arrive in order.
-// TCP waits for its answer anyway; a datagram does not, and packets to
-// different ports may take different ways through a network card or a router.
+// orderDelay is the default pause between packets that must arrive in order. After TCP
+// the client waits for an answer anyway. After a datagram it does not, and packets to
+// different ports may be in different queues of a network card or a router.
 const orderDelay = 20 * time.Millisecond
 
-// defaults are what holds for a kind of knock that nobody says more about.
+// defaults returns the default settings of a kind of knock.
 func defaults(kind Kind, encoding Encoding) Settings {
 	s := Settings{Kind: kind, Delay: new(time.Duration), Repeat: 1, Rotate: new(bool), Allow: Source}
-	const burst = 2
+	const burst = 2 // a repetition makes up for lost packets, since their order does not matter
 	switch kind {
 	case Shared:
 	case Encrypted:
@@ -137,5 +136,5 @@ func defaults(kind Kind, encoding Encoding) Settings {
 	return s
 }
 
-// spaPort is the port that fwknopd watches unless told otherwise.
+// spaPort is the default port of fwknopd.
 const spaPort = 62201

@@ -9,14 +9,14 @@ import (
 	"syscall"
 )
 
-// sourcePort sends packets that all leave from one port, the same number for
-// UDP and TCP. Where another socket has that of TCP, others do: a server can do
-// without.
+// sourcePort sends packets that have one source port, the same number for UDP and TCP.
+// If another socket uses the TCP port, the system chooses a port per TCP packet; the
+// server does not require that they are equal.
 type sourcePort struct {
 	network string
-	conn    *net.UDPConn // not connected, so that answers are no errors
-	port    uint16       // of TCP; 0 for any
-	begun   bool         // packets have been sent from it
+	conn    *net.UDPConn // not connected, so that ICMP answers cause no errors
+	port    uint16       // source port of TCP; 0 for any
+	begun   bool         // a packet was sent, so the port must not change
 }
 
 func openSource(dst netip.Addr) (*sourcePort, error) {
@@ -27,7 +27,8 @@ func openSource(dst netip.Addr) (*sourcePort, error) {
 	return s, s.open()
 }
 
-// open has the system choose a port.
+// open opens the UDP socket on a port that the system chooses, and closes the previous
+// one.
 func (s *sourcePort) open() error {
 	conn, err := net.ListenUDP(s.network, nil)
 	if err != nil {
@@ -49,8 +50,10 @@ func (s *sourcePort) sendDatagram(dst netip.Addr, port uint16, payload []byte) e
 	return nil
 }
 
-// sendSYN begins a connection and gives it up at once.
+// sendSYN sends a SYN from the source port. If that is in use and no packet was sent
+// before, it tries other ports.
 func (s *sourcePort) sendSYN(ctx context.Context, dst netip.Addr, port uint16) error {
+	// The system has chosen a free UDP port; the TCP port of the same number may be in use.
 	const tries = 8
 	for range tries {
 		err := sendSYN(ctx, dst, port, synOptions{from: s.port, wait: burstWait})
@@ -58,7 +61,7 @@ func (s *sourcePort) sendSYN(ctx context.Context, dst netip.Addr, port uint16) e
 			s.begun = s.begun || err == nil
 			return err
 		}
-		if s.begun {
+		if s.begun { // packets of one knock must not come from two UDP ports
 			break
 		}
 		if err := s.open(); err != nil {
@@ -69,7 +72,7 @@ func (s *sourcePort) sendSYN(ctx context.Context, dst netip.Addr, port uint16) e
 	return sendSYN(ctx, dst, port, synOptions{wait: burstWait})
 }
 
-// inUse reports whether another socket has the source port.
+// inUse reports whether an error means that another socket uses the source port.
 func inUse(err error) bool {
 	return slices.ContainsFunc(portTaken, func(errno syscall.Errno) bool { return errors.Is(err, errno) })
 }

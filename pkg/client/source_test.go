@@ -18,9 +18,8 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// Every round of a loose knock puts each of its packets on the wire once, from
-// one source port, whether the ports at the other end answer, are silent or
-// even open. No SYN is repeated by the system.
+// In every round of a loose knock each packet is sent once, from one source port, whether
+// the destination ports answer, do not answer or are open. The system repeats no SYN.
 func TestALooseKnockLeavesFromOnePort(t *testing.T) {
 	key := rawKey(t, strings.Repeat("01", 64))
 	for _, tt := range []struct {
@@ -57,7 +56,7 @@ func TestALooseKnockLeavesFromOnePort(t *testing.T) {
 	}
 }
 
-// silence has a host drop all TCP to the ports of a knock.
+// silence makes a host drop all TCP packets to the ports of a knock.
 func silence(t *testing.T, n *netns.NS, _ *Knock) { dropTCP(t, n) }
 
 // openAll listens on the TCP ports of a knock.
@@ -100,7 +99,7 @@ func checkBursts(t *testing.T, k *Knock, got []arrival, rounds int) {
 	checkSYNs(t, got)
 }
 
-// A burst has one socket for datagrams and one for the SYN in hand.
+// A loose knock needs one socket for datagrams and one for the present SYN.
 func TestALooseKnockHoldsFewDescriptors(t *testing.T) {
 	_, client := hosts(t)
 	k := encode(t, encrypted(t, SIV, Source), &Secrets{Key: rawKey(t, strings.Repeat("01", 64))})
@@ -120,7 +119,7 @@ func TestALooseKnockHoldsFewDescriptors(t *testing.T) {
 	}
 }
 
-// descriptors counts those the process has open.
+// descriptors returns the number of open file descriptors of the process.
 func descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")
@@ -130,11 +129,11 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
-// A port that another socket of the host has is not used.
+// A source port that another socket of the host uses is not used.
 func TestASourcePortThatIsTaken(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		begun bool // datagrams have left from it already
+		begun bool // datagrams were sent from the port before
 	}{
 		{"ok another one from the beginning", false},
 		{"ok any for the rest", true},

@@ -10,7 +10,7 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// spaWindow is as sivWindow, for SPA; fwknopd has the same.
+// spaWindow is sivWindow for SPA. fwknopd has the same default.
 const spaWindow = 120 * time.Second
 
 func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
@@ -20,7 +20,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	}
 	defer key.Wipe()
 	m := spa.Message{User: p.User, Time: now, Type: spa.Access, Address: p.allowed(), Timeout: p.Timeout, Digest: p.Digest}
-	if p.Timeout > 0 {
+	if p.Timeout > 0 { // fwknop has a type of message for it
 		m.Type = spa.AccessTimeout
 	}
 	for _, e := range p.Open {
@@ -35,7 +35,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	return nil
 }
 
-// hmacBytes is nil for no key.
+// hmacBytes returns the bytes of a key, or nil for nil.
 func hmacBytes(key *secret.Key) []byte {
 	if key == nil {
 		return nil

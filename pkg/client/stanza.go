@@ -7,12 +7,11 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// stanzas are those of ~/.fwknoprc while they are read. One may be there in
-// several parts, as fwknop has it; later values are put in the place of earlier
-// ones.
+// stanzas are the stanzas of ~/.fwknoprc while it is read. A stanza may have several
+// parts, as in fwknop; later values replace earlier ones.
 type stanzas struct {
 	list []stanza
-	last int // the one being read
+	last int // index of the stanza being read
 }
 
 type stanza struct {
@@ -24,10 +23,10 @@ type stanza struct {
 type stanzaLine struct {
 	number         int
 	variable, text string
-	err            string // what is wrong with the form; "" if nothing is
+	err            string // a mistake in the form of the line, or ""
 }
 
-// defaultStanza is the name of the stanza that all others begin with.
+// defaultStanza is the name of the stanza whose lines apply to all others.
 const defaultStanza = "default"
 
 // begin reads the line "[name]".
@@ -44,9 +43,9 @@ func (s *stanzas) begin(number int, line string) {
 	s.list = append(s.list, stanza{name: name, line: number})
 }
 
-// add reads a line of the stanza begun last: a variable, a colon or nothing,
-// blanks, and a value that ends at the next blank or semicolon. That and no
-// equals sign is what fwknop 2.6.10 reads.
+// add reads a line of the present stanza, in the form that fwknop 2.6.10 reads: a
+// variable, an optional colon, blanks, and a value that ends at the next blank or
+// semicolon. An equals sign is not allowed.
 func (s *stanzas) add(number int, line string) {
 	line = strings.TrimSpace(line)
 	if line[0] == ';' {
@@ -58,8 +57,8 @@ func (s *stanzas) add(number int, line string) {
 	value, more := cutValue(strings.TrimLeft(rest, " "))
 	switch {
 	case !isVariable(l.variable):
-		// NB: it may be a value, and a key: it is not shown.
-		l.variable, l.err = "", "this line is no variable and its value: want NAME, blanks, VALUE"
+		// NB: the word may be a secret key, so the error does not show it.
+		l.variable, l.err = "", "this line does not set a variable: want NAME, blanks, VALUE"
 	case value == "":
 		l.err = l.variable + " has no value"
 	case more != "" && more[0] != ';':
@@ -69,7 +68,7 @@ func (s *stanzas) add(number int, line string) {
 	s.list[s.last].lines = append(s.list[s.last].lines, l)
 }
 
-// cutValue cuts a value from what follows it.
+// cutValue splits a text into the value at its beginning and the rest.
 func cutValue(s string) (value, rest string) {
 	if i := strings.IndexAny(s, " ;"); i >= 0 {
 		return s[:i], strings.TrimLeft(s[i:], " ")
@@ -83,9 +82,10 @@ func isVariable(s string) bool {
 	})
 }
 
-// hosts makes hosts of the stanzas.
+// hosts returns one Host per stanza.
 func (s *stanzas) hosts(path string) []Host {
 	var base []stanzaLine
+	// First, since the default stanza may follow others.
 	for _, st := range s.list {
 		if st.name == defaultStanza {
 			base = st.lines
@@ -106,15 +106,14 @@ func (s *stanzas) hosts(path string) []Host {
 	return list
 }
 
-// stanzaReader makes a host of the lines of its stanza and of the default one.
+// stanzaReader makes a Host of the lines of a stanza and of the default stanza.
 type stanzaReader struct {
 	path string
 	host Host
-	hmac bool // USE_HMAC: there must be a key for it
+	hmac bool // USE_HMAC, which requires a key
 }
 
-// read takes over the variables of some lines. The first mistake is the one
-// reported.
+// read sets the variables of the lines. It stops at the first mistake.
 func (r *stanzaReader) read(lines []stanzaLine) {
 	seen := make(map[string]bool)
 	for _, l := range lines {
@@ -122,16 +121,16 @@ func (r *stanzaReader) read(lines []stanzaLine) {
 			return
 		}
 		if l.err != "" {
-			r.host.Err = fileError(r.path, l.number, 0, "", "%s", l.err)
+			r.host.Err = place{path: r.path, line: l.number}.errorf("", "%s", l.err)
 			return
 		}
 		seen[l.variable] = true
 		err := r.variable(l)
 		if other := rivals[l.variable]; seen[other] {
-			err = fmt.Errorf("%s is there, too: want one of them", other)
+			err = fmt.Errorf("%s is set too: want one of them", other)
 		}
 		if err != nil {
-			r.host.Err = fileError(r.path, l.number, 0, "", "%s: %v", l.variable, err)
+			r.host.Err = place{path: r.path, line: l.number}.errorf("", "%s: %v", l.variable, err)
 		}
 	}
 }
@@ -144,7 +143,7 @@ func (r *stanzaReader) variable(l stanzaLine) error {
 	if v.set != nil {
 		return v.set(r, l.text)
 	}
-	// What is switched off asks for nothing.
+	// A variable that is switched off changes nothing, whether or not it is supported.
 	if strings.EqualFold(l.text, "N") {
 		return nil
 	}
@@ -155,7 +154,7 @@ func (r *stanzaReader) variable(l stanzaLine) error {
 	return nil
 }
 
-// finish settles what depends on several variables.
+// finish sets and checks what depends on several variables.
 func (r *stanzaReader) finish() {
 	s := &r.host.Settings
 	if !r.hmac && s.HMACKey == nil {

@@ -49,7 +49,7 @@ func TestStanzasThatFwknopWrote(t *testing.T) {
 	}
 }
 
-// What fwknop 2.6.10 makes of each line was tried with its -T.
+// The behaviour of fwknop 2.6.10 for each line was tested with its option -T.
 func TestStanzas(t *testing.T) {
 	k64 := base64.StdEncoding.EncodeToString([]byte("raw"))
 	base := Settings{Kind: SPA, HMAC: to(spa.Hash(0))}
@@ -110,14 +110,14 @@ func findStanza(t *testing.T, file string) *Host {
 func TestStanzaMistakes(t *testing.T) {
 	for _, tt := range []struct{ name, lines, want string }{
 		{"bad variable", "SPA_SEVER 10.3.2.1", "f:2: SPA_SEVER: fwknop has no such variable"},
-		{"bad case", "spa_server 10.3.2.1", "f:2: this line is no variable and its value: want NAME, blanks, VALUE"},
-		{"bad equals sign", "KEY=hunter2", "f:2: this line is no variable and its value: want NAME, blanks, VALUE"},
+		{"bad case", "spa_server 10.3.2.1", "f:2: this line does not set a variable: want NAME, blanks, VALUE"},
+		{"bad equals sign", "KEY=hunter2", "f:2: this line does not set a variable: want NAME, blanks, VALUE"},
 		{"bad equals sign between blanks", "KEY = hunter2", "f:2: KEY has more than a value: want one word, and no equals sign before it"},
 		{"bad blank in a value", "KEY hunter2 hunter3", "f:2: KEY has more than a value: want one word, and no equals sign before it"},
 		{"bad no value", "KEY", "f:2: KEY has no value"},
 		{"bad comment for a value", "KEY ;", "f:2: KEY has no value"},
-		{"bad two keys", "KEY a\nSPOOF_USER b\nKEY_BASE64 AAAA", "f:4: KEY_BASE64: KEY is there, too: want one of them"},
-		{"bad two HMAC keys", "HMAC_KEY_BASE64 AAAA\nHMAC_KEY a", "f:3: HMAC_KEY: HMAC_KEY_BASE64 is there, too: want one of them"},
+		{"bad two keys", "KEY a\nSPOOF_USER b\nKEY_BASE64 AAAA", "f:4: KEY_BASE64: KEY is set too: want one of them"},
+		{"bad two HMAC keys", "HMAC_KEY_BASE64 AAAA\nHMAC_KEY a", "f:3: HMAC_KEY: HMAC_KEY_BASE64 is set too: want one of them"},
 		{"bad base64", "KEY_BASE64 hunter2", "f:2: KEY_BASE64: bad key: what follows base64: does not decode: want the standard alphabet"},
 		{"bad port", "SPA_SERVER_PORT 0", `f:2: SPA_SERVER_PORT: bad port "0": want 1 to 65535`},
 		{"bad protocol", "SPA_SERVER_PROTO tcp", `f:2: SPA_SERVER_PROTO: cannot send SPA over "tcp": want udp`},
@@ -142,8 +142,8 @@ func TestStanzaMistakes(t *testing.T) {
 	}
 }
 
-// A mistake in one stanza is no one else's.
-func TestStanzasAreJudgedOneByOne(t *testing.T) {
+// A mistake in one stanza does not affect the others.
+func TestAMistakeIsConfinedToItsStanza(t *testing.T) {
 	hosts, err := ParseRC("f", []byte("[bad]\nNONSENSE\n[good]\nSPA_SERVER 10.3.2.1\n[fd00::1]: tcp/1, tcp/2\n"))
 	if err != nil {
 		t.Fatal(err)

@@ -10,12 +10,13 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// variable is what becomes of a variable of fwknop 2.6.10's ~/.fwknoprc.
+// variable describes a variable of fwknop 2.6.10's ~/.fwknoprc.
 type variable struct {
-	set func(r *stanzaReader, value string) error // nil if it has no counterpart
-	// refused: without it the knock would be another than asked for.
+	set func(r *stanzaReader, value string) error // nil if it has no counterpart here
+	// refused is set if the knock would be wrong without the variable. Other
+	// variables without a counterpart cause a warning.
 	refused bool
-	reason  string
+	reason  string // of the error or warning
 }
 
 var variables = map[string]variable{
@@ -67,8 +68,8 @@ var variables = map[string]variable{
 	"VERBOSE":               {set: ignore}, // -v does that
 }
 
-// rivals say the same thing in two ways, of which fwknop prefers the first
-// wherever it stands.
+// rivals are pairs of variables for the same setting. fwknop uses the first of a pair,
+// whichever line is first.
 var rivals = map[string]string{
 	"KEY": "KEY_BASE64", "KEY_BASE64": "KEY",
 	"HMAC_KEY": "HMAC_KEY_BASE64", "HMAC_KEY_BASE64": "HMAC_KEY",
@@ -81,7 +82,7 @@ const (
 
 func ignore(*stanzaReader, string) error { return nil }
 
-// same sets the setting that takes the same values.
+// same returns a setter for the setting that has the same form of value.
 func same(name string) func(*stanzaReader, string) error {
 	return func(r *stanzaReader, value string) error { return r.host.Settings.Set(name, value) }
 }
@@ -110,7 +111,7 @@ func setAllow(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("allow", strings.ToLower(value))
 }
 
-// setTimeout reads seconds, of which 0 leaves it to the server.
+// setTimeout reads a number of seconds. With 0 the server decides.
 func setTimeout(r *stanzaReader, value string) error {
 	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
@@ -123,9 +124,9 @@ func setTimeout(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("timeout", value+"s")
 }
 
-// setKey takes the text as it is: what base64: means to us is a passphrase like
-// any other to fwknop.
+// setKey sets a passphrase.
 func setKey(r *stanzaReader, value string) error {
+	// Not secret.Parse: in fwknop "base64:" in a passphrase has no special meaning.
 	r.host.Settings.Key = secret.New([]byte(value))
 	return nil
 }
@@ -143,14 +144,14 @@ func setHMACKeyBase64(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("hmac_key", "base64:"+value)
 }
 
-// setHMACHash knows no hash "none".
+// setHMACHash reads the name of a hash function. fwknop has no "none".
 func setHMACHash(r *stanzaReader, value string) error {
 	h, err := spa.ParseHash(value)
 	r.host.Settings.HMAC = &h
 	return err
 }
 
-// setUseHMAC: a key for the HMAC has fwknop use one whatever this says.
+// setUseHMAC reads USE_HMAC. With a key for the HMAC, fwknop uses it whatever the value.
 func setUseHMAC(r *stanzaReader, value string) error {
 	r.hmac = strings.EqualFold(value, "Y")
 	return nil

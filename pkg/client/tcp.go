@@ -11,31 +11,29 @@ import (
 	"time"
 )
 
-// AnswerWait bounds how long a TCP knock waits for its answer, which paces
-// the knock to the round trip time and so keeps its order. It stays well
-// below the first retransmission of a SYN, which comes after 1 s (RFC 6298,
-// section 2; Linux include/net/tcp.h, TCP_TIMEOUT_INIT), and below the 500 ms
-// after which Windows tries a refused port again.
+// AnswerWait is the longest time that the sender waits for an answer to a TCP packet, so
+// that packets arrive in order. It is well below the time of the first retransmission of
+// a SYN, 1 s (RFC 6298, section 2; TCP_TIMEOUT_INIT in Linux, include/net/tcp.h), and
+// below the 500 ms after which Windows tries a refused port again.
 const AnswerWait = 100 * time.Millisecond
 
-// synOptions say how a SYN is sent.
+// synOptions are options of sendSYN.
 type synOptions struct {
 	from uint16        // the source port; 0 for one of the system's choice
 	wait time.Duration // for the answer, at most
 }
 
-// sendSYN begins a connection and tears it down. A socket closed before the
-// answer came is gone without a trace: no FIN, no RST and no second SYN leave
-// the host. An established connection is reset, which leaves nothing to
-// retransmit either.
+// sendSYN begins a connection and closes it when the answer has arrived or o.wait is
+// over. A socket that is closed before an answer sends no FIN, no RST and no second SYN.
+// An established connection is reset, so that nothing is retransmitted either.
 func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) error {
 	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	dialer := net.Dialer{
 		KeepAlive: -1,
-		// NB: the wait begins here and not with the dialing. Between here
-		// and connect(2) nobody looks at ctx, so the SYN leaves however
-		// late the process gets to run.
+		// NB: the wait begins in Control, after the socket was made. Package net does
+		// not check ctx between Control and connect(2), so the SYN is sent even if
+		// the process is scheduled late.
 		Control: func(_, _ string, c syscall.RawConn) error {
 			time.AfterFunc(o.wait, cancel)
 			return c.Control(closeWithReset)
@@ -44,7 +42,7 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	if o.from != 0 {
 		dialer.LocalAddr = &net.TCPAddr{Port: int(o.from)}
 	}
-	// MPTCP puts an option of its own into the SYN.
+	// MPTCP would add an option to the SYN, and so change the fingerprint.
 	dialer.SetMultipathTCP(false)
 	conn, err := dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(dst, port).String())
 	if err == nil {
@@ -53,16 +51,18 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	if parent.Err() != nil {
 		return parent.Err()
 	}
+	// Cancelled by AfterFunc: the wait is over, and the SYN was sent.
 	if errors.Is(err, context.Canceled) || answered(err) {
 		return nil
 	}
 	return sendError(err, "tcp/%d", port)
 }
 
-// answered tells the far end's refusals, after which the knock has been sent,
-// from failures of this host. Both come from connect; since checkRoute found a
-// route, what is left to this host is a short list.
+// answered reports whether an error of connect is an answer of the destination, so that
+// the SYN was sent, and not a failure of this host.
 func answered(err error) bool {
+	// checkRoute has found a route, so that few errors of this host are left
+	// (localFailures). connectex is the call on Windows.
 	var call *os.SyscallError
 	if !errors.As(err, &call) || call.Syscall != "connect" && call.Syscall != "connectex" {
 		return false
@@ -75,7 +75,7 @@ func answered(err error) bool {
 	return true
 }
 
-// sendError says that this host refused to send.
+// sendError returns the error for a packet that this host did not send.
 func sendError(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	e := &Error{Err: fmt.Errorf("%s: %w", what, innermost(err))}
@@ -85,8 +85,8 @@ func sendError(err error, format string, args ...any) error {
 	return e
 }
 
-// innermost takes the addresses off an error of package net; the messages
-// around it name them already.
+// innermost returns an error of package net without the addresses, which the message
+// around it contains already.
 func innermost(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {

@@ -13,15 +13,14 @@ var localFailures = []syscall.Errno{
 	windows.WSAEAFNOSUPPORT, windows.WSAEINVAL, windows.WSAENOBUFS,
 }
 
-// portTaken are the errors that mean that another socket has the source port.
+// portTaken are the errors that mean that another socket uses the source port.
 var portTaken = []syscall.Errno{windows.WSAEADDRINUSE, windows.WSAEADDRNOTAVAIL}
 
-// burstWait is how long a SYN takes that does not wait for its answer.
-// ConnectEx must have begun before it is given up.
+// burstWait is how long sendSYN waits for packets of a loose knock. ConnectEx must have
+// sent the SYN before it is cancelled.
 const burstWait = 10 * time.Millisecond
 
-// closeWithReset lets the socket close without lingering, so that its port is
-// free again at once.
+// closeWithReset makes close reset the connection, so that its port is free at once.
 func closeWithReset(fd uintptr) {
 	_ = syscall.SetsockoptLinger(syscall.Handle(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 }

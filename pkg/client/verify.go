@@ -12,29 +12,28 @@ import (
 var ErrClosed = errors.New("port did not open")
 
 const (
-	// firstTry is how long the first attempt to connect may take; each
-	// further one may take twice as long, so that a first SYN that came
-	// before the grant costs little and a long round trip still gets its
-	// turn.
+	// firstTry is the timeout of the first attempt to connect. Each further attempt
+	// may take twice as long: if the first SYN arrives before the grant, little time
+	// is lost, and a long round trip time is allowed for in the end.
 	firstTry = 100 * time.Millisecond
-	// retryPause is the time from one attempt to the next if the first is
-	// refused at once.
+	// retryPause is the shortest time from the beginning of one attempt to the next,
+	// for ports that refuse at once.
 	retryPause = 100 * time.Millisecond
 )
 
-// dial is net.Dialer's DialContext without the network.
+// dial is a function that connects and closes, as dialTCP.
 type dial func(ctx context.Context, addr netip.AddrPort) error
 
-// Verify connects to a TCP port again and again until it succeeds, and
-// returns how long that took. It gives up with ErrClosed after timeout, and
-// with the error of ctx when that ends before. It sends no data.
+// Verify tries to connect to a TCP port until it succeeds, and returns how long that took.
+// It returns ErrClosed after timeout, or the error of ctx if that ends before. It sends no
+// data.
 func Verify(ctx context.Context, addr netip.AddrPort, timeout time.Duration) (time.Duration, error) {
 	return verify(ctx, addr, timeout, dialTCP)
 }
 
 func dialTCP(ctx context.Context, addr netip.AddrPort) error {
 	var d net.Dialer
-	d.SetMultipathTCP(false)
+	d.SetMultipathTCP(false) // as in sendSYN: no additional option in the SYN
 	conn, err := d.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
 		return err

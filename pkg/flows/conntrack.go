@@ -11,35 +11,50 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// Messages and attributes of linux/netfilter/nfnetlink_conntrack.h.
+// Message types (include/uapi/linux/netfilter/nfnetlink_conntrack.h, enum
+// cntl_msg_types).
 const (
 	msgNew = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW, which is 0
 	msgGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
+)
 
-	attrState      = 4  // CTA_PROTOINFO
+// Attributes of an entry (enum ctattr_type, same header).
+const (
 	attrOriginal   = 1  // CTA_TUPLE_ORIG
 	attrReply      = 2  // CTA_TUPLE_REPLY
+	attrState      = 4  // CTA_PROTOINFO
 	attrID         = 12 // CTA_ID
 	attrZone       = 18 // CTA_ZONE
 	attrLabels     = 22 // CTA_LABELS
 	attrLabelsMask = 23 // CTA_LABELS_MASK
+)
 
+// Attributes of a tuple (enum ctattr_tuple, same header).
+const (
 	attrIP       = 1 // CTA_TUPLE_IP
 	attrProtocol = 2 // CTA_TUPLE_PROTO
+)
 
+// Attributes of CTA_TUPLE_IP (enum ctattr_ip, same header).
+const (
 	attrSource4, attrDestination4 = 1, 2 // CTA_IP_V4_SRC, CTA_IP_V4_DST
 	attrSource6, attrDestination6 = 3, 4 // CTA_IP_V6_SRC, CTA_IP_V6_DST
+)
 
+// Attributes of CTA_TUPLE_PROTO (enum ctattr_l4proto, same header).
+const (
 	attrNumber                          = 1    // CTA_PROTO_NUM
 	attrSourcePort, attrDestinationPort = 2, 3 // CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
 )
 
-// header is struct nfgenmsg: family, version, res_id.
+// header is the size of struct nfgenmsg (include/uapi/linux/netfilter/nfnetlink.h):
+// family, version, res_id.
 const header = 4
 
-// Flows calls found for every entry of TCP and UDP. An entry that comes or goes
-// meanwhile may be missing.
+// Flows calls found for every conntrack entry of TCP and UDP. An entry that is created
+// or removed during the call may be missing.
 func (t *Table) Flows(found func(Flow)) error {
+	// AF_UNSPEC stands for both families.
 	replies, err := t.conntrack.Execute(netlink.Message{
 		Header: netlink.Header{Type: msgGet, Flags: netlink.Request | netlink.Dump},
 		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
@@ -55,19 +70,22 @@ func (t *Table) Flows(found func(Flow)) error {
 	return nil
 }
 
-// ClearLabel clears a bit of an entry's labels. The entry stays, so that neither
-// side can begin the connection anew in the other direction. ErrGone if it is
-// not there any more.
+// ClearLabel clears bit n of an entry's labels. It does not remove the entry: a new
+// entry for the same connection could begin with a packet of the other side. It returns
+// ErrGone if the entry does not exist.
 func (t *Table) ClearLabel(f Flow, n uint8) error {
 	var mask [16]byte
 	mask[n/8] = 1 << (n % 8)
 	data := attributes(
 		netlink.Attribute{Type: netlink.Nested | attrOriginal, Data: encodeTuple(f.Protocol, f.Original)},
 		netlink.Attribute{Type: attrZone, Data: binary.BigEndian.AppendUint16(nil, f.Zone)},
-		// What the mask has becomes what the labels have: nothing.
+		// nf_connlabels_replace clears the bits of the mask and then adds those of
+		// the labels by exclusive or, here none.
 		netlink.Attribute{Type: attrLabels, Data: make([]byte, len(mask))},
 		netlink.Attribute{Type: attrLabelsMask, Data: mask[:]},
 	)
+	// Without NLM_F_CREATE, ctnetlink_new_conntrack changes an entry that exists and
+	// answers ENOENT if there is none.
 	_, err := t.conntrack.Execute(netlink.Message{
 		Header: netlink.Header{Type: msgNew, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   append([]byte{familyOf(f.Original.Source.Addr()), unix.NFNETLINK_V0, 0, 0}, data...),
@@ -103,7 +121,7 @@ func encodeTuple(p packet.Protocol, t Tuple) []byte {
 	)
 }
 
-// attributes encodes what cannot be too long for an attribute.
+// attributes encodes attributes. It panics if one is too long, which none here can be.
 func attributes(list ...netlink.Attribute) []byte {
 	data, err := netlink.MarshalAttributes(list)
 	if err != nil {
@@ -112,7 +130,7 @@ func attributes(list ...netlink.Attribute) []byte {
 	return data
 }
 
-// parseFlow reads an entry; ok is false where it is none of TCP or UDP.
+// parseFlow reads an entry; ok is false if it is malformed, or not of TCP or UDP.
 func parseFlow(data []byte) (f Flow, ok bool) {
 	if len(data) < header {
 		return Flow{}, false
@@ -121,7 +139,7 @@ func parseFlow(data []byte) (f Flow, ok bool) {
 	if err != nil {
 		return Flow{}, false
 	}
-	ad.ByteOrder = binary.BigEndian
+	ad.ByteOrder = binary.BigEndian // ctnetlink writes integers in network byte order
 	for ad.Next() {
 		switch ad.Type() {
 		case attrOriginal:
@@ -146,12 +164,14 @@ func parseFlow(data []byte) (f Flow, ok bool) {
 	return f, true
 }
 
-// parseState reads what conntrack knows of a protocol.
+// parseState reads the state of a TCP connection from CTA_PROTOINFO.
 func parseState(ad *netlink.AttributeDecoder, over *bool) error {
-	const (
-		tcp, state = 1, 1 // CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE
-		timeWait   = 7    // TCP_CONNTRACK_TIME_WAIT; CLOSE follows
-	)
+	// CTA_PROTOINFO_TCP and CTA_PROTOINFO_TCP_STATE (enums ctattr_protoinfo and
+	// ctattr_protoinfo_tcp, same header).
+	const tcp, state = 1, 1
+	// TCP_CONNTRACK_TIME_WAIT (include/uapi/linux/netfilter/nf_conntrack_tcp.h, enum
+	// tcp_conntrack). CLOSE follows, and then SYN_SENT2, a simultaneous open.
+	const timeWait = 7
 	for ad.Next() {
 		if ad.Type() == tcp {
 			ad.Nested(func(n *netlink.AttributeDecoder) error {
@@ -167,12 +187,13 @@ func parseState(ad *netlink.AttributeDecoder, over *bool) error {
 	return ad.Err()
 }
 
-// valid reports whether both ends are there, and of one family.
+// valid reports whether the tuple has two addresses of one family.
 func (t Tuple) valid() bool {
 	a, b := t.Source.Addr(), t.Destination.Addr()
 	return a.IsValid() && b.IsValid() && a.Is4() == b.Is4()
 }
 
+// parseTuple reads the addresses, the ports and the protocol of a tuple.
 func parseTuple(ad *netlink.AttributeDecoder, t *Tuple, p *packet.Protocol) error {
 	var source, destination netip.Addr
 	var sourcePort, destinationPort uint16
@@ -183,6 +204,7 @@ func parseTuple(ad *netlink.AttributeDecoder, t *Tuple, p *packet.Protocol) erro
 				for n.Next() {
 					switch n.Type() {
 					case attrSource4, attrSource6:
+						// For a wrong length this is the zero Addr, which is not valid.
 						source, _ = netip.AddrFromSlice(n.Bytes())
 					case attrDestination4, attrDestination6:
 						destination, _ = netip.AddrFromSlice(n.Bytes())

@@ -1,5 +1,5 @@
-// Package flows lists and ends the connections that this host's kernel knows:
-// the entries of conntrack, and the connected TCP sockets of its programs.
+// Package flows lists and changes conntrack entries, and lists and closes the connected
+// TCP sockets of programs on this host.
 package flows
 
 import (
@@ -17,27 +17,27 @@ type Tuple struct {
 	Source, Destination netip.AddrPort
 }
 
-// Reversed is the tuple of the other direction, if nothing is translated.
+// Reversed returns the tuple of the other direction, if no address is translated.
 func (t Tuple) Reversed() Tuple { return Tuple{t.Destination, t.Source} }
 
-// A Flow is an entry of conntrack, of TCP or UDP.
+// A Flow is a conntrack entry of TCP or UDP.
 type Flow struct {
 	Protocol packet.Protocol
-	// Original is the tuple of the packets in the direction in which the
-	// connection began, as they arrive, and Reply that of their answers: where
-	// addresses are translated it is not the reverse of Original.
+	// Original is the tuple of the first packet as it arrived, and Reply that of
+	// the answers as they arrive. If addresses are translated, Reply is not the
+	// reverse of Original.
 	Original, Reply Tuple
-	// ID tells the entry from others that had its tuples before.
+	// ID differs from that of earlier entries with the same tuples.
 	ID     uint32
 	Zone   uint16
-	Over   bool     // both sides of a TCP connection have ended it, or one has reset it
+	Over   bool     // both sides have closed the TCP connection, or one has reset it
 	Labels [16]byte // bit n is bit n%8 of byte n/8
 }
 
-// HasLabel reports whether a bit of the labels is set.
+// HasLabel reports whether bit n of the labels is set.
 func (f Flow) HasLabel(n uint8) bool { return f.Labels[n/8]&(1<<(n%8)) != 0 }
 
-// A Socket is a TCP socket of this host that is or was connected.
+// A Socket is a TCP socket of this host that has a peer.
 type Socket struct {
 	Local, Remote netip.AddrPort
 
@@ -45,23 +45,23 @@ type Socket struct {
 	id     [sockidLen]byte // struct inet_diag_sockid
 }
 
-// Table reads and changes what one network namespace has. It needs
-// CAP_NET_ADMIN there. It belongs to one goroutine, and every method blocks
-// until the kernel has answered: some 2 microseconds for each entry that is
-// listed.
+// Table reads and changes the conntrack entries and sockets of one network namespace.
+// It needs CAP_NET_ADMIN there. It is for one goroutine. Every method blocks until the
+// kernel has answered; listing takes some 2 microseconds per entry.
 type Table struct {
 	conntrack *netlink.Conn
-	diag      *netlink.Conn // nil where the kernel has no such thing
+	diag      *netlink.Conn // nil if the kernel has no NETLINK_SOCK_DIAG
 }
 
 // ErrGone: the connection has ended already.
 var ErrGone = errors.New("the connection has ended already")
 
-// ErrUnsupported: the kernel lacks the part that would be asked (CONFIG_NF_CT_NETLINK,
-// CONFIG_INET_DIAG, CONFIG_INET_DIAG_DESTROY).
+// ErrUnsupported: the kernel was built without the option that is needed
+// (CONFIG_NF_CT_NETLINK, CONFIG_INET_DIAG or CONFIG_INET_DIAG_DESTROY).
 var ErrUnsupported = errors.New("this kernel cannot do that")
 
-// Open connects to the calling thread's network namespace.
+// Open opens a Table of the calling thread's network namespace. The caller must close
+// it.
 func Open() (*Table, error) {
 	conntrack, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
@@ -70,14 +70,14 @@ func Open() (*Table, error) {
 	diag, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	switch {
 	case errors.Is(err, unix.EPROTONOSUPPORT):
-		diag = nil // nobody needs it to hide services
+		diag = nil // only Sockets and Destroy need it
 	case err != nil:
 		return nil, errors.Join(err, conntrack.Close())
 	}
 	return &Table{conntrack, diag}, nil
 }
 
-// Close lets go of the namespace.
+// Close closes the netlink sockets.
 func (t *Table) Close() error {
 	if t.diag == nil {
 		return t.conntrack.Close()
@@ -85,9 +85,11 @@ func (t *Table) Close() error {
 	return errors.Join(t.conntrack.Close(), t.diag.Close())
 }
 
-// explain tells what a kernel answers that lacks a subsystem or a verb.
+// explain turns the kernel's errors into ErrGone and ErrUnsupported.
 func explain(err error) error {
 	switch {
+	// nfnetlink_rcv_msg answers EINVAL for a subsystem that is not loaded,
+	// inet_diag EOPNOTSUPP for SOCK_DESTROY without CONFIG_INET_DIAG_DESTROY.
 	case errors.Is(err, unix.ENOENT):
 		return ErrGone
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EINVAL):

@@ -24,14 +24,14 @@ const (
 	label            = 93
 )
 
-// pair is two hosts on a cable, the server with conntrack and a Table.
+// pair is two hosts joined by a veth pair; the server has conntrack and a Table.
 type pair struct {
 	t              *testing.T
 	server, client *netns.NS
 	table          *Table
 }
 
-// newPair labels each connection that begins.
+// newPair makes a pair whose server sets labels on each new connection.
 func newPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{t: t, server: netnstest.New(t), client: netnstest.New(t)}
@@ -77,7 +77,7 @@ func (p *pair) rules(kind nftables.ChainType, priority *nftables.ChainPriority, 
 	}
 }
 
-// redirect sends what comes for a TCP port to another.
+// redirect translates a TCP port of the server to another.
 func (p *pair) redirect(from, to uint16) {
 	p.rules(nftables.ChainTypeNAT, nftables.ChainPriorityNATDest, []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
@@ -89,7 +89,7 @@ func (p *pair) redirect(from, to uint16) {
 	})
 }
 
-// connect gives both ends of a TCP connection that the client dials; the server
+// connect returns both ends of a TCP connection that the client dials; the server
 // listens on all addresses of both families.
 func (p *pair) connect(address string, listen uint16) (near, far net.Conn) {
 	p.t.Helper()
@@ -99,7 +99,7 @@ func (p *pair) connect(address string, listen uint16) (near, far net.Conn) {
 		return err
 	})
 	defer listener.Close()
-	for range 50 { // a new cable carries nothing at first
+	for range 50 { // a new veth pair forwards nothing at first
 		err := p.client.Do(func() (err error) {
 			far, err = net.DialTimeout("tcp", address, time.Second)
 			return err
@@ -119,7 +119,7 @@ func (p *pair) connect(address string, listen uint16) (near, far net.Conn) {
 	return near, far
 }
 
-// flow finds the entry that began with a tuple.
+// flow returns the entry with this original tuple.
 func (p *pair) flow(protocol packet.Protocol, original Tuple) (Flow, bool) {
 	p.t.Helper()
 	var list []Flow
@@ -162,7 +162,7 @@ func bothFamilies(t *testing.T, f func(t *testing.T, client, server string)) {
 	t.Run("IPv6", func(t *testing.T) { t.Parallel(); f(t, client6, server6) })
 }
 
-func TestFlowsListsWhatBegan(t *testing.T) {
+func TestFlowsListsTCPAndUDP(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		_, far := p.connect(net.JoinHostPort(server, "22"), 22)
@@ -197,7 +197,7 @@ func TestFlowsListsWhatBegan(t *testing.T) {
 		}
 		u := p.mustFlow(packet.UDP, Tuple{addrPort(udp.LocalAddr()), addrPort(udp.RemoteAddr())})
 		if u.ID == f.ID {
-			t.Error("two flows of one id")
+			t.Error("two flows have the same id")
 		}
 	})
 }
@@ -215,12 +215,12 @@ func TestFlowsTellsTranslatedTuplesApart(t *testing.T) {
 	})
 }
 
-func TestClearLabelClearsOneAndKeepsTheEntry(t *testing.T) {
+func TestClearLabelClearsOneLabelAndKeepsTheEntry(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		_, far := p.connect(net.JoinHostPort(server, "22"), 22)
 		f := p.mustFlow(packet.TCP, Tuple{addrPort(far.LocalAddr()), addrPort(far.RemoteAddr())})
-		for range 2 { // again is no error
+		for range 2 { // the second call is no error
 			if err := p.table.ClearLabel(f, label); err != nil {
 				t.Fatal(err)
 			}
@@ -234,7 +234,7 @@ func TestClearLabelClearsOneAndKeepsTheEntry(t *testing.T) {
 			t.Errorf("%v, want ErrGone", err)
 		}
 		if _, ok := p.flow(packet.TCP, f.Original); ok {
-			t.Error("an entry was made of one that was gone")
+			t.Error("ClearLabel created an entry")
 		}
 	})
 }
@@ -266,7 +266,7 @@ func TestDestroyEndsAConnectionAtBothSides(t *testing.T) {
 		if !ok {
 			t.Fatalf("no socket of %s to %s", remote, local)
 		}
-		for range 2 { // again is no error
+		for range 2 { // the second call is no error
 			if err := p.table.Destroy(s); err != nil {
 				t.Fatal(err)
 			}
@@ -290,8 +290,8 @@ func TestDestroyEndsAConnectionAtBothSides(t *testing.T) {
 	})
 }
 
-// A listener has no peer, and a connection in TIME_WAIT no program.
-func TestSocketsListsConnectedOnesAlone(t *testing.T) {
+// Listeners have no peer, and connections in TIME_WAIT belong to no program.
+func TestSocketsListsOnlyConnectedSockets(t *testing.T) {
 	bothFamilies(t, func(t *testing.T, _, server string) {
 		p := newPair(t)
 		var listener net.Listener

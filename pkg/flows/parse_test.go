@@ -10,7 +10,7 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// entry is a message about an entry as the kernel writes it.
+// entry returns a message about an entry in the form that the kernel writes.
 func entry(p packet.Protocol, original, reply Tuple, more ...netlink.Attribute) []byte {
 	list := append([]netlink.Attribute{
 		{Type: netlink.Nested | attrOriginal, Data: encodeTuple(p, original)},

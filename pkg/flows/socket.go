@@ -11,21 +11,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Messages and structures of linux/sock_diag.h and linux/inet_diag.h.
+// Message types (include/uapi/linux/sock_diag.h).
 const (
 	msgSockets = 20 // SOCK_DIAG_BY_FAMILY
 	msgDestroy = 21 // SOCK_DESTROY
-
-	sockidLen = 48 // struct inet_diag_sockid
-	idInMsg   = 4  // where it begins in struct inet_diag_msg
-
-	// stateListen and stateTimeWait are TCP_LISTEN and TCP_TIME_WAIT of
-	// net/tcp_states.h: no program has a connection there.
-	stateTimeWait, stateListen = 6, 10
-	connected                  = 0xffe &^ (1<<stateTimeWait | 1<<stateListen)
 )
 
-// Sockets calls found for every TCP socket that has a peer.
+// Sizes of structures in bytes (include/uapi/linux/inet_diag.h).
+const (
+	sockidLen = 48 // struct inet_diag_sockid
+	idInMsg   = 4  // offset of the id in struct inet_diag_msg
+)
+
+// States of a TCP socket (include/net/tcp_states.h).
+const (
+	stateTimeWait, stateListen = 6, 10 // TCP_TIME_WAIT, TCP_LISTEN
+	// connected has the bits of all states from TCP_ESTABLISHED (1) to
+	// TCP_CLOSING (11) in which a program has a connection.
+	connected = 0xffe &^ (1<<stateTimeWait | 1<<stateListen)
+)
+
+// Sockets calls found for every TCP socket that has a peer. It returns ErrUnsupported if
+// the kernel cannot list sockets.
 func (t *Table) Sockets(found func(Socket)) error {
 	if t.diag == nil {
 		return fmt.Errorf("list TCP sockets: %w", ErrUnsupported)
@@ -47,9 +54,11 @@ func (t *Table) Sockets(found func(Socket)) error {
 	return nil
 }
 
-// Destroy ends a connection at both sides, as a program would that dies: the
-// peer gets a reset, the program an error (ECONNABORTED).
+// Destroy closes a socket that Sockets has listed: the peer receives a reset, and the
+// program an error (ECONNABORTED). It returns nil if the socket is gone already.
 func (t *Table) Destroy(s Socket) error {
+	// The id holds the socket's cookie, so that a later socket with the same
+	// addresses is not closed (sock_diag_check_cookie).
 	_, err := t.diag.Execute(netlink.Message{
 		Header: netlink.Header{Type: msgDestroy, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   request(s.family, connected, s.id),
@@ -60,15 +69,15 @@ func (t *Table) Destroy(s Socket) error {
 	return fmt.Errorf("end the connection of %s to %s: %w", s.Remote, s.Local, explain(err))
 }
 
-// request is struct inet_diag_req_v2.
+// request returns a struct inet_diag_req_v2 (include/uapi/linux/inet_diag.h).
 func request(family byte, states uint32, id [sockidLen]byte) []byte {
-	data := []byte{family, unix.IPPROTO_TCP, 0, 0}
+	data := []byte{family, unix.IPPROTO_TCP, 0, 0} // then idiag_ext and padding
 	data = append(data, nlenc.Uint32Bytes(states)...)
 	return append(data, id[:]...)
 }
 
-// parseSocket reads struct inet_diag_msg. IPv4 addresses inside IPv6 become
-// IPv4 addresses.
+// parseSocket reads a struct inet_diag_msg. IPv4-mapped IPv6 addresses become IPv4
+// addresses.
 func parseSocket(data []byte) (s Socket, ok bool) {
 	if len(data) < idInMsg+sockidLen {
 		return Socket{}, false
@@ -87,7 +96,8 @@ func parseSocket(data []byte) (s Socket, ok bool) {
 		a, _ := netip.AddrFromSlice(s.id[addr : addr+length])
 		return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(s.id[port:]))
 	}
-	// Two ports, two addresses of 16 bytes, the interface, the cookie.
+	// struct inet_diag_sockid is: two ports, two addresses of 16 bytes each, the
+	// interface, the cookie. An IPv4 address is in the first 4 of its 16 bytes.
 	s.Local, s.Remote = end(0, 4), end(2, 20)
 	return s, true
 }

@@ -16,13 +16,13 @@ import (
 	"nftknock/test/captures"
 )
 
-// article is a line of the article of 2004: Linux 2.6, iptables with
+// article is a line from the fwknop article of 2004: Linux 2.6, iptables with
 // --log-tcp-options.
 const article = "Nov 23 23:36:01 orthanc kernel: FWKNOP IN=eth0 OUT= MAC=00:a0:cc:28:42:5a:00:a0:cc:28:42:5b:08:00 " +
 	"SRC=192.168.10.2 DST=192.168.10.1 LEN=60 TOS=0x10 PREC=0x00 TTL=64 ID=54983 DF PROTO=TCP SPT=34111 DPT=50053 " +
 	"WINDOW=5840 RES=0x00 SYN URGP=0 OPT (020405B40402080A03C93CF30000000001030300)"
 
-// What Linux 6.18 writes for nft's log statement, as dmesg shows it. Some of
+// Lines that Linux 6.18 wrote for nft's log statement, as dmesg prints them. Some of
 // the packets were forged.
 const (
 	mac4  = "MAC=00:00:00:00:00:00:00:00:00:00:00:00:08:00 "
@@ -62,7 +62,7 @@ const (
 	esp6N     = "[15832.104689] ESP6N IN=lo OUT= " + mac6 + addr6 + "LEN=60 TC=0 HOPLIMIT=64 FLOWLBL=0 "
 )
 
-func TestParseGivesWhatP0fSees(t *testing.T) {
+func TestParsedLinesHaveTheirSignature(t *testing.T) {
 	for name, test := range map[string]struct{ line, want string }{
 		"the article's":          {article, "4:64+0:0:1460:mss*4,0:mss,sok,ts,nop,ws:df,id+:0"},
 		"end of line":            {article + "\r\n", "4:64+0:0:1460:mss*4,0:mss,sok,ts,nop,ws:df,id+:0"},
@@ -177,7 +177,7 @@ func TestMalformedFieldsAreNamed(t *testing.T) {
 		"no address":           {article, "192.168.10.2", "orthanc", `SRC: "orthanc" is no address`},
 		"zone":                 {all6, "SRC=2001:0db8:0000:0000:0000:0000:0000:0001", "SRC=fe80::1%lo", `SRC: "fe80::1%lo" is no address`},
 		"mixed families":       {article, "DST=192.168.10.1", "DST=::1", "DST: ::1 is not of the same family as SRC, 192.168.10.2"},
-		"no length":            {article, "LEN=60 ", "", `LEN: "TOS=0x10" stands in its place`},
+		"no length":            {article, "LEN=60 ", "", `LEN: found "TOS=0x10" instead`},
 		"huge length":          {article, "LEN=60 ", "LEN=99999999999999999999 ", `LEN: "99999999999999999999" is no number from 0 to 2147483647`},
 		"length below headers": {article, "LEN=60 ", "LEN=59 ", "LEN: 59 bytes are too few for headers of 60"},
 		"length of extensions": {dstOpts, "LEN=72", "LEN=71", "LEN: 71 bytes are too few for headers of 72"},
@@ -186,18 +186,18 @@ func TestMalformedFieldsAreNamed(t *testing.T) {
 		"TOS":                  {article, "TOS=0x10", "TOS=0x11", `TOS: "0x11" is not made of the bits of 0x1e`},
 		"precedence":           {article, "PREC=0x00", "PREC=00", `PREC: "00" is not made of the bits of 0xe0`},
 		"label":                {all6, "FLOWLBL=389425", "FLOWLBL=1048576", `FLOWLBL: "1048576" is no number from 0 to 1048575`},
-		"header cut":           {article, "DF PROTO=TCP SPT=34111", "TRUNCATED", `PROTO: "TRUNCATED" stands in its place`},
-		"extension cut":        {dstOpts, "OPT ( ) ", "TRUNCATED ", `PROTO: "TRUNCATED" stands in front of it`},
+		"header cut":           {article, "DF PROTO=TCP SPT=34111", "TRUNCATED", `PROTO: found "TRUNCATED" instead`},
+		"extension cut":        {dstOpts, "OPT ( ) ", "TRUNCATED ", `PROTO: unexpected "TRUNCATED" before it`},
 		"segment cut":          {article, "SPT=34111", "INCOMPLETE [8 bytes]", "PROTO: the packet was cut inside its TCP header"},
 		"options cut":          {article, "(020405B40402080A03C93CF30000000001030300)", "(TRUNCATED)", "OPT: the packet was cut inside its options"},
-		"line cut":             {article, "URGP=0 OPT (020405B40402080A03C93CF30000000001030300)", "", "URGP: the line ends in front of it"},
+		"line cut":             {article, "URGP=0 OPT (020405B40402080A03C93CF30000000001030300)", "", "URGP: the line ends before it"},
 		"line cut in options":  {article, "01030300)", "01", `OPT: "(020405B40402080A03C93CF30000000001" is no list of bytes in parentheses`},
 		"odd options":          {article, "01030300)", "010303)", "OPT: 19 bytes do not fit into a header"},
 		"no digits":            {article, "01030300)", "0103030x)", `OPT: "(020405B40402080A03C93CF3000000000103030x)" is no list of bytes in parentheses`},
 		"long options":         {article, "01030300)", strings.Repeat("01", 28) + ")", "OPT: 44 bytes do not fit into a header"},
 		"reserved bits":        {article, "RES=0x00", "RES=0x40", `RES: "0x40" is not made of the bits of 0x3c`},
-		"acknowledgement":      {all4, "ACK=0 ", "", `ACK: "WINDOW=65495" stands in its place`},
-		"flag":                 {article, "SYN", "XMAS", `URGP: "XMAS" stands in its place`},
+		"acknowledgement":      {all4, "ACK=0 ", "", `ACK: found "WINDOW=65495" instead`},
+		"flag":                 {article, "SYN", "XMAS", `URGP: found "XMAS" instead`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			line := strings.Replace(test.line, test.from, test.to, 1)
@@ -214,7 +214,7 @@ func TestMalformedFieldsAreNamed(t *testing.T) {
 	}
 }
 
-// Whatever the rule's prefix is, and whatever may stand in a line twice.
+// The rule's prefix may be any text, also text that is a part of the format.
 func TestPrefixesDoNotMislead(t *testing.T) {
 	for _, prefix := range []string{"", "IN=", "BAD SRC=any DST=any ", "IN OUT=eth0 ", "x OUT= y OUT= SRC=1 ", " "} {
 		var got, want packet.Packet
@@ -235,7 +235,7 @@ func TestPrefixesDoNotMislead(t *testing.T) {
 	}
 }
 
-// Only SYNs are of no use without their options.
+// Only a SYN without options is an error.
 func TestOtherSegmentsNeedNoOptions(t *testing.T) {
 	var p packet.Packet
 	if err := kernlog.Parse(strings.Replace(data, "SYN", "ACK PSH", 1), &p); err != nil {
@@ -246,8 +246,8 @@ func TestOtherSegmentsNeedNoOptions(t *testing.T) {
 	}
 }
 
-// A captured packet, and the line that the kernel would write of it, give the
-// same signature.
+// A captured packet and the line that the kernel would write about it have the same
+// signature.
 func TestLinesAgreeWithCaptures(t *testing.T) {
 	names, err := filepath.Glob("../p0f/testdata/*.pcap")
 	if err != nil || len(names) == 0 {
@@ -310,8 +310,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// format writes the line that Linux 6.18 would with all flags of the log
-// statement.
+// format returns the line that Linux 6.18 writes about a packet with all flags of the
+// log statement.
 func format(p *packet.Packet) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[    0.000000] IN=eth0 OUT= SRC=%s DST=%s LEN=%d ", p.Src.StringExpanded(), p.Dst.StringExpanded(), p.Length)
@@ -352,7 +352,7 @@ func formatOptions(b *strings.Builder, options []byte) {
 
 var comparing = cmp.Options{cmpopts.EquateComparable(packet.Packet{}.Src), cmpopts.EquateEmpty()}
 
-// diff compares what a line can tell: the payload not, but for its presence.
+// diff compares the fields that a line holds, and whether there is payload.
 func diff(captured, logged packet.Packet) string {
 	present := func(p *packet.Packet) {
 		if len(p.Payload) > 0 {

@@ -11,11 +11,11 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// reader steps through the words of a line. The first error stays, and every
-// method then gives zero.
+// reader reads the words of a line one after the other. After the first error every
+// method returns the zero value.
 type reader struct {
-	rest string
-	err  error
+	rest string // not yet read
+	err  error  // the first error
 }
 
 func (r *reader) fail(field, format string, args ...any) {
@@ -24,7 +24,7 @@ func (r *reader) fail(field, format string, args ...any) {
 	}
 }
 
-// peek gives the next word, "" at the end of the line or after an error.
+// peek returns the next word, "" at the end of the line or after an error.
 func (r *reader) peek() string {
 	if r.err != nil {
 		return ""
@@ -40,7 +40,7 @@ func (r *reader) next() string {
 	return word
 }
 
-// flag steps over a word if it comes next.
+// flag skips the next word if it is this one, and reports whether it was.
 func (r *reader) flag(word string) bool {
 	if r.peek() != word {
 		return false
@@ -49,7 +49,7 @@ func (r *reader) flag(word string) bool {
 	return true
 }
 
-// value gives the value of the field that has to come next.
+// value reads the value of the next field, which must have this name.
 func (r *reader) value(name string) string {
 	word := r.next()
 	value, ok := strings.CutPrefix(word, name+"=")
@@ -57,9 +57,9 @@ func (r *reader) value(name string) string {
 	case ok:
 		return value
 	case word == "":
-		r.fail(name, "the line ends in front of it")
+		r.fail(name, "the line ends before it")
 	default:
-		r.fail(name, "%.40q stands in its place", word)
+		r.fail(name, "found %.40q instead", word)
 	}
 	return ""
 }
@@ -74,7 +74,7 @@ func (r *reader) number(name string, most uint64) uint64 {
 	return n
 }
 
-// bits reads a byte in hexadecimal that has no bits but those of mask.
+// bits reads a byte in hexadecimal. It fails if a bit is set that is not in mask.
 func (r *reader) bits(name string, mask uint8) uint8 {
 	text := r.value(name)
 	digits, ok := strings.CutPrefix(text, "0x")
@@ -96,10 +96,11 @@ func (r *reader) address(name string) netip.Addr {
 	return a
 }
 
-// options reads "OPT (020405B4)", of IP or of TCP, or nothing if that is not
-// what comes next.
+// options reads the options of an IP or a TCP header, "OPT (020405B4)". It returns nil
+// if OPT is not the next word.
 func (r *reader) options() []byte {
-	const most = 60 - 20 // for either header, which is made of words of 4 bytes
+	// Both headers have 20 to 60 bytes, in words of 4.
+	const most = 60 - 20
 	if !r.flag("OPT") {
 		return nil
 	}
@@ -127,7 +128,8 @@ func (r *reader) network(p *packet.Packet) (fragment bool) {
 	if r.err == nil && p.Src.Is4() != p.Dst.Is4() {
 		r.fail("DST", "%v is not of the same family as SRC, %v", p.Dst, p.Src)
 	}
-	// More than 65535 where segments were merged (BIG TCP).
+	// The length exceeds 65535 where segments were merged (BIG TCP; iph_totlen in
+	// include/linux/ip.h).
 	p.Length = int(r.number("LEN", math.MaxInt32))
 	if p.Src.Is4() {
 		return r.ipv4(p)
@@ -142,7 +144,7 @@ func (r *reader) ipv4(p *packet.Packet) (fragment bool) {
 	p.TOS = r.bits("TOS", tosMask) | r.bits("PREC", precedenceMask)
 	p.TTL = uint8(r.number("TTL", math.MaxUint8))
 	p.ID = uint16(r.number("ID", math.MaxUint16))
-	p.EvilBit = r.flag("CE") // what IP_CE of include/net/ip.h calls it
+	p.EvilBit = r.flag("CE") // IP_CE (include/net/ip.h) is the reserved flag
 	p.DontFragment = r.flag("DF")
 	fragment = r.flag("MF")
 	if strings.HasPrefix(r.peek(), "FRAG:") {
@@ -162,13 +164,13 @@ func (r *reader) ipv6(p *packet.Packet) (fragment bool) {
 	return r.extensions(p)
 }
 
-// extensions reads what is logged of extension headers: "OPT ( ) " for each
-// if IP options are logged, and in the parentheses of a fragment header, or
-// without them, "FRAG:0 ID:00001234 ". Where the kernel does not know how to
-// go on, there is no PROTO=.
+// extensions reads the IPv6 extension headers in a line, up to PROTO=. If IP options
+// are logged there is "OPT ( ) " per header. A fragment header adds "FRAG:0
+// ID:00001234 ", inside those parentheses or without them. The line has no PROTO= if
+// the kernel could not read a header.
 func (r *reader) extensions(p *packet.Packet) (fragment bool) {
-	const most = 8 // as packet.Decode
-	inside := false
+	const most = 8  // as in packet.Decode
+	inside := false // between the parentheses of a header
 	for r.err == nil {
 		word := r.peek()
 		switch {
@@ -183,14 +185,14 @@ func (r *reader) extensions(p *packet.Packet) (fragment bool) {
 		case word == ")":
 			inside = false
 		case strings.HasPrefix(word, "FRAG:"):
-			if !inside {
+			if !inside { // else "(" has counted the header
 				p.Extensions++
 			}
 			fragment = fragment || word != "FRAG:0"
 		case word == "INCOMPLETE": // more fragments
 			fragment = true
 		default:
-			r.fail("PROTO", "%.40q stands in front of it", word)
+			r.fail("PROTO", "unexpected %.40q before it", word)
 		}
 		if p.Extensions > most {
 			r.err = packet.ErrExtensions
@@ -200,8 +202,8 @@ func (r *reader) extensions(p *packet.Packet) (fragment bool) {
 	return fragment
 }
 
-// flags are the control bits in the order of the kernel. Kernels before AE
-// count it to the reserved bits.
+// flags are the control bits in the order in which the kernel prints them. Kernels
+// without AE print it only as a reserved bit.
 var flags = []struct {
 	word string
 	bit  packet.TCPFlags
@@ -219,13 +221,15 @@ func (r *reader) tcp(p *packet.Packet) {
 	p.SrcPort = uint16(r.number("SPT", math.MaxUint16))
 	p.DstPort = uint16(r.number("DPT", math.MaxUint16))
 	t := &p.TCP
-	t.Seq = 1
+	t.Seq = 1 // if not logged: 0 would be a quirk
 	if strings.HasPrefix(r.peek(), "SEQ=") {
 		t.Seq = uint32(r.number("SEQ", math.MaxUint32))
 		t.Ack = uint32(r.number("ACK", math.MaxUint32))
 	}
 	t.Window = uint16(r.number("WINDOW", math.MaxUint16))
-	const reservedMask = 0x3c // four bits, two to the left of their place
+	// The kernel prints TCP_RESERVED_BITS >> 22: the four bits after the data offset,
+	// shifted left by 2. The lowest of them is AE.
+	const reservedMask = 0x3c
 	reserved := r.bits("RES", reservedMask) >> 2
 	t.Reserved = reserved >> 1
 	if reserved&1 != 0 {

@@ -1,6 +1,6 @@
-// Package links tells which of the host's interfaces are guarded, given the
-// names that a policy lists. List and Watcher read the interfaces from the
-// kernel; Resolve decides, without the kernel.
+// Package links decides which of the host's interfaces are guarded, given the names
+// that a policy lists. List and Watcher read the interfaces from the kernel; Resolve
+// makes the decision and does not use the kernel.
 package links
 
 import (
@@ -13,19 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Link is a network interface that the kernel holds.
+// A Link is a network interface of the kernel.
 type Link struct {
 	Index    int
-	Name     string   // the one that nftables compares
-	AltNames []string // others that "ip" takes for it, such as udev's
-	// Master is the index of the bridge, bond, team or VRF that the interface
-	// is part of; 0 means none. What such a part receives appears to come from
-	// its master: from a VRF in a second pass through prerouting
-	// (vrf_rcv_nfhook in drivers/net/vrf.c), from the others at once.
+	Name     string   // the name that nftables compares
+	AltNames []string // alternative names, which ip(8) accepts too and udev may add
+	// Master is the index of the bridge, bond, team or VRF that the interface is
+	// part of, or 0. nftables sees the packets that it receives with the master as
+	// input interface: those of a VRF in a second pass through prerouting
+	// (vrf_rcv_nfhook in drivers/net/vrf.c), those of the others in the only one.
 	Master int
 }
 
-// goesBy reports whether "ip" would find the interface by this name.
+// goesBy reports whether the interface has this name or alternative name.
 func (l Link) goesBy(name string) bool {
 	return l.Name == name || slices.Contains(l.AltNames, name)
 }
@@ -41,13 +41,14 @@ func List() ([]Link, error) {
 	return list(h)
 }
 
-// listTimeout is how long one answer of the kernel may take: whoever brings an
-// interface up or loads its firmware may hold the RTNL lock that long.
+// listTimeout is how long List waits for one answer of the kernel, which takes the RTNL
+// lock to list interfaces. Drivers hold it while they bring up an interface or load its
+// firmware.
 const listTimeout = 10 * time.Second
 
 // newHandle opens a socket in the network namespace of the calling thread.
-// Without a family it would open one for each that the library knows.
 func newHandle() (*netlink.Handle, error) {
+	// NewHandle without arguments opens a socket per netlink family that it knows.
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a socket to list interfaces: %w", err)
@@ -59,9 +60,10 @@ func newHandle() (*netlink.Handle, error) {
 	return h, nil
 }
 
-// list reads all interfaces or none. The kernel lists them in several pieces
-// and says when they changed between two of these, so that one may be missing.
+// list returns all interfaces, or an error.
 func list(h *netlink.Handle) ([]Link, error) {
+	// A dump takes several messages. If the interfaces change between two of them,
+	// one may be missing, and the kernel sets NLM_F_DUMP_INTR.
 	const tries = 10
 	all, err := h.LinkList()
 	for i := 1; i < tries && errors.Is(err, netlink.ErrDumpInterrupted); i++ {

@@ -2,31 +2,32 @@ package links
 
 import "fmt"
 
-// Kind tells problems apart.
+// Kind is the kind of a Problem.
 type Kind string
 
 // The kinds of problems.
 const (
-	Missing  Kind = "missing"  // a listed name that was never seen
-	Gone     Kind = "gone"     // a listed name whose interface is gone
-	Renamed  Kind = "renamed"  // a listed name whose interface has another one now
-	Taken    Kind = "taken"    // the same, and another interface has the name
-	Loopback Kind = "loopback" // a listed name of the loopback interface
-	Odd      Kind = "odd"      // a name, not listed, that no rule can have
+	Missing  Kind = "missing"  // no interface ever had the listed name
+	Gone     Kind = "gone"     // the interface with the listed name was removed
+	Renamed  Kind = "renamed"  // the interface with the listed name has another name now
+	Taken    Kind = "taken"    // as Renamed, and another interface has the listed name
+	Loopback Kind = "loopback" // the listed name is that of the loopback interface
+	Odd      Kind = "odd"      // an interface that is not listed has a name that no rule can hold
 )
 
-// A Problem is a name by which something else is guarded than the policy seems
-// to say. Problems are comparable: one that was there before is no news.
+// A Problem is a reason for which other interfaces are guarded than the policy seems to
+// say. Problems are comparable, so that a caller can tell new ones from old ones.
 type Problem struct {
 	Kind      Kind
-	Interface string // as the policy lists it, but for Odd
-	Now       string // what it is called now, if it is Renamed or Taken
+	Interface string // the name in the policy; for Odd the name of the interface
+	Now       string // the present name of the interface, for Renamed and Taken
 }
 
-// Harmless reports whether nobody needs to do anything.
+// Harmless reports whether the problem needs no action.
 func (p Problem) Harmless() bool { return p.Kind == Gone }
 
-// String is a sentence: what is so, what follows, and what to do.
+// String returns a sentence that says what the problem is, what follows from it, and
+// what to do.
 func (p Problem) String() string {
 	switch p.Kind {
 	case Missing:

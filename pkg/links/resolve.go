@@ -5,55 +5,56 @@ import (
 	"strings"
 )
 
-// loopback is never guarded: users of this host reach its services.
+// loopback is the name of the loopback interface, which is never guarded, so that users
+// of this host can reach its services.
 const loopback = "lo"
 
-// A Resolution says what is guarded now.
+// A Resolution is the result of Resolve.
 type Resolution struct {
 	// Unguarded are the names of the interfaces that are not guarded, sorted.
-	// "lo" is always among them. An interface that is not named here is
-	// guarded, so that one which appears is, until Resolve has seen it.
+	// "lo" is always among them. All other interfaces are guarded, also those
+	// that appear after the call.
 	Unguarded []string
-	// Problems are in the order in which the policy lists the names, those of
-	// other names behind them.
+	// Problems are in the order in which the policy lists the names. Those of
+	// interfaces that are not listed follow.
 	Problems []Problem
-	// Memory is for the next call.
+	// Memory is the argument for the next call.
 	Memory Memory
 }
 
-// Memory is what Resolve has to know from earlier calls. Nil is that of a
-// daemon that has just started. It grows only when a guarded interface gets a
-// name that it never had.
-type Memory map[string]trace // by the name that the policy lists
+// Memory is what Resolve needs to know from earlier calls. A daemon that has just
+// started passes nil. Memory grows only when a guarded interface gets a name that no
+// guarded interface had before.
+type Memory map[string]trace // by listed name
 
-// A trace is what was found by a listed name. That there is one means that the
-// name has been seen.
+// A trace holds the interfaces that were found for a listed name. A name without a
+// trace has never been seen.
 type trace struct {
 	indexes []int
-	// names are others that those interfaces had. An interface that comes back
-	// may have one of them before it has the listed name, or instead: udev
-	// renames and adds alternative names after the interface has appeared.
+	// names are other names that these interfaces had. An interface that is removed
+	// and added again may have one of them before or instead of the listed name: udev
+	// renames it and adds alternative names after it has appeared.
 	names []string
-	// with are the indexes of all that was guarded because of the name.
+	// with are the indexes of all interfaces that are guarded because of the name.
 	with []int
 }
 
-// Resolve decides which of the links are guarded, given the names that a
-// policy lists, without duplicates. It changes none of its arguments; a caller
-// that does not carry out the result may forget it.
+// Resolve decides which of the links are guarded. listed has the names in the policy,
+// without duplicates. Resolve changes none of its arguments; a caller that does not
+// apply the result passes the same Memory again.
 //
-// If nothing but the loopback interface is listed, all others are guarded.
-// Otherwise guarded is:
+// If no interface except for the loopback interface is listed, all others are guarded.
+// Otherwise these are guarded:
 //   - an interface that has a listed name, as its name or alternative name;
-//   - one that was guarded by this rule earlier, whatever it is called now;
-//   - one that has the name of such an interface;
-//   - the master of a guarded interface, and all that a guarded master
-//     consists of: their packets come from the master.
+//   - an interface that was guarded by this rule earlier, whatever its name is now;
+//   - an interface that has a name of such an interface;
+//   - the master of a guarded interface, and all interfaces that have a guarded
+//     master, since their packets have the master as input interface.
 //
-// As long as a listed name has never been seen, all interfaces but lo are
-// guarded, so that a misspelt name opens nothing. When one that was seen is
-// gone, all others stay as they are: a bond whose listed part is taken out for
-// a moment stays guarded.
+// As long as a listed name has never been seen, all interfaces except for lo are
+// guarded, so that a misspelt name does not expose the host. When the interface of a
+// name that was seen is removed, all others stay as they are: a bond stays guarded while
+// its listed part is removed for a moment.
 func Resolve(listed []string, now []Link, before Memory) Resolution {
 	r := Resolution{Memory: make(Memory), Unguarded: []string{loopback}}
 	names := r.withoutLoopback(listed, now)
@@ -79,7 +80,7 @@ func Resolve(listed []string, now []Link, before Memory) Resolution {
 	return r
 }
 
-// withoutLoopback returns the names but those of the loopback interface.
+// withoutLoopback returns the names without those of the loopback interface.
 func (r *Resolution) withoutLoopback(listed []string, now []Link) []string {
 	var names []string
 	for _, name := range listed {
@@ -92,9 +93,9 @@ func (r *Resolution) withoutLoopback(listed []string, now []Link) []string {
 	return names
 }
 
-// find returns the interfaces that have the listed name, and those that had it
-// or are called as one that had it. Of the latter it leaves out those that the
-// policy lists by another name.
+// find returns the interfaces that have the listed name, and those that moved: that had
+// the name before, or have a name of an interface that had it. Interfaces that the
+// policy lists by another name have not moved.
 func (t trace) find(name string, listed []string, now []Link) (named, moved []Link) {
 	for _, l := range now {
 		switch {
@@ -109,7 +110,7 @@ func (t trace) find(name string, listed []string, now []Link) (named, moved []Li
 	return named, moved
 }
 
-// compare adds what is to be said about a listed name that was seen.
+// compare adds the problems of a listed name that has been seen.
 func (r *Resolution) compare(name string, named, moved []Link) {
 	if len(named) == 0 && len(moved) == 0 {
 		r.add(Problem{Kind: Gone, Interface: name})
@@ -125,10 +126,11 @@ func (r *Resolution) compare(name string, named, moved []Link) {
 
 func (r *Resolution) add(p Problem) { r.Problems = append(r.Problems, p) }
 
-// next is the trace with what was found by the listed name this time. Indexes
-// of interfaces that are gone are forgotten, since the kernel may give them to
-// others.
+// next returns the trace for the next call; found are the interfaces that were found for
+// the name this time.
 func (t trace) next(name string, found, now []Link) trace {
+	// Indexes of interfaces that do not exist any more are dropped: a new interface
+	// can have any index (dev_index_reserve in net/core/dev.c).
 	n := trace{names: slices.Clone(t.names)}
 	for _, l := range found {
 		n.indexes = append(n.indexes, l.Index)
@@ -143,12 +145,12 @@ func (t trace) next(name string, found, now []Link) trace {
 	return n
 }
 
-// spread returns, of all interfaces that there are now, those with the indexes
-// given, their masters, and what these consist of, at any depth. The parts of a
-// VRF have to be guarded with it: packets pass prerouting with the part as
-// input interface first, and destination NAT may then give them another port
-// before they pass with the VRF.
+// spread returns the indexes of those interfaces of now that are in indexes, of their
+// masters, and of all interfaces with these masters, at any depth.
 func spread(indexes []int, now []Link) []int {
+	// The parts of a VRF must be guarded with it: packets pass prerouting with the
+	// part as input interface first, and destination NAT may change their port there
+	// before they pass it with the VRF.
 	in := make(map[int]bool)
 	for _, index := range indexes {
 		in[index] = true
@@ -170,8 +172,8 @@ func spread(indexes []int, now []Link) []int {
 	return found
 }
 
-// release adds the interfaces that are not guarded, but those that a ruleset
-// must not name.
+// release adds the interfaces that are not guarded to Unguarded, except for those whose
+// name a ruleset cannot hold.
 func (r *Resolution) release(guarded map[int]bool, now []Link) {
 	for _, l := range now {
 		switch {
@@ -185,9 +187,9 @@ func (r *Resolution) release(guarded map[int]bool, now []Link) {
 	slices.Sort(r.Unguarded)
 }
 
-// plain reports whether a name means the same in a ruleset as to the kernel,
-// which allows nearly all bytes (dev_valid_name in net/core/dev.c). "e*" in a
-// ruleset would be all names that begin with "e".
+// plain reports whether a name can stand in a ruleset. The kernel allows nearly all bytes
+// in a name (dev_valid_name in net/core/dev.c), but "e*" in a ruleset stands for all
+// names that begin with "e".
 func plain(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`"*\`, r)

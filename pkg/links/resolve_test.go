@@ -32,7 +32,7 @@ func parseLinks(t testing.TB, s string) []Link {
 	return list
 }
 
-// A moment is what the kernel holds and what Resolve makes of it.
+// A moment is a set of interfaces and what Resolve should return for it.
 type moment struct {
 	links     string
 	unguarded string
@@ -149,7 +149,7 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// A reload may list other names. Those that stay are known as before.
+// A reload may list other names. Memory of names that are still listed is kept.
 func TestMemoryOutlivesAReload(t *testing.T) {
 	before := Resolve([]string{"eth0", "eth1"}, parseLinks(t, "1 lo, 2 eth0, 3 eth1, 4 dmz"), nil).Memory
 	kept := Resolve([]string{"eth0"}, parseLinks(t, "1 lo, 2 eth0, 3 eth1, 4 dmz"), before).Memory
@@ -157,15 +157,15 @@ func TestMemoryOutlivesAReload(t *testing.T) {
 	if want := []string{"dmz", "eth1", "lo"}; !slices.Equal(r.Unguarded, want) {
 		t.Errorf("unguarded %v, want %v", r.Unguarded, want)
 	}
-	// As if the reload had failed: the result was thrown away.
+	// As after a reload that failed: the result was not applied.
 	r = Resolve([]string{"eth0", "eth1"}, parseLinks(t, "1 lo, 2 wan, 5 dmz"), before)
 	if want := []string{"dmz", "lo"}; !slices.Equal(r.Unguarded, want) {
 		t.Errorf("unguarded %v, want %v", r.Unguarded, want)
 	}
 }
 
-// FuzzResolve: whatever the kernel holds, lo is not guarded and every
-// interface that has a listed name is, also after a rename.
+// FuzzResolve: for any interfaces, lo is not guarded and every interface with a listed
+// name is, also after it is renamed.
 func FuzzResolve(f *testing.F) {
 	f.Add("eth0 ppp0", "1 lo 0 2 eth0 3 3 br0 0", "1 lo 0 2 wan 3 3 br0 0 4 ppp0 0")
 	f.Add("e*", "2 e* 2", "3 lo 2")

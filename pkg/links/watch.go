@@ -12,12 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Watcher lists the interfaces of one network namespace and tells when they
-// change. All methods may be called at the same time.
+// A Watcher lists the interfaces of one network namespace and signals changes. Its
+// methods may be called from several goroutines.
 //
-// It does not use the subscription of the library that lists: that one ends
-// at the first ENOBUFS, and hangs when it is closed while nobody takes its
-// updates.
+// It does not use LinkSubscribe of vishvananda/netlink, which ends at the first ENOBUFS,
+// and blocks when it is closed while no goroutine receives its updates.
 type Watcher struct {
 	mu   sync.Mutex
 	list *vnl.Handle // nil when closed
@@ -28,9 +27,9 @@ type Watcher struct {
 	done    chan struct{} // closed when run has returned
 }
 
-// Open begins to watch the network namespace of the calling thread. What
-// changes after it has returned is signalled; what was there before is not.
-// No privilege is needed.
+// Open begins to watch the network namespace of the calling thread. Changes after it has
+// returned are signalled; interfaces that existed before are not. No privilege is
+// needed.
 func Open() (*Watcher, error) {
 	w, err := open()
 	if err != nil {
@@ -62,17 +61,17 @@ func open() (*Watcher, error) {
 	}, nil
 }
 
-// Changes signals that interfaces may have changed. One signal stands for all
-// changes since the last; a List that follows it shows them. There are signals
-// without a change. The channel is never closed.
+// Changes signals that interfaces may have changed. One signal stands for all changes
+// since the previous one; List after it shows them. There may be signals without a
+// change. The channel is never closed.
 //
-// The kernel does not tell when an interface that is down gets or loses an
-// alternative name (netdev_state_change in net/core/dev.c); it does when the
-// interface comes up, before which no packet comes in.
+// The kernel sends no message when an interface that is down gets or loses an
+// alternative name (netdev_state_change in net/core/dev.c), but it does when the
+// interface goes up, before it receives packets.
 func (w *Watcher) Changes() <-chan struct{} { return w.changes }
 
-// List is the function List in the namespace of the Watcher. After Close it
-// returns os.ErrClosed.
+// List is the function List for the namespace of the Watcher. After Close it returns
+// os.ErrClosed.
 func (w *Watcher) List() ([]Link, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -82,17 +81,16 @@ func (w *Watcher) List() ([]Link, error) {
 	return list(w.list)
 }
 
-// Close ends the watch and waits for a List that is running. Afterwards there
-// is at most a signal that nobody has taken. A second Close returns
-// os.ErrClosed.
+// Close ends the watch and waits for a List that is running. No new signals come after
+// it. A second Close returns os.ErrClosed.
 func (w *Watcher) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.list == nil {
 		return os.ErrClosed
 	}
-	// NB: with its sockets closed, the library would open others, in whatever
-	// namespace the thread is.
+	// NB: a Handle without sockets opens new ones for each request, in the namespace
+	// of the calling thread. So w.list must not be used after this.
 	w.list.Close()
 	w.list = nil
 	close(w.closed)
@@ -101,11 +99,12 @@ func (w *Watcher) Close() error {
 	return err
 }
 
-// pollInterval is how often a change is supposed when the event socket is lost.
+// pollInterval is the time between two signals when the event socket fails, in which
+// case changes are not reported any more.
 const pollInterval = time.Second
 
-// run signals whatever comes in until the Watcher is closed. What a message
-// says does not matter: the list is the truth.
+// run sends a signal per message until the Watcher is closed. It ignores what the
+// message says: receivers of the signal call List.
 func (w *Watcher) run() {
 	defer close(w.done)
 	for {
@@ -113,7 +112,7 @@ func (w *Watcher) run() {
 		if err != nil && !errors.Is(err, unix.ENOBUFS) && !w.wait() {
 			return
 		}
-		// ENOBUFS means that changes were lost: a list shows them too.
+		// After ENOBUFS messages were lost, but List shows the changes.
 		select {
 		case w.changes <- struct{}{}:
 		default:

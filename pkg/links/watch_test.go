@@ -18,7 +18,7 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// A guard does what the daemon does: it lists and resolves at every signal.
+// A guard calls List and Resolve at every signal, as the daemon does.
 type guard struct {
 	testing.TB
 	*Watcher
@@ -68,7 +68,7 @@ func (g *guard) wantsProblems(want ...Problem) {
 	}
 }
 
-// A host has interfaces, whose cables lead to another one.
+// A host is a network namespace with interfaces, each joined to a peer.
 type host struct {
 	testing.TB
 	*netns.NS
@@ -89,13 +89,13 @@ func (h *host) add(name string) {
 	netnstest.Connect(h, h.NS, h.far, name, nil, nil)
 }
 
-// do runs f in the host.
+// do runs f in the namespace of the host.
 func (h *host) do(f func() error) {
 	h.Helper()
 	netnstest.Do(h, h.NS, f)
 }
 
-// with does something to an interface.
+// with calls f with an interface.
 func with(name string, f func(netlink.Link) error) error {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
@@ -104,7 +104,7 @@ func with(name string, f func(netlink.Link) error) error {
 	return f(l)
 }
 
-// rename takes the interface down, as older kernels want it.
+// rename sets the interface down, which older kernels require.
 func rename(from, to string) error {
 	return with(from, func(l netlink.Link) error {
 		return errors.Join(netlink.LinkSetDown(l), netlink.LinkSetName(l, to))
@@ -123,7 +123,7 @@ func enslave(port, master string) error {
 	})
 }
 
-func TestListShowsWhatTheKernelHolds(t *testing.T) {
+func TestListReturnsAllFields(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "eth0")
 	var got []Link
@@ -156,10 +156,10 @@ func TestListShowsWhatTheKernelHolds(t *testing.T) {
 	}
 }
 
-// A list has more interfaces than the kernel tells in one piece.
-func TestListOfManyInterfacesIsWhole(t *testing.T) {
+// List is complete when the kernel needs several messages for it.
+func TestListOfManyInterfacesIsComplete(t *testing.T) {
 	t.Parallel()
-	const many = 60 // of which the kernel tells about 20 in one piece
+	const many = 60 // the kernel lists about 20 per message
 	h := newHost(t)
 	for i := range many {
 		h.add(fmt.Sprintf("eth%d", i))
@@ -189,7 +189,7 @@ func TestAnAlternativeNameIsGuarded(t *testing.T) {
 	h.do(altName(netlink.LinkAddAltName))
 	g.wants("eth1", "lo")
 	g.wantsProblems()
-	// Without it the interface is still the one that had it.
+	// The interface stays guarded when it has lost the name.
 	h.do(altName(netlink.LinkDelAltName))
 	<-g.Changes()
 	g.resolve()
@@ -244,7 +244,7 @@ func TestAnInterfaceThatComesAndGoes(t *testing.T) {
 	}
 }
 
-// The namespace is that of the thread that opened the Watcher, for listing too.
+// A Watcher lists and watches the namespace of the thread that opened it.
 func TestAWatcherStaysInItsNamespace(t *testing.T) {
 	t.Parallel()
 	h, other := newHost(t), newHost(t)
@@ -262,11 +262,11 @@ func TestAWatcherStaysInItsNamespace(t *testing.T) {
 	}
 }
 
-// Lost events are a signal, and those that follow are heard of.
+// Lost messages cause a signal, and so do later changes.
 func TestAnOverrunIsAChange(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "eth0")
-	w, proof := deaf(h), deaf(h)
+	w, proof := stalled(h), stalled(h)
 	h.do(func() error {
 		for i := range 20 {
 			if err := rename(fmt.Sprintf("eth%d", i), fmt.Sprintf("eth%d", i+1)); err != nil {
@@ -288,8 +288,8 @@ func TestAnOverrunIsAChange(t *testing.T) {
 	g.wants("dmz", "lo")
 }
 
-// deaf is a Watcher that nothing reads from, with the smallest buffer.
-func deaf(h *host) *Watcher {
+// stalled returns a Watcher that does not read its socket, with the smallest buffer.
+func stalled(h *host) *Watcher {
 	h.Helper()
 	var w *Watcher
 	h.do(func() (err error) {

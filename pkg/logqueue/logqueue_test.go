@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// reader is whoever reads the log: it can stall, fail, and take part of a line.
+// reader is the writer under a Writer. It can block, fail, and write part of a line.
 type reader struct {
 	mu      sync.Mutex
 	b       strings.Builder
@@ -65,7 +65,7 @@ func (r *reader) await(t *testing.T, what string, holds func() bool) {
 	t.Fatalf("not in 10 s: %s", what)
 }
 
-// tell says what is lost in a form that a test can compare.
+// tell formats a Gap for comparison.
 func tell(g Gap) []byte {
 	if g.Err != nil {
 		return fmt.Appendf(nil, "lost %d: %v\n", g.Lines, g.Err)
@@ -95,8 +95,8 @@ func TestLinesKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// A reader that has stalled makes nobody wait, and costs no more memory than the
-// bounds say. What it missed is said where it is missing.
+// A reader that blocks does not block Write, the queue stays within its bounds, and the
+// lost lines are reported in their place.
 func TestAStalledReader(t *testing.T) {
 	r := &reader{stalled: make(chan struct{})}
 	w := New(r, tell)
@@ -110,10 +110,10 @@ func TestAStalledReader(t *testing.T) {
 	write(t, w, "last\n")
 	w.Close()
 	if want := fmt.Sprintf("line %d\nlost 10\nlast\n", maxLines-1); !strings.HasSuffix(r.String(), want) {
-		t.Errorf("it ends in %q, want %q", r.String()[len(r.String())-40:], want)
+		t.Errorf("the log ends in %q, want %q", r.String()[len(r.String())-40:], want)
 	}
 	if !strings.HasPrefix(r.String(), "first\nline 0\nline 1\n") {
-		t.Errorf("it begins with %q", r.String()[:40])
+		t.Errorf("the log begins with %q", r.String()[:40])
 	}
 }
 
@@ -132,14 +132,14 @@ func TestBytesAreBounded(t *testing.T) {
 	}
 }
 
-// One gap for each time that the queue is full, not one per line.
+// There is one gap per time that the queue is full, not one per line.
 func TestASlowReaderLeavesLongGaps(t *testing.T) {
 	r := &reader{stalled: make(chan struct{})}
 	w := New(r, tell)
 	for i := range maxLines + 100 {
 		write(t, w, "line %d\n", i)
 	}
-	w.next() // half of it is still there
+	w.next() // more than half of the queue is left
 	write(t, w, "one more\n")
 	close(r.stalled)
 	w.Close()
@@ -148,7 +148,7 @@ func TestASlowReaderLeavesLongGaps(t *testing.T) {
 	}
 }
 
-func TestErrorsPass(t *testing.T) {
+func TestWritingResumesAfterErrors(t *testing.T) {
 	r := new(reader)
 	full := errors.New("no space left on device")
 	r.set(full, 3)

@@ -13,12 +13,12 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// BenchmarkParser is the cost of one packet in a batch of 32, without the
+// BenchmarkParser measures the parsing of one packet in a batch of 32, without the
 // socket.
 func BenchmarkParser(b *testing.B) {
 	const batch = 32
-	// Attributes as of a packet that comes in by Ethernet: more than half of
-	// them are stepped over.
+	// The attributes of a packet received on Ethernet. More than half of them are
+	// skipped.
 	var datagram []byte
 	for i := range batch {
 		datagram = append(datagram, packetMessage(5, attr(1, 8, 0, 1, 0), attr(10, 0), attr(attrInDevice, 0, 0, 0, 2),
@@ -45,12 +45,12 @@ func BenchmarkParser(b *testing.B) {
 	}
 }
 
-// benchPackets are queued in the socket before the clock starts, so that the
-// cost of logging is not that of reading.
+// benchPackets packets are queued in the socket before the timer starts, so that the
+// time of logging is not counted as time of reading.
 const benchPackets = 2048
 
-// BenchmarkKernel is the cost of one packet from the kernel: ours, and that of
-// go-nflog's loop with the same packets, thresholds and attributes.
+// BenchmarkKernel measures the reading of one packet from the kernel, by a Reader and
+// by go-nflog's loop with the same packets, thresholds and attributes.
 func BenchmarkKernel(b *testing.B) {
 	for _, threshold := range []uint32{1, 32} {
 		b.Run(fmt.Sprintf("threshold=%d", threshold), func(b *testing.B) {
@@ -101,15 +101,15 @@ func BenchmarkKernel(b *testing.B) {
 	}
 }
 
-// logSent logs packets on their way out, where logging is over when the sender
-// goes on, and drops them on their way in.
+// logSent logs packets in the output hook, so that logging is finished when send
+// returns, and drops them in the input hook.
 func logSent(b *testing.B, n *netns.NS, port, group uint16) {
 	addRule(b, n, nftables.ChainHookOutput, append(toUDP(port), logTo([]uint16{group})...))
 	logUDP(b, n, port)
 }
 
-// flood sends what the reader is to find, and waits until the kernel has
-// delivered the last batch: a sender that is interrupted leaves one short.
+// flood sends benchPackets packets, and waits until the timeout has made the kernel
+// deliver the last batch, which may be incomplete.
 func flood(b *testing.B, conn net.Conn) {
 	data := numbered(0, 64)
 	for range benchPackets {
@@ -126,8 +126,8 @@ func took(f func()) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkReaderAllocations is the way of a packet from the sender to the
-// record, for the figure of allocations.
+// BenchmarkReaderAllocations sends and reads packets, to show the number of
+// allocations.
 func BenchmarkReaderAllocations(b *testing.B) {
 	n := netnstest.New(b)
 	logUDP(b, n, 1005, 5)

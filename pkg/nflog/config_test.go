@@ -77,7 +77,7 @@ func TestPace(t *testing.T) {
 	var p pace
 	now, packets := time.Now(), uint64(0)
 	for i, step := range []struct {
-		rate int // packets a second, for the time
+		rate int // packets per second, for the time
 		time time.Duration
 		busy bool
 	}{
@@ -123,7 +123,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			t.Errorf("%s: %v, want %v that says %q", tt.name, tt.err, tt.is, tt.says)
 		}
 	}
-	// A caller that asks for the system's own words gets them.
+	// The error wraps the error of the system.
 	if err := bindError(5, unix.EINVAL, yes); !errors.Is(err, syscall.EINVAL) || errors.Is(err, fs.ErrPermission) {
 		t.Errorf("%v is not EINVAL", err)
 	}

@@ -22,12 +22,12 @@ var (
 	_ Source = (*Fake)(nil)
 )
 
-// rig is a Source that listens to groups 5 and 6, and a way to have packets
-// logged.
+// rig is a Source of groups 5 and 6, and functions to log packets and to compare their
+// payloads.
 type rig struct {
 	Source
 	log  func(group uint16, data []byte)
-	data func(Record) []byte // what log was given
+	data func(Record) []byte // the data that log was called with
 }
 
 func fakeRig(*testing.T) rig {
@@ -130,12 +130,12 @@ func contractPayload(t *testing.T, r rig) {
 		t.Fatal(err)
 	}
 	if bytes.HasSuffix(kept, first) {
-		t.Error("the payload outlived the next read: no test can notice who keeps one")
+		t.Error("the fake does not overwrite the payload at the next read")
 	}
 }
 
 func contractTime(t *testing.T, r rig) {
-	// The kernel's stamp has microseconds and is cut, not rounded.
+	// The kernel's timestamp is truncated to microseconds.
 	before := time.Now().Add(-time.Microsecond)
 	r.log(5, []byte("now"))
 	rec := read(t, r)
@@ -166,7 +166,7 @@ func contractCloseBlocked(t *testing.T, r rig) {
 	}
 }
 
-// waitBlocked returns when a goroutine waits inside the function.
+// waitBlocked waits until a goroutine is blocked inside the function.
 func waitBlocked(function string) {
 	function = strings.ReplaceAll(function, "*nflog.", "*")
 	buf := make([]byte, 1<<20)

@@ -20,15 +20,15 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// seen is what both readers must agree on.
+// seen holds the fields of a packet that both readers must agree on.
 type seen struct {
 	payload  []byte
 	inDevice uint32
 	seq      uint32
 }
 
-// listen starts go-nflog's own loop on a group, which calls hook with
-// everything that comes, until the test ends.
+// listen starts go-nflog's own loop on a group, which calls hook with every packet
+// until the test ends.
 func listen(t testing.TB, n *netns.NS, c gonflog.Config, hook gonflog.HookFunc) {
 	t.Helper()
 	c.Copymode, c.Flags = gonflog.CopyPacket, gonflog.FlagSeq
@@ -54,9 +54,9 @@ func listen(t testing.TB, n *netns.NS, c gonflog.Config, hook gonflog.HookFunc) 
 	})
 }
 
-// The same packets are logged to a group of ours and to one that go-nflog
-// reads. They come over two cables, so that the device matters, in both
-// versions of IP.
+// The same packets are logged to a group that a Reader reads and to one that go-nflog
+// reads. They arrive on two interfaces, so that InDevice differs, in both versions of
+// IP.
 func TestReadsWhatGoNflogReads(t *testing.T) {
 	host, peer := netnstest.New(t), netnstest.New(t)
 	netnstest.Connect(t, host, peer, "a0", []string{"10.1.0.1/24", "fd01::1/64"}, []string{"10.1.0.2/24", "fd01::2/64"})
@@ -78,9 +78,9 @@ func TestReadsWhatGoNflogReads(t *testing.T) {
 
 	before := time.Now().Add(-time.Microsecond)
 	talk(t, peer)
-	// What the hosts say to each other unasked (neighbour discovery is over
-	// by then, but a router solicitation may come at any time) is logged in
-	// front of this packet or behind it, in both groups alike.
+	// The kernel also sends packets of its own, such as router solicitations, at
+	// any time. They are logged before or after this packet, in the same order in
+	// both groups.
 	last := []byte("the last packet")
 	send(t, dialTo(t, peer, "10.1.0.1:9"), last)
 	after := time.Now()
@@ -112,7 +112,7 @@ func talk(t *testing.T, peer *netns.NS) {
 	for _, addr := range []string{"10.1.0.1", "fd01::1", "10.2.0.1", "fd02::1"} {
 		udp := dialTo(t, peer, netip.AddrPortFrom(netip.MustParseAddr(addr), 7).String())
 		for size := range 300 {
-			// The refusal of one datagram is the error of the next.
+			// The ICMP error about one datagram is the error of the next send.
 			udp.Write(binary.BigEndian.AppendUint32(make([]byte, size), uint32(size)))
 		}
 		for port := range 20 {

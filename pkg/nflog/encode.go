@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// appendPacket appends a packet message as the kernel writes it, less the
-// attributes that this package has no use for.
+// appendPacket appends a packet message in the form that the kernel writes
+// (__build_packet_message), with the attributes that this package reads.
 func appendPacket(b []byte, rec Record) []byte {
 	start := len(b)
 	b = appendHeader(b, packetType, 0)
@@ -19,20 +19,24 @@ func appendPacket(b []byte, rec Record) []byte {
 	if len(rec.Payload) > 0 {
 		b = appendAttr(b, attrPayload, rec.Payload[:min(len(rec.Payload), maxCopyRange)])
 	}
+	// The kernel sets nlmsg_len at the end too.
 	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
 	return b
 }
 
-// appendHeader appends a struct nlmsghdr, whose length is still to be set.
+// appendHeader appends a struct nlmsghdr (linux/netlink.h) with the length of a message
+// that has no body.
 func appendHeader(b []byte, kind uint16, seq uint32) []byte {
 	b = binary.NativeEndian.AppendUint32(b, unix.SizeofNlMsghdr)
 	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = binary.NativeEndian.AppendUint16(b, 0)
+	b = binary.NativeEndian.AppendUint16(b, 0) // flags
 	b = binary.NativeEndian.AppendUint32(b, seq)
-	return binary.NativeEndian.AppendUint32(b, 0)
+	return binary.NativeEndian.AppendUint32(b, 0) // port: the kernel's
 }
 
+// appendAttr appends a struct nlattr and its padding.
 func appendAttr(b []byte, kind uint16, value []byte) []byte {
+	// The length of an attribute includes its header but not its padding.
 	b = binary.NativeEndian.AppendUint16(b, uint16(unix.NLA_HDRLEN+len(value)))
 	b = binary.NativeEndian.AppendUint16(b, kind)
 	b = append(b, value...)

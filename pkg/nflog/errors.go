@@ -10,26 +10,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The reasons for which Open fails that a caller may want to tell apart.
+// The errors of Open that a caller may want to tell apart.
 var (
-	// ErrGroupTaken: another socket listens to a group.
+	// ErrGroupTaken: another socket is bound to a group.
 	ErrGroupTaken = errors.New("the group is taken")
 	// ErrPermission: CAP_NET_ADMIN is missing.
 	ErrPermission = errors.New("CAP_NET_ADMIN is missing")
-	// ErrUnsupported: the kernel has no NFLOG, or does not let us near it.
+	// ErrUnsupported: the kernel has no NFLOG, or the process may not open netlink
+	// sockets.
 	ErrUnsupported = errors.New("NFLOG is not available")
 )
 
-// listenersFile lists the groups of the network namespace of the thread that
-// reads it, if that is root's; other users may not.
+// listenersFile lists the bound groups in the network namespace of the thread that
+// reads it. Its mode is 0440 (nfnl_log_net_init), so that only root can read it.
 const listenersFile = "/proc/thread-self/net/netfilter/nfnetlink_log"
 
 func unsupported(err error) error {
-	return fmt.Errorf(`nflog: %w: %w: load it with "modprobe nfnetlink_log", `+
-		"or take a kernel with CONFIG_NETFILTER_NETLINK_LOG", ErrUnsupported, err)
+	return fmt.Errorf(`nflog: %w: %w: load the module with "modprobe nfnetlink_log", `+
+		"or use a kernel with CONFIG_NETFILTER_NETLINK_LOG", ErrUnsupported, err)
 }
 
-// dialError explains why there is no netlink socket.
+// dialError explains why a netlink socket cannot be opened.
 func dialError(err error) error {
 	switch {
 	case errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.ENOENT):
@@ -41,9 +42,9 @@ func dialError(err error) error {
 	return fmt.Errorf("nflog: open netlink socket: %w", err)
 }
 
-// bindError explains the kernel's answer to the binding of a group. EPERM
-// has two reasons: the group has another listener, or we may not listen to
-// any. Which of them, capable tells.
+// bindError explains the kernel's answer to the request to bind a group. EPERM has two
+// causes: another socket is bound to the group (nfulnl_recv_config), or the process
+// lacks CAP_NET_ADMIN (nfnetlink_rcv). capable is called to find out which.
 func bindError(group uint16, err error, capable func() bool) error {
 	switch {
 	case errors.Is(err, unix.EPERM) && !capable():
@@ -55,13 +56,15 @@ func bindError(group uint16, err error, capable func() bool) error {
 			group, ErrGroupTaken, listener(group))
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP),
 		errors.Is(err, unix.ENOENT), errors.Is(err, unix.EPROTONOSUPPORT):
-		// nfnetlink answers EINVAL for a subsystem that it does not find.
+		// nfnetlink_rcv_msg answers EINVAL for a subsystem that is not loaded and
+		// that it cannot load.
 		return unsupported(err)
 	}
 	return fmt.Errorf("nflog: group %d: bind: %w", group, err)
 }
 
-// listener describes who has the group, as far as it can be found out.
+// listener describes the program that is bound to the group, as far as
+// listenersFile tells.
 func listener(group uint16) string {
 	const someone = "another program, such as ulogd2 or a second instance of this one"
 	f, err := os.Open(listenersFile)
@@ -74,8 +77,8 @@ func listener(group uint16) string {
 	return someone
 }
 
-// listenerPort looks a group up in the kernel's table: group, port, and more
-// in each line.
+// listenerPort looks a group up in the kernel's table. The first two columns of a line
+// are group and netlink port (seq_show in net/netfilter/nfnetlink_log.c).
 func listenerPort(table io.Reader, group uint16) (port uint32, ok bool) {
 	for lines := bufio.NewScanner(table); lines.Scan(); {
 		var number uint16

@@ -7,31 +7,29 @@ import (
 	"time"
 )
 
-// Fake is a Source that tests feed. It obeys the contract of Source as Reader
-// does, and runs the same code on datagrams as the kernel would write them;
-// only the socket is missing. All methods but Read may be called from any
-// goroutine, and none but Read blocks.
+// Fake is a Source whose packets come from the test instead of the kernel. It has the
+// same contract as Reader and parses datagrams with the same code; only the socket is
+// missing. Any goroutine may call methods other than Read, and none of them blocks.
 type Fake struct {
 	stream
 	last []byte // the payload that Read returned last
 
 	mu     sync.Mutex
-	fed    *sync.Cond // the queue has grown, or the fake is closed
+	fed    *sync.Cond // signals that the queue has grown or the fake is closed
 	queue  []event
-	seq    map[uint16]uint32 // of each group's next packet
+	seq    map[uint16]uint32 // number of the next packet, by group
 	closed bool
 }
 
-// event is what one wait of Read ends with: a datagram, or a reason why there
-// is none.
+// event is one thing that Read can wait for: a datagram, an overrun or an error.
 type event struct {
 	datagram []byte
-	time     time.Time // zero: the time of reading
+	time     time.Time // of reception; zero for the time of the call to Read
 	overrun  bool
 	err      error
 }
 
-// NewFake returns a Fake that listens to the groups.
+// NewFake returns a Fake for the groups.
 func NewFake(groups ...uint16) *Fake {
 	f := &Fake{seq: make(map[uint16]uint32)}
 	f.fed = sync.NewCond(&f.mu)
@@ -42,10 +40,9 @@ func NewFake(groups ...uint16) *Fake {
 	return f
 }
 
-// Log logs a packet, of which it takes a copy. Read returns it with the time
-// given, or with the time of reading if that is zero. Seq is given by the
-// fake, as by the kernel. A packet of a group that nobody listens to is
-// dropped, as by the kernel.
+// Log logs a copy of a packet. Read returns it with rec.Time, or with the time of
+// the call to Read if that is zero. Like the kernel, the fake sets Seq, and drops
+// packets of groups that are not bound.
 func (f *Fake) Log(rec Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,8 +55,8 @@ func (f *Fake) Log(rec Record) {
 	f.add(event{datagram: appendPacket(nil, rec), time: rec.Time})
 }
 
-// Lose is the loss of the next n packets of a group in the kernel. It shows in
-// Stats with the next packet that is not lost.
+// Lose simulates that the kernel loses the next n packets of a group. Stats counts
+// them when the next packet is read.
 func (f *Fake) Lose(group uint16, n uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,14 +65,13 @@ func (f *Fake) Lose(group uint16, n uint32) {
 	}
 }
 
-// Overrun is the kernel's word that it lost packets.
+// Overrun simulates the kernel's report that packets were lost (ENOBUFS).
 func (f *Fake) Overrun() { f.push(event{overrun: true}) }
 
-// Inject lets Read see any bytes as a datagram of the kernel.
+// Inject makes Read parse any bytes as a datagram of the kernel.
 func (f *Fake) Inject(datagram []byte) { f.push(event{datagram: slices.Clone(datagram)}) }
 
-// Fail makes Read return an error, once, when it has read what was fed
-// before.
+// Fail makes Read return an error once, after the packets logged before.
 func (f *Fake) Fail(err error) { f.push(event{err: err}) }
 
 func (f *Fake) push(e event) {
@@ -89,8 +85,8 @@ func (f *Fake) add(e event) {
 	f.fed.Signal()
 }
 
-// Read fills rec with the next packet. See Source. It overwrites the payload
-// that the Read before it returned, so that whoever keeps one notices.
+// Read fills rec with the next packet. See Source. It overwrites the payload that the
+// previous Read returned, so that tests of a caller that keeps it fail.
 func (f *Fake) Read(rec *Record) error {
 	for i := range f.last {
 		f.last[i] = 0xee
@@ -128,13 +124,14 @@ func (f *Fake) fill() error {
 	return nil
 }
 
+// wait removes the first event from the queue.
 func (f *Fake) wait() (event, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.queue) == 0 && !f.closed {
 		f.fed.Wait()
 	}
-	if f.closed {
+	if f.closed { // whether or not events are left; see Source.Read
 		return event{}, os.ErrClosed
 	}
 	e := f.queue[0]
@@ -148,7 +145,7 @@ func (f *Fake) isClosed() bool {
 	return f.closed
 }
 
-// Close ends Read. See Source.
+// Close interrupts Read. See Source.
 func (f *Fake) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,7 +13,7 @@ func TestFakeLosesPackets(t *testing.T) {
 	f.Log(Record{Group: 5, Payload: []byte("a")})
 	f.Lose(5, 3)
 	f.Overrun()
-	f.Lose(7, 100) // nobody's loss
+	f.Lose(7, 100) // not a group of the fake: no effect
 	f.Log(Record{Group: 6, Payload: []byte("b")})
 	f.Inject([]byte("nonsense"))
 	f.Log(Record{Group: 5, InDevice: 4, Payload: []byte("c")})

@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// admitAnswers lets no message into the receive queue but the kernel's answers
-// to requests, until admitAll. So while groups are being bound, a flood of
-// packets for those that are bound already cannot crowd the answers out.
+// admitAnswers makes the kernel drop all messages but its answers to requests, until
+// admitAll. While Open binds groups, a flood of packets of the first groups could
+// otherwise fill the receive buffer and leave no room for answers.
 func (s *socket) admitAnswers() error {
-	// Loads of classic BPF are in network byte order, the type of a message is
-	// in that of the host.
+	// A load of classic BPF converts from network byte order, but the type of a
+	// message is in the byte order of the host.
 	answer := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.NLMSG_ERROR))
 	const typeOffset = 4 // in struct nlmsghdr
 	program := []unix.SockFilter{
@@ -27,6 +27,7 @@ func (s *socket) admitAnswers() error {
 	})
 }
 
+// admitAll ends what admitAnswers began.
 func (s *socket) admitAll() error {
 	return s.setOption("detach filter", func(fd int) error {
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// request makes a message about one group for the log subsystem.
+// request returns a message to the log subsystem about one group.
 func request(kind netlink.HeaderType, flags netlink.HeaderFlags, group uint16, attrs func(*netlink.AttributeEncoder)) netlink.Message {
 	ae := netlink.NewAttributeEncoder()
-	ae.ByteOrder = binary.BigEndian
+	ae.ByteOrder = binary.BigEndian // nfulnl_recv_config reads integers with ntohl and ntohs
 	attrs(ae)
 	body, err := ae.Encode()
 	if err != nil {
@@ -26,13 +26,12 @@ func request(kind netlink.HeaderType, flags netlink.HeaderFlags, group uint16, a
 	}
 }
 
-// bindRequest makes an instance for the group and configures it, in one message:
-// nfulnl_recv_config takes all of these attributes together. With one message
-// each, the group would be left in between with the kernel's defaults, which
-// keep a packet for a second.
+// bindRequest returns the request that binds the group and configures it, in one
+// message, as nfulnl_recv_config allows. With several messages the kernel's defaults
+// would apply in between, and they delay a packet by up to a second.
 //
-// There is no PF_BIND in front of it: log statements with a group do not need
-// it, and it would make NFLOG the default logger of the namespace.
+// NFULNL_CFG_CMD_PF_BIND is not sent: log statements with a group do not need it, and
+// it would make NFLOG the default logger of a protocol family (nf_log_bind_pf).
 func (c Config) bindRequest(group uint16) netlink.Message {
 	return request(configType, netlink.Acknowledge, group, func(ae *netlink.AttributeEncoder) {
 		ae.Bytes(cfgCommand, []byte{commandBind})
@@ -44,8 +43,8 @@ func (c Config) bindRequest(group uint16) netlink.Message {
 	})
 }
 
-// batchRequest changes the threshold of a group that is ours. It asks for no
-// answer: the kernel sends one all the same if it refuses.
+// batchRequest returns the request that changes the threshold of a bound group. It does
+// not ask for an acknowledgement; the kernel sends an answer only if it refuses.
 func (c Config) batchRequest(group uint16, threshold uint32) netlink.Message {
 	return request(configType, 0, group, func(ae *netlink.AttributeEncoder) {
 		c.batching(ae, threshold)
@@ -57,14 +56,15 @@ func (c Config) batching(ae *netlink.AttributeEncoder, threshold uint32) {
 	ae.Uint32(cfgThreshold, threshold)
 }
 
-// probeRequest is a message that the kernel cannot process but has to check
-// our capabilities for: EPERM says that they do not suffice, all else that
-// they do.
+// probeRequest returns a request that shows whether the process has CAP_NET_ADMIN: the
+// answer is EPERM if not.
 func probeRequest() netlink.Message {
+	// nfnetlink_rcv checks the capability before it calls the subsystem, whose
+	// nfulnl_recv_unsupp refuses a packet from user space without an effect.
 	return request(packetType, netlink.Acknowledge, 0, func(*netlink.AttributeEncoder) {})
 }
 
-// bind makes the group ours. The error is one for people.
+// bind binds the group. The error says what to do about it.
 func (r *Reader) bind(group uint16) error {
 	err := r.ask(r.config.bindRequest(group))
 	if err == nil {
@@ -75,10 +75,11 @@ func (r *Reader) bind(group uint16) error {
 	})
 }
 
-// ask sends a request and returns the kernel's answer, nil for a yes. Only for
-// use while nothing but answers is admitted. The kernel has answered when Send
-// returns, so there is nothing to wait for.
+// ask sends a request and returns the errno of the kernel's answer, nil for 0. It must
+// be called between admitAnswers and admitAll.
 func (r *Reader) ask(m netlink.Message) error {
+	// The kernel processes a request within sendmsg (netlink_unicast_kernel), so its
+	// answer is in the receive queue when Send returns, and recv need not wait.
 	m, err := r.conn.Send(m)
 	if err != nil {
 		return err

@@ -20,8 +20,8 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// holdGroup in the environment makes the test program a process that listens
-// to that group until its standard input ends.
+// holdGroup is an environment variable with the number of a group. It makes the test
+// program bind that group until its standard input ends.
 const holdGroup = "NFLOG_TEST_HOLD_GROUP"
 
 func TestMain(m *testing.M) {
@@ -66,12 +66,12 @@ func startHolder(t *testing.T, n *netns.NS, group uint16) {
 	})
 	said := make([]byte, 256)
 	if n, err := out.Read(said); err != nil || string(said[:n]) != "holding\n" {
-		t.Fatalf("the other process says %q, %v", said[:n], err)
+		t.Fatalf("the other process printed %q, %v", said[:n], err)
 	}
 }
 
-// logUDP logs what goes to a UDP port to the groups, in their order, and drops
-// it, so that no ICMP error comes back.
+// logUDP logs packets to a UDP port to each of the groups in order, and drops them, so
+// that no ICMP error is sent.
 func logUDP(t testing.TB, n *netns.NS, port uint16, groups ...uint16) {
 	t.Helper()
 	rule := append(toUDP(port), logTo(groups)...)
@@ -111,7 +111,7 @@ func addRule(t testing.TB, n *netns.NS, hook *nftables.ChainHook, exprs []expr.A
 	})
 }
 
-// open opens a Reader inside n that is gone with the test.
+// open opens a Reader inside n and closes it when the test ends.
 func open(t testing.TB, n *netns.NS, c Config) *Reader {
 	t.Helper()
 	var r *Reader
@@ -123,7 +123,7 @@ func open(t testing.TB, n *netns.NS, c Config) *Reader {
 	return r
 }
 
-// dial gives a UDP socket inside n that sends to a port of its own host.
+// dial returns a UDP socket inside n that sends to a port of its own host.
 func dial(t testing.TB, n *netns.NS, port uint16) net.Conn {
 	t.Helper()
 	return dialTo(t, n, fmt.Sprintf("127.0.0.1:%d", port))
@@ -157,11 +157,10 @@ func read(t testing.TB, s Source) Record {
 	return rec
 }
 
-// udpHeaders is the size of the headers in front of the data of a datagram
-// over IPv4.
+// udpHeaders is the size of the headers of IPv4 and UDP in bytes.
 const udpHeaders = 20 + 8
 
-// numbered is the data of the i-th packet of a test, size bytes long.
+// numbered returns the data of packet i of a test, size bytes long.
 func numbered(i, size int) []byte {
 	b := make([]byte, size)
 	binary.BigEndian.PutUint64(b, uint64(i))

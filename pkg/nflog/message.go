@@ -11,16 +11,17 @@ const (
 	configType = unix.NFNL_SUBSYS_ULOG<<8 | msgConfig
 )
 
-// message is one netlink message. Headers of netlink are in the byte order
-// of the host, what nfnetlink_log writes is in that of the network.
+// message is one netlink message. The headers of messages and attributes are in the
+// byte order of the host, the values that nfnetlink_log writes are in that of the
+// network.
 type message struct {
 	kind uint16
 	seq  uint32
 	body []byte // what follows the header; its capacity ends with the message
 }
 
-// cutMessage takes the first message off a datagram. It gives ok false and
-// nothing else if the datagram does not begin with a whole message.
+// cutMessage returns the first message of a datagram and the rest. ok is false, and m
+// and rest are zero, if the datagram does not begin with a whole message.
 func cutMessage(b []byte) (m message, rest []byte, ok bool) {
 	if len(b) < unix.SizeofNlMsghdr {
 		return message{}, nil, false
@@ -37,31 +38,32 @@ func cutMessage(b []byte) (m message, rest []byte, ok bool) {
 	return m, b[aligned(int(size), len(b)):], true
 }
 
-// aligned rounds up to the 4 bytes of NLMSG_ALIGNTO and NLA_ALIGNTO, but not
-// beyond the end: the last piece may come without its padding.
+// aligned rounds size up to the 4 bytes of NLMSG_ALIGNTO and NLA_ALIGNTO, but not
+// beyond end: the last message or attribute may have no padding.
 func aligned(size, end int) int { return min((size+3)&^3, end) }
 
-// errno is the answer that a message of kind NLMSG_ERROR carries: 0 for yes.
+// errno returns the error number in a message of type NLMSG_ERROR: 0 is an
+// acknowledgement. ok is false for other messages.
 func (m message) errno() (errno unix.Errno, ok bool) {
 	if m.kind != unix.NLMSG_ERROR || len(m.body) < 4 {
 		return 0, false
 	}
+	// struct nlmsgerr begins with a negative errno.
 	return unix.Errno(-int32(binary.NativeEndian.Uint32(m.body))), true
 }
 
-// logged is a packet as the kernel writes it.
+// logged holds the attributes of a packet message.
 type logged struct {
 	group     uint16
 	inDevice  uint32
 	seq       uint32
-	sequenced bool  // seq was given
-	unixNano  int64 // 0 if no time was given
+	sequenced bool  // the message has seq
+	unixNano  int64 // 0 if the message has no time
 	payload   []byte
 }
 
-// parsePacket reads the body of a packet message into p, whose payload is
-// then a part of body. On ok false, p is zero. Attributes of no interest are
-// stepped over.
+// parsePacket reads the body of a packet message into p, whose payload aliases body.
+// Other attributes are skipped. If ok is false, p is zero.
 func parsePacket(body []byte, p *logged) (ok bool) {
 	*p = logged{}
 	if len(body) < genHeaderLen || body[1] != unix.NFNETLINK_V0 {
@@ -83,7 +85,7 @@ func parsePacket(body []byte, p *logged) (ok bool) {
 	return true
 }
 
-// set takes over one attribute; ok is false if it is too short.
+// set stores the value of one attribute; ok is false if it is too short.
 func (p *logged) set(kind uint16, value []byte) (ok bool) {
 	switch kind {
 	case attrPayload:
@@ -99,7 +101,8 @@ func (p *logged) set(kind uint16, value []byte) (ok bool) {
 		}
 		p.seq, p.sequenced = binary.BigEndian.Uint32(value), true
 	case attrTimestamp:
-		// struct nfulnl_msg_packet_timestamp: seconds, microseconds.
+		// struct nfulnl_msg_packet_timestamp: seconds and microseconds, 64 bits
+		// each.
 		if len(value) < 16 {
 			return false
 		}

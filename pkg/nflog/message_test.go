@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packetMessage is a message of the kernel with the attributes given.
+// packetMessage returns a packet message with these attributes.
 func packetMessage(group uint16, attrs ...[]byte) []byte {
 	b := appendHeader(nil, packetType, 0)
 	b = binary.BigEndian.AppendUint16(append(b, unix.AF_INET, unix.NFNETLINK_V0), group)
@@ -167,13 +167,12 @@ func TestParserAllocatesNothing(t *testing.T) {
 		s.load(datagram, time.Time{})
 		s.next(&rec)
 	}); got != 0 || rec.Payload == nil {
-		t.Errorf("%v allocations a packet", got)
+		t.Errorf("%v allocations per packet", got)
 	}
 }
 
-// Whatever the bytes: no panic, every record is a part of the datagram, what
-// stands in front of a message or behind it does not matter to it, and every
-// message is accounted for.
+// For arbitrary bytes: no panic, every payload is part of the datagram, every message
+// parses the same whatever precedes or follows it, and every message is counted.
 func FuzzStream(f *testing.F) {
 	one := appendPacket(nil, Record{Group: 5, InDevice: 2, Payload: []byte("payload")})
 	f.Add(one)
@@ -181,8 +180,7 @@ func FuzzStream(f *testing.F) {
 	f.Add(append(answer(int32(unix.ENODEV)), one[:len(one)-3]...))
 	f.Add(packetMessage(5, attr(attrTimestamp, make([]byte, 16)...), attr(attrSeq, 0, 0, 0, 1), attr(200, 1, 2, 3)))
 	f.Fuzz(func(t *testing.T, datagram []byte) {
-		// Nothing may be read behind the end: a slice with no capacity to
-		// spare makes that a panic.
+		// A read beyond the end panics if the slice has no spare capacity.
 		datagram = bytes.Clone(datagram)[:len(datagram):len(datagram)]
 		before := bytes.Clone(datagram)
 		var s stream
@@ -204,13 +202,13 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// fuzzMessages reads every message once where it is and once by itself.
+// fuzzMessages parses every message twice: within the datagram and by itself.
 func fuzzMessages(t *testing.T, datagram []byte) {
 	for b := datagram; ; {
 		m, rest, ok := cutMessage(b)
 		if !ok {
 			if m.body != nil || rest != nil {
-				t.Fatal("refused and given at once")
+				t.Fatal("ok is false, but the result is not zero")
 			}
 			return
 		}
@@ -220,13 +218,13 @@ func fuzzMessages(t *testing.T, datagram []byte) {
 		var here, alone logged
 		ok = parsePacket(m.body, &here)
 		if ok != parsePacket(bytes.Clone(m.body), &alone) {
-			t.Fatal("what is around the message matters")
+			t.Fatal("the result depends on the rest of the datagram")
 		}
 		if diff := cmp.Diff(alone, here, cmp.AllowUnexported(logged{})); diff != "" {
-			t.Fatalf("what is around the message matters:\n%s", diff)
+			t.Fatalf("the result depends on the rest of the datagram:\n%s", diff)
 		}
 		if !ok && (here.payload != nil || here.sequenced || here.group != 0) {
-			t.Fatal("refused and given at once")
+			t.Fatal("ok is false, but the result is not zero")
 		}
 		if !within(here.payload, m.body) {
 			t.Fatal("the payload is no part of the message")
@@ -235,7 +233,7 @@ func fuzzMessages(t *testing.T, datagram []byte) {
 	}
 }
 
-// within reports whether part shares the memory of whole, all of it.
+// within reports whether part lies within the memory of whole.
 func within(part, whole []byte) bool {
 	if len(part) == 0 {
 		return true

@@ -1,67 +1,66 @@
-// Package nflog receives the packets that netfilter's log statement hands to
-// user space ("log group N" in nft), and has a fake of the kernel for tests.
+// Package nflog receives the packets that netfilter's log statement sends to user
+// space ("log group N" in nft). Fake replaces the kernel in tests.
 //
-// A Reader listens to one or several groups on one netlink socket. It reads
-// without locking and without allocating, counts exactly what the kernel had
-// to drop, and takes packets in batches while many come. A group has one
-// listener in a network namespace: whoever else wants it is refused.
+// A Reader binds one or several log groups to one netlink socket. It reads without
+// locks and without allocations, counts the packets that the kernel dropped, and lets
+// the kernel deliver packets in batches while they arrive fast. Only one socket per
+// network namespace can bind a group.
 //
-// What this package cannot see: packets logged while no Reader was open, and
-// the rare packet for which the kernel found no memory, which it does not
-// even number.
+// Two kinds of packets are not counted as lost: those logged while no Reader was
+// open, and those for which the kernel had no memory, since it drops them before it
+// numbers them (alloc_failure in net/netfilter/nfnetlink_log.c).
 package nflog
 
 import "time"
 
-// Source gives packets. A Reader is one, and so is a Fake.
+// Source is a source of packets: a Reader or a Fake.
 type Source interface {
 	// Read fills rec with the next packet. It blocks until there is one, or
-	// until Close, after which it returns os.ErrClosed, packets or no packets
-	// being left. One goroutine at a time may call it.
+	// until Close. After Close it returns os.ErrClosed, even if packets are left.
+	// One goroutine at a time may call it.
 	Read(rec *Record) error
-	// Stats may be called at any time from any goroutine.
+	// Stats returns the counts since Open. Any goroutine may call it at any time.
 	Stats() Stats
-	// Close ends a Read that blocks, and returns when the groups are free
-	// for others. It may be called from any goroutine, and more than once.
+	// Close interrupts a Read that blocks, and returns when other sockets can bind
+	// the groups. Any goroutine may call it, also more than once.
 	Close() error
 }
 
 // Record is one logged packet.
 type Record struct {
 	Group uint16
-	// InDevice is the index of the interface the packet came in by; 0 for
-	// packets of this host's own making.
+	// InDevice is the index of the interface on which the packet arrived; 0 for
+	// packets that this host sends.
 	InDevice uint32
-	// Seq numbers the packets of one group, from 0 at Open.
+	// Seq is the number of the packet in its group, counted from 0 at Open.
 	Seq uint32
-	// Time is when the packet was logged, to the microsecond, where the
-	// kernel tells; else when it was read, which is one time for a whole
-	// batch. It has a monotonic clock reading, so that intervals between
-	// records hold even if the wall clock is set meanwhile.
+	// Time is the kernel's timestamp of the packet, in microseconds, if the
+	// message has one; else the time when the batch was read. It has a monotonic
+	// clock reading, so that the difference of two is right even if the wall clock
+	// is set in between.
 	Time time.Time
 	// Payload begins at the network header and ends with the packet, or where
-	// Config.CopyRange or the rule's snaplen cut it. It is valid until the
-	// next Read: the reader's buffer is behind it. It is empty where the
-	// rule has snaplen 0.
+	// Config.CopyRange or the rule's snaplen cut it. It is empty if the rule has
+	// snaplen 0. It is valid until the next Read, which reuses the memory.
 	Payload []byte
 }
 
-// Stats counts since Open.
+// Stats holds counts since Open.
 type Stats struct {
 	Packets   uint64 // records that Read returned
-	Datagrams uint64 // reads from the socket that brought any; one holds 1 to many packets
-	// Lost is the number of packets of our groups that the kernel dropped
-	// because the receive buffer was full: the gaps in Record.Seq. A gap
-	// shows with the first packet after it. Packets that were logged before
-	// Open had bound the last group are among them.
+	Datagrams uint64 // datagrams read from the socket, of one or more packets each
+	// Lost is the number of packets of the bound groups that the kernel dropped
+	// because the receive buffer was full: the gaps in Record.Seq. A gap is
+	// counted when the next packet of its group is read. Packets that were logged
+	// before Open had bound the last group are counted too.
 	Lost uint64
-	// Overruns is how often the kernel said that it dropped packets (ENOBUFS),
-	// however many.
+	// Overruns is how often the kernel reported dropped packets (ENOBUFS). One
+	// report stands for one or more packets.
 	Overruns uint64
-	// Malformed counts messages that made no sense. If one had no end, what
-	// stood behind it in its datagram was not read. Packets that went that
-	// way are in Lost as well.
+	// Malformed is the number of messages that could not be parsed. If the length
+	// of one was wrong, the rest of its datagram was not read. Packets in such
+	// messages are counted in Lost too.
 	Malformed uint64
-	Foreign   uint64 // datagrams refused because another process sent them
-	Refused   uint64 // changes of batching that the kernel refused
+	Foreign   uint64 // datagrams dropped because another process sent them
+	Refused   uint64 // changes of the threshold that could not be made
 }

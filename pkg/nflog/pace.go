@@ -2,27 +2,27 @@ package nflog
 
 import "time"
 
-// The rates, in packets a second, above which packets are taken in batches
-// and below which one by one, and how long a rate is measured. They are far
-// enough apart that no steady rate goes back and forth. At the upper rate 32
-// packets come together in 3 ms, and one by one they would take 3 % of a
-// processor.
+// busyRate and calmRate are rates in packets per second: packets are delivered in
+// batches above busyRate, until the rate is below calmRate. paceWindow is how long a
+// rate is measured. The rates are far enough apart that no constant rate switches
+// back and forth. At busyRate a batch of 32 packets is full after 3 ms, and single
+// packets would take 3 % of a processor.
 const (
 	busyRate   = 10_000
 	calmRate   = 2_000
 	paceWindow = 50 * time.Millisecond
 )
 
-// pace decides whether packets are taken one by one or in batches. Its zero
-// value is calm and has seen nothing.
+// pace decides whether packets are delivered one by one or in batches. Its zero value
+// is ready to use, and not busy.
 type pace struct {
 	busy    bool
-	began   time.Time // of the window
-	packets uint64    // at its beginning
+	began   time.Time // beginning of the window
+	packets uint64    // number of packets at that time
 }
 
-// observe is told how many packets came until now, and returns true if busy
-// has changed.
+// observe takes the number of packets received until now, and returns whether busy has
+// changed.
 func (p *pace) observe(now time.Time, packets uint64) (changed bool) {
 	elapsed := now.Sub(p.began)
 	if elapsed < paceWindow {

@@ -11,8 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Reader is a listener to log groups. Only Read must be kept to one goroutine
-// at a time.
+// Reader is a Source of the packets of log groups.
 type Reader struct {
 	socket
 	stream
@@ -28,13 +27,15 @@ type Reader struct {
 
 // Open binds the groups in the network namespace of the calling thread. It
 // needs CAP_NET_ADMIN in the user namespace that owns the network namespace.
-// Its errors wrap ErrGroupTaken, ErrPermission or ErrUnsupported where that
-// is the reason, and say what to do about it.
+// Its errors wrap ErrGroupTaken, ErrPermission or ErrUnsupported if that is the
+// cause, and then say what to do about it.
 func Open(c Config) (*Reader, error) {
 	c, err := c.complete()
 	if err != nil {
 		return nil, err
 	}
+	// go-nflog opens the socket; it binds a group only in Register, which is not
+	// called.
 	handle, err := gonflog.Open(&gonflog.Config{Copymode: gonflog.CopyPacket})
 	if err != nil {
 		return nil, dialError(err)
@@ -52,7 +53,9 @@ func Open(c Config) (*Reader, error) {
 	return r, nil
 }
 
+// start sets the receive buffer and binds the groups.
 func (r *Reader) start() error {
+	// NB: before the groups are bound, or a flood overruns the default buffer.
 	if err := r.conn.SetReadBuffer(r.config.ReceiveBuffer); err != nil {
 		return fmt.Errorf("nflog: set receive buffer: %w", err)
 	}
@@ -71,13 +74,13 @@ func (r *Reader) start() error {
 	return r.admitAll()
 }
 
-// ReceiveBuffer is the size of the receive buffer that was got, in bytes, to
-// be compared with Config.ReceiveBuffer. The kernel doubles what it is asked
-// for, to have room for its own bookkeeping; that part is left out here.
+// ReceiveBuffer returns the size of the receive buffer in bytes, for comparison with
+// Config.ReceiveBuffer. The kernel doubles the size it is asked for, because it charges
+// its own structures to the buffer; the result is half of that.
 func (r *Reader) ReceiveBuffer() int { return r.receiveBuffer / 2 }
 
 // Read fills rec with the next packet. See Source. After an error other than
-// os.ErrClosed the socket is of no more use.
+// os.ErrClosed the Reader must be closed.
 func (r *Reader) Read(rec *Record) error {
 	for {
 		if r.closed.Load() {
@@ -101,7 +104,8 @@ func (r *Reader) fill() error {
 	case err != nil:
 		return fmt.Errorf("nflog: read: %w", err)
 	case r.errno == unix.ENOBUFS:
-		// Packets were dropped, and the next ones can be read as ever.
+		// netlink_overrun sets this error when a datagram does not fit into the
+		// receive buffer. The datagrams before it are still in the buffer.
 		r.overruns.Add(1)
 	case r.errno != 0:
 		return fmt.Errorf("nflog: read: %w", os.NewSyscallError("recvfrom", r.errno))
@@ -117,9 +121,9 @@ func (r *Reader) fill() error {
 	return nil
 }
 
-// batch tells the kernel the threshold that goes with the pace. A request
-// that cannot be sent is as good as one that is refused: packets come all
-// the same.
+// batch sets the threshold that belongs to the pace, in the kernel. If a request cannot
+// be sent it is counted like one that the kernel refuses: packets are then delivered
+// with the previous threshold.
 func (r *Reader) batch() {
 	if r.config.QueueThreshold == r.config.BusyThreshold {
 		return
@@ -135,13 +139,15 @@ func (r *Reader) batch() {
 	}
 }
 
-// Close ends Read and frees the groups. See Source. Closing the descriptor
-// interrupts a system call that waits on it and does not return before that
-// call has (internal/poll.FD.Close), so nothing more is needed to wait for
-// the other goroutine.
+// Close interrupts Read and unbinds the groups. See Source.
 func (r *Reader) Close() error {
 	r.closeOnce.Do(func() {
+		// NB: before Close of the connection, so that Read knows why its wait ended.
 		r.closed.Store(true)
+		// Close wakes a goroutine that waits in recv, and returns after that has
+		// left the descriptor (internal/poll.FD.Close). The kernel unbinds the
+		// groups when the last reference to the socket is gone
+		// (nfulnl_rcv_nl_event), so they are free then.
 		r.closeErr = r.conn.Close()
 	})
 	return r.closeErr

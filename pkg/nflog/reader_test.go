@@ -43,7 +43,7 @@ func TestTenThousandPacketsWithoutLoss(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got := number(t, &rec); got != i {
-					t.Fatalf("packet %d came in place of %d", got, i)
+					t.Fatalf("read packet %d, want %d", got, i)
 				}
 			}
 			stats := r.Stats()
@@ -56,9 +56,9 @@ func TestTenThousandPacketsWithoutLoss(t *testing.T) {
 	}
 }
 
-// The numbers of what came and of what did not must account for every packet
-// sent, at each packet read.
-func TestOverrunLosesExactlyWhatIsCounted(t *testing.T) {
+// At each packet read, the packets read and those counted as lost add up to the packets
+// sent before it.
+func TestOverrunCountsEveryLostPacket(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		threshold uint32
@@ -73,8 +73,9 @@ func TestOverrunLosesExactlyWhatIsCounted(t *testing.T) {
 			for ; sent < 1000; sent++ {
 				send(t, conn, numbered(sent, 64))
 			}
-			// The kernel drops everything until the queue is empty. So a
-			// packet comes through only after the last one that was queued.
+			// After an overrun the kernel drops everything until the queue is
+			// empty (netlink_rcv_wake clears NETLINK_S_CONGESTED). So a packet is
+			// delivered only after the last queued one was read.
 			came := make(chan struct{})
 			go func() {
 				for {
@@ -107,7 +108,7 @@ func TestOverrunLosesExactlyWhatIsCounted(t *testing.T) {
 	}
 }
 
-func TestFloodIsTakenInBatchesAndCalmOneByOne(t *testing.T) {
+func TestFastPacketsAreDeliveredInBatches(t *testing.T) {
 	n := netnstest.New(t)
 	logUDP(t, n, 1005, 5)
 	r, conn := open(t, n, Config{Groups: []uint16{5}}), dial(t, n, 1005)
@@ -123,8 +124,7 @@ func TestFloodIsTakenInBatchesAndCalmOneByOne(t *testing.T) {
 			}
 		}
 	})
-	// Each loop goes on until the test's time is over, if what it waits for
-	// never comes.
+	// Each loop ends with the test's timeout if its condition is never met.
 	var rec Record
 	for batched := false; !batched; {
 		before := r.Stats()
@@ -173,7 +173,7 @@ func TestReadAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}); got != 0 {
-		t.Errorf("%v allocations a packet", got)
+		t.Errorf("%v allocations per packet", got)
 	}
 }
 
@@ -195,7 +195,7 @@ func TestPacketsAreCutAtTheCopyRange(t *testing.T) {
 	}
 }
 
-func TestReceiveBufferIsToldAsGot(t *testing.T) {
+func TestReceiveBufferReturnsTheSizeGranted(t *testing.T) {
 	n := netnstest.New(t)
 	if r := open(t, n, Config{Groups: []uint16{1}, ReceiveBuffer: 100_000}); r.ReceiveBuffer() != 100_000 {
 		t.Errorf("asked for 100000 bytes, got %d", r.ReceiveBuffer())
@@ -241,13 +241,14 @@ func TestCloseFreesTheGroups(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
-		// Opening again at once must work, before the read's end is waited for.
+		// Opening again must succeed at once, before the goroutine in Read is
+		// waited for.
 		open(t, n, Config{Groups: []uint16{5, 6}}).Close()
 		<-result
 	}
 }
 
-// What Open failed on must not be held on to, nor what it had got before.
+// A failed Open unbinds the groups that it had bound.
 func TestFailedOpenFreesTheGroups(t *testing.T) {
 	n := netnstest.New(t)
 	held := open(t, n, Config{Groups: []uint16{6}})
@@ -258,7 +259,7 @@ func TestFailedOpenFreesTheGroups(t *testing.T) {
 	open(t, n, Config{Groups: []uint16{5, 6}})
 }
 
-// openError is the error of opening the groups inside n.
+// openError opens the groups inside n and returns the error.
 func openError(t *testing.T, n *netns.NS, groups ...uint16) (err error) {
 	t.Helper()
 	netnstest.Do(t, n, func() error {
@@ -288,7 +289,7 @@ func TestGroupTaken(t *testing.T) {
 			}
 			for _, part := range []string{"group 5", "ulogd2", "netlink port", "[nflog]", "/proc/net/netfilter/nfnetlink_log"} {
 				if !strings.Contains(err.Error(), part) {
-					t.Errorf("%q does not say %q", err, part)
+					t.Errorf("%q does not contain %q", err, part)
 				}
 			}
 			if err := openError(t, n, 4); err != nil {
@@ -298,7 +299,7 @@ func TestGroupTaken(t *testing.T) {
 	}
 }
 
-func TestGroupTakenByThisVerySocket(t *testing.T) {
+func TestGroupTakenByTheSameSocket(t *testing.T) {
 	n := netnstest.New(t)
 	r := open(t, n, Config{Groups: []uint16{5}})
 	if err := r.ask(r.config.bindRequest(5)); !errors.Is(err, unix.EBUSY) {
@@ -363,7 +364,7 @@ func TestOpenSucceedsUnderFlood(t *testing.T) {
 		}
 	})
 	for range 100 {
-		// The receive buffer is always full.
+		// The flood keeps the receive buffer full.
 		r := open(t, n, Config{Groups: []uint16{5, 6, 7}, ReceiveBuffer: 4 << 10})
 		seen := map[uint16]bool{}
 		for len(seen) < 3 {

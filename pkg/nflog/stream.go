@@ -7,19 +7,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stream makes records of datagrams and keeps the count. It is what Reader
-// and Fake have in common: everything but where datagrams come from.
+// stream parses datagrams into records and counts them. It is the part that Reader and
+// Fake share.
 type stream struct {
 	groups []group
-	rest   []byte // of the datagram in hand
-	now    time.Time
+	rest   []byte    // of the present datagram, not yet parsed
+	now    time.Time // when that was received
 
 	packets, datagrams, lost, overruns, malformed, foreign, refused atomic.Uint64
 }
 
-// group is one log group and the sequence number that its next packet has.
-// The first has 0: the kernel counts from the group's binding, and we bound
-// it. So what is lost before the first packet arrives is counted too.
+// group is a log group and the sequence number that its next packet should have. It
+// begins at 0, as the kernel's does when the group is bound. So packets that are lost
+// before the first one arrives are counted too.
 type group struct {
 	number uint16
 	next   uint32
@@ -31,15 +31,14 @@ func (s *stream) init(numbers []uint16) {
 	}
 }
 
-// load takes a datagram that was received at now. It replaces what is left
-// of the one before.
+// load sets the datagram to parse, received at now. It discards the rest of the
+// previous one.
 func (s *stream) load(datagram []byte, now time.Time) {
 	s.rest, s.now = datagram, now
 	s.datagrams.Add(1)
 }
 
-// next gives the next packet of the datagram in hand; ok is false when there
-// is none any more.
+// next fills rec with the next packet of the present datagram; ok is false at its end.
 func (s *stream) next(rec *Record) (ok bool) {
 	for len(s.rest) > 0 {
 		m, rest, ok := cutMessage(s.rest)
@@ -56,7 +55,7 @@ func (s *stream) next(rec *Record) (ok bool) {
 			}
 			s.malformed.Add(1)
 		case unix.NLMSG_DONE:
-			// Ends a batch.
+			// __nfulnl_send appends it to a batch of several packets.
 			s.rest = nil
 		case unix.NLMSG_ERROR:
 			s.answer(m)
@@ -68,7 +67,7 @@ func (s *stream) next(rec *Record) (ok bool) {
 	return false
 }
 
-// take makes a record of a packet message.
+// take parses the body of a packet message into rec.
 func (s *stream) take(body []byte, rec *Record) (ok bool) {
 	var p logged
 	if !parsePacket(body, &p) || !s.count(&p) {
@@ -85,16 +84,18 @@ func (s *stream) take(body []byte, rec *Record) (ok bool) {
 	return true
 }
 
-// count adds the gap in front of a packet to the loss; ok is false if the
-// packet is of no group of ours. A packet without a number was logged while
-// the kernel was binding the group, and is in front of number 0.
+// count adds the gap before a packet to the number of lost packets; ok is false if the
+// packet's group is not one of s.groups.
 func (s *stream) count(p *logged) (ok bool) {
 	for i := range s.groups {
 		g := &s.groups[i]
 		if g.number != p.group {
 			continue
 		}
+		// The kernel sets the flags of a new group last (nfulnl_recv_config), so a
+		// packet that is logged meanwhile has no number.
 		if p.sequenced {
+			// Numbers have 32 bits and wrap around, and so does the difference.
 			if gap := p.seq - g.next; gap != 0 {
 				s.lost.Add(uint64(gap))
 			}
@@ -105,7 +106,7 @@ func (s *stream) count(p *logged) (ok bool) {
 	return false
 }
 
-// answer looks at what the kernel says to a request for which we do not wait.
+// answer counts the kernel's answer to a request of batch.
 func (s *stream) answer(m message) {
 	switch errno, ok := m.errno(); {
 	case !ok:
@@ -128,19 +129,18 @@ func (s *stream) Stats() Stats {
 	}
 }
 
-// maxAge bounds how long ago a packet may have been logged: longer than that
-// is a clock that was set, or no wall clock at all.
+// maxAge is the largest age of a packet that is believed. A larger difference means
+// that the wall clock was set in between, or was never set.
 const maxAge = time.Minute
 
-// stamp gives the time of a packet: the time of reading less the packet's
-// age, so that packets read late, in a batch or after a pause of this
-// process, keep their distances; and with a monotonic reading, so that they
-// keep them when the wall clock is set.
+// stamp returns the time of a packet: now, the time of reading, minus the packet's age.
+// So the differences between packets are right even if they are read late, in a batch
+// or after a pause of this process. The result has now's monotonic clock reading, so
+// that they are right when the wall clock is set, too.
 //
-// The age comes from the kernel's wall clock, in microseconds. Newer kernels
-// give it with every packet on its way in (hooks prerouting, input, forward
-// and ingress), older ones only where someone else had receive timestamps
-// switched on. A packet without it has the time of reading.
+// unixNano is the kernel's wall clock. Newer kernels send it with each packet that
+// arrives (hooks prerouting, input, forward and ingress), older ones only if another
+// program has turned on receive timestamps. Without it the result is now.
 func stamp(now time.Time, unixNano int64) time.Time {
 	if unixNano == 0 {
 		return now

@@ -7,7 +7,7 @@ const (
 	msgConfig = 1 // NFULNL_MSG_CONFIG
 )
 
-// Attributes of a packet (enum nfulnl_attr_type).
+// Attributes of a packet (enum nfulnl_attr_type, same header).
 const (
 	attrTimestamp = 3  // NFULA_TIMESTAMP
 	attrInDevice  = 4  // NFULA_IFINDEX_INDEV
@@ -15,7 +15,7 @@ const (
 	attrSeq       = 12 // NFULA_SEQ
 )
 
-// Attributes of a configuration (enum nfulnl_attr_config).
+// Attributes of a configuration (enum nfulnl_attr_config, same header).
 const (
 	cfgCommand    = 1 // NFULA_CFG_CMD
 	cfgMode       = 2 // NFULA_CFG_MODE
@@ -25,11 +25,13 @@ const (
 	cfgFlags      = 6 // NFULA_CFG_FLAGS
 )
 
-const commandBind = 1 // NFULNL_CFG_CMD_BIND
+// commandBind is NFULNL_CFG_CMD_BIND (enum nfulnl_msg_config_cmds, same header).
+const commandBind = 1
 
-// genHeaderLen is the size of struct nfgenmsg (nfnetlink.h): family, version,
-// and in network byte order the resource, which here is the group.
+// genHeaderLen is the size of struct nfgenmsg
+// (include/uapi/linux/netfilter/nfnetlink.h): family, version, and in network byte
+// order the resource id, which here is the group.
 const genHeaderLen = 4
 
-// attrTypeMask is NLA_TYPE_MASK (netlink.h).
+// attrTypeMask is NLA_TYPE_MASK (include/uapi/linux/netlink.h).
 const attrTypeMask = 0x3fff

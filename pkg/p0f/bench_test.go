@@ -76,9 +76,9 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// tableOf makes a table of n signatures: of one layout with windows that are
-// values or multiples, or each of a layout of its own. Its last one is what syn
-// fits.
+// tableOf makes a table of n signatures and a packet that fits the last one: all
+// of one layout, with windows that are values or multiples, or each with a layout of
+// its own.
 func tableOf(b *testing.B, kind string, n int) (*Database, *packet.Packet) {
 	b.Helper()
 	var m builder
@@ -108,7 +108,7 @@ func tableOf(b *testing.B, kind string, n int) (*Database, *packet.Packet) {
 	return m.database(), decoded(b, generate(b, last, variant{version: 4}))
 }
 
-// What a match costs as the table grows.
+// BenchmarkSignatures shows how the time of a match grows with the table.
 func BenchmarkSignatures(b *testing.B) {
 	for _, kind := range []string{"values", "multiples", "layouts"} {
 		for _, n := range []int{100, 1000, 10000} {

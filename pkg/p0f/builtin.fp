@@ -1,7 +1,7 @@
 ; What SYNs look like, in the grammar of p0f version 3 with the additions that
 ; docs/fingerprints.md argues for: "fit65536", "ecn?", "id=54321" and the like, and
-; the comment behind a signature. That comment says where the row is known from and
-; the year in which it was seen, written or released. Facts only; words are ours.
+; the comment after a signature. That comment names the source of the row and the year
+; in which it was seen, written or released.
 ;
 ; The first specific row that fits counts, tools before systems; of generic ones the
 ; first, if no specific one fits. Sources by short name:
@@ -21,8 +21,8 @@
 ;   a path    the source file that builds the packet, or the rule behind it
 ;
 ; IPv6 has neither DF nor ID; its hop limit comes from the router's advertisement
-; where there is one (RFC 4861, section 6.3.4), 64 nearly always, and so does not
-; part Windows from the rest: the layout of the options does.
+; where there is one (RFC 4861, section 6.3.4), 64 nearly always, and so does not tell
+; Windows from other systems: the layout of the options does.
 
 classes = linux,windows,apple,bsd,solaris,cisco,unix,embedded,console,other
 
@@ -126,8 +126,8 @@ label = s:!:Traffic generator:
 sys   = @windows
 sig   = 4:128:0:1460:32769,1:mss,ws,eol+0::0 ; captures (nDPI) 2011
 
-; Relays and proxies open connections of their own: what stands behind them does not
-; show. Seen under the user agents of every system alike.
+; Relays and proxies open connections of their own, so their SYNs do not show the
+; client's system. Seen under the user agents of every system.
 label = s:!:Proxy:(privacy relay)
 sys   = @apple,@windows,@linux
 sig   = 4:64:0:*:65535,12:mss,nop,ws,sok,ts:df,ecn?:0 ; zardaxt 2023, huginn 2026
@@ -265,8 +265,8 @@ sig   = 4:64:0:1460:29184,7:mss,nop,nop,ts,nop,ws::0 ; measured, 2023
 sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 
-; These layouts are nobody else's, whatever the window, which SO_RCVBUF and tcp_rmem
-; make any.
+; No other system sends these layouts. The window is left open: SO_RCVBUF and tcp_rmem
+; set it to any value.
 label = g:linux:Linux:
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18 with SO_RCVBUF, 2026; p0f 2014
 sig   = *:64:0:*:*,0:mss,sok,ts:df,id+,ecn?:0 ; 6.18, 2026

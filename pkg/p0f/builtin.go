@@ -14,16 +14,17 @@ var builtinTable string
 var builtin = sync.OnceValue(func() *Database {
 	db, err := Parse(BuiltinName, strings.NewReader(builtinTable))
 	if err != nil {
-		panic("p0f: " + err.Error())
+		panic("p0f: " + err.Error()) // the embedded table does not change at run time
 	}
 	return db
 })
 
-// BuiltinName stands for the built-in table in lists of databases.
+// BuiltinName is the name of the built-in table, for Load.
 const BuiltinName = "builtin"
 
-// Load merges databases, each the path of a file for Parse or BuiltinName. The
-// earlier ones come first. Errors name the file.
+// Load reads and merges databases. Each name is BuiltinName or the path of a file
+// for Parse. Where two signatures fit equally well, that of the earlier database
+// counts. Errors name the file.
 func Load(names ...string) (*Database, error) {
 	dbs := make([]*Database, len(names))
 	for i, name := range names {
@@ -54,5 +55,5 @@ func loadOne(name string) (*Database, error) {
 	return Parse(name, f)
 }
 
-// Builtin gives the table that is part of the program (builtin.fp).
+// Builtin returns the table that is part of the program (builtin.fp).
 func Builtin() *Database { return builtin() }

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// declared holds the pairs of rows that meet: to some packets of the first the
-// second answers, because it stands before it or is the specific one. Any
-// other pair is a mistake in the table.
+// declared lists pairs of rows of which the second matches some packets of the first,
+// because it precedes the first or is specific. Any other such pair is a mistake in
+// the table.
 var declared = map[[2]string]string{
 	{"4:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0", "4:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0"}: "a TTL of up to 32 may have been 64",
 
@@ -22,8 +22,8 @@ var declared = map[[2]string]string{
 	{"4:64:0:1460:4096,0:mss:id-?:0", "4:64-:0:1460:4096,0:mss::0"}:                             "Nmap before SunOS 4: tools come first",
 }
 
-// The packets a row describes are answered by that row and no other, but for
-// those that are declared.
+// The packets that a row describes are matched by that row and no other, except for
+// pairs in declared.
 func TestBuiltinRowsMatchTheirOwnPackets(t *testing.T) {
 	db := Builtin()
 	met := make(map[[2]string]bool)
@@ -51,7 +51,7 @@ func TestBuiltinRowsMatchTheirOwnPackets(t *testing.T) {
 	}
 }
 
-// Each row says where it is known from, and the year.
+// Each row names its source, and the year.
 func TestBuiltinRowsHaveSources(t *testing.T) {
 	year := regexp.MustCompile(`\b(199[0-9]|20[0-2][0-9])\b`)
 	for i, line := range strings.Split(builtinTable, "\n") {
@@ -65,7 +65,7 @@ func TestBuiltinRowsHaveSources(t *testing.T) {
 	}
 }
 
-// Tables of IPv4 alone say nothing of IPv6.
+// A row for IPv6 needs a source that covers IPv6.
 func TestBuiltinRowsOfIPv6HaveSourcesForIt(t *testing.T) {
 	year := regexp.MustCompile(`^(\d{4})?$`)
 	only4 := regexp.MustCompile(`^(pf\.os|prads|Satori|zardaxt|MUNI|NTLM|huginn)\b`)
@@ -83,7 +83,7 @@ func TestBuiltinRowsOfIPv6HaveSourcesForIt(t *testing.T) {
 	}
 }
 
-// A row that no packet of its own reaches is of no use.
+// Each row matches at least one of its own packets.
 func TestBuiltinRowsAreReached(t *testing.T) {
 	db := Builtin()
 	for i, e := range db.entries {
@@ -101,7 +101,7 @@ func TestBuiltinRowsAreReached(t *testing.T) {
 	}
 }
 
-// variants are the packets of a signature to try.
+// variants returns the choices that generate makes packets of a signature with.
 func variants(s Signature) []variant {
 	versions := []uint8{4, 6}
 	if s.Version != 0 {

@@ -14,7 +14,7 @@ import (
 	"nftknock/test/captures"
 )
 
-// corpus is where the public captures are, if they are.
+// corpus is the directory of the public captures, which need not exist.
 var corpus = captures.Corpus()
 
 func decodePcap(t testing.TB, name string) []packet.Packet {
@@ -29,7 +29,7 @@ func decodePcap(t testing.TB, name string) []packet.Packet {
 	return all
 }
 
-// readLines gives the lines of a file, each cut at tabs.
+// readLines returns the lines of a file, each split at tabs.
 func readLines(t testing.TB, name string) [][]string {
 	t.Helper()
 	file, err := os.Open(name)
@@ -48,8 +48,8 @@ func readLines(t testing.TB, name string) [][]string {
 	return all
 }
 
-// Linux 6.18 under 44 settings, over IPv4 and IPv6: all are Linux, and
-// confidently so but for those that the rules call doubtful.
+// Linux 6.18 under 44 settings, over IPv4 and IPv6: every SYN is matched as Linux,
+// with confidence Low only where Low is documented.
 func TestLinuxIsLinux(t *testing.T) {
 	db := Builtin()
 	count := map[string]int{}
@@ -80,10 +80,10 @@ func TestScannersAreNoSystem(t *testing.T) {
 	}
 }
 
-// p0f 3.09b's raw signatures of the same packets are the standard, but for
-// its bugs: what is not the low bit of the first byte of the acknowledgement
-// number, and the last byte of the padding, it does not see; and it gives no
-// distance above 35.
+// Observe returns the raw signatures that p0f 3.09b prints of the same packets,
+// except where p0f has bugs: it sees only the low bit of the first byte of the
+// acknowledgement number, misses the last byte of the padding, and prints no distance
+// above 35.
 func TestObservesWhatP0fObserves(t *testing.T) {
 	exceptions := map[string]string{
 		"probes 1": "4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+,ack+:0",
@@ -118,8 +118,8 @@ type source struct {
 	p0f     [][]string // n, kind, answer, params, dist, raw_sig
 }
 
-// readPublic reads the public captures of the corpus, which are not part of
-// the project and may be absent; the tests then have the project's own alone.
+// readPublic reads the public captures of the corpus, which are not part of the
+// project. It returns none if they do not exist.
 func readPublic(t testing.TB) []source {
 	t.Helper()
 	names, err := filepath.Glob(corpus + "/public/*.pcap")

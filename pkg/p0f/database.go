@@ -12,21 +12,22 @@ import (
 type Database struct {
 	labels  []Label
 	entries []entry
-	index   [2]index // of the rows for IPv4 and for IPv6
+	index   [2]index // [0] has the rows for IPv4, [1] those for IPv6
 }
 
-// entry is a signature as it was read, in the order in which it counts.
+// entry is a signature as it was read. Entries are sorted by precedence: of two
+// that fit equally well the earlier one counts.
 type entry struct {
 	label     LabelID
 	generic   bool
 	signature rule
 }
 
-// maxEntries bounds what a database holds; rows of a layout are counted in 16
-// bits.
+// maxEntries is the largest number of signatures in a database. Entries and the
+// rows of a layout are indexed with 16 bits.
 const maxEntries = 1 << 14
 
-// build makes the index over entries.
+// build returns a database with an index over entries.
 func build(labels []Label, entries []entry) *Database {
 	db := &Database{labels: labels, entries: entries}
 	for version := range db.index {
@@ -49,22 +50,22 @@ func build(labels []Label, entries []entry) *Database {
 	return db
 }
 
-// Labels are the labels Match gives; the index is the LabelID. The slice is
-// the caller's.
+// Labels returns all labels, indexed by LabelID. The caller may change the slice.
 func (db *Database) Labels() []Label { return slices.Clone(db.labels) }
 
-// Label is the label of id, which must stem from a Match of this database.
+// Label returns the label with an id, which must come from a Match of this
+// database.
 func (db *Database) Label(id LabelID) Label { return db.labels[id] }
 
-// Len is the number of signatures.
+// Len returns the number of signatures.
 func (db *Database) Len() int { return len(db.entries) }
 
-// ErrTooMany: more signatures than a database holds, 16384.
+// ErrTooMany: the databases to merge have more than 16384 signatures together.
 var ErrTooMany = fmt.Errorf("p0f: more than %d signatures", maxEntries)
 
-// Merge gives a database that holds the signatures of all dbs; where two fit
-// equally well, that of the earlier database counts. Labels that are the same
-// become one. Its only error is ErrTooMany.
+// Merge returns a database with the signatures of all dbs. Where two fit equally
+// well, that of the earlier database counts. Equal labels become one. Its only
+// error is ErrTooMany.
 func Merge(dbs ...*Database) (*Database, error) {
 	var m builder
 	for _, db := range dbs {
@@ -78,7 +79,7 @@ func Merge(dbs ...*Database) (*Database, error) {
 	return m.database(), nil
 }
 
-// builder collects signatures from whatever grammar they were written in.
+// builder collects the signatures of a database, in any of the grammars.
 type builder struct {
 	labels  []Label
 	known   map[Label]LabelID
@@ -98,21 +99,25 @@ func (m *builder) add(l Label, generic bool, s rule) {
 	m.entries = append(m.entries, entry{label: id, generic: generic, signature: s})
 }
 
-// toolsFirst puts tools before systems.
+// toolsFirst puts the signatures of tools before those of operating systems.
 func (m *builder) toolsFirst() {
 	slices.SortStableFunc(m.entries, func(a, b entry) int {
 		return int(m.labels[b.label].Class) - int(m.labels[a.label].Class)
 	})
 }
 
-// database builds from what was collected.
+// database builds the database of the collected signatures.
 func (m *builder) database() *Database { return build(m.labels, m.entries) }
 
-// Match compares a packet with the table. The first specific signature that
-// fits in everything counts; else the first generic one; else, with confidence
-// Low, the first system that fits but for something that networks or tuning
-// change, and of these rather one whose TTL is right. A packet that is no pure
-// SYN gives the zero Match.
+// Match compares a packet with the table. It returns the first of these:
+//   - the first specific signature that fits in all fields;
+//   - the first generic signature that fits in all fields;
+//   - with confidence Low, the first operating system that fits except for fields
+//     that networks or tuning change, the TTL not among them;
+//   - with confidence Low, the first operating system whose TTL does not fit
+//     either.
+//
+// It returns the zero Match for a packet that is not a pure SYN.
 //
 // Match does not allocate.
 func (db *Database) Match(p *packet.Packet) Match {
@@ -124,6 +129,8 @@ func (db *Database) Match(p *packet.Packet) Match {
 	if r == nil {
 		return Match{Distance: guessInitial(f.ttl) - f.ttl}
 	}
+	// A TTL above the row's cannot have started there, and a random one has no
+	// known start.
 	initial := r.ttl
 	if f.ttl > initial || r.randomTTL {
 		initial = guessInitial(f.ttl)
@@ -131,8 +138,7 @@ func (db *Database) Match(p *packet.Packet) Match {
 	return Match{Label: r.label, Class: r.class, Confidence: confidence, Distance: initial - f.ttl}
 }
 
-// choose fills f, which is zero, and gives the row that fits best, nil if none
-// does.
+// choose fills f, which must be zero, and returns the row that fits best, or nil.
 func (db *Database) choose(f *features, p *packet.Packet) (*row, Confidence) {
 	f.readHeaders(p)
 	x := &db.index[f.six&1]

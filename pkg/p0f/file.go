@@ -15,29 +15,30 @@ const (
 	maxLineSize = 8 << 10
 )
 
-// Parse reads a signature file in one of three grammars, which it tells apart
-// by the first line that is neither blank nor a comment with "#":
+// Parse reads a signature file in one of three grammars. The first line that is
+// neither blank nor a comment with "#" decides which:
 //
-//   - p0f version 3, with what ParseSignature adds to it. Of its sections only
+//   - p0f version 3, with the additions of ParseSignature. Of its sections only
 //     [tcp:request] is used; [mtu], [tcp:response] and the two of HTTP are
-//     passed over. Labels of class "!" (p0f's user applications) are of class
-//     Tool. Within one file tools come before systems.
+//     skipped. Labels of class "!" (p0f's user applications) are of class
+//     Tool. Within one file tools take precedence over systems.
 //   - p0f version 2: ParseSignature2's six fields, genre and details.
 //   - pf.os, as OpenBSD, nftables and the first fwknop have it: ParsePF's five
-//     fields, genre, version, subtype and details. A line whose colon before the
-//     genre was lost is read too.
+//     fields, genre, version, subtype and details. A line without the colon before
+//     the genre is read too, since a published pf.os has one.
 //
 // In the latter two, a genre that begins with "-" (an application) or that is
 // the name of a known scanner is of class Tool, "@" makes a generic signature, and
 // "*" lets the TTL be anything up to the one given. Where several lines have the
 // same signature, the label names all of their systems, or the tool among them.
-// The first line that fits counts, but for generic ones, which stand back behind
-// all others.
+// Earlier lines take precedence over later ones, and all others over generic ones.
 //
 // name stands for the file in errors, which are *ParseError unless reading
-// failed. On error there is no database.
+// failed. On error the database is nil.
 func Parse(name string, r io.Reader) (*Database, error) {
 	p := parser{file: name}
+	// One byte more than allowed, so that a file that is too long can be told
+	// from one that ends at the limit.
 	lines := bufio.NewScanner(io.LimitReader(r, maxFileSize+1))
 	lines.Buffer(nil, maxLineSize)
 	size := 0
@@ -61,7 +62,7 @@ func Parse(name string, r io.Reader) (*Database, error) {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		p.line++
+		p.line++ // Scan did not return the line it failed on
 		if errors.Is(err, bufio.ErrTooLong) {
 			return nil, p.fail("line", "longer than %d bytes", maxLineSize)
 		}
@@ -79,7 +80,7 @@ type grammar interface {
 	finish() *Database
 }
 
-// parser is what all grammars share.
+// parser is the state that the parsers of all grammars share.
 type parser struct {
 	file       string
 	line       int
@@ -87,8 +88,10 @@ type parser struct {
 	signatures int
 }
 
-// recognise chooses the grammar by the first line.
+// recognise chooses the grammar by the first line of a file.
 func (p *parser) recognise(line string) grammar {
+	// A file of version 3 begins with a comment (";"), a section ("[mtu]") or
+	// "classes = ...", none of which has seven colons.
 	if line[0] != ';' && strings.Count(line, ":") >= fields2-1 {
 		return &parser2{parser: p}
 	}
@@ -99,7 +102,7 @@ func (p *parser) fail(field, format string, args ...any) error {
 	return &ParseError{File: p.file, Line: p.line, Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// located adds the place to an error that has none.
+// located sets file and line in a *ParseError.
 func (p *parser) located(err error) error {
 	var bad *ParseError
 	if errors.As(err, &bad) {
@@ -108,7 +111,7 @@ func (p *parser) located(err error) error {
 	return err
 }
 
-// count counts a signature, for which there must be room.
+// count counts one more signature, and fails at maxEntries.
 func (p *parser) count() error {
 	if p.signatures == maxEntries {
 		return p.fail("file", "more than %d signatures", maxEntries)
@@ -117,8 +120,8 @@ func (p *parser) count() error {
 	return nil
 }
 
-// unprintable reports whether text holds what would disturb a terminal or is
-// no UTF-8.
+// unprintable reports whether text has characters that do not print, such as
+// escape sequences for a terminal, or is not UTF-8.
 func unprintable(text string) bool {
 	return strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar })
 }

@@ -5,22 +5,21 @@ import (
 	"strings"
 )
 
-// parser2 reads the lines of p0f version 2 and those of pf.os, one of the two
-// in a file.
+// parser2 reads a file of p0f version 2 or of pf.os.
 type parser2 struct {
 	*parser
-	first int // the line with the first signature, which decides between the two
-	pf    bool
-	rows  int
+	first int  // line number of the first signature, which decides between the two
+	pf    bool // the first signature is of pf.os
+	rows  int  // see maxRows
 	lines []line2
 	seen  map[Signature2]int // index into lines
 }
 
-// maxRows bounds what a file takes in memory: a signature that leaves the size
-// or the length of an option open fits many layouts.
+// maxRows bounds the memory that a file takes: a signature that leaves the size of
+// the packet or the length of an option open makes one row per possible layout.
 const maxRows = 2 * maxEntries
 
-// line2 is a line that was read.
+// line2 is a line that was read, merged with later ones of the same signature.
 type line2 struct {
 	signature Signature2
 	generic   bool
@@ -59,7 +58,7 @@ func (p *parser2) parseLine(line string) error {
 	if err != nil {
 		return err
 	}
-	if genre == "" {
+	if genre == "" { // else cutGenre has found it in the field of options
 		genre, fields = fields[0], fields[1:]
 	}
 	return p.addLine(s, strings.TrimSpace(genre), fields)
@@ -72,8 +71,8 @@ func kind2(pf bool) string {
 	return "p0f version 2"
 }
 
-// isPF tells the grammars apart: by the number of fields, or, in the line that
-// lost a colon, by a word behind the options.
+// isPF reports whether a line is of pf.os: by the number of its fields, or, in a
+// line that lost a colon, by a word after the options.
 func (p *parser2) isPF(fields []string) (bool, error) {
 	switch len(fields) {
 	case fieldsPF:
@@ -85,8 +84,9 @@ func (p *parser2) isPF(fields []string) (bool, error) {
 	return false, p.fail("line", "want 9 fields separated by colons (pf.os) or 8 (p0f version 2), got %d", len(fields))
 }
 
-// cutGenre cuts the field of options at the blank before a genre whose colon
-// is missing. A genre is no option: it has a small letter.
+// cutGenre cuts the field of options at the blank before a genre whose colon is
+// missing. Options may be separated by blanks too; what follows a blank is a genre
+// if it has a lower-case letter, which no option has.
 func cutGenre(field string) (options, genre string) {
 	i := strings.IndexAny(field, " \t")
 	if i < 0 || !strings.ContainsFunc(field[i:], func(r rune) bool { return r >= 'a' && r <= 'z' }) {
@@ -95,7 +95,7 @@ func cutGenre(field string) (options, genre string) {
 	return field[:i], strings.TrimSpace(field[i:])
 }
 
-// addLine takes over a line; names are what follows the genre.
+// addLine adds the signature of a line; names are the fields after the genre.
 func (p *parser2) addLine(s Signature2, genre string, names []string) error {
 	name := strings.TrimLeft(genre, "-*@")
 	prefixes := genre[:len(genre)-len(name)]
@@ -107,11 +107,12 @@ func (p *parser2) addLine(s Signature2, genre string, names []string) error {
 			return p.fail("details", "%q: holds what cannot be printed", n)
 		}
 	}
+	// These grammars have no classes, so the name serves as its own.
 	l := Label{Name: name, Flavour: flavour2(name, names), Family: familyOf(name, name)}
 	if strings.Contains(prefixes, "-") || isTool(name) {
 		l.Class, l.Family = Tool, strings.ToLower(name)
 	}
-	s.AnyTTL = strings.Contains(prefixes, "*")
+	s.AnyTTL = strings.Contains(prefixes, "*") // before p.seen, whose key it is part of
 	if err := p.count(); err != nil {
 		return err
 	}
@@ -130,8 +131,8 @@ func (p *parser2) addLine(s Signature2, genre string, names []string) error {
 	return nil
 }
 
-// flavour2 makes a flavour of the fields behind the genre: the last one says
-// everything, and begins with the genre.
+// flavour2 makes a flavour of the fields after the genre. The last field repeats
+// all others and begins with the genre, so it is used alone unless it is empty.
 func flavour2(name string, fields []string) string {
 	details := strings.TrimSpace(fields[len(fields)-1])
 	if details == "" {
@@ -151,8 +152,8 @@ func (p *parser2) finish() *Database {
 	return b.database()
 }
 
-// joinLabels names all the systems that have one signature, or at least the
-// first few. A tool among them makes it the tool's.
+// joinLabels returns one label for systems that share a signature. It names up to
+// eight of them. If one of the labels is a tool's, it returns that.
 func joinLabels(labels []Label) Label {
 	const most = 8
 	if i := slices.IndexFunc(labels, func(l Label) bool { return l.Class == Tool }); i >= 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// goodPF has the line of the article that lost its colon, systems that share a
-// signature, and all prefixes.
+// goodPF has the line of the 2004 article that lost its colon, systems that share a
+// signature, and all prefixes of a genre.
 const goodPF = `# A comment.
 
 S4:64:1:60:M*,S,T,N,W0  Linux:2.4::Linux 2.4/2.6
@@ -28,7 +28,7 @@ S5:64:1:60:M1460,N,W0,N,N,T:-Crawler:::
 4128:255:0:44:M*:Cisco:::Catalyst 3500
 `
 
-// goodV2 has all prefixes too.
+// goodV2 has all prefixes of a genre too.
 const goodV2 = `# p0f 2
 S4:64:1:60:M*,S,T,N,W0:.:Linux:2.4/2.6
 1024:64:0:40:.:.:-*NMAP:syn scan (1)

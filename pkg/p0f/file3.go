@@ -9,21 +9,22 @@ const sectionUsed = "tcp:request"
 
 var sections = []string{"mtu", sectionUsed, "tcp:response", "http:request", "http:response"}
 
-// keys that may stand in any section.
+// keys are those that p0f knows, in whatever section.
 var keys = []string{"label", "sys", "sig", "ua_os"}
 
 // parser3 reads the grammar of p0f version 3.
 type parser3 struct {
 	*parser
-	section string   // empty before the first
+	section string   // empty before the first section
 	classes []string // in lower case
-	label   *Label   // of the signatures that follow
-	generic bool
+	label   *Label   // of the signatures that follow; nil if none is in force
+	generic bool     // the label is generic
 	builder builder
-	seen    map[Signature]int // the line of each
+	seen    map[Signature]int // line number
 }
 
-// finish puts tools before systems, whose signatures they borrow.
+// finish gives tools precedence: some copy the signature of a system and differ
+// from it only in a condition or a quirk.
 func (p *parser3) finish() *Database {
 	p.builder.toolsFirst()
 	return p.builder.database()
@@ -66,7 +67,7 @@ func (p *parser3) parseSection(line string) error {
 	if !ok || !slices.Contains(sections, name) {
 		return p.fail("section", "%q is none of p0f's", line)
 	}
-	p.section, p.label = name, nil
+	p.section, p.label = name, nil // a label ends with its section
 	return nil
 }
 
@@ -81,7 +82,7 @@ func (p *parser3) parseClasses(value string) error {
 	return nil
 }
 
-// toolClass is the class of labels that are no operating system.
+// toolClass is the class of labels that name no operating system.
 const toolClass = "!"
 
 func (p *parser3) parseLabel(value string) error {
@@ -112,7 +113,7 @@ func (p *parser3) parseLabel(value string) error {
 	return nil
 }
 
-// parseSys checks the systems a tool runs on, which are of no further use.
+// parseSys checks the list of systems that a tool runs on. Match does not use it.
 func (p *parser3) parseSys(value string) error {
 	if p.label == nil {
 		return p.fail("sys", "no label before it")
@@ -133,7 +134,7 @@ func (p *parser3) parseSig(value string) error {
 	if p.label == nil {
 		return p.fail("sig", "no label before it")
 	}
-	// A comment behind a signature is an addition to p0f's grammar.
+	// A comment after a signature is an addition to p0f's grammar.
 	value, _, _ = strings.Cut(value, ";")
 	s, err := ParseSignature(strings.TrimSpace(value))
 	if err != nil {

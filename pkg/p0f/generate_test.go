@@ -151,7 +151,7 @@ func generatedWindow(t testing.TB, s Signature, mss uint16) uint16 {
 	return uint16(n)
 }
 
-// generateOptions gives options whose length has no bounds of its own the
+// generateOptions returns options whose length has no bounds of its own the
 // smallest with which all of them fill whole words.
 func generateOptions(s Signature, quirks Quirk, mss uint16) []byte {
 	b := generateOptionsOf(s, quirks, mss, 0)

@@ -6,21 +6,23 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// group is every row of one layout.
+// group holds the rows of one layout.
 type group struct {
 	layout  Layout
 	rows    []row // in the order of the table
 	windows windowIndex
 }
 
-// finish makes the index, when the rows are complete.
+// finish makes the index over windows; the rows must be complete.
 func (g *group) finish() { g.windows = newWindowIndex(g.rows) }
 
-// choose gives the row that fits best, nil if none does.
+// choose returns the row that fits best, or nil. See Database.Match for the order.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 	var generic, vague, distant *row
 	for _, i := range g.windows.find(f.window) {
 		r := &g.rows[i]
+		// The exclusive or has a bit for each difference in any of the fields
+		// that key packs.
 		if (f.key^r.key)&r.fatal != 0 || !r.near(f) {
 			continue
 		}
@@ -54,23 +56,24 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 	return nil, None
 }
 
-// windowIndex tells for the windows that rows speak of, and for those they give at
-// the usual segment sizes, which rows can fit at all: mostly one or two. It is an
-// open hash table.
+// windowIndex maps a window to the rows that it may fit, mostly one or two. It has
+// an entry for each window that a row names, and for each that a row's rule yields
+// at the usual segment sizes. It is a hash table with open addressing.
 type windowIndex struct {
 	slots  []windowRows
 	shift  uint     // from a hash to a slot
-	others []uint16 // the rows for windows that are not in it
+	others []uint16 // the rows to try for windows without an entry
 }
 
-// windowRows are the rows a window may fit, as ascending indices; none in a free
-// slot.
+// windowRows holds the indices of the rows that a window may fit, in ascending
+// order; rows is nil in a free slot.
 type windowRows struct {
 	window uint16
 	rows   []uint16
 }
 
-// indexRoom bounds what an index holds beside a few numbers for each row.
+// indexRoom bounds the memory of a windowIndex: the number of row indices in it,
+// besides 8 per row.
 const indexRoom = 1 << 16
 
 func newWindowIndex(rows []row) windowIndex {
@@ -78,6 +81,7 @@ func newWindowIndex(rows []row) windowIndex {
 	room := indexRoom + 8*len(rows)
 	known := make(map[uint16][]uint16)
 	add := func(window uint16) {
+		// An entry may have an index of every row.
 		if known[window] != nil || room < len(rows) {
 			return
 		}
@@ -93,15 +97,19 @@ func newWindowIndex(rows []row) windowIndex {
 		if rows[i].window.Rule == WindowValue {
 			add(n)
 		}
+		// A row for one window needs to be tried for others only if there was no
+		// room for an entry.
 		if rows[i].window.Rule != WindowValue || known[n] == nil {
 			x.others = append(x.others, uint16(i))
 		}
 	}
+	// After the windows that rows name, which take precedence if there is not enough room.
 	for i := range rows {
 		for _, window := range rows[i].window.usual() {
 			add(window)
 		}
 	}
+	// At most half full, so find ends at a free slot.
 	width := bits.Len(uint(2*len(known) + 1))
 	x.slots, x.shift = make([]windowRows, 1<<width), uint(32-width)
 	for window, rows := range known {
@@ -115,10 +123,12 @@ func newWindowIndex(rows []row) windowIndex {
 }
 
 func (x *windowIndex) slot(window uint16) int {
+	// Fibonacci hashing: 2^32 divided by the golden ratio; the upper bits are mixed
+	// best.
 	return int(uint32(window) * 0x9e3779b1 >> x.shift)
 }
 
-// find gives the rows a window may fit.
+// find returns the indices of the rows that a window may fit.
 func (x *windowIndex) find(window uint16) []uint16 {
 	for slot := x.slot(window); x.slots[slot].rows != nil; slot = (slot + 1) % len(x.slots) {
 		if x.slots[slot].window == window {

@@ -7,19 +7,20 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// index finds the rows of a layout: by templates for those with most rows, by
-// an open hash table for all others. The zero index is empty.
+// index finds the rows of a layout: by templates for the layouts with most rows, by
+// a hash table with open addressing for all others. The zero index is empty.
 type index struct {
 	groups    []group
 	slots     []uint32                      // index into groups plus one; 0 is a free slot
 	shift     uint                          // from a hash to a slot
-	templates [maxTemplate/4 + 1][]template // by the length of the options in words
+	templates [maxTemplate/4 + 1][]template // by the length of the options in 32-bit words
 }
 
-// newIndex takes over groups, whose layouts differ.
+// newIndex makes an index over groups, which it keeps. No two may have the same
+// layout.
 func newIndex(groups []group) index {
-	// At most a quarter full, so that most layouts that are in no table are
-	// told by one look.
+	// At most a quarter full, so that for most layouts without rows the first slot
+	// is free and the search ends there.
 	width := bits.Len(uint(4*len(groups) + 1))
 	x := index{
 		groups: groups,
@@ -40,25 +41,25 @@ func newIndex(groups []group) index {
 
 func (x *index) slot(l *Layout) int { return int(l.hash() >> x.shift) }
 
-// find gives the rows of a layout, nil if there are none.
+// find returns the rows of a layout, or nil.
 func (x *index) find(l *Layout) *group {
-	if len(x.slots) == 0 {
+	if len(x.slots) == 0 { // the zero index
 		return nil
 	}
 	for slot := x.slot(l); x.slots[slot] != 0; slot = (slot + 1) % len(x.slots) {
-		if g := &x.groups[x.slots[slot]-1]; g.layout.equal(l) {
+		if g := &x.groups[x.slots[slot]-1]; g.layout == *l {
 			return g
 		}
 	}
 	return nil
 }
 
-// maxTemplates is how many templates of one length are tried one after the
-// other. More than these few would cost more than the walk they spare.
+// maxTemplates is the largest number of templates of one length. They are tried one
+// after the other; trying more would take longer than reading the options does.
 const maxTemplates = 3
 
-// addTemplates makes templates of the layouts with most rows: those are what
-// the table knows best, and so what is met most.
+// addTemplates makes templates of the layouts with most rows: these belong to the
+// common systems, which send most SYNs.
 func (x *index) addTemplates() {
 	order := make([]*group, len(x.groups))
 	for i := range x.groups {
@@ -72,8 +73,9 @@ func (x *index) addTemplates() {
 	}
 }
 
-// recognise gives the rows for the options of a packet, and fills f with what
-// is in them, if they are those of a template; else nil, and f is as it was.
+// recognise compares the options of a packet with the templates. If one fits, it
+// fills f from the options and returns the rows; else it returns nil and leaves f
+// as it was.
 func (x *index) recognise(f *features, options packet.Options) *group {
 	words := len(options) / 4
 	if words >= len(x.templates) || len(x.templates[words]) == 0 || len(options)%4 != 0 {

@@ -9,8 +9,8 @@ import (
 	"nftknock/test/thorough"
 )
 
-// scan is what the index must come to: every row of every entry is compared, in
-// the order of the table.
+// scan is Match without an index: it compares every row of every entry, in the order
+// of the table.
 func scan(db *Database, p *packet.Packet) (entry int, c Confidence) {
 	var f features
 	layout := f.read(p)
@@ -44,7 +44,8 @@ func scan(db *Database, p *packet.Packet) (entry int, c Confidence) {
 	return -1, None
 }
 
-// pools of what random tables and packets are made of, so that they meet.
+// Random tables and packets are made of the values in these pools, which are few
+// enough that packets fit signatures.
 var (
 	poolLayouts  = []string{"mss,sok,ts,nop,ws", "mss,nop,ws,nop,nop,sok", "mss", "", "mss,nop,ws,nop,nop,ts,sok,eol+1", "mss,nop,nop,sok", "mss,sok,ts,nop,nop,eol+1"}
 	poolOptions  = []string{"M*,S,T,N,W*", "M*,S,T,N,W7", "M%10,N,W%2,N,N,S", "M*", ".", "M1460", "M*,N,W*,N,N,T,S,E", "M*,N,N,S", "M*,S,T0,N,W0"}
@@ -110,7 +111,7 @@ func randomPacket(t *testing.T, r *rand.Rand) *packet.Packet {
 	return decoded(t, generate(t, s, variant{version: 4}))
 }
 
-// Templates and indexes leave out no row that fits, and keep the order.
+// Templates and indexes miss no row that fits, and keep the order of the table.
 func TestIndexFindsWhatAScanFinds(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 8))
 	matched := 0

@@ -36,7 +36,7 @@ func countLines(t *testing.T, name string, keep func(section, line string) bool)
 	return n
 }
 
-func TestInteropDatabasesOfOthersLoadWhole(t *testing.T) {
+func TestInteropDatabasesOfDebianLoadWhole(t *testing.T) {
 	db, err := Load(debianP0f)
 	if err != nil {
 		t.Fatal(err)
@@ -73,8 +73,8 @@ func TestInteropDatabasesOfOthersLoadWhole(t *testing.T) {
 	})
 }
 
-// With p0f's own table our matcher gives p0f's own answers, but where p0f is
-// known to err: over IPv6, whose flow labels its table does not know.
+// With p0f's own table Match agrees with p0f, except over IPv6: p0f's table has no
+// flow labels, so p0f does not recognise SYNs that have one.
 func TestInteropAnswersAsP0f(t *testing.T) {
 	db, err := Load(debianP0f)
 	if err != nil {

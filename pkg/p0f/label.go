@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// Class says what kind of sender a label names.
+// Class is the kind of sender that a label names.
 type Class uint8
 
 const (
 	// OS is an operating system's own TCP stack.
 	OS Class = iota
-	// Tool is a scanner or packet crafter that writes SYNs by itself. Whatever
-	// it resembles, it never stands for an operating system.
+	// Tool is a scanner or packet crafter that writes SYNs itself. A tool's
+	// signature says nothing about the operating system.
 	Tool
 )
 
-// String gives "os" or "tool".
+// String returns "os" or "tool".
 func (c Class) String() string {
 	if c == Tool {
 		return "tool"
@@ -30,12 +30,12 @@ type Label struct {
 	// Family is in lower case: "linux", "windows", "apple", "bsd" and so on;
 	// for a tool its name.
 	Family string
-	// Name and Flavour are what people read: "Linux" and "4.20 or newer".
-	// Flavour may be empty.
+	// Name and Flavour are for people: "Linux" and "4.20 or newer". Flavour may
+	// be empty.
 	Name, Flavour string
 }
 
-// String gives name and flavour: "Linux 4.20 or newer".
+// String returns name and flavour: "Linux 4.20 or newer".
 func (l Label) String() string {
 	if l.Flavour == "" {
 		return l.Name
@@ -46,8 +46,8 @@ func (l Label) String() string {
 // LabelID is a label's index in Database.Labels.
 type LabelID uint16
 
-// families maps the names of systems to their family. It is asked for files
-// whose classes are broader ("unix") or missing.
+// families maps the beginnings of systems' names to their family. It is needed for
+// files whose classes are broader ("unix") or missing.
 var families = []struct{ name, family string }{
 	{"linux", "linux"}, {"android", "linux"}, {"chromeos", "linux"},
 	{"windows", "windows"},
@@ -57,15 +57,15 @@ var families = []struct{ name, family string }{
 	{"sunos", "solaris"}, {"solaris", "solaris"}, {"illumos", "solaris"},
 }
 
-// tools are the scanners that stand among the systems in tables whose grammar has
-// no word for them.
+// tools are the scanners that the older tables list among the systems, their
+// grammar having no class for tools.
 var tools = []string{"nmap", "nast", "hping", "masscan", "zmap", "scapy"}
 
 // isTool reports whether name is that of a scanner.
 func isTool(name string) bool { return slices.Contains(tools, strings.ToLower(name)) }
 
-// familyOf gives the family of a system named name whose file puts it into
-// class: that of the name where it is known, else the class.
+// familyOf returns the family of a system by its name and its class in the file:
+// what families has for the name, else the class in lower case.
 func familyOf(class, name string) string {
 	name = strings.ToLower(name)
 	for _, f := range families {

@@ -9,32 +9,32 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// MaxOptions is the number of TCP options a layout holds. A SYN with more
-// counts as malformed.
+// MaxOptions is the largest number of TCP options in a layout. A SYN with more
+// counts as malformed (QuirkBad).
 const MaxOptions = 24
 
 // Layout is the order of the TCP options of a SYN: their kinds, and how many
 // bytes follow an end-of-options. It is comparable.
 type Layout struct {
-	// Eight kinds a word, the first in the lowest byte, so that two layouts
-	// are compared and hashed by three words and not by 24 steps.
+	// Eight kinds per word, the first in the lowest byte, so that comparing and
+	// hashing take three steps and not 24.
 	kinds [MaxOptions / 8]uint64
-	n     uint8
-	pad   uint8
+	n     uint8 // number of options
+	pad   uint8 // bytes after an end-of-options
 }
 
-// Len is the number of options.
+// Len returns the number of options.
 func (l Layout) Len() int { return int(l.n) }
 
-// Kind is the kind of option i.
+// Kind returns the kind of option i, counted from 0.
 func (l Layout) Kind(i int) packet.OptionKind {
 	return packet.OptionKind(l.kinds[i/8] >> (i % 8 * 8))
 }
 
-// Padding is the number of bytes after an end-of-options.
+// Padding returns the number of bytes after an end-of-options.
 func (l Layout) Padding() int { return int(l.pad) }
 
-// contains reports whether an option of this kind is in it.
+// contains reports whether the layout has an option of this kind.
 func (l *Layout) contains(kind packet.OptionKind) bool {
 	for i := range l.Len() {
 		if l.Kind(i) == kind {
@@ -44,7 +44,7 @@ func (l *Layout) contains(kind packet.OptionKind) bool {
 	return false
 }
 
-// padded gives the layout with every padding from least to most.
+// padded returns one copy of the layout for each padding from least to most.
 func (l Layout) padded(least, most int) []Layout {
 	var all []Layout
 	for pad := least; pad <= most; pad++ {
@@ -54,28 +54,23 @@ func (l Layout) padded(least, most int) []Layout {
 	return all
 }
 
-// add appends an option; the caller sees to it that there is room.
+// add appends an option. The layout must have less than MaxOptions.
 func (l *Layout) add(kind uint8) {
 	l.kinds[l.n/8] |= uint64(kind) << (l.n % 8 * 8)
 	l.n++
 }
 
-// equal is ==, which for a struct with an array in it is slower.
-func (l *Layout) equal(o *Layout) bool {
-	return l.kinds[0] == o.kinds[0] && l.kinds[1] == o.kinds[1] && l.kinds[2] == o.kinds[2] &&
-		l.n == o.n && l.pad == o.pad
-}
-
-// hash mixes the layout by multiplication; the constants are odd and have
-// about as many ones as zeros. The best bits are the upper ones.
+// hash mixes the layout by multiplication; the constants are those of xxHash64 and
+// of Fibonacci hashing, odd and with about as many ones as zeros. The upper bits
+// are mixed best.
 func (l *Layout) hash() uint64 {
 	return (l.kinds[0]^uint64(l.n)<<56)*0x9e3779b97f4a7c15 ^
 		(l.kinds[1]^uint64(l.pad))*0xc2b2ae3d27d4eb4f ^
 		l.kinds[2]*0x165667b19e3779f9
 }
 
-// optionSize is the length of options that have only one, else 0. An end of
-// options counts without its padding.
+// optionSize returns the length in bytes of options whose length is fixed, else 0.
+// For an end of options it does not include the padding.
 func optionSize(kind packet.OptionKind) int {
 	switch kind {
 	case packet.OptionEnd, packet.OptionNOP:
@@ -149,7 +144,7 @@ func parseOption(token string) (kind packet.OptionKind, pad uint8, err error) {
 	return 0, 0, fmt.Errorf("unknown option %q", token)
 }
 
-// String gives the form signatures are written in: "mss,sok,ts,nop,ws".
+// String returns the form that signatures have: "mss,sok,ts,nop,ws".
 func (l Layout) String() string { return string(l.appendTo(nil)) }
 
 func (l *Layout) appendTo(b []byte) []byte {

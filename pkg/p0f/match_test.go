@@ -10,7 +10,7 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// answer is a Match as people read it.
+// answer formats a Match for comparison: class, confidence and label.
 func answer(db *Database, p *packet.Packet) string {
 	m := db.Match(p)
 	if m.Confidence == None {
@@ -127,7 +127,7 @@ func TestMatchPrefers(t *testing.T) {
 	}
 }
 
-// Each signature is compared with packets that fit, nearly fit and do not.
+// Each signature is compared with packets that fit, nearly fit and do not fit.
 func TestFieldsOfASignature(t *testing.T) {
 	tests := []struct {
 		name, sig, syn string

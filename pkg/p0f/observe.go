@@ -6,35 +6,35 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// features are the fields of a SYN that signatures speak of.
+// features are the fields of a SYN that signatures name.
 type features struct {
 	key     key
 	quirks  Quirk
 	mss     uint16 // 0 if the option is missing
 	window  uint16
-	headers uint16 // length of the IP and TCP headers
-	size    uint16 // total length, IPv4 only
-	// What window multiples are tried against lies between these.
+	headers uint16 // length of the IP and TCP headers in bytes
+	size    uint16 // total length in bytes, IPv4 only
+	// least and most bound the sizes of a segment or packet of which the window
+	// may be a multiple; see row.near.
 	least, most uint32
-	six         uint8 // 1 for IPv6, 0 for IPv4: an index
+	six         uint8 // 1 for IPv6, 0 for IPv4: the index into Database.index
 	ttl         uint8
 	scale       uint8 // 0 if the option is missing
-	olen        uint8
-	tsval       bool // own timestamp is there and not zero
+	olen        uint8 // length of the IP options in bytes
+	tsval       bool  // the own timestamp is not zero; false if the option is missing
 	payload     bool
 }
 
-// Observe gives the signature of one packet as p0f writes it:
-// "4:54+10:0:1460:mss*44,10:mss,sok,ts,nop,ws:df,id+:0". With the observed
-// values replaced by rules it can be added to a file. ok is false if the packet
-// is no pure SYN.
+// Observe returns the signature of one packet as p0f writes it:
+// "4:54+10:0:1460:mss*44,10:mss,sok,ts,nop,ws:df,id+:0". Signature.Rule turns it
+// into one for a file. ok is false if the packet is not a pure SYN.
 func Observe(p *packet.Packet) (s Signature, ok bool) {
 	if !p.PureSYN() {
 		return Signature{}, false
 	}
 	var f features
 	layout := f.read(p)
-	f.quirks &^= quirksOld
+	f.quirks &^= quirksOld // the grammar of version 3 has no names for these
 	initial := guessInitial(f.ttl)
 	s = Signature{
 		Version:   p.Version,
@@ -54,8 +54,8 @@ func Observe(p *packet.Packet) (s Signature, ok bool) {
 	return s, true
 }
 
-// guessInitial is the initial TTL a packet most likely had: systems send one
-// of four.
+// guessInitial returns the initial TTL that a packet most likely had: the next of
+// the four values that operating systems use.
 func guessInitial(ttl uint8) uint8 {
 	switch {
 	case ttl <= 32:
@@ -68,13 +68,13 @@ func guessInitial(ttl uint8) uint8 {
 	return 255
 }
 
-// Lengths of the headers without options.
+// Lengths of an IP and a TCP header without options, in bytes.
 const (
 	headers4 = 20 + 20
 	headers6 = 40 + 20
 )
 
-// read fills f, which is zero, from a pure SYN, and gives its layout.
+// read fills f, which must be zero, from a pure SYN, and returns its layout.
 func (f *features) read(p *packet.Packet) Layout {
 	f.readHeaders(p)
 	l := f.readOptions(p.TCP.Options)
@@ -82,7 +82,7 @@ func (f *features) read(p *packet.Packet) Layout {
 	return l
 }
 
-// readHeaders fills in all but what is in the TCP options.
+// readHeaders fills in the fields that do not come from the TCP options.
 func (f *features) readHeaders(p *packet.Packet) {
 	f.window = p.TCP.Window
 	f.ttl = p.TTL
@@ -102,12 +102,14 @@ func (f *features) readHeaders(p *packet.Packet) {
 	f.quirks |= quirksOfTCP(p)
 }
 
-// makeKey comes last.
+// makeKey sets the fields that are computed from the others, which must be set.
 func (f *features) makeKey() {
 	const mostScale = 14 // RFC 7323, section 2.3
 	if f.scale > mostScale {
 		f.quirks |= QuirkScale
 	}
+	// For an MSS below timestampsSize this wraps around, and near rules out every
+	// row that wants a multiple. So does multipleWindow, below leastMSS.
 	f.least = min(uint32(f.mss), ethernetMSS6) - timestampsSize
 	f.most = max(uint32(f.mss), ethernetMSS4) + max(uint32(f.headers), headers6)
 	f.key = newKey(f.quirks, f.mss, f.scale, f.olen, f.payload)
@@ -115,7 +117,7 @@ func (f *features) makeKey() {
 
 func quirksOfIPv4(p *packet.Packet) Quirk {
 	if p.DontFragment && p.ID != 0 && !p.EvilBit && len(p.IPOptions) == 0 {
-		return QuirkDF | QuirkIDNonZero // nearly always
+		return QuirkDF | QuirkIDNonZero // what most SYNs have
 	}
 	var q Quirk
 	switch {
@@ -138,14 +140,15 @@ func quirksOfIPv4(p *packet.Packet) Quirk {
 	return q
 }
 
-// quirksOfTCP looks at the fixed header, and at the ECN bits of both headers.
-// QuirkAckZero needs ACK set, which no pure SYN has.
+// quirksOfTCP returns the quirks of the fixed TCP header, and of the ECN bits of
+// both headers. QuirkAckZero is never among them: it needs ACK, which a pure SYN
+// does not have.
 func quirksOfTCP(p *packet.Packet) Quirk {
 	const ect = 0x03 // RFC 3168
 	var q Quirk
 	if p.TCP.Flags == packet.SYN && p.TCP.Seq != 0 && p.TOS&ect == 0 &&
 		p.TCP.Ack|uint32(p.TCP.Urgent)|uint32(p.TCP.Reserved) == 0 {
-		return 0 // nearly always
+		return 0 // what most SYNs have
 	}
 	if p.TOS&ect != 0 || p.TCP.Flags&(packet.ECE|packet.CWR|packet.AE) != 0 {
 		q |= QuirkECN
@@ -168,9 +171,10 @@ func quirksOfTCP(p *packet.Packet) Quirk {
 	return q
 }
 
-// quirksOfRareFlags adds to q.
+// quirksOfRareFlags adds the quirks of URG, PSH, AE and the reserved bits to q.
 func quirksOfRareFlags(p *packet.Packet, q Quirk) Quirk {
 	if p.TCP.Flags&packet.URG != 0 {
+		// uptr+ is an urgent pointer without URG.
 		q = q&^QuirkUrgNonZero | QuirkURG | quirkFlags
 	}
 	if p.TCP.Flags&packet.PSH != 0 {
@@ -182,11 +186,11 @@ func quirksOfRareFlags(p *packet.Packet, q Quirk) Quirk {
 	return q
 }
 
-// readOptions walks the options as p0f does, so that the signatures written
-// for it fit: an option whose size is fixed has that size whatever its length
-// byte says, a wrong byte being only a quirk. That is why packet.Options.Next
-// does not serve here. It is one loop, and gathers kinds in a register, because
-// this is most of what a match costs.
+// readOptions reads the options as p0f does, so that signatures written for p0f
+// fit: an option of fixed size has that size whatever its length byte says, and a
+// wrong length byte is a quirk. packet.Options.Next goes by the length byte, so it
+// cannot be used here. The function is one loop that collects kinds in a register,
+// because most of the time of a match is spent in it.
 func (f *features) readOptions(b []byte) (l Layout) {
 	var kinds uint64
 	n := uint(0)
@@ -227,6 +231,7 @@ walk:
 			size = variableSize(b)
 		}
 		if size == 0 || len(b) < size {
+			// p0f stops here too; the option counts in the layout.
 			f.quirks |= QuirkBad
 			break
 		}
@@ -242,8 +247,8 @@ walk:
 	return l
 }
 
-// variableSize is the size an option of another kind claims, 0 if it is out
-// of bounds.
+// variableSize returns the size of an option of another kind according to its
+// length byte, or 0 if that is out of bounds.
 func variableSize(b []byte) int {
 	const (
 		leastSACK, mostSACK = 10, 34 // one block to four, RFC 2018
@@ -255,7 +260,7 @@ func variableSize(b []byte) int {
 	size := int(b[1])
 	if packet.OptionKind(b[0]) == packet.OptionSACK {
 		if size < leastSACK || size > mostSACK {
-			return 0
+			return 0 // as p0f does it, which ends its walk here
 		}
 		return size
 	}

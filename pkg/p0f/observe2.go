@@ -2,11 +2,10 @@ package p0f
 
 import "nftknock/pkg/packet"
 
-// Observe2 gives the signature of one packet as p0f version 2 would write it
-// into a file, or, with pf set, as it would stand in pf.os:
-// "S44:64:1:60:M*,S,T,N,W7". The TTL is the initial one it most likely had,
-// and the MSS is left open, being the network's. ok is false if the packet is
-// no pure SYN over IPv4.
+// Observe2 returns the signature of one packet for a file of p0f version 2, or,
+// with pf set, for pf.os: "S44:64:1:60:M*,S,T,N,W7". The TTL is the most likely
+// initial one. The MSS is left open, since it depends on the network. ok is false
+// if the packet is not a pure SYN over IPv4.
 func Observe2(p *packet.Packet, pf bool) (s Signature2, ok bool) {
 	if !p.PureSYN() || p.Version != 4 {
 		return Signature2{}, false
@@ -23,7 +22,7 @@ func Observe2(p *packet.Packet, pf bool) (s Signature2, ok bool) {
 		TSZero: f.quirks&QuirkTSZero != 0,
 		Layout: layout,
 	}
-	s.Layout.pad = 0
+	s.Layout.pad = 0 // the old grammars do not count padding
 	if s.Layout.contains(packet.OptionMSS) {
 		s.MSS = Any
 	}

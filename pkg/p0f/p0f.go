@@ -7,20 +7,20 @@
 // (Merge). It never changes, and any number of goroutines may use it. Match
 // looks at one packet, takes no lock and allocates nothing.
 //
-// A fingerprint is evidence, not proof: every field of a SYN can be forged,
-// and a NAT, a proxy or a VPN shows its own. Match therefore says how well
-// the packet fits, and the caller decides how much that is worth.
+// A fingerprint is evidence, not proof: every field of a SYN can be forged, and
+// behind a proxy or some VPNs the SYN is not the client's own. Match therefore
+// returns how well the packet fits; how far to rely on that is up to the caller.
 package p0f
 
-// Confidence says how well a packet fits the label it was given.
+// Confidence is how well a packet fits the label of its Match.
 type Confidence uint8
 
 const (
-	// None: no signature fits, or the packet is no pure SYN.
+	// None: no signature fits, or the packet is not a pure SYN.
 	None Confidence = iota
-	// Low: a signature fits but for something that networks or tuning
-	// change: the TTL is above the system's initial one or more than
-	// MaxDistance below it, DF is missing, or there is an ECN bit too many.
+	// Low: a signature fits except for fields that networks or tuning change: the
+	// TTL is above the system's initial one or more than MaxDistance below it, the
+	// quirks df or id+ are missing, or id- or ecn are added.
 	Low
 	// Family: a generic signature fits, which stands for a whole family.
 	Family
@@ -28,7 +28,7 @@ const (
 	Exact
 )
 
-// String gives "none", "low", "family" or "exact".
+// String returns "none", "low", "family" or "exact".
 func (c Confidence) String() string {
 	switch c {
 	case None:
@@ -43,23 +43,21 @@ func (c Confidence) String() string {
 	return "invalid"
 }
 
-// MaxDistance is the number of hops below the initial TTL up to which a TTL
-// is believed to stem from it. Paths in the Internet are shorter.
+// MaxDistance is how far below a signature's initial TTL the TTL of a packet may
+// be. Paths in the Internet have fewer hops.
 const MaxDistance = 35
 
-// Match is what a Database makes of one packet.
+// Match is the result of comparing one packet with a Database.
 type Match struct {
-	// Label indexes the database's Labels. It means nothing when Confidence
-	// is None.
+	// Label indexes the database's Labels. It is not valid if Confidence is None.
 	Label LabelID
-	// Class is the label's: OS or Tool.
+	// Class is the class of the label: OS or Tool.
 	Class Class
 	// Confidence is None when no signature fits.
 	Confidence Confidence
-	// Distance is the number of routers the packet seems to have crossed: the
-	// initial TTL of the signature less the packet's. Where the signature
-	// does not say (no signature, or the packet's TTL is above it), the
-	// initial TTL is taken to be the next of 32, 64, 128 and 255; and so where
-	// the signature has it random.
+	// Distance is the number of routers that the packet seems to have crossed:
+	// the initial TTL of the signature minus that of the packet. If no signature
+	// fits, if the packet's TTL is above the initial one, or if that is random,
+	// the next of 32, 64, 128 and 255 is taken for the initial TTL.
 	Distance uint8
 }

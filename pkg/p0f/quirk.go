@@ -9,7 +9,7 @@ import (
 // Quirk is a set of oddities of a SYN.
 type Quirk uint32
 
-// The quirks, under the names p0f version 3 gives them.
+// The quirks, with their names in p0f version 3.
 const (
 	QuirkDF         Quirk = 1 << iota // df: "don't fragment" set (IPv4)
 	QuirkIDNonZero                    // id+: DF set but ID not zero (IPv4)
@@ -25,27 +25,27 @@ const (
 	QuirkPSH                          // pushf+: PSH set
 	QuirkTSZero                       // ts1-: own timestamp is zero
 	QuirkTSPeer                       // ts2+: echoed timestamp is not zero
-	QuirkPadding                      // opt+: bytes behind the end of options not all zero
+	QuirkPadding                      // opt+: bytes after the end of options not all zero
 	QuirkScale                        // exws: window scale above 14
 	QuirkBad                          // bad: malformed options
 )
 
-// What the signatures of p0f version 2 look at and those of version 3 do not.
+// The quirks that only signatures of p0f version 2 can name.
 const (
 	quirkIDNull    Quirk = 1 << (iota + 17) // the ID is zero, whether or not DF is set (IPv4)
 	quirkIPOptions                          // there are IP options (IPv4)
 	quirkUrgent                             // urgent pointer not zero, whether or not URG is set
 	quirkFlags                              // PSH or URG
 	quirkOffset                             // AE or a reserved bit is set, beside the data offset
-	quirkPadded                             // there are bytes behind the end of options
+	quirkPadded                             // there are bytes after the end of options
 	quirkSeqAck                             // sequence and acknowledgement number are equal
 
 	quirksOld = quirkIDNull | quirkIPOptions | quirkUrgent | quirkFlags | quirkOffset | quirkPadded | quirkSeqAck
 )
 
-// The quirks a SYN of only one IP version can have, and those whose loss or
-// appearance on the way is believed of an otherwise fitting packet: firewalls
-// clear DF and give a new ID, routers set ECN bits.
+// The quirks that exist in one IP version only, and those that a packet may lose or
+// gain on the way and still fit, with confidence Low: firewalls clear DF and
+// set a new ID, routers set ECN bits.
 const (
 	quirksIPv4     = QuirkDF | QuirkIDNonZero | QuirkIDZero | QuirkReserved
 	quirksIPv6     = QuirkFlow
@@ -58,9 +58,9 @@ var quirkNames = [...]string{
 	"uptr+", "urgf+", "pushf+", "ts1-", "ts2+", "opt+", "exws", "bad",
 }
 
-// Condition is a set of relations between fields of a SYN by which a tool
-// gives itself away. Unlike a quirk, a condition that a signature does not
-// name is never looked at: any stack meets one by chance.
+// Condition is a set of relations between fields of a SYN by which a tool can be
+// recognised. A condition that a signature does not name is not compared, unlike a
+// quirk: SYNs of any system meet one by chance.
 type Condition uint8
 
 const (
@@ -81,7 +81,7 @@ const (
 	tokenSeqDst  = "seq=dst"
 )
 
-// parseQuirks reads the quirks field into s, whose Version is set.
+// parseQuirks reads the quirks field into s, whose Version must be set.
 func (s *Signature) parseQuirks(field string) error {
 	if field == "" {
 		return nil
@@ -92,22 +92,22 @@ func (s *Signature) parseQuirks(field string) error {
 			return err
 		}
 		if !fresh {
-			return fmt.Errorf("%q is there twice", token)
+			return fmt.Errorf("%q is listed twice", token)
 		}
 	}
 	both := s.Quirks | s.Optional
 	switch {
 	case s.Version == 6 && (both&quirksIPv4 != 0 || s.Conditions != 0):
-		return errors.New("df, id+, id-, 0+ and conditions are of IPv4, the signature is of IPv6")
+		return errors.New("df, id+, id-, 0+ and conditions exist in IPv4 only, and the signature is for IPv6")
 	case s.Version == 4 && both&quirksIPv6 != 0:
-		return errors.New("flow is of IPv6, the signature is of IPv4")
+		return errors.New("flow exists in IPv6 only, and the signature is for IPv4")
 	case s.Version == 0 && s.Conditions != 0:
-		return errors.New("conditions are of IPv4, the signature must be")
+		return errors.New("conditions exist in IPv4 only: want version 4")
 	}
 	return nil
 }
 
-// addQuirk adds one token, and reports whether it was not there before.
+// addQuirk adds one token; fresh is false if s had it already.
 func (s *Signature) addQuirk(token string) (fresh bool, err error) {
 	switch {
 	case token == tokenIDMixed:
@@ -145,7 +145,7 @@ func (s *Signature) addCondition(c Condition) (fresh bool) {
 	return fresh
 }
 
-// appendQuirks writes the form that parseQuirks reads.
+// appendQuirks appends the form that parseQuirks reads.
 func (s *Signature) appendQuirks(b []byte) []byte {
 	start := len(b)
 	add := func(token string) {

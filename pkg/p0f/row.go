@@ -6,11 +6,12 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// key holds every field of a SYN that is compared for equality, so that one
-// operation compares them all: the quirks in the low bits, above them MSS,
-// scale, length of the IP options and payload class.
+// key packs all fields of a SYN that are compared for equality, so that one
+// exclusive or compares them all: the quirks in the low bits, then MSS, scale,
+// length of the IP options, and whether there is payload.
 type key uint64
 
+// Positions of the fields in a key, in bits.
 const (
 	keyMSS       = 28
 	keyScale     = 44
@@ -18,6 +19,8 @@ const (
 	keyPayload   = 60
 )
 
+// newKey packs a key. It has one of its parameters: for each field of a key, since a
+// struct would only be a second form of the same.
 func newKey(quirks Quirk, mss uint16, scale, ipOptions uint8, payload bool) key {
 	k := key(quirks) | key(mss)<<keyMSS | key(scale)<<keyScale | key(ipOptions)<<keyIPOptions
 	if payload {
@@ -26,43 +29,45 @@ func newKey(quirks Quirk, mss uint16, scale, ipOptions uint8, payload bool) key 
 	return k
 }
 
-// row is a signature made ready for comparing with packets of one IP version
-// and of its layout.
+// row is a signature in the form that packets of one IP version and one layout are
+// compared with.
 type row struct {
 	key key
-	// Differences in care make a packet not fit, or, outside fatal, fit only
-	// but for what networks change.
+	// care has the bits of key that are compared. A packet that differs in a bit
+	// of fatal does not fit; one that differs in another bit of care fits with
+	// confidence Low.
 	care, fatal key
 	window      Window
-	fits        *fits // of WindowSegment
-	old         *old  // of signatures in the older grammars
+	fits        *fits // for WindowSegment, else nil
+	old         *old  // for signatures in the older grammars, else nil
 	id          uint16
 	label       LabelID
-	entry       uint16 // index of the signature it was made from
-	multiple    uint16 // window.N of rules that want a multiple, else 0
+	entry       uint16 // index of the signature in Database.entries
+	multiple    uint16 // window.N if the rule wants a multiple, else 0
 	ttl         uint8
-	distance    uint8 // the most hops that are believed
+	distance    uint8 // the largest distance at which the TTL fits
 	conditions  Condition
 	class       Class
 	randomTTL   bool
 	generic     bool
 }
 
-// layoutRow is a row and the layout it is for.
+// layoutRow is a row with its layout.
 type layoutRow struct {
 	layout Layout
 	row    row
 }
 
-// rule is a signature in whatever grammar.
+// rule is a signature in one of the grammars.
 type rule interface {
-	// rows gives what packets of an IP version are compared with; their label
-	// and the like are still to be filled in.
+	// rows returns the rows for one IP version. The caller sets entry, label,
+	// class and generic.
 	rows(six bool) []layoutRow
 	String() string
 }
 
 func (s Signature) rows(six bool) []layoutRow {
+	// A signature for both versions may name quirks that only one of them has.
 	want := s.Quirks &^ quirksIPv6
 	if six {
 		want = s.Quirks &^ quirksIPv4
@@ -70,6 +75,7 @@ func (s Signature) rows(six bool) []layoutRow {
 	if s.Version == 4 && six || s.Version == 6 && !six {
 		return nil
 	}
+	// Any is negative. Its bits are not in care, so that their value in key is of no use.
 	r := row{
 		key:        newKey(want, uint16(max(s.MSS, 0)), uint8(max(s.Scale, 0)), s.IPOptions, s.Payload == PayloadSome),
 		care:       s.care(),
@@ -80,6 +86,7 @@ func (s Signature) rows(six bool) []layoutRow {
 		conditions: s.Conditions,
 		randomTTL:  s.TTLForm == TTLRandom,
 	}
+	// A quirk may be lost if the signature wants it, and gained if it does not.
 	r.fatal = r.care &^ key(want&quirksLosable|quirksGainable&^want)
 	if s.Window.Rule == WindowSegment {
 		r.fits = newFits(s.Window.N)
@@ -90,11 +97,11 @@ func (s Signature) rows(six bool) []layoutRow {
 	return []layoutRow{{s.Layout, r}}
 }
 
-// care is what a signature does not leave open.
+// care returns the bits of the key that a signature does not leave open.
 func (s *Signature) care() key {
 	care := ^key(0) &^ key(s.Optional|quirksOld)
-	// Nearly every system sends flow labels today, and most tables are older:
-	// their silence about it means nothing.
+	// Nearly every system sets the flow label today (RFC 6437), but most tables
+	// are older, so a signature without "flow" leaves it open.
 	if s.Quirks&QuirkFlow == 0 {
 		care &^= key(QuirkFlow)
 	}
@@ -110,17 +117,17 @@ func (s *Signature) care() key {
 	return care
 }
 
-// old is what only the older grammars ask.
+// old holds the conditions that only the older grammars have.
 type old struct {
-	size      uint16 // total length; 0: any from sizeBig on
-	mss       uint16 // unless 0, the MSS is a multiple of it
-	scale     uint8  // unless 0, the scale is a multiple of it
+	size      uint16 // total length in bytes; 0: any of at least sizeBig
+	mss       uint16 // unless 0, the MSS must be a multiple of it
+	scale     uint8  // unless 0, the scale must be a multiple of it
 	exclusive bool   // see multipleWindow2
 }
 
 const (
-	sizeBig      = 100
-	maxDistance2 = 40
+	sizeBig      = 100 // PACKET_BIG of p0f version 2
+	maxDistance2 = 40  // MAXDIST of p0f version 2
 )
 
 func (o *old) fits(f *features) bool {
@@ -138,19 +145,21 @@ type fitness uint8
 
 const (
 	unfit  fitness = iota
-	far            // but for the TTL, and perhaps something that networks change
-	fuzzy          // but for something that networks change
-	fitted         // in everything
+	far            // fits except for the TTL, and perhaps for bits outside fatal
+	fuzzy          // fits except for bits outside fatal
+	fitted         // fits in all fields
 )
 
-// near is a quick test that spares compare for most rows that want a multiple of
-// a segment: the sizes of one lie between bounds.
+// near is a quick test that rules out most rows whose window is a multiple of a
+// segment, before compare divides: every size of a segment is between f.least and
+// f.most.
 func (r *row) near(f *features) bool {
 	n := uint32(r.multiple)
 	return n == 0 || uint32(f.window) >= n*f.least && uint32(f.window) <= n*f.most
 }
 
-// compare tests everything but IP version, layout and the fatal differences.
+// compare tests everything except for IP version, layout and the fatal bits of the
+// key, which the caller has compared.
 func (r *row) compare(f *features, p *packet.Packet) fitness {
 	if r.randomTTL && f.ttl > r.ttl || !r.compareWindow(f) {
 		return unfit
@@ -188,9 +197,10 @@ func (r *row) compareWindow(f *features) bool {
 	}
 }
 
-// compareConditions is reached with IPv4 only: ParseSignature refuses
-// conditions of any other.
+// compareConditions reports whether the packet meets the conditions of the row.
 func (r *row) compareConditions(p *packet.Packet) bool {
+	// As4 panics for IPv6, but ParseSignature refuses conditions in signatures that
+	// are not for IPv4 alone.
 	a := p.Dst.As4()
 	dst := binary.BigEndian.Uint32(a[:])
 	if r.conditions&CondID != 0 && p.ID != r.id {

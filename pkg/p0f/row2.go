@@ -2,30 +2,30 @@ package p0f
 
 import "nftknock/pkg/packet"
 
-// maxTCPOptions is the room for options in a TCP header, in bytes.
+// maxTCPOptions is the largest length of the options of a TCP header, in bytes.
 const maxTCPOptions = 40
 
-// sizes tells how many bytes the options take without padding, and whether
-// that is all: an option without a letter may have any length.
+// sizes returns how many bytes the options take without padding. exact is false if
+// they may take more: an option without a letter may have any length.
 func (s *Signature2) sizes() (bytes int, exact bool) {
 	exact = true
 	for i := range s.Layout.Len() {
 		if size := optionSize(s.Layout.Kind(i)); size > 0 {
 			bytes += size
 		} else {
-			bytes += 2
+			bytes += 2 // kind and length are the least
 			exact = false
 		}
 	}
 	return bytes, exact
 }
 
-// layouts are the layouts that a packet which fits may have; of a signature
-// that asks for the impossible there are none.
+// layouts returns the layouts that a packet may have that fits the signature. There
+// are none if no packet can fit.
 func (s *Signature2) layouts() []Layout {
 	bytes, exact := s.sizes()
 	if s.PF && !exact {
-		return nil // pf gives up on an option that it has no letter for
+		return nil // pf does not match a packet with an option that it has no letter for
 	}
 	room := maxTCPOptions - bytes
 	if room < 0 || s.Size != 0 && int(s.Size) < headers4+bytes {
@@ -33,10 +33,10 @@ func (s *Signature2) layouts() []Layout {
 	}
 	ends := s.Layout.n > 0 && s.Layout.Kind(s.Layout.Len()-1) == packet.OptionEnd
 	l := s.Layout
-	least, most := 0, room // of the bytes behind the options that are named
+	least, most := 0, room // number of bytes after the options that are named
 	if exact && s.Size != 0 && s.Quirks&(Quirk2IPOptions|Quirk2Data) == 0 {
-		// Nothing else is in the packet, if we leave out those with IP options or
-		// payload that pf does not remark on.
+		// The total length is known and nothing but options can fill it. (pf would
+		// also accept IP options or payload; such packets are left out.)
 		least = int(s.Size) - headers4 - bytes
 		most = least
 	}
@@ -46,7 +46,8 @@ func (s *Signature2) layouts() []Layout {
 	case ends:
 		return l.padded(least, most)
 	case s.PF && most > 0 && l.n < MaxOptions:
-		// pf stops at an end of options and does not count it.
+		// pf stops at an end of options and does not record it, so a signature
+		// fits with and without one.
 		ended := l
 		ended.add(uint8(packet.OptionEnd))
 		all := ended.padded(max(least-1, 0), most-1)
@@ -58,8 +59,8 @@ func (s *Signature2) layouts() []Layout {
 	return []Layout{l}
 }
 
-// rows gives what packets are compared with, which are none for IPv6 and for
-// signatures that no SYN fits.
+// rows returns the rows for one IP version: none for IPv6, and none if no SYN can
+// fit.
 func (s Signature2) rows(six bool) []layoutRow {
 	if six || s.Quirks&Quirk2Reset != 0 {
 		return nil
@@ -88,9 +89,9 @@ func (s Signature2) rows(six bool) []layoutRow {
 	} else if s.Scale != Any {
 		r.care |= 0xff << keyScale
 	}
-	r.fatal = r.care
+	r.fatal = r.care // all bits, except for DF below
 	if !s.PF && s.DF {
-		// A firewall may have cleared it; p0f then tries once more.
+		// A firewall may have cleared DF. p0f compares once more without it.
 		r.fatal &^= key(QuirkDF)
 	}
 	var all []layoutRow
@@ -100,7 +101,7 @@ func (s Signature2) rows(six bool) []layoutRow {
 	return all
 }
 
-// quirks2 maps the quirks of version 2 to what is observed.
+// quirks2 maps the quirks of version 2 to those of features.quirks.
 var quirks2 = map[Quirk2]Quirk{
 	Quirk2Padding:   quirkPadded,
 	Quirk2IDZero:    quirkIDNull,
@@ -115,7 +116,7 @@ var quirks2 = map[Quirk2]Quirk{
 	Quirk2SeqZero:   QuirkSeqZero,
 }
 
-// quirks gives what must be there, and what is looked at.
+// quirks returns the quirks that a packet must have, and those that are compared.
 func (s *Signature2) quirks() (want, care Quirk) {
 	care = QuirkDF | QuirkTSZero
 	if s.DF {

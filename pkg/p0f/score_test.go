@@ -14,8 +14,8 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// update rewrites what the tests compare with: the sightings, if the corpus is
-// there, and the table in the documentation.
+// update makes the tests rewrite the files that they compare with: the sightings, if
+// the corpus exists, and the table in the documentation.
 var update = flag.Bool("update", false, "rewrite testdata/sightings.tsv and the table in docs/fingerprints.md")
 
 const (
@@ -25,8 +25,8 @@ const (
 	scoreEnd      = "<!-- score: end -->\n"
 )
 
-// sighting is a kind of SYN in the public captures: how it looks, when it was
-// captured, what is known of its sender, and what p0f 3.09b says of it.
+// sighting is one kind of SYN in the public captures: its signature, when it was
+// captured, what is known about its sender, and the answer of p0f 3.09b.
 type sighting struct {
 	count    int
 	year     int
@@ -42,7 +42,7 @@ func (s sighting) key() string {
 	return fmt.Sprintf("%d %s %v %s", s.year, s.family, s.syn, s)
 }
 
-// silent: p0f gives no answer to a SYN that is sent again.
+// silent means that p0f printed no answer, as for a SYN that is sent again.
 const silent = "silent"
 
 // String is a line of testdata/sightings.tsv.
@@ -50,8 +50,8 @@ func (s sighting) String() string {
 	return fmt.Sprintf("%d\t%d\t%s\t%s\t%s\t%v", s.count, s.year, s.family, s.p0fHow, s.p0fLabel, s.syn)
 }
 
-// readSightings reads testdata/sightings.tsv, which stands for the captures:
-// it is all of them that a matcher sees.
+// readSightings reads testdata/sightings.tsv, which has everything of the captures
+// that a match depends on.
 func readSightings(t testing.TB) []sighting {
 	t.Helper()
 	var all []sighting
@@ -67,24 +67,23 @@ func readSightings(t testing.TB) []sighting {
 	return all
 }
 
-// packet is a packet that looks like the sighting.
+// packet returns a packet with the signature of the sighting.
 func (s sighting) packet(t testing.TB) *packet.Packet {
 	t.Helper()
 	return decoded(t, generate(t, s.syn, variant{version: s.syn.Version, hops: s.syn.Hops}))
 }
 
-// seen is Observe with the window as it was sent, from which a packet can be made
-// again.
+// seen is Observe with the window as a number, from which a packet can be generated.
 func seen(p *packet.Packet) Signature {
 	s, _ := Observe(p)
 	s.Window = Window{WindowValue, uint32(p.TCP.Window)}
 	return s
 }
 
-// evidenceFamilies maps what the corpus calls systems.
+// evidenceFamilies maps the names of systems in the corpus to families.
 var evidenceFamilies = map[string]string{"Linux": "linux", "Windows": "windows", "Apple": "apple"}
 
-// withOptions goes through the packets that have TCP options: the source, and the
+// withOptions iterates over the packets that have TCP options: the source, and the
 // index of the packet in it.
 func withOptions(sources []source) iter.Seq2[source, int] {
 	return func(yield func(source, int) bool) {
@@ -141,8 +140,8 @@ func distil(t testing.TB, sources []source) []sighting {
 	return all
 }
 
-// Where the captures are, the sightings must be what is in them, and matching
-// the packet that a sighting stands for must be matching the packet itself.
+// If the captures exist, the sightings are those in them, and a match of a
+// sighting's generated packet equals the match of the captured packet.
 func TestSightingsAreTheCaptures(t *testing.T) {
 	sources := readPublic(t)
 	if len(sources) == 0 {
@@ -194,8 +193,8 @@ func (c tally) all() int { return c.right + c.generic + c.unknown + c.wrong + c.
 // share is n of all in per cent.
 func (c tally) share(n int) float64 { return 100 * float64(n) / float64(max(c.all(), 1)) }
 
-// verdictOf judges an answer. Without evidence of the family every family is
-// right.
+// verdictOf classifies an answer. Without evidence of the family every family counts
+// as right.
 func verdictOf(db *Database, m Match, family string) string {
 	switch {
 	case m.Confidence == None:
@@ -210,7 +209,7 @@ func verdictOf(db *Database, m Match, family string) string {
 	return "generic"
 }
 
-// verdictOfP0f judges p0f's.
+// verdictOfP0f classifies the answer of p0f.
 func verdictOfP0f(s sighting) string {
 	switch {
 	case s.p0fHow == "unknown":
@@ -223,13 +222,13 @@ func verdictOfP0f(s sighting) string {
 	return "generic"
 }
 
-// scoreRow is a row of the table: what is scored, and both tallies.
+// scoreRow is a row of the table: a group of sightings, and both tallies.
 type scoreRow struct {
 	name      string
 	ours, p0f tally
 }
 
-// scores judges all sightings.
+// scores classifies the answers to all sightings.
 func scores(t testing.TB) (rows []*scoreRow) {
 	t.Helper()
 	const since = 2019
@@ -273,7 +272,7 @@ func scores(t testing.TB) (rows []*scoreRow) {
 	return rows
 }
 
-// scoreTable is the table as documentation has it.
+// scoreTable formats the table for the documentation.
 func scoreTable(rows []*scoreRow) string {
 	var b strings.Builder
 	b.WriteString("| SYNs | number | right | generic | unknown | wrong | tool | p0f: right | generic | unknown | wrong |\n")
@@ -286,8 +285,8 @@ func scoreTable(rows []*scoreRow) string {
 	return b.String()
 }
 
-// The score that the documentation gives is the one of this table and this
-// matcher, and it is as good as it has to be.
+// The score in the documentation is that of the present table and matcher, and it
+// reaches the targets.
 func TestScore(t *testing.T) {
 	rows := scores(t)
 	table := scoreTable(rows)
@@ -333,7 +332,8 @@ func TestScore(t *testing.T) {
 	}
 }
 
-// What is wrong, unknown or doubtful, to read through when the table is worked on.
+// TestShowWhatIsNotRight logs the answers that are wrong, unknown or doubtful, for
+// work on the table.
 func TestShowWhatIsNotRight(t *testing.T) {
 	db := Builtin()
 	for _, s := range readSightings(t) {

@@ -12,32 +12,32 @@ import (
 // Any is the wildcard of Signature.MSS and Signature.Scale.
 const Any = -1
 
-// TTLForm says what a signature's TTL is.
+// TTLForm is the meaning of a signature's TTL.
 type TTLForm uint8
 
-// The forms, and how they are written.
+// The forms of a TTL, and how they are written.
 const (
 	TTLInitial  TTLForm = iota // "64": the system sends this
-	TTLObserved                // "54+10": 54 was seen, 64 is believed to have been sent
-	TTLRandom                  // "64-": the system sends anything up to this
+	TTLObserved                // "54+10": 54 was observed, 64 was probably sent
+	TTLRandom                  // "64-": the system sends any TTL up to this
 )
 
-// Payload says whether a SYN carries data.
+// Payload is whether a SYN carries data.
 type Payload uint8
 
-// The values, and how they are written.
+// The values of Payload, and how they are written.
 const (
 	PayloadNone Payload = iota // "0"
 	PayloadSome                // "+"
 	PayloadAny                 // "*"
 )
 
-// Signature is one line of a table: what the SYNs of a system look like. It
-// is comparable, and its String is what ParseSignature reads.
+// Signature is the form of the SYNs of one system or tool, in the grammar of p0f
+// version 3. It is comparable, and ParseSignature reads what String returns.
 type Signature struct {
 	Version uint8 // 4, 6, or 0 for both
-	// TTL is the initial TTL or hop limit, whatever TTLForm says; Hops is
-	// the second number of TTLObserved.
+	// TTL is the initial TTL or hop limit; with TTLObserved it is the sum of
+	// the two numbers, and Hops is the second.
 	TTL       uint8
 	TTLForm   TTLForm
 	Hops      uint8
@@ -46,16 +46,16 @@ type Signature struct {
 	Window    Window
 	Scale     int16 // or Any; 0 also if the option is missing
 	Layout    Layout
-	// Quirks must be there; Optional may be there; all others must not, but
-	// for QuirkFlow, which counts only if it is named.
+	// A packet must have Quirks, may have Optional, and must not have others
+	// except for QuirkFlow, which it may have too.
 	Quirks, Optional Quirk
 	Conditions       Condition
 	ID               uint16 // of CondID
 	Payload          Payload
 }
 
-// Rule makes a row for a table of what Observe gave: with the initial TTL and any
-// MSS, which is the network's.
+// Rule returns the signature with its TTL as the initial one and with any MSS, since
+// that depends on the network. It makes a line of a file out of what Observe returns.
 func (s Signature) Rule() Signature {
 	s.TTLForm, s.Hops = TTLInitial, 0
 	if s.Layout.contains(packet.OptionMSS) {
@@ -64,7 +64,7 @@ func (s Signature) Rule() Signature {
 	return s
 }
 
-// ParseError says where a signature or a file of them is wrong.
+// ParseError is a mistake in a signature or in a file of signatures.
 type ParseError struct {
 	File   string // empty for ParseSignature
 	Line   int    // counted from 1; 0 for ParseSignature
@@ -85,10 +85,10 @@ func (e *ParseError) Error() string {
 //	ver:ittl:olen:mss:wsize,scale:olayout:quirks:pclass
 //
 // for instance "*:64:0:*:mss*20,7:mss,sok,ts,nop,ws:df,id+:0". To p0f's
-// grammar it adds the window "fit65536" (see Window); a question mark behind
-// a quirk that may be there or not ("ecn?"); and, among the quirks, the
+// grammar it adds the window "fit65536" (see Window); a question mark after a
+// quirk that a packet may have or not ("ecn?"); and, among the quirks, the
 // conditions "id=54321", "id=dst^dport^seq" and "seq=dst" (see Condition).
-// Numbers are decimal, without sign and leading zeros. The error is a
+// Numbers are decimal, without sign or leading zeros. The error is a
 // *ParseError.
 func ParseSignature(text string) (Signature, error) {
 	fields := strings.Split(text, ":")
@@ -141,6 +141,7 @@ func (s *Signature) parseVersion(field string) error {
 
 func (s *Signature) parseTTL(field string) error {
 	if seen, hops, ok := strings.Cut(field, "+"); ok {
+		// p0f writes the observed TTL and its guess of the number of hops.
 		ttl, err := parseNumber(seen, 0, 255)
 		if err != nil {
 			return err
@@ -213,7 +214,7 @@ func (s *Signature) parsePayload(field string) error {
 	return nil
 }
 
-// parseWildcard reads "*" as Any.
+// parseWildcard reads a number up to most, or "*" as Any.
 func parseWildcard(field string, most int) (int, error) {
 	if field == "*" {
 		return Any, nil
@@ -223,6 +224,7 @@ func parseWildcard(field string, most int) (int, error) {
 
 func parseNumber(field string, least, most int) (int, error) {
 	n, err := strconv.ParseUint(field, 10, 31)
+	// ParseUint takes leading zeros, of which a printed number has none.
 	canonical := err == nil && (field[0] != '0' || len(field) == 1)
 	if !canonical || int(n) < least || int(n) > most {
 		return 0, fmt.Errorf("want a number from %d to %d, not %q", least, most, field)
@@ -230,7 +232,7 @@ func parseNumber(field string, least, most int) (int, error) {
 	return int(n), nil
 }
 
-// String gives the canonical form, which ParseSignature reads.
+// String returns the canonical form, which ParseSignature reads.
 func (s Signature) String() string {
 	b := make([]byte, 0, 96)
 	if s.Version == 0 {
@@ -252,7 +254,7 @@ func (s Signature) String() string {
 	b = s.Layout.appendTo(b)
 	b = append(b, ':')
 	b = s.appendQuirks(b)
-	b = append(b, ':', "0+*"[s.Payload%3])
+	b = append(b, ':', "0+*"[s.Payload%3]) // the modulus keeps an invalid value from a panic
 	return string(b)
 }
 

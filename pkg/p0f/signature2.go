@@ -9,45 +9,44 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// Signature2 is a signature of p0f version 2 or of pf.os, which share their
-// first five fields. Both speak of IPv4 only. It is comparable, and its String
-// is what ParseSignature2 or ParsePF reads.
+// Signature2 is a signature of p0f version 2 or of pf.os, which share their first
+// five fields. Both exist for IPv4 only. It is comparable, and ParseSignature2 or
+// ParsePF reads what String returns.
 type Signature2 struct {
-	// PF is set for pf.os, which has no quirks: what it does not name it does
-	// not look at.
+	// PF is set for a signature of pf.os, which has no quirks: fields of a
+	// packet that the signature does not name are not compared.
 	PF     bool
 	Window Window // WindowAny, WindowValue, WindowModulo, WindowS or WindowT
-	TTL    uint8  // the initial one, at most 40 hops above the packet's
-	AnyTTL bool   // any TTL up to that fits; a "*" before the genre says so, String does not
+	TTL    uint8  // the initial one, at most 40 above that of a packet
+	AnyTTL bool   // any TTL up to that fits: "*" before the genre, not part of String
 	DF     bool
-	// Size is the total length of the packet; 0 stands for any of at least 100
-	// bytes.
+	// Size is the total length of the packet in bytes; 0 means at least 100.
 	Size uint16
-	// MSS and Scale are those of the options M and W in Layout, the last ones if
-	// there are several, which no system sends. MSSModulo and
-	// ScaleModulo are "M%N" and "W%N"; then MSS and Scale hold N.
+	// MSS and Scale are the values of the options M and W, of the last ones if
+	// Layout has several. With MSSModulo and ScaleModulo ("M%N" and "W%N") the
+	// value of a packet must be a multiple of MSS or Scale.
 	MSS                    int32 // or Any; 0 if the option is missing
 	Scale                  int16 // or Any; 0 if the option is missing
 	MSSModulo, ScaleModulo bool
-	// TSZero is "T0": the sender's time stamp is there and zero.
+	// TSZero is "T0": the sender's own timestamp is zero.
 	TSZero bool
-	Layout Layout // its padding is always 0, and any padding fits
+	Layout Layout // Layout.Padding is 0; a packet may have any padding
 	Quirks Quirk2
 }
 
-// Quirk2 is a set of oddities of a SYN as p0f version 2 sees them.
+// Quirk2 is a set of oddities of a SYN, as p0f version 2 defines them.
 type Quirk2 uint16
 
-// The quirks, and the letters they are written with. A SYN that has others
-// than its signature names does not fit.
+// The quirks, and their letters. A SYN with a quirk that a signature does not name
+// does not fit it.
 const (
-	Quirk2Padding   Quirk2 = 1 << iota // P: bytes behind the end of options
+	Quirk2Padding   Quirk2 = 1 << iota // P: bytes after the end of options
 	Quirk2IDZero                       // Z: the ID is zero, whether or not DF is set
-	Quirk2IPOptions                    // I
+	Quirk2IPOptions                    // I: IP options
 	Quirk2Urgent                       // U: urgent pointer not zero
 	Quirk2Reserved                     // X: a bit beside the data offset is set
 	Quirk2Ack                          // A: acknowledgement number not zero
-	Quirk2TSPeer                       // T: echoed time stamp not zero
+	Quirk2TSPeer                       // T: echoed timestamp not zero
 	Quirk2Flags                        // F: PSH or URG
 	Quirk2Data                         // D: payload
 	Quirk2Bad                          // !: malformed options
@@ -58,9 +57,10 @@ const (
 
 const quirkLetters = "PZIUXATFD!KQ0"
 
+// The number of fields in a line.
 const (
-	fields2  = 8 // of a line of p0f version 2
-	fieldsPF = 9 // of a line of pf.os
+	fields2  = 8 // p0f version 2
+	fieldsPF = 9 // pf.os
 )
 
 // ParseSignature2 reads a signature of p0f version 2,
@@ -137,7 +137,7 @@ func (s *Signature2) parseDF(field string) error {
 
 func (s *Signature2) parseSize(field string) error {
 	if field == "*" {
-		return nil
+		return nil // Size 0
 	}
 	n, err := parseNumber(field, headers4, 65535)
 	s.Size = uint16(n)
@@ -154,7 +154,7 @@ func (s *Signature2) parseOptions(field string) error {
 			return fmt.Errorf("more than %d options", MaxOptions)
 		}
 		if s.Layout.n > 0 && s.Layout.Kind(s.Layout.Len()-1) == packet.OptionEnd {
-			return errors.New("nothing may stand behind E")
+			return errors.New("E must be the last option")
 		}
 		if err := s.parseOption(token); err != nil {
 			return err
@@ -183,8 +183,9 @@ func (s *Signature2) parseOption(token string) error {
 			rest = ""
 		}
 	}
+	// rest is what the cases above have not read.
 	if err == nil && rest != "" {
-		return fmt.Errorf("%q is not known behind %q", rest, strings.TrimSuffix(token, rest))
+		return fmt.Errorf("unexpected %q after %q", rest, strings.TrimSuffix(token, rest))
 	}
 	s.Layout.add(uint8(kind))
 	return err
@@ -200,7 +201,7 @@ var optionLetters = map[byte]packet.OptionKind{
 	'T': packet.OptionTimestamps,
 }
 
-// optionLetter gives the kind of an option, and what stands behind it.
+// optionLetter returns the kind of an option, and the rest of the token.
 func optionLetter(token string) (kind packet.OptionKind, rest string, err error) {
 	if number, ok := strings.CutPrefix(token, "?"); ok {
 		n, err := parseNumber(number, 0, 255)
@@ -213,7 +214,7 @@ func optionLetter(token string) (kind packet.OptionKind, rest string, err error)
 		return kind, "", err
 	}
 	if token == "" {
-		return 0, "", errors.New("an option is empty; without options it is \".\"")
+		return 0, "", errors.New(`an option is empty: want "." for no options`)
 	}
 	kind, ok := optionLetters[token[0]]
 	if !ok {
@@ -240,7 +241,7 @@ func (s *Signature2) parseQuirks(field string) error {
 		return nil
 	}
 	if field == "" {
-		return errors.New(`it is empty; without quirks it is "."`)
+		return errors.New(`empty: want "." for no quirks`)
 	}
 	for _, letter := range field {
 		i := strings.IndexRune(quirkLetters, letter)
@@ -248,14 +249,14 @@ func (s *Signature2) parseQuirks(field string) error {
 			return fmt.Errorf("unknown quirk %q: want letters of %s", letter, quirkLetters)
 		}
 		if s.Quirks&(1<<i) != 0 {
-			return fmt.Errorf("%q is there twice", letter)
+			return fmt.Errorf("%q is listed twice", letter)
 		}
 		s.Quirks |= 1 << i
 	}
 	return nil
 }
 
-// String gives the form the file has it in.
+// String returns the form that a file has.
 func (s Signature2) String() string {
 	b := make([]byte, 0, 64)
 	b = append(b, s.Window.string2()...)

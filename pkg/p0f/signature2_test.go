@@ -51,7 +51,7 @@ func TestParseSignature2(t *testing.T) {
 	}
 }
 
-// Other ways to write the same, which files have.
+// Spellings in files that String does not return.
 func TestParseSignature2Spellings(t *testing.T) {
 	for text, want := range map[string]string{
 		"s4:64:1:60:M*,S,T,N,W0": "S4:64:1:60:M*,S,T,N,W0",
@@ -148,7 +148,7 @@ func anySignature2(r *rand.Rand) Signature2 {
 	return s
 }
 
-// Parsed, printed and parsed again is the same; an error comes alone.
+// Parsing, printing and parsing again gives the same; on error the result is zero.
 func FuzzParseSignature2(f *testing.F) {
 	for _, text := range []string{"S4:64:1:60:M*,S,T,N,W7:.", "T30:64:0:*:M%8,S,T0,N,W%2:ZAT!0", "%8192:128:1:48:M536,N,N,S,?12,E:PIUXFDKQ", "*:255:0:40:."} {
 		f.Add(text)
@@ -181,8 +181,8 @@ func TestSignature2RoundTrip(t *testing.T) {
 	}
 }
 
-// Each signature is compared with packets that fit, nearly fit and do not. The
-// packets are given in the grammar of version 3.
+// Each signature is compared with packets that fit, nearly fit and do not fit. The
+// packets are written in the grammar of version 3.
 func TestFieldsOfASignature2(t *testing.T) {
 	const linux = "4:64+0:0:1460:5840,7:mss,sok,ts,nop,ws:df,id+:0"
 	tests := []struct {
@@ -298,7 +298,7 @@ func TestObserve2(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// But pf has no word for an option by number.
+			// pf matches no packet with an option that has no letter.
 			without := pf && strings.Contains(want, "?")
 			if m := db.Match(p); m.Confidence != Exact && !without {
 				t.Errorf("%s does not fit %s", test.syn, want)

@@ -98,13 +98,13 @@ func TestParseSignatureBad(t *testing.T) {
 		{"25 options", "4:64:0:*:*,*:nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop::0",
 			`bad option layout: "nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop": more than 24 options`},
 		{"unknown quirk", "4:64:0:*:*,*:mss:df,foo:0", `bad quirks: "df,foo": unknown quirk "foo"`},
-		{"quirk twice", "4:64:0:*:*,*:mss:df,df:0", `bad quirks: "df,df": "df" is there twice`},
-		{"quirk twice, once optional", "4:64:0:*:*,*:mss:df,df?:0", `bad quirks: "df,df?": "df?" is there twice`},
-		{"quirk of the other version", "6:64:0:*:*,*:mss:df:0", `bad quirks: "df": df, id+, id-, 0+ and conditions are of IPv4, the signature is of IPv6`},
-		{"flow with IPv4", "4:64:0:*:*,*:mss:flow?:0", `bad quirks: "flow?": flow is of IPv6, the signature is of IPv4`},
-		{"condition with IPv6", "6:64:0:*:*,*:mss:seq=dst:0", `bad quirks: "seq=dst": df, id+, id-, 0+ and conditions are of IPv4, the signature is of IPv6`},
-		{"condition with any version", "*:64:0:*:*,*:mss:seq=dst:0", `bad quirks: "seq=dst": conditions are of IPv4, the signature must be`},
-		{"condition twice", "4:64:0:*:*,*:mss:id=1,id=2:0", `bad quirks: "id=1,id=2": "id=2" is there twice`},
+		{"quirk twice", "4:64:0:*:*,*:mss:df,df:0", `bad quirks: "df,df": "df" is listed twice`},
+		{"quirk twice, once optional", "4:64:0:*:*,*:mss:df,df?:0", `bad quirks: "df,df?": "df?" is listed twice`},
+		{"quirk of the other version", "6:64:0:*:*,*:mss:df:0", `bad quirks: "df": df, id+, id-, 0+ and conditions exist in IPv4 only, and the signature is for IPv6`},
+		{"flow with IPv4", "4:64:0:*:*,*:mss:flow?:0", `bad quirks: "flow?": flow exists in IPv6 only, and the signature is for IPv4`},
+		{"condition with IPv6", "6:64:0:*:*,*:mss:seq=dst:0", `bad quirks: "seq=dst": df, id+, id-, 0+ and conditions exist in IPv4 only, and the signature is for IPv6`},
+		{"condition with any version", "*:64:0:*:*,*:mss:seq=dst:0", `bad quirks: "seq=dst": conditions exist in IPv4 only: want version 4`},
+		{"condition twice", "4:64:0:*:*,*:mss:id=1,id=2:0", `bad quirks: "id=1,id=2": "id=2" is listed twice`},
 		{"condition's number", "4:64:0:*:*,*:mss:id=65536:0", `bad quirks: "id=65536": want a number from 0 to 65535, not "65536"`},
 		{"payload class", "4:64:0:*:*,*:mss::1", `bad payload class: "1": want 0, + or *`},
 	}
@@ -205,7 +205,7 @@ func FuzzParseSignature(f *testing.F) {
 		if err != nil || again != s {
 			t.Fatalf("%q is printed as %q, which gives %v, %v", text, s, again, err)
 		}
-		// The quirks may stand in any order; nothing else may be written in
+		// The quirks may be in any order; nothing else may be written in
 		// two ways.
 		if len(s.String()) != len(text) {
 			t.Fatalf("%q is printed as %q", text, s)

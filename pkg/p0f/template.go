@@ -6,28 +6,28 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// template is how a layout looks on the wire: which bytes are fixed and where
-// the others are. Nearly every SYN has one of a few layouts, and comparing its
-// options with these as a whole takes a fraction of walking through them one by
-// one.
+// template is the form of a layout on the wire: which bytes are fixed, and where the
+// data of the options are. Nearly every SYN has one of a few layouts, and comparing
+// all its options with a template at once takes a fraction of the time that reading
+// them one by one does.
 type template struct {
 	group       *group
-	mask, value chunks // options with what is not in mask cleared are value
-	// Where the data of these options are; 0 if they are not in the layout.
+	mask, value chunks // options fit if options&mask == value
+	// Offsets of the data of these options; 0 if the layout does not have them.
 	mss, scale, timestamps uint8
-	end                    bool // there is an end of options
+	end                    bool // the layout has an end of options
 }
 
-// chunks are the bytes of options of at most maxTemplate bytes: the first eight, the
-// last eight and those between, which overlap. It is no array, which would be
-// copied through memory.
+// chunks holds options of 4 to maxTemplate bytes: the first eight bytes, the last
+// eight, and the eight that follow the first, which may overlap. It has fields and
+// not an array because the compiler keeps only fields in registers.
 type chunks struct{ first, last, between uint64 }
 
 const maxTemplate = 24
 
 // newChunks reads options of 4, 8, ... maxTemplate bytes.
 func newChunks(b []byte) (c chunks) {
-	if len(b) < 8 {
+	if len(b) < 8 { // exactly 4, since a data offset counts words of 4 bytes
 		c.first = uint64(binary.LittleEndian.Uint32(b))
 		return c
 	}
@@ -39,9 +39,9 @@ func newChunks(b []byte) (c chunks) {
 	return c
 }
 
-// words is the length of the options in words of four bytes if they are such
-// as templates are made of, else -1: all of one possible length, none twice,
-// and filling whole words.
+// words returns the length of the options in words of four bytes, or -1 if the layout
+// cannot have a template. It can if every option has a fixed length, none but NOP
+// appears twice, and together they fill whole words.
 func (l *Layout) words() int {
 	size := l.Padding()
 	for i := range l.Len() {
@@ -63,7 +63,7 @@ func (l *Layout) words() int {
 	return size / 4
 }
 
-// newTemplate makes the template of a group whose layout has words.
+// newTemplate makes the template of a group. words of its layout must not be -1.
 func newTemplate(g *group) template {
 	t := template{group: g}
 	size := g.layout.words() * 4
@@ -84,7 +84,8 @@ func newTemplate(g *group) template {
 		case packet.OptionTimestamps:
 			t.timestamps = data
 		case packet.OptionEnd:
-			// Padding that is not zero is a quirk, and left to the walk.
+			// The template wants padding of zeros. Other padding is a quirk, which
+			// readOptions finds.
 			t.end = true
 			for j := at + 1; j < size; j++ {
 				mask[j] = 0xff
@@ -96,14 +97,15 @@ func newTemplate(g *group) template {
 	return t
 }
 
-// fits reports whether options of as many bytes look like t.
+// fits reports whether options fit, which must have the length of the template.
 func (t *template) fits(c chunks) bool {
+	// One comparison and no branch: the differences of all chunks together.
 	return (c.first^t.value.first)&t.mask.first|
 		(c.last^t.value.last)&t.mask.last|
 		(c.between^t.value.between)&t.mask.between == 0
 }
 
-// read fills f from options that fit.
+// read fills f from options, which must fit.
 func (t *template) read(f *features, options []byte) {
 	if t.mss != 0 {
 		f.mss = binary.BigEndian.Uint16(options[t.mss:])

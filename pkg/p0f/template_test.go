@@ -7,7 +7,7 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// What a template reads must be what the walk reads.
+// A template reads the same features as readOptions.
 func FuzzTemplate(f *testing.F) {
 	db := Builtin()
 	for _, name := range []string{"linux-6.18", "scanners", "probes"} {
@@ -48,7 +48,7 @@ func FuzzTemplate(f *testing.F) {
 	})
 }
 
-// The layouts of today's systems have templates, or they would be slow.
+// The layouts of today's systems have templates, which are faster than readOptions.
 func TestCommonLayoutsHaveTemplates(t *testing.T) {
 	for _, text := range []string{
 		"mss,sok,ts,nop,ws", "mss,nop,ws,nop,nop,sok", "mss,nop,ws,nop,nop,ts,sok,eol+1", "mss,nop,nop,sok", "mss",

@@ -6,37 +6,37 @@ import (
 	"strings"
 )
 
-// WindowRule says how a signature's window is to be read.
+// WindowRule is the condition that a signature sets for the window.
 type WindowRule uint8
 
-// The rules, and how they are written.
+// The rules, how they are written, and which windows fit.
 const (
-	WindowAny     WindowRule = iota // "*"
-	WindowValue                     // "8192": this value
-	WindowModulo                    // "%8192": a multiple of it
-	WindowMSS                       // "mss*4": so many segments
-	WindowMTU                       // "mtu*4": so many packets
-	WindowSegment                   // "fit65536": the whole segments that fit into so many bytes
-	WindowS                         // "S4", in the older grammars: so many segments
-	WindowT                         // "T4", likewise: so many packets
+	WindowAny     WindowRule = iota // "*": any
+	WindowValue                     // "8192": 8192
+	WindowModulo                    // "%8192": a multiple of 8192
+	WindowMSS                       // "mss*4": 4 times the MSS
+	WindowMTU                       // "mtu*4": 4 times the MTU
+	WindowSegment                   // "fit65536": the largest multiple of the MSS up to 65536
+	WindowS                         // "S4", in the older grammars: 4 times the MSS
+	WindowT                         // "T4", likewise: 4 times the MTU
 )
 
 // Window is the window field of a signature.
 //
-// WindowMSS and WindowMTU are tried against the packet's MSS and against the
-// sizes that Ethernet gives, because a router on the path may have lowered
-// the MSS option when the window had been computed.
+// WindowMSS and WindowMTU are tried with the packet's MSS and with the sizes on
+// Ethernet, because a router on the path may lower the MSS option after the sender
+// has computed the window.
 //
-// WindowSegment ("fit65536") is how Linux since 4.20 and Windows since 10 choose it:
-// of N bytes of buffer, as many whole segments as fit, and at most 65535. (If the
-// buffer is smaller than one segment, all of it.) With an MSS of 1460 that is
-// 64240, with 1440 it is 64800, with 8960 62720. It too is tried against
-// larger sizes than the packet's MSS.
+// WindowSegment ("fit65536") is the window of Linux since 4.20 and of Windows since
+// 10: as many whole segments as fit into N bytes of buffer, and at most 65535. (If
+// the buffer is smaller than one segment, all of it.) With an MSS of 1460 that is
+// 64240, with 1440 it is 64800, with 8960 it is 62720. It too is tried with sizes
+// that are larger than the packet's MSS.
 //
-// WindowS and WindowT are tried against the packet's MSS (and that plus 40) and
-// against those of Ethernet, 1460 and 1500. In p0f version 2 the latter count
-// only if the window is no multiple of the former; in pf.os either will do, but
-// not without an MSS.
+// WindowS and WindowT are tried with the packet's MSS (for WindowT plus 40) and with
+// the sizes on Ethernet, 1460 and 1500. In p0f version 2 the latter are tried only if
+// the window is not a multiple of the former; in pf.os either may fit, but a packet
+// without an MSS does not.
 type Window struct {
 	Rule WindowRule
 	N    uint32 // not for WindowAny
@@ -48,7 +48,7 @@ type windowForm struct {
 	min, max int
 }
 
-// windowForms are the written forms but "*" and the bare number, with the
+// windowForms are the written forms except for "*" and the bare number, with the
 // bounds of their number.
 var windowForms = []windowForm{
 	{"%", WindowModulo, 2, 65535},
@@ -57,7 +57,7 @@ var windowForms = []windowForm{
 	{"fit", WindowSegment, 1, 65536},
 }
 
-// windowForms2 are those of the older grammars.
+// windowForms2 are the forms of the older grammars.
 var windowForms2 = []windowForm{
 	{"%", WindowModulo, 1, 65535},
 	{"S", WindowS, 1, 1000},
@@ -91,10 +91,10 @@ func parseWindowAs(field string, forms []windowForm, names string) (Window, erro
 	return Window{WindowValue, uint32(v)}, err
 }
 
-// String gives the form signatures are written in.
+// String returns the form signatures are written in.
 func (w Window) String() string { return w.as(windowForms) }
 
-// string2 gives the form of the older grammars.
+// string2 returns the form of the older grammars.
 func (w Window) string2() string { return w.as(windowForms2) }
 
 func (w Window) as(forms []windowForm) string {
@@ -110,9 +110,9 @@ func (w Window) as(forms []windowForm) string {
 	return n
 }
 
-// unclamped are MSS values that hosts compute from the MTU of their own link:
-// it less the headers of IPv4 (40 bytes) and of IPv6 (60). A router that lowers the MSS
-// option on the way makes them smaller and never larger.
+// unclamped are MSS values that hosts compute from the MTU of their own link: the MTU
+// minus the headers of IPv4 and TCP (40 bytes) or of IPv6 and TCP (60). A router that
+// changes the MSS option on the path only lowers it.
 var unclamped = [...]uint16{
 	8961, 8941, // 9001, Amazon's network
 	8960, 8940, // 9000, jumbo frames
@@ -129,11 +129,11 @@ var unclamped = [...]uint16{
 	1380, // 1420 (WireGuard), 1440
 	1360, // 1400 (many VPNs), 1420
 	1340, // 1400
-	1240, // 1280, the least that IPv6 allows
+	1240, // 1280, the smallest that IPv6 allows (RFC 8200, section 5)
 	1220, // 1280
 }
 
-// fits are the windows that WindowSegment gives for each of unclamped.
+// fits holds the window of a WindowSegment for each MSS of unclamped.
 type fits [len(unclamped)]uint16
 
 func newFits(space uint32) *fits {
@@ -144,8 +144,8 @@ func newFits(space uint32) *fits {
 	return &f
 }
 
-// fit is the window of a stack that offers as many whole segments as fit
-// into space bytes.
+// fit returns the window of a system that offers as many whole segments as fit into
+// space bytes.
 func fit(space uint32, mss uint16) uint16 {
 	if space > uint32(mss) && mss > 0 {
 		space -= space % uint32(mss)
@@ -153,15 +153,16 @@ func fit(space uint32, mss uint16) uint16 {
 	return uint16(min(space, 65535))
 }
 
-// segmentWindow tests WindowSegment.
+// segmentWindow reports whether the window fits a WindowSegment of space bytes; known
+// is newFits(space).
 func (f *features) segmentWindow(space uint32, known *fits) bool {
-	const largest = uint32(8961)
+	const largest = uint32(8961) // of unclamped
 	window := uint32(f.window)
 	if f.mss == 0 || window > space {
 		return false
 	}
-	// Whatever the segment's size, less than one of them is missing; this
-	// spares the division for nearly all that does not fit.
+	// fit leaves less than one segment of the space unused. This test refuses
+	// nearly every packet that does not fit before a division is needed.
 	missing := space - window
 	if missing >= largest && missing >= uint32(f.mss) {
 		return false
@@ -177,8 +178,9 @@ func (f *features) segmentWindow(space uint32, known *fits) bool {
 	return false
 }
 
-// Sizes that a window may be a multiple of whatever the MSS option says:
-// Ethernet's 1500 bytes less headers, without and with timestamps.
+// Sizes of which a window may be a multiple, whatever the MSS option says: the MTU of
+// Ethernet, and it minus the headers. timestampsSize is the size of the timestamps
+// option and two NOPs, which every segment carries if timestamps are in use.
 const (
 	ethernetMTU    = 1500
 	ethernetMSS4   = 1460
@@ -186,13 +188,14 @@ const (
 	timestampsSize = 12
 )
 
-// leastMSS is the smallest MSS of which a window is taken to be a multiple;
-// below, any window would be.
+// leastMSS is the smallest MSS that WindowMSS and WindowMTU accept: too many windows
+// are by chance a multiple of a smaller one.
 const leastMSS = 100
 
-// multipleWindow tests WindowMSS and WindowMTU: with the bases of mssBases and
-// mtuBases, the likeliest first.
+// multipleWindow reports whether the window fits a WindowMSS or WindowMTU. It tries
+// the sizes of mssBases and mtuBases, the most likely first.
 func (f *features) multipleWindow(w Window) bool {
+	// No product overflows: n is at most 1000 and a size at most 65535 plus headers.
 	window, n, mss := uint32(f.window), w.N, uint32(f.mss)
 	switch {
 	case mss < leastMSS:
@@ -208,7 +211,8 @@ func (f *features) multipleWindow(w Window) bool {
 		ethernetMTU*n == window
 }
 
-// multipleWindow2 tests WindowS and WindowT.
+// multipleWindow2 reports whether the window fits a WindowS or WindowT. exclusive is
+// set for p0f version 2; see Window.
 func (f *features) multipleWindow2(w Window, exclusive bool) bool {
 	window, own, ethernet := uint32(f.window), uint32(f.mss), uint32(ethernetMSS4)
 	if w.Rule == WindowT {
@@ -225,7 +229,8 @@ func (f *features) multipleWindow2(w Window, exclusive bool) bool {
 	return ethernet*w.N == window
 }
 
-// possible reports whether a packet of some MSS that has this window may fit.
+// possible reports whether a packet with this window can fit, whatever its MSS. It
+// may return true for some that cannot.
 func (w Window) possible(window uint16) bool {
 	n := uint32(window)
 	switch w.Rule {
@@ -234,14 +239,14 @@ func (w Window) possible(window uint16) bool {
 	case WindowValue:
 		return n == w.N
 	case WindowSegment:
-		// What is left of the space is less than a segment, and so than the half.
+		// The unused rest, space modulo MSS, is always less than half of the space.
 		return n <= w.N && (n > w.N/2 || n == w.N)
 	default:
 		return n%w.N == 0
 	}
 }
 
-// usual gives the windows of rules at the usual sizes of a segment.
+// usual returns the windows that a rule yields at the usual sizes of a segment.
 func (w Window) usual() []uint16 {
 	var windows []uint16
 	add := func(size uint32) {
@@ -263,8 +268,8 @@ func (w Window) usual() []uint16 {
 	return windows
 }
 
-// mssBases are the sizes that "mss*N" is tried against, in the order in
-// which Observe prefers them; zeros hold no size.
+// mssBases returns the sizes that "mss*N" is tried with, in the order in which
+// Observe prefers them; zeros are to be skipped.
 func (f *features) mssBases() [6]uint32 {
 	mss := uint32(f.mss)
 	bases := [6]uint32{mss, 0, ethernetMSS4, ethernetMSS4 - timestampsSize}
@@ -277,7 +282,7 @@ func (f *features) mssBases() [6]uint32 {
 	return bases
 }
 
-// mtuBases are the sizes that "mtu*N" is tried against.
+// mtuBases is mssBases for "mtu*N".
 func (f *features) mtuBases() [4]uint32 {
 	mss := uint32(f.mss)
 	bases := [4]uint32{mss + headers4, mss + uint32(f.headers), 0, ethernetMTU}
@@ -287,8 +292,8 @@ func (f *features) mtuBases() [4]uint32 {
 	return bases
 }
 
-// observedWindow gives the window as a multiple, if it is one of the sizes
-// that stacks start from.
+// observedWindow returns the window as a multiple of one of mssBases or mtuBases if
+// it is one, else as a number.
 func (f *features) observedWindow() Window {
 	window := uint32(f.window)
 	if window > 0 && f.mss >= leastMSS {

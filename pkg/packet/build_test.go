@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// The builders write packets field by field from the RFCs, so that the tests
-// do not depend on any other decoder. Fields not given are zero.
+// The builders write packets field by field as the RFCs define them, so that the
+// tests do not depend on another decoder. Fields not set are zero.
 
 var (
 	src4 = []byte{192, 0, 2, 1}
@@ -15,7 +15,7 @@ var (
 	dst6 = []byte{0x20, 0x01, 0x0d, 0xb8, 15: 2}
 )
 
-// ip4 is an IPv4 header with the total length set, and payload behind it.
+// ip4 returns an IPv4 packet: a header with the total length set, then payload.
 func ip4(proto Protocol, payload []byte, change ...func([]byte)) []byte {
 	b := make([]byte, 20, 20+len(payload))
 	b[0] = 0x45
@@ -31,14 +31,14 @@ func ip4(proto Protocol, payload []byte, change ...func([]byte)) []byte {
 	return b
 }
 
-// ip4Options is ip4 with options, whose length is a multiple of 4.
+// ip4Options is ip4 with IP options, whose length must be a multiple of 4.
 func ip4Options(options []byte, proto Protocol, payload []byte) []byte {
 	b := ip4(proto, slices.Concat(options, payload))
 	b[0] = 0x40 | byte(5+len(options)/4)
 	return b
 }
 
-// ip6 is an IPv6 header with the payload length set, and payload behind it.
+// ip6 returns an IPv6 packet: a header with the payload length set, then payload.
 func ip6(next uint8, payload []byte, change ...func([]byte)) []byte {
 	b := make([]byte, 40, 40+len(payload))
 	b[0] = 0x60
@@ -87,7 +87,7 @@ func segment(options []byte, payload string) []byte {
 	return append(append(b, options...), payload...)
 }
 
-// linuxOptions are those of a Linux SYN: mss, sok, ts, nop, ws.
+// linuxOptions are the TCP options of a Linux SYN: mss, sok, ts, nop, ws.
 var linuxOptions = []byte{2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 10}
 
 // datagram is a UDP datagram from port 40002 to 6020.

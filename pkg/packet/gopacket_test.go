@@ -16,8 +16,8 @@ import (
 	"nftknock/test/captures"
 )
 
-// captureFiles are those of testdata, and those of a collection that stands beside
-// a checkout where there is one.
+// captureFiles returns the captures of testdata, and those of captures.Corpus if
+// it exists.
 func captureFiles(t *testing.T) []string {
 	t.Helper()
 	names, err := filepath.Glob("testdata/*.pcap")
@@ -34,7 +34,7 @@ func captureFiles(t *testing.T) []string {
 	return append(names, more...)
 }
 
-// gopacket's decoder is the other opinion on every packet of every capture.
+// Decode and gopacket's decoder agree on every packet of every capture.
 func TestAgreesWithGopacketOnCaptures(t *testing.T) {
 	total, options := 0, 0
 	for _, name := range captureFiles(t) {
@@ -46,8 +46,8 @@ func TestAgreesWithGopacketOnCaptures(t *testing.T) {
 	t.Logf("%d packets, %d TCP options", total, options)
 }
 
-// The captures hold SYNs only; the rest is written by gopacket itself.
-func TestAgreesWithGopacketOnWhatItWrites(t *testing.T) {
+// The captures hold only SYNs; the other kinds of packets are written by gopacket.
+func TestAgreesWithGopacketOnPacketsItWrites(t *testing.T) {
 	ip4 := func(p layers.IPProtocol) *layers.IPv4 {
 		return &layers.IPv4{Version: 4, TOS: 0x12, Id: 77, Flags: layers.IPv4DontFragment, TTL: 63, Protocol: p, SrcIP: src4, DstIP: dst4,
 			Options: []layers.IPv4Option{{OptionType: 148, OptionLength: 4, OptionData: []byte{0, 0}}}}
@@ -96,7 +96,8 @@ func TestAgreesWithGopacketOnWhatItWrites(t *testing.T) {
 	}
 }
 
-// agree compares both decoders, and returns the number of TCP options.
+// agree decodes b with both decoders, fails the test where they differ, and
+// returns the number of TCP options.
 func agree(t *testing.T, name string, b []byte) int {
 	t.Helper()
 	var got Packet
@@ -115,15 +116,15 @@ func agree(t *testing.T, name string, b []byte) int {
 	}
 	compared := gotOptions
 	if n := len(wantOptions); n < len(gotOptions) && gotOptions[n].Kind == OptionMPTCP {
-		// gopacket looks into Multipath TCP options and stops at one that is
-		// too short for its subtype; for fingerprints that is one like others.
+		// gopacket also decodes the content of Multipath TCP options and stops
+		// at one that is too short for its subtype. Decode does not.
 		t.Logf("%s: gopacket stops at %v", name, gotOptions[n])
 		compared = gotOptions[:n]
 	}
 	if diff := cmp.Diff(wantOptions, compared, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("%s: options (-gopacket +got):\n%s", name, diff)
 	}
-	// Raw bytes which gopacket gives only in pieces.
+	// gopacket has no field for the raw bytes, only for the decoded options.
 	got.TCP.Options, got.IPOptions = nil, nil
 	if diff := cmp.Diff(want, got, comparing); diff != "" {
 		t.Errorf("%s: (-gopacket +got):\n%s", name, diff)
@@ -131,7 +132,8 @@ func agree(t *testing.T, name string, b []byte) int {
 	return len(gotOptions)
 }
 
-// byGopacket is what Decode should give, but for IPOptions and TCP.Options.
+// byGopacket returns the Packet that Decode should make of b, but without IPOptions
+// and TCP.Options.
 func byGopacket(b []byte) (p Packet, options []Option, ok bool) {
 	first := layers.LayerTypeIPv4
 	if b[0]>>4 == 6 {
@@ -206,7 +208,7 @@ func fromTCP(l *layers.TCP) TCPHeader {
 	return h
 }
 
-// optionsOf gives gopacket's options; it ends the list with the end option
+// optionsOf returns gopacket's options; it ends the list with the end option
 // and keeps the padding apart.
 func optionsOf(l *layers.TCP) []Option {
 	var all []Option

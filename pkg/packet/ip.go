@@ -10,8 +10,8 @@ const (
 	ipv6HeaderLen = 40
 
 	// maxExtensions bounds the walk through IPv6 extension headers. RFC 8200
-	// (section 4.1) lets each kind appear once, destination options twice;
-	// more than this is nobody's honest packet.
+	// (section 4.1) recommends that each kind appears at most once, destination
+	// options at most twice, which makes 5 of the kinds below.
 	maxExtensions = 8
 )
 
@@ -29,7 +29,7 @@ func (p *Packet) decodeIPv4(b []byte) ([]byte, error) {
 	if len(b) < ipv4HeaderLen {
 		return nil, ErrTruncated
 	}
-	headerLen := int(b[0]&0x0f) * 4
+	headerLen := int(b[0]&0x0f) * 4 // IHL counts words of 32 bits
 	length := int(binary.BigEndian.Uint16(b[2:]))
 	if headerLen < ipv4HeaderLen || length < headerLen {
 		return nil, ErrMalformed
@@ -37,6 +37,7 @@ func (p *Packet) decodeIPv4(b []byte) ([]byte, error) {
 	if len(b) < headerLen {
 		return nil, ErrTruncated
 	}
+	// RFC 791, section 3.1; the highest bit is reserved there and named by RFC 3514.
 	const (
 		evil          = 0x8000
 		dontFragment  = 0x4000
@@ -58,6 +59,8 @@ func (p *Packet) decodeIPv4(b []byte) ([]byte, error) {
 	p.Src = netip.AddrFrom4([4]byte(b[12:16]))
 	p.Dst = netip.AddrFrom4([4]byte(b[16:20]))
 	p.IPOptions = b[ipv4HeaderLen:headerLen]
+	// Ethernet pads frames to 60 bytes: what follows the total length is no
+	// part of the packet.
 	return b[headerLen:min(len(b), length)], nil
 }
 
@@ -68,6 +71,7 @@ func (p *Packet) decodeIPv6(b []byte) ([]byte, error) {
 	if len(b) < ipv6HeaderLen {
 		return nil, ErrTruncated
 	}
+	// Version, 4 bits; traffic class, 8; flow label, 20.
 	first := binary.BigEndian.Uint32(b)
 	p.Version = 6
 	p.TOS = uint8(first >> 20)
@@ -79,8 +83,9 @@ func (p *Packet) decodeIPv6(b []byte) ([]byte, error) {
 	return p.walkExtensions(b[6], b[ipv6HeaderLen:min(len(b), p.Length)])
 }
 
-// walkExtensions steps over extension headers, the first of which is of kind
-// next, until b begins with the transport header.
+// walkExtensions steps over the extension headers at the beginning of b and
+// returns the rest, which begins with the transport header. next is the kind of
+// the first header.
 func (p *Packet) walkExtensions(next uint8, b []byte) ([]byte, error) {
 	for {
 		var size int
@@ -89,12 +94,14 @@ func (p *Packet) walkExtensions(next uint8, b []byte) ([]byte, error) {
 			if len(b) < 2 {
 				return nil, ErrTruncated
 			}
+			// The length field counts units of 8 bytes and leaves out the first.
 			size = 8 + int(b[1])*8
 		case extFragment:
 			if len(b) < 8 {
 				return nil, ErrTruncated
 			}
-			// Offset in the upper 13 bits, "more fragments" in the lowest.
+			// The offset is in the upper 13 bits, "more fragments" in the
+			// lowest. Both are 0 in an atomic fragment (RFC 6946).
 			if binary.BigEndian.Uint16(b[2:])&0xfff9 != 0 {
 				return nil, ErrFragment
 			}

@@ -19,18 +19,18 @@ const (
 // Option is one TCP option.
 type Option struct {
 	Kind OptionKind
-	// Data is what follows kind and length; nil for the two kinds that are
-	// a single byte. For OptionEnd it is the padding: every byte after it.
+	// Data is what follows the bytes of kind and length. It is nil for
+	// OptionNOP, and for OptionEnd every byte after it, the padding.
 	Data []byte
 }
 
-// Options is the option part of a TCP header, at most 40 bytes of it.
+// Options are the options of a TCP header as bytes, at most 40.
 type Options []byte
 
-// Next returns the first option and the options after it. It ends with ok
-// false: rest is then empty when every byte was read, and otherwise begins
-// with the option that runs past the end or whose length is below 2, since
-// nothing behind such an option can be told apart.
+// Next returns the first option and the options after it. ok is false at the end:
+// rest is then empty if all options were read. Otherwise rest begins with a
+// malformed option, whose length is below 2 or runs past the end; nothing after
+// it can be read, since the next option begins where that length ends.
 //
 //	for opt, rest, ok := opts.Next(); ok; opt, rest, ok = rest.Next() {
 func (o Options) Next() (opt Option, rest Options, ok bool) {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// walk gives every option and what could not be read.
+// walk returns every option, and the bytes from the first malformed one on.
 func walk(o Options) (all []Option, rest Options) {
 	opt, rest, ok := o.Next()
 	for ok {

@@ -2,12 +2,13 @@
 // capture file holds: IPv4, IPv6 with its extension headers, TCP, UDP and
 // ICMP echo.
 //
-// Decode reads any bytes whatever without panicking and without allocating,
-// and keeps no copy: slices of a Packet alias the bytes it was decoded from
-// and live as long as they do. Checksums are not verified: the kernel has
-// checked that of the IPv4 header before prerouting and checks the others only
-// when it delivers a packet, so what is logged may have a wrong one; and captures
-// hold packets whose checksums the sender's hardware had still to fill in.
+// Decode accepts arbitrary bytes without panicking and without allocating, and
+// copies nothing: slices of a Packet alias the bytes it was decoded from and are
+// valid as long as those are. Checksums are not verified. The kernel verifies the
+// checksum of the IPv4 header before the prerouting hook (ip_rcv_core in
+// net/ipv4/ip_input.c), but may verify those of TCP, UDP and ICMP only on delivery,
+// so a logged packet may have a wrong one; and a capture on the sending host holds
+// packets whose checksums the network card was to compute.
 package packet
 
 import (
@@ -26,7 +27,7 @@ const (
 	ICMPv6 Protocol = 58
 )
 
-// String gives the name nft and getprotobynumber(3) use.
+// String returns the name that nft and getprotobynumber(3) use.
 func (p Protocol) String() string {
 	switch p {
 	case ICMP:
@@ -41,8 +42,8 @@ func (p Protocol) String() string {
 	return "unknown"
 }
 
-// The reasons for which Decode refuses a packet. They are plain values, so
-// that refusing a packet costs no allocation either.
+// The errors of Decode. They are never wrapped, so that refusing a packet does
+// not allocate either.
 var (
 	// ErrTruncated: the bytes end inside a header.
 	ErrTruncated = errors.New("packet: headers are truncated")
@@ -50,13 +51,13 @@ var (
 	ErrVersion = errors.New("packet: neither IPv4 nor IPv6")
 	// ErrMalformed: a length field contradicts its header.
 	ErrMalformed = errors.New("packet: malformed header")
-	// ErrFragment: part of a datagram; ports and options of the whole
-	// cannot be trusted from a part. (Atomic IPv6 fragments, RFC 6946, are
-	// whole datagrams and are decoded.)
+	// ErrFragment: the packet is a fragment. Only the first fragment has the
+	// transport header, and a later one may overlap it. (Atomic IPv6
+	// fragments, RFC 6946, are whole packets and are decoded.)
 	ErrFragment = errors.New("packet: fragment")
-	// ErrProtocol: the transport is none that Decode looks into.
+	// ErrProtocol: the transport protocol is not one of those above.
 	ErrProtocol = errors.New("packet: transport protocol is not decoded")
-	// ErrExtensions: more IPv6 extension headers than maxExtensions.
+	// ErrExtensions: the packet has more than 8 IPv6 extension headers.
 	ErrExtensions = errors.New("packet: too many IPv6 extension headers")
 )
 
@@ -68,13 +69,12 @@ type Packet struct {
 	TTL      uint8 // IPv4 time to live, IPv6 hop limit
 	TOS      uint8 // IPv4 type of service, IPv6 traffic class
 
-	Src, Dst netip.Addr
-	// SrcPort and DstPort are those of TCP and UDP.
-	SrcPort, DstPort uint16
+	Src, Dst         netip.Addr
+	SrcPort, DstPort uint16 // of TCP and UDP
 
-	// Length is the size the IP header claims for the whole packet, in
-	// bytes; the bytes decoded may be fewer (a snapshot length) or more (link
-	// layer padding).
+	// Length is the size of the whole packet according to its IP header, in
+	// bytes. The bytes that Decode was given may be fewer (cut at a snapshot
+	// length) or more (padding of the link layer).
 	Length int
 
 	// IPv4 only.
@@ -85,19 +85,20 @@ type Packet struct {
 
 	// IPv6 only.
 	FlowLabel uint32 // 20 bits
-	// Extensions counts the extension headers before the transport.
+	// Extensions is the number of extension headers before the transport header.
 	Extensions uint8
 
 	TCP  TCPHeader
 	ICMP ICMPHeader
 
-	// Payload is what follows the transport header, as far as it was
-	// captured and no further than Length.
+	// Payload is what follows the transport header: up to Length, to the
+	// length in the UDP header, or to the end of the bytes that Decode was
+	// given, whichever comes first.
 	Payload []byte
 }
 
-// PureSYN reports whether the packet opens a TCP connection: SYN set and
-// ACK, RST and FIN clear. ECN and PSH, URG bits do not matter.
+// PureSYN reports whether the packet opens a TCP connection: SYN is set, and
+// ACK, RST and FIN are clear. The bits of ECN, PSH and URG do not matter.
 func (p *Packet) PureSYN() bool {
 	return p.Protocol == TCP && p.TCP.Flags&(FIN|SYN|RST|ACK) == SYN
 }
@@ -113,8 +114,8 @@ func (p *Packet) EchoRequest() bool {
 	return false
 }
 
-// Decode fills p from the bytes of one packet, beginning at its IP header.
-// On error p holds nothing but the zero Packet.
+// Decode fills p from the bytes of one packet, beginning at its IP header. On
+// error p is the zero Packet.
 func Decode(b []byte, p *Packet) error {
 	*p = Packet{}
 	if err := p.decode(b); err != nil {
@@ -149,7 +150,8 @@ func (p *Packet) decode(b []byte) error {
 	case UDP:
 		return p.decodeUDP(transport)
 	case ICMP, ICMPv6:
-		// ICMP over IPv6 and ICMPv6 over IPv4 are nobody's echo.
+		// Linux handles neither ICMP over IPv6 nor ICMPv6 over IPv4, but a
+		// sender can put either protocol number into either header.
 		if (p.Protocol == ICMP) != (p.Version == 4) {
 			return ErrProtocol
 		}

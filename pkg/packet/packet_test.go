@@ -19,10 +19,11 @@ var (
 	addrDst6 = netip.MustParseAddr("2001:db8::2")
 )
 
-// comparing takes empty slices for missing ones.
+// comparing makes cmp.Diff treat an empty slice like nil.
 var comparing = cmp.Options{cmpopts.EquateEmpty(), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
 
-// from4 and from6 are the fields of the packets that ip4 and ip6 write.
+// from4 and from6 return the Packet that Decode should make of what ip4 and ip6
+// return.
 func from4(proto Protocol, length int, change func(*Packet)) Packet {
 	p := Packet{Version: 4, Protocol: proto, TTL: 64, Src: addrSrc4, Dst: addrDst4, Length: length}
 	change(&p)
@@ -35,7 +36,7 @@ func from6(proto Protocol, length int, change func(*Packet)) Packet {
 	return p
 }
 
-// isSYN sets what segment writes.
+// isSYN sets the fields that segment writes.
 func isSYN(options []byte, payload string) func(*Packet) {
 	return func(p *Packet) {
 		p.SrcPort, p.DstPort = 40001, 443
@@ -206,7 +207,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeForgetsThePacketBefore(t *testing.T) {
+func TestDecodeResetsThePacket(t *testing.T) {
 	var got Packet
 	for _, b := range [][]byte{
 		ip6(0, slices.Concat(extension(6, 0), segment(linuxOptions, "data"))),

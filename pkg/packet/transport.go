@@ -3,7 +3,7 @@ package packet
 import "encoding/binary"
 
 // TCPFlags are the control bits of a TCP header (RFC 9293, section 3.1), with
-// AE (RFC 9768) and the three reserved bits above them.
+// AE (RFC 9768). The three reserved bits above them are TCPHeader.Reserved.
 type TCPFlags uint16
 
 // The control bits.
@@ -47,7 +47,7 @@ func (p *Packet) decodeTCP(b []byte) error {
 	if len(b) < fixed {
 		return ErrTruncated
 	}
-	size := int(b[12]>>4) * 4
+	size := int(b[12]>>4) * 4 // the data offset counts words of 32 bits
 	if size < fixed {
 		return ErrMalformed
 	}
@@ -56,6 +56,8 @@ func (p *Packet) decodeTCP(b []byte) error {
 	}
 	p.SrcPort = binary.BigEndian.Uint16(b)
 	p.DstPort = binary.BigEndian.Uint16(b[2:])
+	// Bytes 12 and 13 are: data offset, 4 bits; reserved, 3; AE; and the eight
+	// flags of RFC 9293. The mask keeps AE and the flags.
 	p.TCP = TCPHeader{
 		Seq:      binary.BigEndian.Uint32(b[4:]),
 		Ack:      binary.BigEndian.Uint32(b[8:]),
@@ -74,6 +76,7 @@ func (p *Packet) decodeUDP(b []byte) error {
 	if len(b) < fixed {
 		return ErrTruncated
 	}
+	// A length of 0 would mean a jumbogram (RFC 2675), which is refused too.
 	length := int(binary.BigEndian.Uint16(b[4:]))
 	if length < fixed {
 		return ErrMalformed
@@ -89,6 +92,8 @@ func (p *Packet) decodeICMP(b []byte) error {
 	if len(b) < fixed {
 		return ErrTruncated
 	}
+	// Bytes 4 to 7 are identifier and sequence number in echo messages alone (RFC
+	// 792, RFC 4443); the fields hold other data in messages of other types.
 	p.ICMP = ICMPHeader{
 		Type: b[0],
 		Code: b[1],

@@ -8,27 +8,28 @@ import (
 	"nftknock/pkg/redact"
 )
 
-// Article seals a message into one block of AES-128, laid out as the fwknop article
-// of 2004 shows it. The clear text is
+// Article seals a message into one block of AES-128, in the layout of the fwknop article
+// of 2004. The clear text is
 //
 //	address(4) port(2) protocol(1) checksum(1) user(7, NUL padded) 1
 //
-// with numbers big endian, and in the checksum the sum of port and protocol.
+// with numbers in big endian. The checksum is the sum of the bytes of port and protocol.
 //
-// Nothing authenticates the block. To change any of its bits gives another block
-// of chance, and one in about 2^32 of those has all marks of a message.
+// The block is not authenticated. If any of its bits is changed it decrypts to random
+// bytes, and about one in 2^32 random blocks is a valid message.
 //
 // An Article is for one goroutine at a time.
 type Article struct {
 	redact.Value
 	block   cipher.Block
-	scratch [ArticleLen]byte // what goes through block would escape
+	scratch [ArticleLen]byte // arguments of block's methods are allocated on the heap; this is there already
 }
 
-// articleEnd is the padding that makes a block of 15 bytes.
+// articleEnd is the last byte of the block: PKCS#7 padding of the 15 bytes before it.
 const articleEnd = 0x01
 
-// NewArticle takes a key of 8 to 15 bytes. It is filled up with the digit 0.
+// NewArticle makes an Article of a key of 8 to 15 bytes, which is padded with the digit
+// 0 to 16. It copies the key.
 func NewArticle(key []byte) (*Article, error) {
 	if len(key) < minPassphrase || len(key) > 15 {
 		return nil, fmt.Errorf("bad key of %d bytes: want %d to 15", len(key), minPassphrase)
@@ -42,8 +43,8 @@ func NewArticle(key []byte) (*Article, error) {
 	return &Article{block: block}, nil
 }
 
-// Clear gives the ArticleLen bytes of clear text. The user name is cut to 7
-// bytes; Time is not held. An IPv6 address is an error.
+// Clear returns the ArticleLen bytes of clear text. The user name is cut to 7 bytes, and
+// Time is left out. An IPv6 address is an error.
 func (a *Article) Clear(m Message) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
@@ -58,18 +59,19 @@ func (a *Article) Clear(m Message) ([]byte, error) {
 	return b, nil
 }
 
-// Seal enciphers what Clear gives.
+// Seal encrypts what Clear returns.
 func (a *Article) Seal(m Message) ([]byte, error) {
 	b, err := a.Clear(m)
 	if err != nil {
 		return nil, err
 	}
+	// A message of a single block needs no mode of operation.
 	a.block.Encrypt(b, b)
 	return b, nil
 }
 
-// Open reads ArticleLen bytes, and reports whether they were a message under this
-// key. It allocates nothing when they were not.
+// Open decrypts ArticleLen bytes, and reports whether they are a message sealed with
+// this key. It allocates nothing if they are not.
 func (a *Article) Open(b []byte) (Message, bool) {
 	if len(b) != ArticleLen {
 		return Message{}, false
@@ -92,11 +94,12 @@ func (a *Article) Open(b []byte) (Message, bool) {
 	return m, true
 }
 
-// articleSum leaves out the address, as the article's example does.
+// articleSum returns the checksum of a clear text. It does not include the address,
+// which the article's example leaves out.
 func articleSum(b []byte) byte { return sum(b[4:checksum]) }
 
-// Wipe forgets the key, and must be the last call. Package aes keeps the key's
-// schedule where it cannot be zeroed.
+// Wipe drops the key, and must be the last call. The key schedule is in memory of package
+// aes, which cannot be zeroed.
 func (a *Article) Wipe() {
 	a.block = nil
 	clear(a.scratch[:])

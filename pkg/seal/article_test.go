@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// articleClear is the clear text that the article prints, and the padding.
+// articleClear is the clear text that the article prints, with the padding.
 var articleClear = []byte{192, 168, 10, 2, 0, 22, 6, 28, 109, 98, 114, 0, 0, 0, 0, 1}
 
 func TestArticleClear(t *testing.T) {
@@ -21,7 +21,7 @@ func TestArticleClear(t *testing.T) {
 	}
 }
 
-// The cipher text is that of "openssl enc -aes-128-ecb -nopad".
+// The cipher text was made with "openssl enc -aes-128-ecb -nopad".
 func TestArticleVector(t *testing.T) {
 	a := newArticle(t)
 	want := unhex(t, "3727b742c04ead976f415c43361d9786")
@@ -35,7 +35,7 @@ func TestArticleVector(t *testing.T) {
 	}
 }
 
-// encipher gives the block that opens to a clear text.
+// encipher encrypts a clear text, which need not be a message.
 func (a *Article) encipher(text []byte) []byte {
 	b := slices.Clone(text)
 	a.block.Encrypt(b, b)
@@ -68,10 +68,10 @@ func TestArticleOpenRefuses(t *testing.T) {
 	}
 }
 
-// Of a changed clear text the marks tell what they cover, which is all but the
-// address and a user name that stays printable. A changed cipher text is another
-// clear text as a whole, which has the marks by chance once in about 2^32; of the
-// example's bits none has that luck.
+// Open detects a changed clear text except for the address, which the checksum does not
+// cover, and for a user name that stays printable. A changed cipher text decrypts to
+// random bytes, which are a message with a probability of about 2^-32; no changed bit of
+// the example gives one.
 func TestArticleFlips(t *testing.T) {
 	a := newArticle(t)
 	flips(slices.Clone(articleClear), func(bit int, text []byte) {

@@ -15,30 +15,31 @@ import (
 //
 //	address(4) port(2) protocol(1) checksum(1) user(0 to 7)
 //
-// with numbers big endian, in the checksum the sum of all before it, and PKCS#7
-// padding up to 16 bytes. It is enciphered as "openssl enc -aes-256-cbc -md md5"
-// does: "Salted__", 8 bytes of salt, and one block under the key and the IV that
-// EVP_BytesToKey makes of passphrase and salt.
+// with numbers in big endian, and with PKCS#7 padding up to 16 bytes. The checksum is
+// the sum of the bytes before it. The text is encrypted as by "openssl enc -aes-256-cbc
+// -md md5": "Salted__", 8 bytes of salt, and one block with the key and IV that
+// EVP_BytesToKey derives from passphrase and salt.
 //
-// Nothing authenticates it. To change any bit of salt or block gives another clear
-// text of chance, and one in about 2^32 of those has all marks of a message.
+// The message is not authenticated. If any bit of salt or block is changed it decrypts
+// to random bytes, and about one in 2^32 random texts is a valid message.
 //
 // A Fwknop19 is for one goroutine at a time.
 type Fwknop19 struct {
 	redact.Value
-	// seed is room for a digest, the passphrase, and room for a salt.
+	// seed is the input of MD5: room for a digest, the passphrase, room for a salt.
 	seed    []byte
-	scratch [aes.BlockSize]byte // what goes through a cipher would escape
+	scratch [aes.BlockSize]byte // as Article.scratch
 }
 
+// The beginning of what "openssl enc" writes.
 const (
 	saltMark  = "Salted__"
 	saltLen   = 8
 	prefixLen = len(saltMark) + saltLen
 )
 
-// NewFwknop19 takes a passphrase of at least 8 bytes. One under 16 bytes is filled
-// up with the digit 0.
+// NewFwknop19 makes a Fwknop19 of a passphrase of at least 8 bytes, which is padded with
+// the digit 0 to 16. It copies the passphrase.
 func NewFwknop19(key []byte) (*Fwknop19, error) {
 	if err := checkPassphrase(key); err != nil {
 		return nil, err
@@ -50,8 +51,8 @@ func NewFwknop19(key []byte) (*Fwknop19, error) {
 	return &Fwknop19{seed: seed}, nil
 }
 
-// Clear gives the clear text without its padding. The user name is cut to 7 bytes;
-// Time is not held. An IPv6 address is an error.
+// Clear returns the clear text without its padding. The user name is cut to 7 bytes, and
+// Time is left out. An IPv6 address is an error.
 func (f *Fwknop19) Clear(m Message) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func (f *Fwknop19) Clear(m Message) ([]byte, error) {
 	return append(b, cutUser(m.User, userLen)...), nil
 }
 
-// Seal gives Fwknop19Len bytes. It reads the 8 bytes of salt from rand, whose error
+// Seal returns Fwknop19Len bytes. It reads the 8 bytes of salt from rand, whose error
 // it returns.
 func (f *Fwknop19) Seal(m Message, rand io.Reader) ([]byte, error) {
 	text, err := f.Clear(m)
@@ -76,6 +77,7 @@ func (f *Fwknop19) Seal(m Message, rand io.Reader) ([]byte, error) {
 	if _, err := io.ReadFull(rand, b[len(saltMark):prefixLen]); err != nil {
 		return nil, err
 	}
+	// The key depends on the salt, so that it differs for each message.
 	var k keyIV
 	defer clear(k[:])
 	f.derive(&k, b[len(saltMark):prefixLen])
@@ -85,19 +87,19 @@ func (f *Fwknop19) Seal(m Message, rand io.Reader) ([]byte, error) {
 	}
 	pad := aes.BlockSize - len(text)
 	text = append(text, bytes.Repeat([]byte{byte(pad)}, pad)...)
-	// One block: CBC is the IV and the cipher.
+	// CBC of a single block: exclusive or with the IV, then the cipher.
 	out := b[prefixLen:]
 	subtle.XORBytes(out, text, k.iv())
 	block.Encrypt(out, out)
 	return b, nil
 }
 
-// Salted reports whether b begins as all do that Fwknop19 seals. It needs no key,
-// and its first eight bytes only.
+// Salted reports whether b begins like a message that Fwknop19 has sealed. It needs no
+// key, and only the first eight bytes of the message.
 func Salted(b []byte) bool { return bytes.HasPrefix(b, []byte(saltMark)) }
 
-// Open reads Fwknop19Len bytes, and reports whether they were a message under this
-// passphrase.
+// Open decrypts Fwknop19Len bytes, and reports whether they are a message sealed with
+// this passphrase.
 func (f *Fwknop19) Open(b []byte) (Message, bool) {
 	if len(b) != Fwknop19Len || !Salted(b) {
 		return Message{}, false
@@ -116,7 +118,9 @@ func (f *Fwknop19) Open(b []byte) (Message, bool) {
 	return parseFwknop19(text)
 }
 
+// parseFwknop19 reads a clear text with its padding.
 func parseFwknop19(text []byte) (Message, bool) {
+	// The padding is at least one byte, and leaves the head.
 	pad := int(text[len(text)-1])
 	if pad < 1 || pad > len(text)-headLen {
 		return Message{}, false
@@ -145,11 +149,11 @@ type keyIV [3 * md5.Size]byte
 func (k *keyIV) key() []byte { return k[:32] }
 func (k *keyIV) iv() []byte  { return k[32:] }
 
-// derive is OpenSSL's EVP_BytesToKey with MD5 and one round: each digest is over
-// the one before, the passphrase and the salt.
+// derive sets k as OpenSSL's EVP_BytesToKey does with MD5 and one round: each digest is
+// of the previous digest, the passphrase and the salt.
 func (f *Fwknop19) derive(k *keyIV, salt []byte) {
 	copy(f.seed[len(f.seed)-saltLen:], salt)
-	over := f.seed[md5.Size:] // there is none before the first
+	over := f.seed[md5.Size:] // the first digest has no previous one
 	for i := 0; i < len(k); i += md5.Size {
 		digest := md5.Sum(over)
 		copy(k[i:], digest[:])

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// perlPorts are what the client of fwknop 1.9 sent under the key "fwknoptest".
+// perlPorts are the ports that the client of fwknop 1.9 sent with the key "fwknoptest".
 var perlPorts = []uint16{
 	61083, 61097, 61108, 61116, 61101, 61100, 61095, 61095,
 	61053, 61251, 61064, 61213, 61063, 61090, 61053, 61030,
@@ -22,7 +22,7 @@ var perlPorts = []uint16{
 	61221, 61076, 61100, 61093, 61111, 61102, 61245, 61036,
 }
 
-// perlMessage is what it asked for.
+// perlMessage is its request.
 var perlMessage = Message{Address: netip.MustParseAddr("127.0.0.2"), Protocol: 6, Port: 22, User: "mbr"}
 
 func perlBytes() []byte {
@@ -52,7 +52,7 @@ func TestFwknop19Perl(t *testing.T) {
 	}
 }
 
-// The cipher texts are those of "openssl enc -aes-256-cbc -md md5".
+// The cipher texts were made with "openssl enc -aes-256-cbc -md md5".
 func TestFwknop19OpenSSL(t *testing.T) {
 	for _, c := range []struct {
 		name, key, salt, cipher string
@@ -76,7 +76,7 @@ func TestFwknop19OpenSSL(t *testing.T) {
 	}
 }
 
-// encipher gives the bytes that open to a clear text of one block, padding and all.
+// encipher encrypts a clear text of one block, its padding included.
 func (f *Fwknop19) encipher(t testing.TB, salt, text []byte) []byte {
 	var k keyIV
 	f.derive(&k, salt)
@@ -124,9 +124,9 @@ func TestFwknop19OpenRefuses(t *testing.T) {
 	}
 }
 
-// The mark in front is compared. A bit of salt or block changes the whole clear
-// text, which has all marks by chance once in about 2^32; of this knock's bits none
-// has that luck.
+// Open compares "Salted__". A changed bit of salt or block changes the whole clear text,
+// which is a message with a probability of about 2^-32; no changed bit of this knock
+// gives one.
 func TestFwknop19Flips(t *testing.T) {
 	f := newFwknop19(t)
 	flips(perlBytes(), func(bit int, b []byte) {
@@ -159,7 +159,7 @@ func TestFwknop19SealRandom(t *testing.T) {
 	}
 }
 
-// What has not the mark costs nothing to refuse; else there is the key schedule.
+// Refusing bytes without "Salted__" does not allocate; others need a key schedule.
 func TestFwknop19OpenAllocations(t *testing.T) {
 	f := newFwknop19(t)
 	if n := testing.AllocsPerRun(100, func() { f.Open(make([]byte, Fwknop19Len)) }); n != 0 {

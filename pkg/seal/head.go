@@ -6,22 +6,22 @@ import (
 	"net/netip"
 )
 
-// The first eight bytes are laid out alike in Article and Fwknop19: IPv4 address,
-// port, protocol, and a checksum of some of them.
+// The first eight bytes of Article and Fwknop19 have the same layout: IPv4 address,
+// port, protocol, and a checksum of some of these bytes.
 const (
 	headLen  = 8
-	checksum = 7 // where it stands
+	checksum = 7 // its offset
 )
 
-// userLen is how much of a user name both hold.
+// userLen is the length of the user name in both, in bytes.
 const userLen = 7
 
-// putHead fills in all but the checksum.
+// putHead writes the head except for the checksum.
 func putHead(b []byte, m Message) error {
 	addr := m.Address.Unmap()
 	switch {
 	case !addr.IsValid():
-		clear(b[:4])
+		clear(b[:4]) // 0.0.0.0 stands for the sender
 	case addr.Is4():
 		a := addr.As4()
 		copy(b, a[:])
@@ -33,7 +33,7 @@ func putHead(b []byte, m Message) error {
 	return nil
 }
 
-// parseHead leaves the checksum to its caller, too.
+// parseHead reads the head except for the checksum.
 func parseHead(b []byte) (m Message, ok bool) {
 	m.Protocol = b[6]
 	m.Port = binary.BigEndian.Uint16(b[4:])
@@ -52,7 +52,7 @@ func specified(addr netip.Addr) netip.Addr {
 	return addr
 }
 
-// sum adds up bytes modulo 256.
+// sum returns the sum of bytes modulo 256.
 func sum(b []byte) (s byte) {
 	for _, c := range b {
 		s += c

@@ -5,12 +5,11 @@ import (
 	"fmt"
 )
 
-// minPassphrase is the length in bytes under which every encoding refuses a
-// passphrase.
+// minPassphrase is the length of the shortest passphrase that an encoding accepts, in
+// bytes.
 const minPassphrase = 8
 
-// padKey gives a copy of the key that is filled up with the digit 0 to 16 bytes, as
-// fwknop does.
+// padKey returns a copy of the key, padded with the digit 0 to 16 bytes as in fwknop.
 func padKey(key []byte) []byte {
 	const size = 16
 	padded := bytes.Repeat([]byte{'0'}, max(size, len(key)))

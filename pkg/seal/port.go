@@ -1,7 +1,6 @@
 package seal
 
-// How many bytes each encoding seals a message into, which is how many packets
-// carry it.
+// The length of a sealed message in each encoding, in bytes. One packet carries one byte.
 const (
 	ArticleLen  = 16
 	Fwknop19Len = 32
@@ -9,29 +8,29 @@ const (
 	SIVLen6     = hintLen + tagLen + sivFixed + 16 // 50, for IPv6
 )
 
-// The ports that bytes travel as begin at a base.
+// The destination ports that stand for bytes begin at a base.
 const (
-	// DefaultBase is where the ports of Article and Fwknop19 begin, as fwknop
-	// has it.
+	// DefaultBase is the default base of Article and Fwknop19, that of fwknop.
 	DefaultBase = 61000
-	// DefaultLaneBase is where the lanes of SIV begin.
+	// DefaultLaneBase is the default base of SIV.
 	DefaultLaneBase = 48000
-	// LaneWidth is the number of ports that belong to one byte of SIV.
+	// LaneWidth is the number of ports of a lane. In SIV each byte of a message has a
+	// lane of its own.
 	LaneWidth = 256
 
-	// MaxBase is the highest base that leaves room for every byte.
+	// MaxBase is the highest base for which the ports of all bytes exist.
 	MaxBase = 1<<16 - 256
-	// MaxLaneBase is the highest base that leaves room for SIVLen6 lanes.
+	// MaxLaneBase is the highest base for which the ports of SIVLen6 lanes exist.
 	MaxLaneBase = 1<<16 - SIVLen6*LaneWidth
 )
 
-// OrderedPort gives the port that a byte travels as where packets stay in order.
-// The base is at most MaxBase.
+// OrderedPort returns the port for a byte of a message whose packets stay in order. The
+// base must be at most MaxBase.
 func OrderedPort(base uint16, b byte) uint16 { return base + uint16(b) }
 
-// LanePort gives the port that the byte at a position, counted from 0, travels as
-// where every position has ports of its own. The base is at most MaxLaneBase,
-// the lane less than SIVLen6.
+// LanePort returns the port for byte number lane of a message, counted from 0, whose
+// packets may arrive in any order. The base must be at most MaxLaneBase, the lane less
+// than SIVLen6.
 func LanePort(base uint16, lane int, b byte) uint16 {
 	return base + uint16(lane)*LaneWidth + uint16(b)
 }

@@ -1,15 +1,16 @@
-// Package seal seals what a knocker asks for into bytes that travel as the
-// destination ports of packets, and opens them again. There are three encodings:
+// Package seal encrypts the request of a client into bytes that are sent as the
+// destination ports of packets, one byte per packet, and decrypts them. There are three
+// encodings:
 //
-//   - Article is that of the fwknop article of 2004: one block of AES, in order,
-//     without authentication or time.
-//   - Fwknop19 is that of the Perl programs fwknop 1.9: AES-CBC in the format of
-//     OpenSSL's enc command, in order, without authentication or time.
-//   - SIV is authenticated, holds its time and either family of addresses, and
-//     its bytes may arrive in any order.
+//   - Article is that of the fwknop article of 2004: one block of AES, packets in
+//     order, without authentication or time.
+//   - Fwknop19 is that of the Perl programs of fwknop 1.9: AES-CBC in the format of
+//     OpenSSL's enc command, packets in order, without authentication or time.
+//   - SIV is authenticated, has a time and an address of either family, and its
+//     packets may arrive in any order.
 //
-// Nothing here remembers what was opened: whoever lets in must refuse what was
-// sent before, and for SIV what is too old.
+// The package does not detect replays: the caller must refuse messages that it has
+// opened before, and for SIV those that are too old.
 package seal
 
 import (
@@ -25,26 +26,26 @@ const (
 	protocolUDP  = 17
 )
 
-// Message is what a knocker asks for.
+// Message is the request of a client.
 type Message struct {
-	// Address is whom to let in; the zero Addr stands for the sender of the
-	// packets. An unspecified address means the same when it is sealed, and an
-	// IPv4-mapped one its IPv4 address.
+	// Address is the address to grant access to; the zero Addr stands for the sender
+	// of the packets. When a message is sealed, an unspecified address stands for the
+	// sender too, and an IPv4-mapped address for its IPv4 address.
 	Address netip.Addr
 	// Protocol is the IANA number of tcp (6), udp (17) or icmp (1), which
 	// stands for ICMPv6 too.
 	Protocol uint8
-	// Port is 0 for icmp, and for icmp only.
+	// Port is 0 for icmp, and only for icmp.
 	Port uint16
-	// User is in printable ASCII, and is cut to what the encoding holds when it
-	// is sealed.
+	// User is the user name in printable ASCII. Sealing cuts it to the length that
+	// the encoding has.
 	User string
-	// Time is when the message was sealed, in whole seconds; the zero Time where
-	// the encoding holds none.
+	// Time is when the message was sealed, in whole seconds; the zero Time if the
+	// encoding has no time.
 	Time time.Time
 }
 
-// check reports what no encoding can seal.
+// check returns an error if no encoding can seal the message.
 func (m Message) check() error {
 	if !validProtocol(m.Protocol) {
 		return fmt.Errorf("bad protocol %d: want 1 (icmp), 6 (tcp) or 17 (udp)", m.Protocol)
@@ -68,10 +69,10 @@ func validPort(protocol uint8, port uint16) bool {
 	return (protocol == protocolICMP) == (port == 0)
 }
 
-// printable includes the blank.
+// printable reports whether c is a printable ASCII character or a blank.
 func printable(c byte) bool { return ' ' <= c && c <= '~' }
 
-// printableUser reports whether text is a user name as it may stand in a message.
+// printableUser reports whether a message may have this user name.
 func printableUser(text []byte) bool {
 	for _, c := range text {
 		if !printable(c) {
@@ -81,11 +82,11 @@ func printableUser(text []byte) bool {
 	return true
 }
 
-// cutUser gives what a field of n bytes holds of a user name.
+// cutUser returns the first n bytes of a user name.
 func cutUser(user string, n int) string { return user[:min(n, len(user))] }
 
-// paddedUser gives the user name of a field that is padded with NUL, and whether
-// it is one.
+// paddedUser returns the user name in a field that is padded with NUL; ok is false if it
+// is not printable.
 func paddedUser(field []byte) (user []byte, ok bool) {
 	n := len(field)
 	for n > 0 && field[n-1] == 0 {

@@ -43,7 +43,7 @@ func newFwknop19(t testing.TB) *Fwknop19 {
 	return must[*Fwknop19](t)(NewFwknop19([]byte("fwknoptest")))
 }
 
-// counting gives n bytes that count up from a first one.
+// counting returns n bytes that count up from a first one.
 func counting(first byte, n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -54,19 +54,19 @@ func counting(first byte, n int) []byte {
 
 func newSIV(t testing.TB) *SIV { return must[*SIV](t)(NewSIV(counting(0, 64))) }
 
-// opened is when the messages of these tests were sealed.
+// opened is the time of the messages in these tests.
 var opened = time.Unix(1795421412, 0).UTC()
 
 // mbr is the message of the article's example.
 var mbr = Message{Address: netip.MustParseAddr("192.168.10.2"), Protocol: 6, Port: 22, User: "mbr"}
 
-// at gives the message with a time.
+// at returns the message with another time.
 func (m Message) at(t time.Time) Message {
 	m.Time = t
 	return m
 }
 
-// sealers are the three encodings, alike.
+// sealers are the three encodings behind one interface.
 func sealers(t testing.TB) map[string]func(Message) ([]byte, error) {
 	return map[string]func(Message) ([]byte, error){
 		"article":    newArticle(t).Seal,
@@ -81,7 +81,7 @@ func TestSealRefuses(t *testing.T) {
 		name    string
 		message Message
 		err     string
-		not     string // an encoding that takes it
+		not     string // the encoding that accepts it
 	}{
 		{"protocol", Message{Protocol: 58, Time: opened}, "bad protocol 58", ""},
 		{"no protocol", Message{Port: 22, Time: opened}, "bad protocol 0", ""},
@@ -143,8 +143,8 @@ func TestKeySizes(t *testing.T) {
 	}
 }
 
-// Whatever is sealed opens as the same message, but for what an encoding cuts or
-// does not hold.
+// A sealed message opens as the same message, except for fields that the encoding cuts
+// or leaves out.
 func TestRoundTrip(t *testing.T) {
 	a, f, s := newArticle(t), newFwknop19(t), newSIV(t)
 	for _, m := range []Message{
@@ -174,8 +174,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// The sender of the packets may be written in several ways, and an IPv4 address in
-// two.
+// Several addresses stand for the sender of the packets, and two forms for an IPv4
+// address.
 func TestAddressForms(t *testing.T) {
 	for in, want := range map[netip.Addr]netip.Addr{
 		{}:                                     {},
@@ -228,7 +228,7 @@ func TestWipe(t *testing.T) {
 	}
 }
 
-// flips calls f with b, each of its bits wrong in turn.
+// flips calls f once per bit of b, with that bit inverted.
 func flips(b []byte, f func(bit int, b []byte)) {
 	for bit := range 8 * len(b) {
 		b[bit/8] ^= 1 << (bit % 8)

@@ -223,7 +223,7 @@ func TestSIVFlips(t *testing.T) {
 	}
 }
 
-// authentic seals any clear text, with the hint that fits its time.
+// authentic seals any clear text, with the hint of its time.
 func (s *SIV) authentic(t testing.TB, text []byte) []byte {
 	sealed := must[[]byte](t)(s.aead.EncryptDeterministically(text, []byte(label)))
 	var start [sivAddress]byte
@@ -231,7 +231,7 @@ func (s *SIV) authentic(t testing.TB, text []byte) []byte {
 	return append([]byte{s.Hint(Step(startTime(start)))}, sealed...)
 }
 
-// What is authentic and yet no message comes from a wrong program.
+// An authentic clear text that is not a message is refused.
 func TestSIVOpenRefuses(t *testing.T) {
 	s := newSIV(t)
 	if _, ok := s.Open(s.authentic(t, unhex(t, "01 6b03c4a4 04 c0a80a02 06 0016 6d62720000000000"))); !ok {

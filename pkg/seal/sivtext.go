@@ -8,26 +8,31 @@ import (
 	"time"
 )
 
-// The clear text of SIV: its version, and where its fields stand.
+// sivVersion is the first byte of the clear text of SIV.
+const sivVersion = 1
+
+// Offsets and lengths of its fields, in bytes.
 const (
-	sivVersion  = 1
-	sivTime     = 1
-	sivFamily   = 5
-	sivAddress  = 6 // 4 or 16 bytes, then those at the end
-	sivProtocol = 0 // behind the address
+	sivTime    = 1
+	sivFamily  = 5
+	sivAddress = 6 // 4 or 16 bytes
+
+	// Offsets from the end of the address.
+	sivProtocol = 0
 	sivPort     = 1
 	sivUser     = 3
-	sivUserLen  = 8
-	sivFixed    = sivAddress + sivUser + sivUserLen // all but the address
+
+	sivUserLen = 8
+	sivFixed   = sivAddress + sivUser + sivUserLen // length without the address
 )
 
-// The high half of the family byte is for flags, of which there are none yet.
+// Values of the family. The high half of the byte is reserved for flags.
 const (
 	family4 = 4
 	family6 = 6
 )
 
-// Clear gives the clear text, of 21 or 33 bytes.
+// Clear returns the clear text of 21 or 33 bytes.
 func (s *SIV) Clear(m Message) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
@@ -56,9 +61,9 @@ func (s *SIV) Clear(m Message) ([]byte, error) {
 	return append(b, user[:]...), nil
 }
 
-// parseSIV reads the clear text of a message whose tag was right. It takes nothing
-// but what Clear gives.
+// parseSIV reads an authenticated clear text. It accepts only what Clear can return.
 func parseSIV(text []byte) (Message, bool) {
+	// SIV.Open has checked the length, which is one of two.
 	start := [sivAddress]byte(text)
 	if !validStart(start, len(text)) {
 		return Message{}, false
@@ -80,7 +85,7 @@ func parseSIV(text []byte) (Message, bool) {
 	return m, true
 }
 
-// validStart reports whether version and family are those of a clear text so long.
+// validStart reports whether version and family are those of a clear text of this length.
 func validStart(start [sivAddress]byte, length int) bool {
 	family := byte(family4)
 	if length == sivFixed+16 {

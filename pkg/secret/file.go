@@ -7,14 +7,13 @@ import (
 	"io"
 )
 
-// maxFile bounds a file that holds a secret, in bytes.
+// maxFile is the size of the largest file that ReadLine reads, in bytes.
 const maxFile = 4 << 10
 
-// byteOrderMark is what some editors put in front of UTF-8.
+// byteOrderMark is the mark that some editors put before UTF-8 text.
 const byteOrderMark = "\ufeff"
 
-// ReadFile reads the one line of a file as Parse does. It refuses what ReadLine
-// refuses.
+// ReadFile reads the one line of a file with ReadLine and parses it with Parse.
 func ReadFile(path string) (*Key, error) {
 	line, err := ReadLine(path)
 	if err != nil {
@@ -28,21 +27,21 @@ func ReadFile(path string) (*Key, error) {
 	return k, nil
 }
 
-// ReadLine gives the one line of a file that holds a secret, without the blanks
-// around it. Empty lines may follow it; anything else is an error, as are an
-// empty first line and a file larger than 4 KiB.
+// ReadLine returns the one line of a file with a secret, without the blanks around it.
+// Empty lines may follow. Other text after the line, an empty first line, and a file
+// larger than 4 KiB are errors.
 //
-// The file must be a regular one; a pipe is refused without waiting for its
-// writer. On Unix it must belong to root or to the effective user, and give no
-// permission to group and others. An error of package os is wrapped.
+// The file must be a regular file; a pipe is refused without waiting for its writer. On
+// Unix the file must belong to root or to the effective user, and its mode must have no
+// permissions for group and others. Errors of package os are wrapped.
 func ReadLine(path string) ([]byte, error) {
 	file, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	// NB: the open file is looked at, not its name, which could by then be
-	// another's.
+	// NB: Stat of the open file, not of the path, which another process could have
+	// replaced since.
 	info, err := file.Stat()
 	if err != nil {
 		return nil, err
@@ -53,7 +52,7 @@ func ReadLine(path string) ([]byte, error) {
 	if err := checkAccess(path, info); err != nil {
 		return nil, err
 	}
-	// One buffer that never grows leaves no copies behind.
+	// A buffer that never grows leaves no copies of the secret in memory.
 	buf := make([]byte, maxFile+1)
 	defer clear(buf)
 	n, err := io.ReadFull(file, buf)
@@ -66,7 +65,7 @@ func ReadLine(path string) ([]byte, error) {
 	return oneLine(path, buf[:n])
 }
 
-// oneLine gives a copy of the first line of text.
+// oneLine returns a copy of the first line of text.
 func oneLine(path string, text []byte) ([]byte, error) {
 	text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	line, rest, _ := bytes.Cut(text, []byte("\n"))

@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// open does not wait for the writer of a named pipe, which ReadLine then refuses.
+// open opens a file for reading.
 func open(path string) (*os.File, error) {
+	// Without O_NONBLOCK, opening a named pipe waits for a writer.
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
 
@@ -19,8 +20,8 @@ func checkAccess(path string, info fs.FileInfo) error {
 	return checkOwnerMode(path, info.Mode().Perm(), owner, uint32(os.Geteuid()))
 }
 
-// checkOwnerMode refuses a key that others than root and the effective user self
-// can read or could have chosen.
+// checkOwnerMode returns an error if a user other than root and self, the effective user,
+// owns the file or has permissions for it: that user could read or replace the key.
 func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	const othersAny = 0o077
 	if owner != 0 && owner != self {

@@ -37,7 +37,7 @@ func TestReadFileMode(t *testing.T) {
 	}
 }
 
-// The mode that counts is that of the file, not of a link to it.
+// The mode of the file is checked, not that of a link to it.
 func TestReadFileLink(t *testing.T) {
 	path := writeFile(t, "correct horse")
 	link := filepath.Join(t.TempDir(), "link")

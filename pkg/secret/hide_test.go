@@ -16,7 +16,7 @@ import (
 	"nftknock/pkg/redact"
 )
 
-// traces are the forms in which the canary could be seen.
+// traces are the forms in which the canary could appear in output.
 func traces() []string {
 	var decimal []string
 	for _, b := range []byte(canary) {
@@ -59,7 +59,7 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// exported and unexported are what a Key may stand in.
+// exported and unexported are structs with a Key.
 type exported struct {
 	Pointer *Key
 	Value   Key

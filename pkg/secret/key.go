@@ -1,9 +1,8 @@
-// Package secret holds key material: it reads it from where people keep it, and
-// keeps it out of what people read.
+// Package secret reads key material from files and text, and keeps it out of output and
+// logs.
 //
-// A Key never prints itself, whatever verb, logger or encoder is asked to; only
-// Bytes and Text give it away. No error of this package shows any part of what
-// it was given.
+// Printing, logging or encoding a Key shows "[secret]"; only Bytes and Text return it. No
+// error of this package contains any part of its input.
 package secret
 
 import (
@@ -19,14 +18,14 @@ import (
 	"nftknock/pkg/redact"
 )
 
-// Key is the material of one key: raw bytes, or the text of a passphrase. Parse,
-// New, Generate and ReadFile make one. It may be read from several goroutines at
-// once; Wipe must be the last call.
+// Key is the material of one key: raw bytes, or the text of a passphrase. Parse, New,
+// Generate and ReadFile make one. Several goroutines may read it at the same time; Wipe
+// must be the last call.
 type Key struct {
 	redact.Value
-	// NB: a function hides what it holds from reflection. Package fmt cannot
-	// call the methods of a Key in an unexported field, and for a verb like
-	// %s follows even a pointer there.
+	// NB: reflection cannot see what a function refers to. Package fmt cannot call the
+	// methods of a Key in an unexported field, but it would print the fields of a Key
+	// there, and for some verbs follow a pointer in them.
 	reveal func() *material
 }
 
@@ -35,19 +34,19 @@ type material struct {
 	passphrase bool
 }
 
-// maxText bounds the written form of a key, in bytes.
+// maxText is the length of the longest written form of a key, in bytes.
 const maxText = 1024
 
-// prefix marks a written key as raw bytes in base64.
+// prefix begins the written form of raw bytes, which follow in base64.
 const prefix = "base64:"
 
-// blanks are what may stand around a written key.
+// blanks are ignored before and after a written key.
 const blanks = " \t\r\n"
 
-// Parse reads the written form of a key: "base64:" and raw bytes in the standard
-// alphabet of RFC 4648, with or without its padding, or else a passphrase, which
-// is UTF-8 without control characters. Blanks and line ends around it do not
-// count; what remains is 1 to 1024 bytes. The Key shares no memory with text.
+// Parse reads the written form of a key: "base64:" and raw bytes in the standard alphabet
+// of RFC 4648, with or without padding; or a passphrase in UTF-8 without control
+// characters. Blanks and newlines around it are ignored. The rest must have 1 to 1024
+// bytes. The Key shares no memory with text.
 func Parse(text []byte) (*Key, error) {
 	text = bytes.Trim(text, blanks)
 	switch {
@@ -76,7 +75,7 @@ func parseBase64(text []byte) (*Key, error) {
 	switch {
 	case err != nil:
 		clear(raw)
-		// The error would tell where the text is wrong.
+		// The decoder's error is not wrapped: it contains a place in the secret.
 		return nil, errors.New("bad key: what follows base64: does not decode: want the standard alphabet")
 	case n == 0:
 		return nil, errors.New("bad key: nothing follows base64: want raw bytes")
@@ -98,20 +97,20 @@ func Generate(bits int) (*Key, error) {
 		return nil, fmt.Errorf("bad key size %d: want 256 or 512 bits", bits)
 	}
 	b := make([]byte, bits/8)
-	rand.Read(b) // crashes the program rather than fail
+	rand.Read(b) // never returns an error: it crashes the program instead
 	return newKey(b, false), nil
 }
 
-// Bytes gives the raw bytes, or those of the passphrase. They are the key's own:
-// not to be changed, and zero after Wipe.
+// Bytes returns the raw bytes, or those of the passphrase, without copying them: the
+// caller must not change them, and Wipe zeroes them.
 func (k *Key) Bytes() []byte { return k.reveal().bytes }
 
-// Passphrase reports whether the key was written as bare text, which a person
-// chose and others may guess.
+// Passphrase reports whether the key is a passphrase, which may be easier to guess than
+// random bytes.
 func (k *Key) Passphrase() bool { return k.reveal().passphrase }
 
-// Text gives the written form that Parse reads. It is for the one who makes a
-// key, and cannot be wiped.
+// Text returns the written form that Parse reads. It is for showing a new key to its
+// owner. The string cannot be wiped.
 func (k *Key) Text() string {
 	m := k.reveal()
 	if m.passphrase {
@@ -121,8 +120,7 @@ func (k *Key) Text() string {
 }
 
 // Equal reports whether two keys have the same bytes and both or neither are
-// passphrases, in a time that depends on their lengths alone. A nil Key equals
-// only another.
+// passphrases. Its time depends only on their lengths. A nil Key equals only nil.
 func (k *Key) Equal(other *Key) bool {
 	if k == nil || other == nil {
 		return k == other
@@ -131,8 +129,7 @@ func (k *Key) Equal(other *Key) bool {
 	return subtle.ConstantTimeCompare(a.bytes, b.bytes) == 1 && a.passphrase == b.passphrase
 }
 
-// Wipe zeroes the bytes, and leaves a key without any. It does nothing to a nil
-// Key.
+// Wipe zeroes the bytes; after it the key has none. It does nothing if k is nil.
 func (k *Key) Wipe() {
 	if k == nil {
 		return

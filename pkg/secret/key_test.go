@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// canary is in every text and key that a test expects to be kept quiet.
+// canary is part of every text and key that must not appear in output.
 const canary = "xyzzy-plugh"
 
 func TestParse(t *testing.T) {
@@ -150,8 +150,8 @@ func TestWipe(t *testing.T) {
 	(*Key)(nil).Wipe()
 }
 
-// FuzzParse: the written form of whatever was parsed is the same key again, and
-// an error comes without a key.
+// FuzzParse: the written form of a parsed key parses to the same key, and on error the
+// key is nil.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"correct horse", " Füße\r\n", "base64:AAEC/w==", "base64:AAEC/w", "base64:", "base64:=", "a\x00", "\xff", "\ufeffx"} {
 		f.Add([]byte(s))

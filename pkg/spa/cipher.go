@@ -8,21 +8,20 @@ import (
 	"strings"
 )
 
-// Cipher is how a packet is encrypted.
+// Cipher is the way in which a packet is encrypted.
 type Cipher uint8
 
 const (
-	// CBC is what fwknop does since 2.5, the default.
+	// CBC is the default of fwknop since 2.5.
 	CBC Cipher = iota
-	// Legacy is what it did before: the key has 16 bytes. A shorter one is
-	// continued with the character 0, of a longer one only the first 16 count.
-	// fwknop's client refuses an HMAC with it, its server does not.
+	// Legacy is the way of earlier versions: the key is padded with the digit 0 or
+	// cut to 16 bytes. fwknop's client refuses an HMAC with it, its server does not.
 	Legacy
 )
 
-// ParseCipher reads the name of a cipher, "cbc" or "legacy", in upper or lower
-// case. The further modes of fwknop are no good with a key that has been in
-// use, and no client uses them unasked.
+// ParseCipher reads the name of a cipher, "cbc" or "legacy", in upper or lower case.
+// The other modes of fwknop are not supported: they are not safe with a key that is used
+// more than once, and no client uses them by default.
 func ParseCipher(s string) (Cipher, error) {
 	switch strings.ToLower(s) {
 	case "cbc":
@@ -33,7 +32,7 @@ func ParseCipher(s string) (Cipher, error) {
 	return 0, fmt.Errorf("bad cipher %q: want cbc or legacy", s)
 }
 
-// String gives the name that ParseCipher reads.
+// String returns the name that ParseCipher reads.
 func (c Cipher) String() string {
 	switch c {
 	case CBC:
@@ -44,17 +43,17 @@ func (c Cipher) String() string {
 	return "unknown"
 }
 
-// legacyLen is the length that Legacy brings keys to.
+// legacyLen is the length of the keys of Legacy, in bytes.
 const legacyLen = 16
 
-// maxSecret is the length of the longest key that fwknop takes.
+// maxSecret is the length of the longest key that fwknop accepts, in bytes.
 const maxSecret = 32
 
-// derive makes AES-256 and initialization vector of one packet, as OpenSSL's
-// EVP_BytesToKey does with MD5 and one round: each digest is of the digest
-// before, secret and salt, and the first three make 32 bytes of key and 16
-// of vector.
+// derive returns the cipher and the initialization vector of one packet.
 func derive(secret, salt []byte) (block cipher.Block, iv [aes.BlockSize]byte) {
+	// OpenSSL's EVP_BytesToKey with MD5 and one round: each digest is of the previous
+	// digest, the secret and the salt. The first two digests are the key of AES-256, the
+	// third is the initialization vector.
 	var (
 		key [2 * md5.Size]byte
 		in  [md5.Size + maxSecret + saltLen]byte
@@ -69,18 +68,19 @@ func derive(secret, salt []byte) (block cipher.Block, iv [aes.BlockSize]byte) {
 	copy(key[copy(key[:], d1[:]):], d2[:])
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
-		panic("spa: " + err.Error()) // 32 bytes are a key
+		panic("spa: " + err.Error()) // AES accepts every key of 32 bytes
 	}
 	return block, iv
 }
 
-// decrypt returns the plain text of salt and cipher text. Nearly always the
-// first block tells that the key is another, and nothing further is done.
+// decrypt returns the plain text of b, which is salt and cipher text.
 func decrypt(secret, b []byte) ([]byte, error) {
 	block, iv := derive(secret, b[:saltLen])
 	b = b[saltLen:]
 	text := make([]byte, len(b))
 	block.Decrypt(text, b)
+	// The first block of a message is its 16 random digits. With a wrong key it is one
+	// with a probability of (10/256)^16, so that the rest need not be decrypted.
 	for i, c := range iv {
 		if !isDigit(rune(c ^ text[i])) {
 			return nil, ErrNotForKey
@@ -108,9 +108,10 @@ func pad(text []byte) []byte {
 	return b
 }
 
-// unpad takes the padding off. Its errors may tell one padding from another:
-// nobody is answered, so there is no oracle to ask.
+// unpad removes the padding.
 func unpad(b []byte) ([]byte, error) {
+	// The time and the error depend on the padding. That is no padding oracle, because
+	// a sender gets no answer.
 	n := int(b[len(b)-1])
 	if n == 0 || n > aes.BlockSize {
 		return nil, errPadding

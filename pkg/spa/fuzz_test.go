@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What opens is sealed again to the same payload, and Open never errs in any
-// other way than it says.
+// A message that opens is sealed again to the same payload, and Open returns only the
+// errors in its doc comment.
 func FuzzOpen(f *testing.F) {
 	for _, v := range vectors {
 		f.Add([]byte(v.payload))
@@ -45,14 +45,14 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// redigested is the message's whole plain text.
+// redigested returns the plain text of the message, with its digest.
 func redigested(m *Message) string {
 	text := m.text()
 	return string(text) + ":" + b64.EncodeToString(m.Digest.sum(text))
 }
 
-// FuzzPlainText goes beyond the cipher: what a holder of the key could send.
-// All that opens has one form, but for the sender's address.
+// FuzzPlainText fuzzes plain texts, which a sender with the key can choose.
+// A message has only one form, except for the sender's address.
 func FuzzPlainText(f *testing.F) {
 	for _, v := range vectors {
 		f.Add([]byte(v.text))
@@ -70,8 +70,7 @@ func FuzzPlainText(f *testing.F) {
 	})
 }
 
-// FuzzMessage parses texts without digest, so that what it finds need not be
-// hashed.
+// FuzzMessage parses texts without digest, so that the fuzzer need not compute one.
 func FuzzMessage(f *testing.F) {
 	for _, v := range vectors {
 		f.Add(v.undigested())

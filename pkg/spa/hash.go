@@ -11,22 +11,22 @@ import (
 	"strings"
 )
 
-// Hash is a hash function, of the HMAC or of the digest inside. The zero Hash
-// is none of them. The numbers are those fwknop prints.
+// Hash is the hash function of an HMAC or of the digest in a message. The zero Hash is
+// none of them. The numbers are those that fwknop prints.
 type Hash uint8
 
-// The hash functions fwknop knows. Its default for both uses is SHA256.
+// The hash functions of fwknop. Its default for both uses is SHA256.
 const (
 	MD5 Hash = iota + 1
 	SHA1
 	SHA256
 	SHA384
 	SHA512
-	SHA3_256 //nolint:revive // as package crypto writes it
+	SHA3_256 //nolint:revive // the name in package crypto
 	SHA3_512 //nolint:revive // likewise
 )
 
-// hashes describes them, by Hash.
+// hashes describes the hash functions, by Hash.
 var hashes = [...]struct {
 	name string
 	new  func() hash.Hash
@@ -41,11 +41,11 @@ var hashes = [...]struct {
 	SHA3_512: {"sha3-512", func() hash.Hash { return sha3.New512() }, maxSum},
 }
 
-// maxSum is the size of the longest sum.
+// maxSum is the size of the longest sum, in bytes.
 const maxSum = 64
 
-// ParseHash reads the name of a hash function, as String gives it or with an
-// underscore as fwknop writes it ("sha3_256"), in upper or lower case.
+// ParseHash reads the name of a hash function, in the form of String or with an
+// underscore as in fwknop ("sha3_256"), in upper or lower case.
 func ParseHash(s string) (Hash, error) {
 	name := strings.ReplaceAll(strings.ToLower(s), "_", "-")
 	for h := MD5; h.valid(); h++ {
@@ -56,7 +56,7 @@ func ParseHash(s string) (Hash, error) {
 	return 0, fmt.Errorf("bad hash %q: want md5, sha1, sha256, sha384, sha512, sha3-256 or sha3-512", s)
 }
 
-// String gives the name in lower case: "sha256", "sha3-256".
+// String returns the name in lower case: "sha256", "sha3-256".
 func (h Hash) String() string {
 	if !h.valid() {
 		return "unknown"
@@ -66,10 +66,10 @@ func (h Hash) String() string {
 
 func (h Hash) valid() bool { return MD5 <= h && h <= SHA3_512 }
 
-// textLen is the length of a sum in base64.
+// textLen returns the length of a sum in base64.
 func (h Hash) textLen() int { return b64.EncodedLen(hashes[h].size) }
 
-// sum hashes b at once.
+// sum returns the hash of b.
 func (h Hash) sum(b []byte) []byte {
 	f := hashes[h].new()
 	f.Write(b)

@@ -29,12 +29,11 @@ import (
 
 func TestMain(m *testing.M) { netnstest.Main(m) }
 
-// patience bounds every run of a program; they take a tenth of a second.
+// patience is the timeout for a program, each of which takes a tenth of a second.
 const patience = 30 * time.Second
 
-// run runs a program of fwknop's inside a host and returns all it says. Whether it
-// failed is not of interest: the client does after it has made a packet that its own
-// library cannot read.
+// run runs a program of fwknop inside a host and returns its output. It ignores the exit
+// status: the client fails after it has made a packet that its own library cannot read.
 func run(t *testing.T, host *netns.NS, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -52,8 +51,8 @@ func run(t *testing.T, host *netns.NS, name string, args ...string) string {
 	return out.String()
 }
 
-// said finds what fwknop and fwknopd print of a packet's field, "" if there is
-// no such line. A field that is not in the packet is "<NULL>".
+// said returns the value of a field in the output of fwknop or fwknopd, "" if there is no
+// such line. A field that is not in the packet is "<NULL>".
 func said(out, field string) string {
 	for line := range strings.Lines(out) {
 		if name, value, ok := strings.Cut(line, ": "); ok && strings.TrimSpace(name) == field {
@@ -63,7 +62,7 @@ func said(out, field string) string {
 	return ""
 }
 
-// saidOf are the fields of a message as fwknop and fwknopd print them.
+// saidOf returns the fields of a message as fwknop and fwknopd print them.
 func saidOf(m *Message) map[string]string {
 	orNull := func(s string) string {
 		if s == "" {
@@ -84,7 +83,7 @@ func saidOf(m *Message) map[string]string {
 	}
 }
 
-// checkSaid compares a message with what was printed of it.
+// checkSaid compares a message with the output of fwknop or fwknopd.
 func checkSaid(t *testing.T, m *Message, out string) {
 	t.Helper()
 	want := saidOf(m)
@@ -103,7 +102,7 @@ func checkSaid(t *testing.T, m *Message, out string) {
 	}
 }
 
-// options are those of fwknop for the secrets of a configuration.
+// options returns the options of fwknop for the secrets of a configuration.
 func options(c Config) []string {
 	args := []string{"--key-base64-rijndael", padded(c.Key), "-M", c.Cipher.String()}
 	if c.HMACKey != nil {
@@ -121,7 +120,7 @@ func padded(b []byte) string {
 // fwknopName is the name of a hash for fwknop's options and files.
 func fwknopName(h Hash) string { return strings.ReplaceAll(h.String(), "-", "_") }
 
-// checkFwknop has fwknop make a packet, opens it and returns the message.
+// checkFwknop makes a packet with fwknop, opens it and returns the message.
 func checkFwknop(t *testing.T, host *netns.NS, c Config, args ...string) Message {
 	t.Helper()
 	args = append([]string{"-T", "--no-rc-file", "--no-save-args", "-D", "127.0.0.1", "-U", "mbr"}, args...)
@@ -169,7 +168,7 @@ func TestInteropFwknopsHashesAndKeys(t *testing.T) {
 	}
 }
 
-// many are n services with ports of five digits.
+// many returns n services with ports of five digits.
 func many(n int) []port.Range {
 	services := make([]port.Range, n)
 	for i := range services {
@@ -210,8 +209,8 @@ func TestInteropFwknopsMessages(t *testing.T) {
 	}
 }
 
-// fwknopd runs it, in its mode that touches no firewall, over a capture of one
-// packet that holds the payload, and returns what it says.
+// fwknopd runs fwknopd on a capture of one packet with the payload, in the mode that does
+// not change the firewall, and returns its output.
 func fwknopd(t *testing.T, host *netns.NS, c Config, payload []byte) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -234,7 +233,7 @@ func fwknopd(t *testing.T, host *netns.NS, c Config, payload []byte) string {
 		"--run-dir", dir, "--pid-file", filepath.Join(dir, "pid"), "--digest-file", write("digest.cache", ""))
 }
 
-// capture is a pcap file of one datagram to fwknopd's port.
+// capture returns a pcap file of one datagram to fwknopd's port.
 func capture(t *testing.T, payload []byte) string {
 	t.Helper()
 	eth := layers.Ethernet{
@@ -266,10 +265,10 @@ func capture(t *testing.T, payload []byte) string {
 	return file.String()
 }
 
-// wouldAct is what fwknopd says, in that mode, of a packet that it accepts.
+// wouldAct is the output of fwknopd in that mode for a packet that it accepts.
 const wouldAct = "--test mode enabled, skipping"
 
-// now is a message of the type with all that it can have.
+// now returns a message of the type with all fields that it can have.
 func now(kind Type) Message {
 	m := Message{
 		User: "mbr", Time: time.Now(), Type: kind, Address: netip.MustParseAddr("192.0.2.77"),
@@ -287,7 +286,7 @@ func now(kind Type) Message {
 	return m
 }
 
-// checkFwknopd has fwknopd read a message that we seal.
+// checkFwknopd seals a message and gives it to fwknopd.
 func checkFwknopd(t *testing.T, host *netns.NS, c Config, m Message) {
 	t.Helper()
 	k := newKey(t, c)
@@ -344,7 +343,8 @@ func TestInteropFwknopdAcceptsOurs(t *testing.T) {
 	})
 }
 
-// The test above can fail; and what Message and Seal say of fwknopd's limits.
+// fwknopd refuses packets beyond the limits in the comments of Message and Seal, so that
+// the test above can fail.
 func TestInteropFwknopdRefuses(t *testing.T) {
 	host := netnstest.New(t)
 	for name, tt := range map[string]struct {

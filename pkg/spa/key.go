@@ -6,33 +6,33 @@ import (
 	"fmt"
 )
 
-// Config is what a Key is made from.
+// Config holds the arguments of NewKey.
 type Config struct {
-	// Key is the secret that packets are encrypted with: a passphrase, or what
-	// was base64 (fwknop's KEY_BASE64); 1 to 32 bytes. With a longer one fwknop
-	// stops at its first packet: "Invalid key length".
+	// Key is the secret that packets are encrypted with: a passphrase, or the
+	// decoded bytes of fwknop's KEY_BASE64; 1 to 32 bytes. With a longer key fwknop
+	// fails at its first packet ("Invalid key length").
 	Key    []byte
 	Cipher Cipher
-	// HMACKey is the secret that packets are authenticated with, 1 to 128
-	// bytes as in fwknop; nil for packets without HMAC, of which only the
-	// plain hash inside tells that they were altered.
+	// HMACKey is the secret that packets are authenticated with, 1 to 128 bytes as
+	// in fwknop. It is nil for packets without HMAC, in which only the digest of the
+	// message detects changes.
 	HMACKey []byte
-	// HMAC is the hash function of the HMAC, needed if there is an HMACKey.
+	// HMAC is the hash function of the HMAC. It must be set if HMACKey is.
 	HMAC Hash
 }
 
-// maxHMACKey is the length of the longest HMAC key that fwknop takes.
+// maxHMACKey is the length of the longest HMAC key that fwknop accepts, in bytes.
 const maxHMACKey = 128
 
-// Key opens and seals the packets of those who share a secret. Goroutines may
-// use a Key at the same time.
+// Key opens and seals packets with one secret. Several goroutines may use a Key at the
+// same time.
 type Key struct {
 	secret []byte
 	mac    *mac // nil: no HMAC
 }
 
-// NewKey makes a key. It keeps nothing of what it is given. An HMACKey that is
-// empty but not nil is an error, lest an empty file turn authentication off.
+// NewKey makes a key. It shares no memory with c. An HMACKey that is empty but not nil is
+// an error, so that an empty file does not turn authentication off.
 func NewKey(c Config) (*Key, error) {
 	switch {
 	case len(c.Key) == 0 || len(c.Key) > maxSecret:
@@ -51,7 +51,7 @@ func NewKey(c Config) (*Key, error) {
 	return k, nil
 }
 
-// secret returns what keys are derived from.
+// secret returns the secret that the keys of packets are derived from.
 func secret(c Config) []byte {
 	if c.Cipher == CBC {
 		return bytes.Clone(c.Key)
@@ -61,9 +61,9 @@ func secret(c Config) []byte {
 	return s
 }
 
-// Wipe overwrites the secrets in the key. What hash functions and ciphers had
-// of them in memory it cannot reach. From then on the key opens nothing and
-// seals nothing. No other goroutine may use the key meanwhile.
+// Wipe zeroes the secrets in the key, but not data that hash functions and ciphers have
+// derived from them. After it Open and Seal fail. No other goroutine may use the key
+// during the call.
 func (k *Key) Wipe() {
 	clear(k.secret)
 	k.secret = nil
@@ -73,14 +73,14 @@ func (k *Key) Wipe() {
 	}
 }
 
-// wiped reports whether the key is of no use any more.
+// wiped reports whether Wipe was called.
 func (k *Key) wiped() bool { return len(k.secret) == 0 }
 
-// Authentic reports whether the payload's HMAC is right. It is what to ask
-// first where there are many keys: it allocates nothing once warm and takes as
-// long as the hash function needs for the packet, if the payload's length fits
-// the key's HMAC, and nearly no time otherwise. The comparison takes the same time
-// wherever two HMACs differ. For a key without HMAC the answer is true.
+// Authentic reports whether the payload's HMAC is right; for a key without HMAC it
+// returns true. A caller with many keys should call it before Open: it takes the time of
+// one hash of the payload, or almost none if the payload's length does not fit the key's
+// HMAC, and usually does not allocate. The comparison takes the same time wherever two
+// HMACs differ.
 func (k *Key) Authentic(payload []byte) bool {
 	switch {
 	case k.wiped():
@@ -93,13 +93,12 @@ func (k *Key) Authentic(payload []byte) bool {
 	return k.mac.verify(w, payload)
 }
 
-// A Scratch is what one goroutine checks HMACs in, of as many keys as it likes.
-// Its zero value is ready.
+// A Scratch is working memory for AuthenticIn. It is for one goroutine, and for any
+// number of keys. Its zero value is ready to use.
 type Scratch struct{ workers [len(hashes)]*worker }
 
-// AuthenticIn is Authentic for a goroutine that has a Scratch of its own: it
-// never allocates once each hash function was used, whatever the garbage
-// collector does.
+// AuthenticIn is Authentic with a Scratch. It never allocates after the first call per
+// hash function, while Authentic may after a garbage collection.
 func (k *Key) AuthenticIn(s *Scratch, payload []byte) bool {
 	switch {
 	case k.wiped():
@@ -114,7 +113,7 @@ func (k *Key) AuthenticIn(s *Scratch, payload []byte) bool {
 	return k.mac.verify(*w, payload)
 }
 
-// macLen is how many characters of a payload are the HMAC.
+// macLen returns the number of characters of the HMAC in a payload.
 func (k *Key) macLen() int {
 	if k.mac == nil {
 		return 0

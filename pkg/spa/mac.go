@@ -7,19 +7,22 @@ import (
 	"sync"
 )
 
-// mac is an HMAC (RFC 2104) keyed and ready for packets: the marshaled states of
-// the hash function after the inner and the outer pad. Package hmac does the same,
-// but has two hash functions and more a key, which many keys would push out of
-// the cache, and which one goroutine may use at a time.
+// mac is a keyed HMAC (RFC 2104): the marshaled states of the hash function after the
+// inner and the outer pad. Package hmac saves these states too, but an hmac.Hash also has
+// two hash functions, which for many keys do not fit into the processor's cache, and only
+// one goroutine at a time may use it.
 //
-// The prefix is not in the inner state: it would shift the packet against the
-// hash function's blocks, and that costs more than to hash ten bytes again.
+// The prefix of packets is not hashed into the inner state: the packet would then not be
+// aligned with the blocks of the hash function, and copying it into them takes longer
+// than hashing ten more bytes.
 type mac struct {
 	hash         Hash
 	inner, outer []byte
 }
 
 func newMAC(h Hash, key []byte) *mac {
+	// RFC 2104, section 2: a key longer than a block is hashed, then padded with
+	// zeros; ipad is the byte 0x36, opad the byte 0x5c.
 	f := hashes[h].new()
 	if len(key) > f.BlockSize() {
 		key = h.sum(key)
@@ -35,7 +38,7 @@ func newMAC(h Hash, key []byte) *mac {
 		clear(b)
 		state, err := f.(encoding.BinaryMarshaler).MarshalBinary()
 		if err != nil {
-			panic("spa: " + err.Error()) // all of hashes can
+			panic("spa: " + err.Error()) // all of hashes can be marshaled
 		}
 		return state
 	}
@@ -47,14 +50,14 @@ func (m *mac) wipe() {
 	clear(m.outer)
 }
 
-// verify reports whether the payload ends in the HMAC of what is before it.
+// verify reports whether the payload ends with the HMAC of the rest.
 func (m *mac) verify(w *worker, payload []byte) bool {
 	n := len(payload) - m.hash.textLen()
 	if !wholeBlocks(n) || n > maxPayload {
 		return false
 	}
-	// What was sent is decoded, and not what is right encoded: table look-ups
-	// may tell their input to those who share the processor.
+	// The received HMAC is decoded, rather than the right one encoded, because the
+	// table of base64 makes the time of encoding depend on the secret sum.
 	got, err := b64.Decode(w.tag[:], payload[n:])
 	return err == nil && subtle.ConstantTimeCompare(w.mac(m, payload[:n]), w.tag[:got]) == 1
 }
@@ -66,19 +69,18 @@ func (m *mac) appendText(b, body []byte) []byte {
 	return b64.AppendEncode(b, w.mac(m, body))
 }
 
-// worker is a hash function, the same by its other name, and room: for sums, and
-// for a packet behind its prefix.
+// worker is a hash function with working memory.
 type worker struct {
 	hash.Hash
-	state    encoding.BinaryUnmarshaler
+	state    encoding.BinaryUnmarshaler // the same Hash
 	sum, tag [maxSum]byte
-	text     [len(prefix) + maxPayload]byte
+	text     [len(prefix) + maxPayload]byte // prefix and packet
 }
 
-// pools keep workers of each hash function.
+// pools hold unused workers, by Hash.
 var pools [len(hashes)]sync.Pool
 
-// worker returns one, to be put back.
+// worker returns a worker from the pool, to which the caller must return it.
 func (h Hash) worker() *worker {
 	if w, ok := pools[h].Get().(*worker); ok {
 		return w
@@ -93,9 +95,10 @@ func (h Hash) newWorker() *worker {
 	return w
 }
 
-// mac returns the HMAC of prefix and body, valid until the next call. The body is
-// no longer than maxPayload.
+// mac returns the HMAC of prefix and body, which is valid until the next call. The body
+// must not be longer than maxPayload.
 func (w *worker) mac(m *mac, body []byte) []byte {
+	// One Write of prefix and body is faster than two; newWorker has set the prefix.
 	n := len(prefix) + copy(w.text[len(prefix):], body)
 	w.restore(m.inner)
 	w.Write(w.text[:n])
@@ -107,6 +110,6 @@ func (w *worker) mac(m *mac, body []byte) []byte {
 
 func (w *worker) restore(state []byte) {
 	if err := w.state.UnmarshalBinary(state); err != nil {
-		panic("spa: " + err.Error()) // it is of this hash function
+		panic("spa: " + err.Error()) // newMAC marshaled a state of the same hash function
 	}
 }

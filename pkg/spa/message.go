@@ -11,45 +11,45 @@ import (
 	"nftknock/pkg/port"
 )
 
-// Message is what a packet says.
+// Message is the content of a packet.
 type Message struct {
-	// Random is 16 decimal digits that make each packet another.
+	// Random is 16 random decimal digits, by which all packets differ.
 	Random string
 	// User is the name of the sender: 1 to 48 printable ASCII characters but
 	// for these: * + , / : ; < = > ? [ \ ] | and the double quote. (fwknop's
 	// client cuts a name after 29.)
 	User string
-	// Time is the sender's clock in seconds since 1970, up to 12 digits; Seal
+	// Time is the sender's time, from 1970 on, in seconds of up to 12 digits; Seal
 	// drops fractions. It is in UTC when decoded.
 	Time time.Time
-	// Version is the version of the protocol, digits and dots, "3.0.0".
+	// Version is the version of the protocol, digits and dots: "3.0.0".
 	Version string
 	Type    Type
-	// Address is to be let in; the zero Addr is the sender of the packet,
-	// which is written as "0.0.0.0".
+	// Address is the address to grant access to; the zero Addr stands for the
+	// sender of the packet, and is written as "0.0.0.0".
 	Address netip.Addr
-	// Services are to be opened, one or more in all types but Command. With
-	// the address they fill 255 characters at most: 24 services with ports of
-	// five digits, up to 41 with shorter ones. (fwknop's client sends as many,
-	// but see Seal for how many its server reads.)
+	// Services are the services to open: one or more, except for the type Command.
+	// With the address they have at most 255 characters: 24 services with ports of
+	// five digits, up to 41 with shorter ones. (fwknop's client sends as many, but
+	// see Seal for how many its server reads.)
 	Services []port.Range
-	// Command is to be run, for the type Command alone.
+	// Command is the command to run, for the type Command only.
 	Command string
-	// NAT is the destination of the types that have one, as it is written:
+	// NAT is the destination for the types that have one, as in the packet:
 	// "10.0.0.5,22", an address or host name and a port, up to 128 bytes.
 	NAT string
-	// ServerAuth is what the sender says to a further authentication of the
-	// server, up to 64 characters; a secret. Usually empty.
+	// ServerAuth is a secret for an additional authentication by the server, up to
+	// 64 characters. It is usually empty.
 	ServerAuth string
-	// Timeout is how long the door shall be open, in whole seconds from 1 to
-	// 2^31-1, for the types with a timeout; 0 for others. (fwknop's client
-	// sends up to 131072, of which its server takes up to 65536.)
+	// Timeout is how long access shall last, in whole seconds from 1 to 2^31-1, for
+	// the types with a timeout; 0 for others. (fwknop's client sends up to 131072,
+	// its server accepts up to 65536.)
 	Timeout time.Duration
-	// Digest is the hash function of the digest inside.
+	// Digest is the hash function of the digest in the message.
 	Digest Hash
 }
 
-// The bounds of fields. Those of fwknop 2.6.10 are as wide or narrower.
+// The limits of fields. Those of fwknop 2.6.10 are the same or lower.
 const (
 	randomLen     = 16
 	maxUser       = 48              // 64 characters in base64
@@ -61,8 +61,8 @@ const (
 	maxTimeout    = 1<<31 - 1 // seconds
 )
 
-// check verifies all that Message says of its fields but for Digest. Its errors
-// hold nothing of the message.
+// check verifies the conditions in the comments of Message, except for Digest. Its errors
+// contain no part of the message.
 func (m *Message) check() error {
 	switch unix := m.Time.Unix(); {
 	case len(m.Random) != randomLen || !consistsOf(m.Random, isDigit):
@@ -82,7 +82,7 @@ func (m *Message) check() error {
 	return m.checkOptions()
 }
 
-// checkRequest verifies what is in MSG.
+// checkRequest verifies the fields that are encoded in MSG.
 func (m *Message) checkRequest() error {
 	if err := checkAddress(m.Address); err != nil {
 		return err
@@ -113,17 +113,17 @@ func (m *Message) checkRequest() error {
 	return nil
 }
 
-// checkOptions verifies the fields that not all messages have.
+// checkOptions verifies the fields that only some messages have.
 func (m *Message) checkOptions() error {
 	switch {
 	case m.Type.NAT() && !validNAT(m.NAT):
 		return errors.New("bad NAT destination: want ADDRESS,PORT, 128 characters or fewer")
 	case !m.Type.NAT() && m.NAT != "":
-		return errors.New("a NAT destination in a message of a type without: want none")
+		return errors.New("a NAT destination in a message whose type has none: want none")
 	case m.Type.timed() && (m.Timeout < time.Second || m.Timeout > maxTimeout*time.Second || m.Timeout%time.Second != 0):
 		return errTimeout
 	case !m.Type.timed() && m.Timeout != 0:
-		return errors.New("a timeout in a message of a type without: want none")
+		return errors.New("a timeout in a message whose type has none: want none")
 	case len(m.ServerAuth) > maxServerAuth || !consistsOf(m.ServerAuth, isPrintable):
 		return errors.New("bad server authentication: want 64 printable ASCII characters or fewer")
 	}
@@ -151,8 +151,8 @@ func isHostChar(r rune) bool {
 	return isVersionChar(r) || r == '-' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
-// validNAT reports whether s is an address or host name and a port. fwknop's
-// client sends names for the server to resolve.
+// validNAT reports whether s is an address or a host name, a comma and a port. fwknop's
+// client sends names, which its server resolves.
 func validNAT(s string) bool {
 	host, port, _ := strings.Cut(s, ",")
 	n, ok := parseDecimal(port, 65535)

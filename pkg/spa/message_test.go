@@ -14,10 +14,10 @@ import (
 	"nftknock/pkg/port"
 )
 
-// field is base64 as fields have it.
+// field encodes a field in base64.
 func field(s string) string { return b64.EncodeToString([]byte(s)) }
 
-// textOf is a text with the type, the request and further fields.
+// textOf returns a text with the type, the request and further fields.
 func textOf(kind, request string, more ...string) string {
 	f := []string{"1234567890123456", field("mbr"), "1795421412", "3.0.0", kind, field(request)}
 	return strings.Join(append(f, more...), ":")
@@ -214,7 +214,7 @@ func TestBadMessagesAreNotSealed(t *testing.T) {
 	}
 }
 
-// exhausted has no random bytes, or few.
+// exhausted is a reader with no or few random bytes.
 type exhausted int
 
 func (e *exhausted) Read(b []byte) (int, error) {

@@ -8,12 +8,12 @@ import (
 	"fmt"
 )
 
-// Open decodes a payload, its HMAC first, and returns the message and the token
-// to remember it by. Whether the time is near, the token is new and the wishes
-// may be granted is for the caller to judge.
+// Open verifies the HMAC of a payload, decrypts it, and returns the message and its
+// token. The caller must check that the time is recent, that the token is new, and that
+// the request is allowed.
 //
-// The error is ErrNotForKey, ErrDigest, or one that wraps ErrFormat; message and
-// token are zero then.
+// The error is ErrNotForKey, ErrDigest, or one that wraps ErrFormat; then message and
+// token are zero.
 func (k *Key) Open(payload []byte) (Message, Token, error) {
 	if !Plausible(payload) {
 		return Message{}, Token{}, ErrFormat
@@ -23,7 +23,7 @@ func (k *Key) Open(payload []byte) (Message, Token, error) {
 	}
 	body := payload[:len(payload)-k.macLen()]
 	if !wholeBlocks(len(body)) {
-		return Message{}, Token{}, ErrNotForKey // it has an HMAC, but the key has none
+		return Message{}, Token{}, ErrNotForKey // the packet has an HMAC, the key has none
 	}
 	b, err := decodeCipherText(body)
 	if err != nil {
@@ -40,7 +40,7 @@ func (k *Key) Open(payload []byte) (Message, Token, error) {
 	return m, Token(sha256.Sum256(b)), nil
 }
 
-// parse reads the plain text of a packet, its digest first.
+// parse verifies the digest of a plain text and parses the rest.
 func parse(text []byte) (Message, error) {
 	end := bytes.LastIndexByte(text, ':')
 	if end < 0 {
@@ -58,9 +58,9 @@ func parse(text []byte) (Message, error) {
 	return m, nil
 }
 
-// digestOf tells the hash function that makes the digest out of the text. Its
-// size leaves one or two.
+// digestOf verifies the digest of a text and returns its hash function.
 func digestOf(text, digest []byte) (Hash, error) {
+	// A packet does not name the function. At most two have the same size.
 	want, err := decodeBase64(digest)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrFormat, errDigestForm)

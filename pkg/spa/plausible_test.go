@@ -8,8 +8,7 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// Random base64 of a packet's length is refused by its first character in 15 of
-// 16 cases, before any key is asked.
+// The first character of random base64 is not plausible in 15 of 16 cases.
 func TestPlausibleRefusesRandomBase64(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	const rounds = 16_000

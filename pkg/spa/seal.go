@@ -8,17 +8,17 @@ import (
 	"math/big"
 )
 
-// version is the protocol's version that fwknop 2.6 and we speak.
+// version is the protocol version of fwknop 2.6 and of this package.
 const version = "3.0.0"
 
-// Seal encodes a message to a payload for fwknopd and our daemon. It fills in
-// Random and Version if they are empty; all else must be as Message says, Time
-// and Digest too. Salt and Random are read from random, which is
-// crypto/rand.Reader but in tests.
+// Seal encodes and encrypts a message as a payload for fwknopd and nftknockd. It sets
+// Random and Version if they are empty; all other fields must be valid, Time and Digest
+// too. Salt and Random are read from random, which must be crypto/rand.Reader except in
+// tests.
 //
-// fwknopd 2.6.10 is narrower than the format: it takes a packet for one of GnuPG's
-// and refuses it if without its HMAC it is longer than 374 characters, or 396 where
-// there is none. Twelve services fit. It does not know IPv6.
+// fwknopd 2.6.10 accepts less than the format allows. It treats a packet as GnuPG's and
+// refuses it if it is longer than 374 characters without its HMAC, or than 396 if it has
+// none. Twelve services fit. It does not support IPv6.
 func (k *Key) Seal(m Message, random io.Reader) ([]byte, error) {
 	if k.wiped() {
 		return nil, errors.New("cannot seal: the key was wiped")
@@ -52,12 +52,13 @@ func (k *Key) Seal(m Message, random io.Reader) ([]byte, error) {
 	return payload, nil
 }
 
-// payload encrypts and authenticates a plain text. The bounds of Message keep
-// its length under maxPayload.
+// payload encrypts and authenticates a plain text. The result is not longer than
+// maxPayload, because of the limits of Message.
 func (k *Key) payload(salt, text []byte) []byte {
 	raw := append([]byte(magic), salt...)
 	raw = append(raw, encrypt(k.secret, salt, text)...)
 	payload := b64.AppendEncode(nil, raw)[len(prefix):]
+	// The HMAC is over the text with the prefix, which is not sent.
 	if k.mac != nil {
 		payload = k.mac.appendText(payload, payload)
 	}

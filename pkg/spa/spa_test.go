@@ -39,7 +39,7 @@ func TestVectorsOpen(t *testing.T) {
 	}
 }
 
-// With the salt and random value of a vector we make it, byte for byte.
+// With the salt and random value of a vector, Seal returns its payload.
 func TestVectorsSeal(t *testing.T) {
 	for _, v := range vectors {
 		t.Run(v.name, func(t *testing.T) {
@@ -91,8 +91,8 @@ func TestRoundTripOfAllKinds(t *testing.T) {
 	}
 }
 
-// mustRefuse checks that Open refuses a payload with one of the errors, and
-// gives nothing else.
+// mustRefuse checks that Open refuses a payload with one of the errors, and returns
+// neither message nor token. Its parameters: what names the case, want lists the errors.
 func mustRefuse(t *testing.T, k *Key, payload []byte, what string, want ...error) {
 	t.Helper()
 	m, token, err := k.Open(payload)
@@ -122,8 +122,7 @@ func flips(payload string, f func(changed []byte)) {
 	}
 }
 
-// With an HMAC no single bit can be changed unseen, and it takes no decryption
-// to see it.
+// With an HMAC every changed bit is detected, without decryption.
 func TestFlippedBitsOfAuthenticatedPackets(t *testing.T) {
 	for _, v := range vectors {
 		k := newKey(t, v.config)
@@ -139,8 +138,8 @@ func TestFlippedBitsOfAuthenticatedPackets(t *testing.T) {
 	}
 }
 
-// Without one it is the digest inside, the strict form and the padding that
-// see to it: a change in the text of the message is a whole garbled block.
+// Without an HMAC, changed bits are detected by the digest, the strict form and the
+// padding: one changed bit of the cipher text changes a whole block of the text.
 func TestFlippedBitsOfUnauthenticatedPackets(t *testing.T) {
 	for _, name := range []string{"v3", "v4"} {
 		v, k := vectorNamed(t, name)
@@ -150,7 +149,7 @@ func TestFlippedBitsOfUnauthenticatedPackets(t *testing.T) {
 	}
 }
 
-// fwknopd 2.6.10 takes a packet again in these spellings.
+// fwknopd 2.6.10 accepts a packet a second time in these spellings.
 func TestReplaysSpelledAnew(t *testing.T) {
 	v, k := vectorNamed(t, "v3")
 	last := len(v.payload) - 1
@@ -199,7 +198,7 @@ func TestOtherKeys(t *testing.T) {
 			mustRefuse(t, newKey(t, c), []byte(v.payload), name, ErrNotForKey)
 		})
 	}
-	// The HMAC is no part of the cipher text.
+	// The token does not depend on the HMAC.
 	mustRefuse(t, newKey(t, without(v.config)), []byte(v.payload), "no HMAC key", ErrFormat, ErrNotForKey)
 
 	v, _ = vectorNamed(t, "v3")
@@ -212,7 +211,7 @@ func TestOtherKeys(t *testing.T) {
 	}
 }
 
-// fwknop and fwknopd, in their legacy mode, leave all of a key after 16 bytes.
+// In legacy mode fwknop and fwknopd ignore a key after 16 bytes.
 func TestLegacyHasKeysOf16Bytes(t *testing.T) {
 	const long = "0123456789abcdefgh"
 	for key, same := range map[string]string{
@@ -225,10 +224,10 @@ func TestLegacyHasKeysOf16Bytes(t *testing.T) {
 	}
 }
 
-// sealed is the payload of a plain text as it is.
+// sealed returns the payload of any plain text.
 func sealed(k *Key, text string) []byte { return k.payload([]byte("saltsalt"), []byte(text)) }
 
-// digested is the text with its digest.
+// digested returns the text with its digest.
 func digested(text string) string {
 	return text + ":" + b64.EncodeToString(SHA256.sum([]byte(text)))
 }
@@ -259,7 +258,7 @@ func TestHoldersOfTheKeyMustKeepToTheFormat(t *testing.T) {
 	}
 }
 
-// The client for Android 4.1.2 leaves the padding out. fwknopd takes that.
+// The client for Android 4.1.2 sends no padding, which fwknopd accepts.
 func TestPaddingIsStrict(t *testing.T) {
 	_, k := vectorNamed(t, "v1")
 	seal := func(padded string) []byte {

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// sender is how messages write the address of their own packet.
+// sender is the address in MSG that stands for the sender of the packet.
 const sender = "0.0.0.0"
 
-// The fields that all messages have, up to the digest.
+// The indices of the fields that all messages have before the digest.
 const (
 	fieldRandom = iota
 	fieldUser
@@ -21,7 +21,7 @@ const (
 	fieldVersion
 	fieldType
 	fieldRequest
-	fieldOptions // the first of those that follow
+	fieldOptions // the first field that only some messages have
 )
 
 // parseText reads the plain text of a message up to the digest and the colon
@@ -88,9 +88,10 @@ func (m *Message) parseRequest(field string) error {
 	return nil
 }
 
-// parseOptions reads the fields after MSG. The type tells which there are; one
-// more than that is SERVER_AUTH.
+// parseOptions reads the fields after MSG.
 func (m *Message) parseOptions(f []string) error {
+	// The type of the message says whether NAT is the first field and TIMEOUT the last.
+	// One more field is SERVER_AUTH.
 	var err error
 	if m.Type.NAT() && len(f) > 0 {
 		if m.NAT, err = decodeField("NAT destination", f[0]); err != nil {
@@ -118,7 +119,7 @@ func (m *Message) parseOptions(f []string) error {
 
 var errFields = errors.New("bad number of fields: want those of the type")
 
-// decodeField decodes a field that is base64 and never empty.
+// decodeField decodes a field in base64, which must not be empty.
 func decodeField(name, field string) (string, error) {
 	b, err := decodeBase64([]byte(field))
 	if err != nil || len(b) == 0 {
@@ -127,7 +128,7 @@ func decodeField(name, field string) (string, error) {
 	return string(b), nil
 }
 
-// parseAddress reads an address in the one form that netip gives it.
+// parseAddress reads an address in the form of netip.Addr.String.
 func parseAddress(s string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(s)
 	if err != nil || a.String() != s {
@@ -136,8 +137,8 @@ func parseAddress(s string) (netip.Addr, error) {
 	return a, checkAddress(a)
 }
 
-// checkAddress refuses what means nothing on another host, and the second form
-// that IPv6 has for addresses of IPv4.
+// checkAddress refuses addresses with a zone, which has no meaning on another host, and
+// IPv4-mapped addresses, which are a second form of IPv4 addresses.
 func checkAddress(a netip.Addr) error {
 	if a.Zone() != "" || a.Is4In6() {
 		return errAddress
@@ -145,8 +146,8 @@ func checkAddress(a netip.Addr) error {
 	return nil
 }
 
-// text is the plain text of the message up to the digest and the colon before
-// it, what parseText reads.
+// text returns the plain text that parseText reads: the message without the digest and
+// the colon before it.
 func (m *Message) text() []byte {
 	b := []byte(m.Random)
 	b = b64.AppendEncode(append(b, ':'), []byte(m.User))
@@ -166,7 +167,7 @@ func (m *Message) text() []byte {
 	return b
 }
 
-// request is the field MSG before its encoding.
+// request returns the field MSG before its encoding.
 func (m *Message) request() []byte {
 	var b []byte
 	if !m.Address.IsValid() || m.Address.IsUnspecified() {

@@ -1,6 +1,6 @@
 package spa
 
-// Type says what a message asks for.
+// Type is the kind of request of a message.
 type Type uint8
 
 // The types of messages.
@@ -8,7 +8,7 @@ const (
 	Command          Type = 0 // run a command
 	Access           Type = 1
 	NATAccess        Type = 2 // access to a host behind this one
-	AccessTimeout    Type = 3 // like Access; the client says for how long
+	AccessTimeout    Type = 3 // like Access, with Message.Timeout
 	NATAccessTimeout Type = 4
 	LocalNAT         Type = 5 // access through another port of this host
 	LocalNATTimeout  Type = 6

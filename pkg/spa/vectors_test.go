@@ -12,8 +12,8 @@ import (
 	"nftknock/pkg/port"
 )
 
-// Packets made with Debian's fwknop-client 2.6.10-16, whose server took those that
-// it was fed.
+// Packets made with Debian's fwknop-client 2.6.10-16. Its server accepted those that it
+// was given.
 var vectors = []vector{
 	{
 		name: "v1", config: keyed(SHA256),
@@ -152,7 +152,7 @@ func keyed(h Hash) Config {
 	return c
 }
 
-// without is the configuration without its HMAC.
+// without returns the configuration without HMAC.
 func without(c Config) Config {
 	c.HMACKey = nil
 	return c
@@ -169,7 +169,7 @@ func newKey(t testing.TB, c Config) *Key {
 	return k
 }
 
-// vectorNamed returns one with its key.
+// vectorNamed returns a vector and its key.
 func vectorNamed(t testing.TB, name string) (vector, *Key) {
 	t.Helper()
 	for _, v := range vectors {
@@ -181,10 +181,10 @@ func vectorNamed(t testing.TB, name string) (vector, *Key) {
 	return vector{}, nil
 }
 
-// undigested is the text without its digest.
+// undigested returns the text without its digest.
 func (v vector) undigested() string { return v.text[:strings.LastIndex(v.text, ":")] }
 
-// salted reads as the salt of the vector.
+// salted is a reader of the salt of a vector.
 func (v vector) salted(t testing.TB) *bytes.Reader {
 	t.Helper()
 	salt, err := hex.DecodeString(v.salt)

@@ -7,26 +7,26 @@ import (
 	"errors"
 )
 
-// b64 is the base64 of everything in a packet.
+// b64 is the encoding of packets and of the fields in them. Strict refuses spare bits
+// that are not zero.
 var b64 = base64.RawStdEncoding.Strict()
 
 const (
-	// magic is how OpenSSL begins a salted cipher text.
+	// magic is the beginning of a salted cipher text of OpenSSL.
 	magic   = "Salted__"
 	saltLen = 8
-	// prefix is what all packets would begin with if they were sent whole:
-	// the base64 of magic but for its last four bits.
+	// prefix is the base64 of magic without the last four of its bits. All packets
+	// begin with it before it is removed.
 	prefix = "U2FsdGVkX1"
 )
 
-// The length of a payload, as fwknop bounds it. Its clients make no packets
-// outside.
+// The limits of the length of a payload in fwknop. Its clients send no other packets.
 const (
 	minPayload = 140
 	maxPayload = 1500
 )
 
-// alphabet tells the characters of base64.
+// alphabet is the set of characters of base64.
 var alphabet = func() (set [256]bool) {
 	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/" {
 		set[c] = true
@@ -34,16 +34,16 @@ var alphabet = func() (set [256]bool) {
 	return set
 }()
 
-// Plausible reports whether the payload can be a packet, as far as that can be
-// told without a key: 140 to 1500 bytes, a length that whole cipher blocks and
-// an HMAC or none can have, base64 only, and a beginning that fits the prefix
-// left out. It allocates nothing; to refuse random bytes takes nanoseconds.
+// Plausible reports whether the payload can be a packet, without a key. It checks that
+// the payload has 140 to 1500 bytes, a length of whole cipher blocks with or without an
+// HMAC, only characters of base64, and a first character that can follow the removed
+// prefix. It allocates nothing, and takes nanoseconds for random bytes.
 func Plausible(payload []byte) bool {
 	if len(payload) < minPayload || len(payload) > maxPayload {
 		return false
 	}
-	// The first character has the last four bits of magic, all ones. That
-	// keeps out a payload sent with its prefix, too.
+	// The first four of the six bits of the first character are the last of magic
+	// ("_" is 0x5f), which are ones. That also refuses a payload with its prefix.
 	switch payload[0] {
 	case '8', '9', '+', '/':
 	default:
@@ -60,7 +60,7 @@ func Plausible(payload []byte) bool {
 	return true
 }
 
-// plausibleLen reports whether a payload can have the length.
+// plausibleLen reports whether a payload can have this length.
 func plausibleLen(n int) bool {
 	if wholeBlocks(n) {
 		return true // no HMAC
@@ -73,15 +73,16 @@ func plausibleLen(n int) bool {
 	return false
 }
 
-// wholeBlocks reports whether n characters, with prefix in front, are magic,
-// salt and one block or more. Magic and salt are as long as a block, and m
-// blocks are 64m/3 characters, rounded up.
+// wholeBlocks reports whether prefix and n more characters are the length of magic, salt
+// and one or more blocks.
 func wholeBlocks(n int) bool {
+	// Magic and salt are as long as a block of 16 bytes, so this is m>=2 blocks. They
+	// have 16m*4/3 characters, rounded up.
 	n += len(prefix)
 	return n >= 2*64/3 && 3*n%64 <= 2
 }
 
-// decodeCipherText decodes a payload without its HMAC to salt and cipher text.
+// decodeCipherText decodes a payload, without its HMAC, to salt and cipher text.
 func decodeCipherText(body []byte) ([]byte, error) {
 	b, err := decodeBase64(append([]byte(prefix), body...))
 	if err != nil || !bytes.HasPrefix(b, []byte(magic)) {
@@ -94,9 +95,9 @@ func decodeCipherText(body []byte) ([]byte, error) {
 	return b, nil
 }
 
-// decodeBase64 decodes strictly. Package base64 alone, even if told to be
-// strict, takes line ends anywhere.
+// decodeBase64 decodes text, which must be in canonical form.
 func decodeBase64(text []byte) ([]byte, error) {
+	// Package base64 ignores newlines anywhere in the text, even with Strict.
 	if bytes.ContainsAny(text, "\r\n") {
 		return nil, base64.CorruptInputError(bytes.IndexAny(text, "\r\n"))
 	}

@@ -11,8 +11,7 @@ import (
 	"nftknock/test/seeds"
 )
 
-// decode is what the parser makes of a text. It panics on states it holds to be
-// impossible.
+// decode parses a text with BurntSushi/toml, and turns its panics into errors.
 func decode(text string) (values map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -55,12 +54,12 @@ func checkItems(t *testing.T, want int, n *Node, path string) int {
 	return min(want, len(n.Items))
 }
 
-// lookahead is how many bytes behind an error the parser may have read.
+// lookahead is how many bytes the parser may have read beyond the place of an error.
 const lookahead = 4
 
-// FuzzLocate: whatever the parser takes is located as a whole; and where the
-// locator gives up for syntax, the parser does not get further, so that the
-// bound on depth holds for all the parser sees.
+// FuzzLocate: in a text that the parser accepts, everything is located. Where Locate
+// stops at a syntax error, the parser stops too, so that it never reads text that is
+// nested deeper than the limit.
 func FuzzLocate(f *testing.F) {
 	seeds.AddFiles(f, "../policy/testdata/*/*.toml")
 	for _, s := range []string{

@@ -5,13 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// Lines translates the offsets of one text to lines and columns.
+// Lines converts offsets into one text to lines and columns.
 type Lines struct {
 	text   string
 	starts []int // offset of each line's first byte
 }
 
-// NewLines finds the lines of text, which need not be TOML.
+// NewLines returns the Lines of any text.
 func NewLines(text string) *Lines {
 	l := &Lines{text: text, starts: []int{0}}
 	for i := range len(text) {
@@ -22,14 +22,14 @@ func NewLines(text string) *Lines {
 	return l
 }
 
-// Place gives the line and column of an offset. Both count from 1, the column
-// in characters; a byte that is not UTF-8 counts as one. An offset outside of
-// the text, as the parser gives some, means its nearer end.
+// Place returns the line and column of an offset in bytes. Both count from 1, the column
+// in characters; a byte that is not UTF-8 counts as one. An offset outside of the text,
+// which the parser's errors may have, stands for the nearer end.
 func (l *Lines) Place(offset int) (line, column int) {
 	offset = max(0, min(offset, len(l.text)))
 	i, found := slices.BinarySearch(l.starts, offset)
 	if !found {
-		i--
+		i-- // BinarySearch returns the line after the offset
 	}
 	return i + 1, utf8.RuneCountInString(l.text[l.starts[i]:offset]) + 1
 }

@@ -1,6 +1,6 @@
 package tomlpos
 
-// child returns the node of name, made if there is none yet.
+// child returns the node of a name, and makes it if there is none.
 func (n *Node) child(name string, offset int) *Node {
 	if c, ok := n.Children[name]; ok {
 		return c
@@ -13,18 +13,19 @@ func (n *Node) child(name string, offset int) *Node {
 	return c
 }
 
-// item appends a node to an array.
+// item appends a node to the items of an array.
 func (n *Node) item(offset int) *Node {
 	c := &Node{Key: offset, Value: offset}
 	n.Items = append(n.Items, c)
 	return c
 }
 
-// descend follows the parts of a key. As TOML has it, a key that names an
-// array of tables means the newest of them.
+// descend returns the node that the parts of a key name.
 func (n *Node) descend(parts []part) *Node {
 	for _, p := range parts {
 		n = n.child(p.name, p.offset)
+		// A key that names an array of tables stands for the last table in it
+		// (TOML, "Array of Tables").
 		if len(n.Items) > 0 {
 			n = n.Items[len(n.Items)-1]
 		}
@@ -32,7 +33,7 @@ func (n *Node) descend(parts []part) *Node {
 	return n
 }
 
-// locate is Locate that tells how far it came, and why it stopped there.
+// locate is Locate. It also returns the offset where it stopped, and why.
 func locate(text string) (root *Node, end int, why failure) {
 	l := locator{scanner: scanner{text: text}}
 	root = &Node{}
@@ -49,11 +50,12 @@ func locate(text string) (root *Node, end int, why failure) {
 		}
 	}
 	if l.pos < len(text) {
-		l.stop(failSyntax)
+		l.stop(failSyntax) // peek returned 0 for a NUL, not for the end
 	}
 	return root, l.pos, l.fail
 }
 
+// A locator builds the nodes of a text.
 type locator struct{ scanner }
 
 // header reads "[a.b]" or "[[a.b]]" and returns the table it begins.
@@ -74,6 +76,7 @@ func (l *locator) header(root *Node) *Node {
 	if array {
 		return parent.child(parts[last].name, parts[last].offset).item(start)
 	}
+	// The table may exist already, implied by the header of a table below it.
 	n := parent.descend(parts[last:])
 	n.Key, n.Value = parts[last].offset, start
 	return n
@@ -91,7 +94,7 @@ func (l *locator) pair(table *Node, depth int) {
 	l.value(parent.child(parts[last].name, parts[last].offset), depth)
 }
 
-// value reads a value into n.
+// value reads a value and sets the place and the children or items of n.
 func (l *locator) value(n *Node, depth int) {
 	if depth == maxDepth {
 		l.stop(failDepth)
@@ -111,6 +114,7 @@ func (l *locator) value(n *Node, depth int) {
 
 // list reads elements separated by commas up to end.
 func (l *locator) list(end string, element func()) {
+	// A comma may follow the last element, in TOML 1.1 also in inline tables.
 	for l.gap(); l.fail == failNone && !l.accept(end); l.gap() {
 		element()
 		l.gap()

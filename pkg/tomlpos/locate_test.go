@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// places lists path, key position and value position of every node.
+// places lists the path, the place of the key and the place of the value of every node.
 func places(lines *Lines, path string, n *Node) []string {
 	var out []string
 	if path != "" {

@@ -2,9 +2,9 @@ package tomlpos
 
 import "strings"
 
-// A scanner steps over the tokens of TOML 1.1. It is laxer than a parser: what
-// is not TOML at all it may well step over, but on every text that the parser
-// takes it finds the tokens the parser finds.
+// A scanner skips the tokens of TOML 1.1. It is less strict than the parser: it may
+// skip text that is not TOML, but in every text that the parser accepts it finds the
+// same tokens.
 type scanner struct {
 	text string
 	pos  int
@@ -16,19 +16,19 @@ type failure uint8
 
 const (
 	failNone   failure = iota
-	failSyntax         // not TOML: the parser says it better
+	failSyntax         // not TOML: the parser has the better message
 	failDepth          // nested deeper than maxDepth
 )
 
-// stop makes every further step a no-op. The first reason counts.
+// stop ends the scan: from then on every method does nothing. The first reason is kept.
 func (s *scanner) stop(why failure) {
 	if s.fail == failNone {
 		s.fail = why
 	}
 }
 
-// peek returns the next byte, or 0 at the end and after a failure. NUL itself
-// is not allowed in TOML.
+// peek returns the next byte, or 0 at the end and after a failure. TOML allows no NUL
+// bytes.
 func (s *scanner) peek() byte {
 	if s.fail != failNone || s.pos >= len(s.text) {
 		return 0
@@ -36,7 +36,7 @@ func (s *scanner) peek() byte {
 	return s.text[s.pos]
 }
 
-// accept steps over prefix if it comes next.
+// accept skips prefix if the rest of the text begins with it, and reports whether it does.
 func (s *scanner) accept(prefix string) bool {
 	if s.fail != failNone || !strings.HasPrefix(s.text[s.pos:], prefix) {
 		return false
@@ -53,7 +53,7 @@ func (s *scanner) expect(c string) {
 
 func (s *scanner) blanks() { s.skip(" \t") }
 
-// gap steps over blanks, newlines and comments.
+// gap skips blanks, newlines and comments.
 func (s *scanner) gap() {
 	s.skip(" \t\r\n")
 	for s.peek() == '#' {
@@ -62,7 +62,7 @@ func (s *scanner) gap() {
 	}
 }
 
-// line steps to the end of the line.
+// line skips the rest of the line, except for the newline.
 func (s *scanner) line() {
 	if i := strings.IndexByte(s.text[s.pos:], '\n'); i >= 0 {
 		s.pos += i
@@ -87,6 +87,7 @@ type part struct {
 func (s *scanner) key() []part {
 	var parts []part
 	for s.fail == failNone {
+		// The parser needs quadratic time for a key of many parts.
 		if len(parts) == maxDepth {
 			s.stop(failDepth)
 			break
@@ -132,7 +133,7 @@ func isBareKey(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
 }
 
-// scalar steps over a value that is neither array nor table.
+// scalar skips a value that is neither array nor table.
 func (s *scanner) scalar() {
 	switch {
 	case s.accept(`"""`):
@@ -142,7 +143,7 @@ func (s *scanner) scalar() {
 	case s.peek() == '"', s.peek() == '\'':
 		s.quoted(s.peek())
 	default:
-		// Dates may hold a blank, so only these end a bare value.
+		// A blank does not end the value: a date may have one before the time.
 		end := strings.IndexAny(s.text[s.pos:], ",]}#\r\n")
 		if end < 0 {
 			end = len(s.text) - s.pos

@@ -6,14 +6,14 @@ import (
 	"unicode/utf8"
 )
 
-// quoted steps over a string of one line.
+// quoted skips a string of one line.
 func (s *scanner) quoted(quote byte) {
 	s.pos++
 	for {
 		switch c := s.peek(); {
 		case c == 0 || c == '\n':
 			s.stop(failSyntax)
-			s.pos = min(s.pos, len(s.text)) // an escape may point past the end
+			s.pos = min(s.pos, len(s.text)) // a backslash at the end was counted as two bytes
 			return
 		case c == quote:
 			s.pos++
@@ -29,10 +29,10 @@ func (s *scanner) quoted(quote byte) {
 	}
 }
 
-// multiline steps over the rest of a string of many lines. Up to two quotes
-// may stand before the three that end it, so it ends with the first run of
-// three or more.
+// multiline skips the rest of a multi-line string.
 func (s *scanner) multiline(quote byte) {
+	// One or two quotes may precede the three that end the string (TOML, "String"), so
+	// it ends after the first run of three or more.
 	run := 0
 	for c := s.peek(); c != 0; c = s.peek() {
 		switch {
@@ -54,8 +54,8 @@ func (s *scanner) multiline(quote byte) {
 	s.pos = min(s.pos, len(s.text))
 }
 
-// unescape resolves the escapes of a basic string that has been found well
-// formed; what is no escape stays as it is.
+// unescape resolves the escapes of a basic string. Other text and unknown escapes are
+// kept.
 func unescape(s string) string {
 	var b strings.Builder
 	for {
@@ -70,7 +70,8 @@ func unescape(s string) string {
 	}
 }
 
-// escaped reads what stands behind a backslash and returns its length.
+// escaped returns the character for what follows a backslash, and the number of bytes
+// read.
 func escaped(s string) (rune, int) {
 	var digits int
 	switch s[0] {

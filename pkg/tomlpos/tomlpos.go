@@ -1,16 +1,15 @@
-// Package tomlpos says where the keys and values of a TOML text stand, so that
-// a message about one of them can name its line and column.
+// Package tomlpos finds where the keys and values of a TOML text are, so that a message
+// about one of them can name its line and column.
 //
-// It exists because BurntSushi/toml, which reads the values, knows their places
-// and gives them away wrongly or not at all: its columns are off in all lines
-// but the first, its offsets can lie outside of the text, the place of a value
-// comes only with an error, and that of a key or of an item not at all. It also
-// nests without bound, so Locate comes first and refuses what is nested too
-// deep for it.
+// It exists because BurntSushi/toml, which reads the values, reports places wrongly or
+// not at all: its columns are wrong in all lines but the first, its offsets can be
+// outside of the text, the place of a value is reported only with an error, and that of
+// a key or of an item never. The parser also recurses without a limit, so Locate must be
+// called first; it refuses a text that is nested too deep.
 //
-// It knows places only. Whether a text is TOML, and what its values are, is
-// left to that parser: on every text the parser takes, Locate finds what the
-// parser finds, and on any other it does not stop before the parser does, but
+// The package finds places only. Whether a text is TOML and what its values are is
+// decided by the parser: in every text that the parser accepts, Locate finds the same
+// keys and values. In any other text Locate does not stop before the parser does, except
 // for a few bytes.
 package tomlpos
 
@@ -19,39 +18,40 @@ import (
 	"strings"
 )
 
-// A Node says where a key and its value stand, as offsets into the text, and
-// holds the nodes below it. Tables have children, arrays have items.
+// A Node holds the places of a key and of its value, as offsets in bytes, and the nodes
+// below it. Tables have Children, arrays have Items.
 //
-// The value of a string begins with its quotes, that of a table with the
-// bracket of its header. An array of tables has an item for each header, which
-// is where the item's key and value are; its own are where its name first
-// stands. So are those of a table that is only implied, by the header of
-// another or by a dotted key. The top is at 0.
+// The value of a string begins with its quotes, that of a table with the bracket of its
+// header. An array of tables has one item per header; Key and Value of the item are the
+// place of that header, Key and Value of the array are the place where its name appears
+// first. So are those of a table that is only implied, by the header of another table or
+// by a dotted key. The root is at 0.
 //
-// The zero Node serves for a table that is not there.
+// The zero Node stands for a table that does not exist.
 type Node struct {
 	Key, Value int
 	Children   map[string]*Node
 	Items      []*Node
 }
 
-// maxDepth bounds nesting and the parts of a dotted key. The parser that reads
-// the text afterwards recurses without bound, and takes quadratic time over
-// long dotted keys. Nothing of ours needs a depth of more than two.
+// maxDepth is the limit of nesting and of the parts of a dotted key. The parser, which
+// reads the text afterwards, recurses without a limit and needs quadratic time for long
+// dotted keys. No file of this project needs a depth of more than two.
 const maxDepth = 16
 
-// DepthError means that a text is nested too deep to be given to the parser.
+// DepthError means that a text is nested too deep for the parser.
 type DepthError struct {
-	Offset int // where it becomes too deep
+	Offset int // of the first value or part of a key beyond the limit
 }
 
 func (e *DepthError) Error() string { return fmt.Sprintf("nested deeper than %d levels", maxDepth) }
 
-// Locate finds every key and value of a TOML text without a byte order mark.
-// The only error is a *DepthError; after it, the text must not be parsed.
+// Locate finds every key and value of a TOML text, which must not have a byte order mark
+// (see TrimMark). The only error is a *DepthError; after it, the text must not be
+// parsed.
 //
-// A text that is not TOML is no error here, since the parser says better what
-// is wrong with it. Its nodes are those up to there.
+// For a text that is not TOML, Locate returns the nodes before the mistake and no error,
+// since the parser's error says better what is wrong.
 func Locate(text string) (*Node, error) {
 	root, end, why := locate(text)
 	if why == failDepth {
@@ -60,12 +60,12 @@ func Locate(text string) (*Node, error) {
 	return root, nil
 }
 
-// TrimMark takes off the byte order mark that the parser takes off: the
-// parser's offsets count from behind it, and so must Locate's.
-//
-// NB: the parser takes the mark of UTF-16 off a text of any kind. Locate would
-// stop at it, and the parser read on without a bound.
+// TrimMark removes the byte order mark that the parser removes. The parser's offsets
+// count from after the mark, and so must Locate's.
 func TrimMark(text string) string {
+	// NB: the parser removes a mark of UTF-16 from any text (parse in parse.go of
+	// BurntSushi/toml). Locate would stop at the mark, and the parser would read the
+	// text behind it, however deep it is nested.
 	for _, mark := range []string{"\xff\xfe", "\xfe\xff", "\ufeff"} {
 		if rest, ok := strings.CutPrefix(text, mark); ok {
 			return rest

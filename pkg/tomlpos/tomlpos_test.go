@@ -48,8 +48,8 @@ func TestPlace(t *testing.T) {
 		{0, 1, 1},
 		{3, 1, 4}, // a newline ends its line
 		{4, 2, 1},
-		{6, 2, 2}, // behind a character of two bytes
-		{7, 2, 3}, // behind a byte that is no character
+		{6, 2, 2}, // after a character of two bytes
+		{7, 2, 3}, // after a byte that is not UTF-8
 		{9, 2, 4},
 		{10, 3, 1},
 		{11, 4, 1},
@@ -65,7 +65,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// Wherever the parser reads on behind a mark, Locate must see what it sees.
+// Where the parser skips a byte order mark, Locate checks the text after it.
 func TestMarksDoNotHideDepth(t *testing.T) {
 	deep := "a=" + strings.Repeat("[", maxDepth)
 	for _, mark := range []string{"", "\ufeff", "\xff\xfe", "\xfe\xff"} {

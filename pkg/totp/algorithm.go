@@ -7,18 +7,18 @@ import (
 	"hash"
 )
 
-// Algorithm is the hash function under a code's HMAC.
+// Algorithm is the hash function in the HMAC of a code.
 type Algorithm uint8
 
-// The algorithms of RFC 6238 that authenticators know. SHA1 is the zero value:
-// many authenticators take any secret for one of SHA1, and HMAC does not lean
-// on what SHA-1 has lost.
+// The algorithms of RFC 6238 that authenticators support. SHA1 is the zero value: many
+// authenticators use it whatever the URI says, and HMAC does not depend on the collision
+// resistance that SHA-1 has lost.
 const (
 	SHA1 Algorithm = iota
 	SHA256
 )
 
-// ParseAlgorithm reads what String gives, "sha1" or "sha256".
+// ParseAlgorithm reads the name that String returns, "sha1" or "sha256".
 func ParseAlgorithm(s string) (Algorithm, error) {
 	switch s {
 	case "sha1":
@@ -29,7 +29,7 @@ func ParseAlgorithm(s string) (Algorithm, error) {
 	return SHA1, fmt.Errorf("bad algorithm %q: want sha1 or sha256", s)
 }
 
-// String gives the form that ParseAlgorithm reads.
+// String returns the form that ParseAlgorithm reads.
 func (a Algorithm) String() string {
 	switch a {
 	case SHA1:
@@ -40,7 +40,7 @@ func (a Algorithm) String() string {
 	return "unknown"
 }
 
-// hash gives the maker of the algorithm's hash.
+// hash returns the constructor of the hash function.
 func (a Algorithm) hash() (func() hash.Hash, error) {
 	switch a {
 	case SHA1:

@@ -14,7 +14,7 @@ func BenchmarkCode(b *testing.B) {
 	}
 }
 
-// What a daemon of 10,000 users does when a step begins.
+// The work of a daemon with 10,000 users at the beginning of a step.
 func BenchmarkStep(b *testing.B) {
 	for _, alg := range []Algorithm{SHA1, SHA256} {
 		b.Run(alg.String(), func(b *testing.B) {

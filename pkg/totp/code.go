@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// codes is how many codes of eight digits there are.
+// codes is the number of codes of eight digits.
 const codes = 100_000_000
 
-// Code computes the code of a step, 0 to 99,999,999. It does not allocate. A
-// Secret that was wiped has none, and Code panics.
+// Code returns the code of a step, 0 to 99,999,999. It does not allocate. It panics if
+// the Secret was wiped.
 func (s *Secret) Code(step int64) uint32 {
 	m := s.reveal()
 	if m.mac == nil {
@@ -22,16 +22,17 @@ func (s *Secret) Code(step int64) uint32 {
 	return truncate(m.mac.Sum(m.sum[:0]))
 }
 
-// truncate is the dynamic truncation of RFC 4226 section 5.3: the last four bits
-// say where the 31 bits of the code lie. RFC 6238's reference program does the
-// same with a longer sum.
+// truncate is the dynamic truncation of RFC 4226, section 5.3.
 func truncate(sum []byte) uint32 {
+	// The last four bits are the offset of four bytes, of which the highest bit is
+	// ignored. The RFC defines it for 20 bytes; the reference program of RFC 6238 does
+	// the same with 32.
 	offset := sum[len(sum)-1] & 0xf
 	return binary.BigEndian.Uint32(sum[offset:]) & 0x7fffffff % codes
 }
 
-// ParseCode reads a code as a person types it: eight digits, with blanks
-// anywhere ("1234 5678").
+// ParseCode reads a code as people type it: eight digits, with blanks anywhere
+// ("1234 5678").
 func ParseCode(s string) (uint32, error) {
 	code, digits := uint32(0), 0
 	for _, c := range []byte(s) {
@@ -46,7 +47,7 @@ func ParseCode(s string) (uint32, error) {
 		}
 	}
 	if digits != Digits {
-		// Authenticators that ignore the URI's number of digits show six.
+		// An authenticator that ignores the number of digits in the URI shows six.
 		return 0, fmt.Errorf(`bad code of %d digits: want eight, as in "1234 5678"`, digits)
 	}
 	return code, nil

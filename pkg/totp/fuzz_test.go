@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What ParseSecret reads, it reads again from the canonical form; and that is the
-// text but for its case, blanks, dashes, padding and spare bits.
+// A parsed secret parses from its canonical form again, which differs from the text only
+// in case, blanks, dashes, padding and spare bits.
 func FuzzParseSecret(f *testing.F) {
 	for _, text := range []string{
 		rfcSHA1, rfcSHA256, sixteen + "======", "gezd gnbv-gy3t qojq gezd gnbv gy3t qojq\n",

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Codes are those of oathtool, of Debian's package of that name. It also reads
-// secrets as we do: in groups, and with bits that fill no byte.
+// Codes are those of oathtool (Debian's package oathtool), which also accepts the same
+// secrets: in groups, and with bits that do not fill a byte.
 func TestInteropOathtool(t *testing.T) {
 	secrets := []string{
 		rfcSHA1, rfcSHA256, sixteen, sixteen[:25] + "Z", strings.Repeat("7", 26), strings.Repeat("A", 32),
@@ -41,7 +41,7 @@ func TestInteropOathtool(t *testing.T) {
 	}
 }
 
-// enlarge gives each pixel of a picture factor times its width and height.
+// enlarge returns the picture with its width and height multiplied by factor.
 func enlarge(picture *image.Gray, factor int) *image.Gray {
 	large := image.NewGray(image.Rect(0, 0, factor*picture.Rect.Dx(), factor*picture.Rect.Dy()))
 	for y := range large.Rect.Dy() {
@@ -52,8 +52,7 @@ func enlarge(picture *image.Gray, factor int) *image.Gray {
 	return large
 }
 
-// What a terminal shows of a drawing is read by zbarimg, of Debian's package
-// zbar-tools.
+// zbarimg (Debian's package zbar-tools) reads a drawing as a terminal shows it.
 func TestInteropZbarimg(t *testing.T) {
 	for name, text := range qrTexts(t) {
 		file, err := os.Create(filepath.Join(t.TempDir(), "drawing.png"))

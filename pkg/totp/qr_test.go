@@ -63,7 +63,7 @@ func draw(t testing.TB, text string) string {
 
 var white, black = color.Gray{Y: 255}, color.Gray{Y: 0}
 
-// qrTexts are what the drawings are tested with, by name.
+// qrTexts are texts for drawings, by name.
 func qrTexts(t testing.TB) map[string]string {
 	return map[string]string{
 		"URI sha1":   parse(t, rfcSHA1, SHA1).URI("nftknock", "ssh"),
@@ -105,7 +105,7 @@ func TestQRHasAQuietZoneOfFourModules(t *testing.T) {
 	}
 	size := code.Dx()
 	want := image.Rect(4, 4, 4+size, 4+size)
-	// The last line is filled with one more row.
+	// The last line has an additional row.
 	if code != want || picture.Rect != image.Rect(0, 0, size+8, size+9) {
 		t.Errorf("code at %v of %v", code, picture.Rect)
 	}

@@ -16,42 +16,42 @@ import (
 
 // The sizes of a secret, in bits.
 const (
-	minBits = 128 // RFC 4226 section 4, R6: must
+	minBits = 128 // RFC 4226, section 4, R6: "MUST be at least"
 	okBits  = 160 // the same: recommended
 	maxBits = 1024
 )
 
-// maxText bounds the written form of a secret, in bytes: the longest with a
-// blank or dash behind every character.
+// maxText is the length of the longest written form of a secret, in bytes: that of
+// maxBits with a blank or dash after every character.
 const maxText = 2 * (maxBits + 4) / 5
 
-// Secret is what the two sides of a one-time password share. It is used by one
-// goroutine at a time, for it holds the state that Code works with.
+// Secret is the shared secret of one-time passwords. It is for one goroutine at a time,
+// since Code changes its state.
 type Secret struct {
 	redact.Value
-	// NB: a function hides what it holds from reflection. Package fmt cannot
-	// call the methods of a Secret in an unexported field, and for a verb that
-	// does not fit follows even a pointer there.
+	// NB: reflection cannot see what a function refers to. Package fmt cannot call the
+	// methods of a Secret in an unexported field, but it would print the fields of a
+	// Secret there, and for some verbs follow a pointer in them.
 	reveal func() *material
 }
 
 type material struct {
 	algorithm Algorithm
 	key       []byte
-	mac       hash.Hash // has the key's pads hashed already
+	mac       hash.Hash // HMAC with key; its pads are hashed already
 
-	// What is passed to mac's methods escapes to the heap; it is there already.
+	// Arguments of mac's methods are allocated on the heap; these are there already.
 	counter [8]byte
 	sum     [sha256.Size]byte
 }
 
 var encoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// ParseSecret reads base32 (RFC 4648) as people write it: in any case, with or
-// without its padding, blanks and dashes between the characters, and blanks and
-// line ends around the whole. It is 128 to 1024 bits. Bits of the last
-// character that fill no byte are ignored, as authenticators do, for some
-// programs draw every character at random. The Secret shares no memory with text.
+// ParseSecret reads a secret of 128 to 1024 bits in base32 (RFC 4648): upper or lower
+// case, with or without padding, with blanks and dashes between the characters, and with
+// blanks and newlines around it. Bits of the last character that do not fill a byte are
+// ignored, as authenticators do, because some programs choose every character at random.
+// The Secret shares no memory with text.
 func ParseSecret(text []byte, alg Algorithm) (*Secret, error) {
 	text = bytes.Trim(text, " \t\r\n")
 	if len(text) > maxText {
@@ -75,9 +75,8 @@ func ParseSecret(text []byte, alg Algorithm) (*Secret, error) {
 	return s, nil
 }
 
-// appendLetters appends the base32 characters of a secret's written form, in
-// upper case and without padding. A length that base32 does not have is an
-// error, for the decoder would drop its last characters.
+// appendLetters appends the base32 characters of a secret's written form, in upper case
+// and without padding.
 func appendLetters(letters, text []byte) ([]byte, error) {
 	padding := 0
 	for i, c := range text {
@@ -101,6 +100,8 @@ func appendLetters(letters, text []byte) ([]byte, error) {
 	if padding > 0 && (padding >= 8 || (len(letters)+padding)%8 != 0) {
 		return nil, errors.New(`bad secret: wrong number of "=" at its end: want all of the padding or none`)
 	}
+	// Groups of 2, 4, 5, 7 and 8 characters stand for 1 to 5 bytes. The decoder would
+	// ignore the last character of other lengths.
 	switch len(letters) % 8 {
 	case 1, 3, 6:
 		return nil, fmt.Errorf("bad secret of %d letters and digits: no base32 has so many: want one more or one less", len(letters))
@@ -108,15 +109,15 @@ func appendLetters(letters, text []byte) ([]byte, error) {
 	return letters, nil
 }
 
-// Generate makes a secret of as many random bits as the algorithm's hash has, as
-// RFC 6238 section 5.1 recommends: 160 for SHA1, 256 for SHA256.
+// Generate makes a random secret of the length of the algorithm's hash, as RFC 6238,
+// section 5.1 recommends: 160 bits for SHA1, 256 for SHA256.
 func Generate(alg Algorithm) (*Secret, error) {
 	newHash, err := alg.hash()
 	if err != nil {
 		return nil, err
 	}
 	key := make([]byte, newHash().Size())
-	rand.Read(key) // crashes the program rather than fail
+	rand.Read(key) // never returns an error: it crashes the program instead
 	return newSecret(key, alg)
 }
 
@@ -133,25 +134,26 @@ func newSecret(key []byte, alg Algorithm) (*Secret, error) {
 		return nil, fmt.Errorf("bad secret of %d bits: want at most %d", bits, maxBits)
 	}
 	mac := hmac.New(newHash, key)
-	mac.Reset() // only here does it begin to keep the state behind the pads
+	// The first Reset saves the state after the pads (crypto/internal/fips140/hmac).
+	// Later ones restore it instead of hashing the pads again.
+	mac.Reset()
 	m := &material{algorithm: alg, key: key, mac: mac}
 	return &Secret{reveal: func() *material { return m }}, nil
 }
 
-// Clone gives a Secret of the same bytes for another goroutine. They share no
-// memory: each is wiped by itself.
+// Clone returns a Secret of the same bytes for another goroutine. The two share no
+// memory, and each must be wiped.
 func (s *Secret) Clone() *Secret {
 	m := s.reveal()
 	c, err := newSecret(bytes.Clone(m.key), m.algorithm)
 	if err != nil {
-		panic("totp: clone: " + err.Error()) // it was good before
+		panic("totp: clone: " + err.Error()) // newSecret has accepted these arguments before
 	}
 	return c
 }
 
-// Derive gives 32 bytes that are the secret's own and tell nothing of it:
-// HMAC-SHA256 over a label. Secrets of the same bytes give the same, whatever
-// their algorithm.
+// Derive returns 32 bytes that depend on the secret and do not reveal it: the HMAC-SHA256
+// of a label. Secrets of the same bytes have the same, whatever their algorithm.
 func (s *Secret) Derive(label string) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, s.reveal().key)
 	mac.Write([]byte(label))
@@ -162,13 +164,12 @@ func (s *Secret) Derive(label string) [sha256.Size]byte {
 // recommends.
 func (s *Secret) Weak() bool { return 8*len(s.reveal().key) < okBits }
 
-// Base32 gives the written form, in upper case and without blanks or padding. It
-// is for the one who makes a secret, and cannot be wiped.
+// Base32 returns the written form, in upper case and without blanks or padding. It is
+// for showing a new secret to its owner. The string cannot be wiped.
 func (s *Secret) Base32() string { return encoding.EncodeToString(s.reveal().key) }
 
-// Equal reports whether two secrets have the same bytes and algorithm, and so the
-// same codes, in a time that depends on their lengths alone. A nil Secret equals
-// only another.
+// Equal reports whether two secrets have the same bytes and algorithm, and so the same
+// codes. Its time depends only on their lengths. A nil Secret equals only nil.
 func (s *Secret) Equal(other *Secret) bool {
 	if s == nil || other == nil {
 		return s == other
@@ -177,9 +178,8 @@ func (s *Secret) Equal(other *Secret) bool {
 	return subtle.ConstantTimeCompare(a.key, b.key) == 1 && a.algorithm == b.algorithm
 }
 
-// Wipe zeroes the bytes of the secret and lets go of the HMAC made from them,
-// whose memory is crypto/hmac's and is not zeroed. There are no codes afterwards.
-// It does nothing to a nil Secret.
+// Wipe zeroes the bytes of the secret and drops the HMAC, whose memory cannot be zeroed.
+// After it Code panics. It does nothing if s is nil.
 func (s *Secret) Wipe() {
 	if s == nil {
 		return

@@ -54,7 +54,7 @@ func TestCodesOfRFC6238(t *testing.T) {
 	}
 }
 
-// RFC 4226 appendix D gives the whole number that the digits are the end of.
+// RFC 4226, appendix D lists the whole number; the code is its last digits.
 func TestCodesOfRFC4226(t *testing.T) {
 	s := parse(t, rfcSHA1, SHA1)
 	for step, whole := range []uint32{

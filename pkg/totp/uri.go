@@ -7,13 +7,12 @@ import (
 	"time"
 )
 
-// URI gives the secret as authenticators import it, in the Key URI format of
-// Google Authenticator's wiki. It holds the secret in clear.
+// URI returns the secret in the form that authenticators import, the Key URI format of
+// Google Authenticator's wiki. It contains the secret in clear.
 //
-// Issuer and account are what the phone shows; neither may be empty. A colon
-// stands between them and the format allows no other, even escaped; each in an
-// issuer or account becomes a dash, as in the ipv6-literal.net names of IPv6
-// addresses.
+// Issuer and account are shown by the authenticator; neither may be empty. The format
+// allows no colon in them, even escaped, since one separates them. Colons are replaced by
+// dashes, as in the ipv6-literal.net names of IPv6 addresses.
 func (s *Secret) URI(issuer, account string) string {
 	issuer, account = escape(issuer), escape(account)
 	return fmt.Sprintf("otpauth://totp/%s:%s?secret=%s&issuer=%s&algorithm=%s&digits=%d&period=%d",
@@ -21,9 +20,9 @@ func (s *Secret) URI(issuer, account string) string {
 		strings.ToUpper(s.reveal().algorithm.String()), Digits, Period/time.Second)
 }
 
-// escape makes a text fit for the label and the parameters of a URI alike.
+// escape escapes a text for the label and for the parameters of a URI.
 func escape(s string) string {
 	s = url.QueryEscape(strings.ReplaceAll(s, ":", "-"))
-	// Authenticators show a "+" as it is.
+	// QueryEscape writes a blank as "+", which authenticators do not decode.
 	return strings.ReplaceAll(s, "+", "%20")
 }

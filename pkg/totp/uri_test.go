@@ -28,7 +28,7 @@ func TestURI(t *testing.T) {
 	}
 }
 
-// Nothing in an issuer or account may become another parameter or label.
+// No text in an issuer or account adds a parameter or changes the label.
 func TestURIReadsBack(t *testing.T) {
 	s := parse(t, rfcSHA256, SHA256)
 	for _, name := range []string{

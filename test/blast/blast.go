@@ -1,7 +1,7 @@
-// Package blast sends prepared frames out of an interface as fast as the
-// machine can, and says what a frame cost. On a cable (veth) the kernel handles
-// a frame on the far host within the system call that sent it, on the sender's
-// processor: the cost holds all that the far host's firewall did.
+// Package blast sends prepared frames on an interface as fast as possible, and measures
+// the processor time per frame. On a veth pair the kernel handles a frame on the receiving
+// host within the system call of the sender, on the same processor, so the time includes
+// that of the receiving host's firewall.
 package blast
 
 import (
@@ -14,23 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Sender owns a packet socket on one interface. It belongs to one goroutine.
+// A Sender owns a packet socket on one interface. It is for one goroutine.
 type Sender struct {
 	fd       int
 	messages []message
 	vectors  []unix.Iovec
 }
 
-// message is struct mmsghdr of recvmmsg(2).
+// message is struct mmsghdr of sendmmsg(2), on 64-bit systems.
 type message struct {
 	header unix.Msghdr
 	length uint32
 	_      [4]byte
 }
 
-// Open makes a Sender for an interface of the calling thread's network
-// namespace. It needs CAP_NET_RAW there. Only one that listens can Receive, at
-// the price of a copy of each frame.
+// Open makes a Sender for an interface of the calling thread's network namespace. It needs
+// CAP_NET_RAW there. Receive needs listens, which makes the kernel copy each frame to the
+// socket.
 func Open(device string, listens bool) (*Sender, error) {
 	link, err := net.InterfaceByName(device)
 	if err != nil {
@@ -42,10 +42,10 @@ func Open(device string, listens bool) (*Sender, error) {
 	}
 	address := &unix.SockaddrLinklayer{Ifindex: link.Index}
 	if listens {
-		const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8 // in network order
+		const all = unix.ETH_P_ALL<<8&0xff00 | unix.ETH_P_ALL>>8 // a __be16, on little-endian hosts
 		address.Protocol = all
 	}
-	// Without queueing discipline the frame is on the wire when send returns.
+	// Without the queueing discipline the frame has been delivered when send returns.
 	err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1)
 	if err == nil {
 		err = unix.Bind(fd, address)
@@ -57,14 +57,14 @@ func Open(device string, listens bool) (*Sender, error) {
 	return &Sender{fd: fd}, nil
 }
 
-// Close lets go of the socket.
+// Close closes the socket.
 func (s *Sender) Close() error { return unix.Close(s.fd) }
 
-// Send sends each frame once, in order, and returns the time of the calling
-// thread that one of them took. Every frame is a whole Ethernet frame.
+// Send sends each frame once, in order, and returns the processor time per frame of the
+// calling thread. A frame must be a whole Ethernet frame.
 func (s *Sender) Send(frames [][]byte) (each time.Duration, err error) {
 	const batch = 64
-	runtime.LockOSThread()
+	runtime.LockOSThread() // threadTime is that of one thread
 	defer runtime.UnlockOSThread()
 	start, err := threadTime()
 	if err != nil {
@@ -87,6 +87,7 @@ func (s *Sender) send(frames [][]byte) (int, error) {
 		s.vectors = append(s.vectors, unix.Iovec{Base: &f[0]})
 		s.vectors[len(s.vectors)-1].SetLen(len(f))
 	}
+	// NB: after all of s.vectors are appended, since append may move them.
 	for i := range s.vectors {
 		m := message{header: unix.Msghdr{Iov: &s.vectors[i]}}
 		m.header.SetIovlen(1)
@@ -98,14 +99,14 @@ func (s *Sender) send(frames [][]byte) (int, error) {
 		switch errno {
 		case 0:
 			return int(n), nil
-		case unix.EINTR, unix.ENOBUFS:
+		case unix.EINTR, unix.ENOBUFS: // try again
 		default:
 			return 0, fmt.Errorf("sendmmsg: %w", errno)
 		}
 	}
 }
 
-// threadTime is the processor time that this thread has used.
+// threadTime returns the processor time that the calling thread has used.
 func threadTime() (time.Duration, error) {
 	var t unix.Timespec
 	err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)

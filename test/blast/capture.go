@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Receive waits for a frame that ok accepts and returns it.
+// Receive waits for a frame for which ok returns true, at most patience, and returns a copy.
 func (s *Sender) Receive(patience time.Duration, ok func(frame []byte) bool) ([]byte, error) {
 	deadline := time.Now().Add(patience)
 	buf := make([]byte, 1<<16)
@@ -25,7 +25,7 @@ func (s *Sender) Receive(patience time.Duration, ok func(frame []byte) bool) ([]
 	return nil, errors.New("no such frame came")
 }
 
-// Discard throws away what has come so far.
+// Discard drops the frames received so far.
 func (s *Sender) Discard() {
 	var buf [1]byte
 	for {

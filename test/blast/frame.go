@@ -8,8 +8,9 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Frame puts an Ethernet header and an IP header in front of a transport header
-// and its payload. The addresses are of one family.
+// Frame returns a frame with Ethernet and IP headers, a transport header and payload. src
+// and dst must be of one family. Its parameters: one per field of the frame that differs
+// between callers.
 func Frame(from, to net.HardwareAddr, src, dst netip.Addr, transport gopacket.SerializableLayer, payload []byte) ([]byte, error) {
 	eth := &layers.Ethernet{SrcMAC: from, DstMAC: to, EthernetType: layers.EthernetTypeIPv4}
 	var ip interface {
@@ -31,6 +32,7 @@ func Frame(from, to net.HardwareAddr, src, dst netip.Addr, transport gopacket.Se
 		eth.EthernetType = layers.EthernetTypeIPv6
 		ip = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
 	}
+	// The checksums of TCP, UDP and ICMPv6 cover a pseudo header with the addresses.
 	if t, ok := transport.(interface {
 		SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
 	}); ok {

@@ -1,4 +1,4 @@
-// Package captures reads captures for tests.
+// Package captures reads packet captures for tests.
 package captures
 
 import (
@@ -12,12 +12,12 @@ import (
 	"nftknock/pkg/capture"
 )
 
-// Corpus is a collection of captures that is no part of the project: the
-// directory that CORPUS names, or one beside the checkout. It need not be there,
-// for a test two directories below the top.
+// Corpus returns the directory of captures that are not part of the project: that in the
+// environment variable CORPUS, or one next to the checkout, relative to a test two
+// directories below its root. It need not exist.
 func Corpus() string { return cmp.Or(os.Getenv("CORPUS"), "../../../shared/corpus") }
 
-// Read gives the packets of a capture, each from its IP header on.
+// Read returns the packets of a capture, each from its IP header on.
 func Read(t testing.TB, name string) [][]byte {
 	t.Helper()
 	r, err := capture.Open(name)

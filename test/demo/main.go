@@ -1,7 +1,6 @@
-// Command demo shows nftknock at its main job, on the real kernel and without
-// root: a hidden service, a knock, a guess at the knocker's system, an open
-// door, and the kernel that closes it again. It expects both programs beside
-// itself.
+// Command demo demonstrates nftknock on the running kernel and without root: a hidden service,
+// a knock, the detection of the client's operating system, a grant, and its end by the
+// kernel's timer. nftknockd and nftknock must be in its own directory.
 package main
 
 import (
@@ -22,8 +21,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The outer process only waits: what Ctrl-C means is up to the inner one,
-	// which cleans up.
+	// The outer process only waits. The inner one handles Ctrl-C and cleans up.
 	inside, status, err := netns.Enter()
 	if err == nil && inside {
 		err = show(ctx)
@@ -42,7 +40,7 @@ func run() int {
 	return status
 }
 
-// policy is the article's first example with a timeout short enough to watch.
+// policy is the first example of the 2004 article, with a timeout of a few seconds.
 const policy = `
 control.socket = "" # nobody reloads this daemon
 
@@ -56,10 +54,10 @@ require_os = "linux"
 within = "20s"
 `
 
-// rc is the configuration of the article's client.
+// rc is the configuration of the client in the article.
 const rc = "10.3.2.1: tcp/50053, udp/6020, icmp, icmp, tcp/24034, udp/9680\n"
 
-// show builds the stage, plays the story and clears up, whatever happens.
+// show makes the network, runs the demonstration and removes everything.
 func show(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "nftknock-demo-")
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"nftknock/test/lab"
 )
 
-// story plays the demo and says what happens. Whatever does not go as told
-// ends it with an error: the demo is a test too.
+// story runs the steps of the demo and prints what happens. A step that does not have the
+// expected result ends the demo with an error, so that it is a test too.
 type story struct {
 	ctx    context.Context
 	lab    *lab.Lab
 	daemon *lab.Daemon
-	logged int // lines of the daemon's log that were shown
+	logged int // number of lines of the daemon's log that were printed
 	rc     string
 }
 
@@ -39,7 +39,7 @@ Two clients can reach it: %s (Linux) and %s (a Windows stack).
 		}
 	}()
 	for _, act := range []func() error{
-		func() error { return s.hears("ready: ") },
+		func() error { return s.awaitLog("ready: ") },
 		func() error {
 			s.chapter("tcp/22 is closed: the service runs, and no packet gets to it")
 			return s.closed(linux)
@@ -51,7 +51,7 @@ Two clients can reach it: %s (Linux) and %s (a Windows stack).
 		},
 		func() error {
 			s.chapter("The kernel ends the grant by its own timer, with no help from the daemon")
-			return s.hears(" ended, ")
+			return s.awaitLog(" ended, ")
 		},
 		func() error { return s.closed(linux) },
 		func() error { return s.forges(windows) },
@@ -70,7 +70,7 @@ Two clients can reach it: %s (Linux) and %s (a Windows stack).
 
 func (s *story) chapter(title string) { fmt.Printf("\n== %s\n", title) }
 
-// closed tries the door and wants it shut.
+// closed returns an error unless a connection to tcp/22 times out.
 func (s *story) closed(c *lab.Client) error {
 	conn, err := c.Dial(lab.Server4, 22, time.Second)
 	var timeout net.Error
@@ -78,6 +78,7 @@ func (s *story) closed(c *lab.Client) error {
 	case err == nil:
 		conn.Close()
 		return fmt.Errorf("%v got in at tcp/22, which should be closed", c.Addr4)
+	// A reset or an ICMP error would show that a host answers.
 	case !errors.As(err, &timeout) || !timeout.Timeout():
 		return fmt.Errorf("%v at tcp/22: %w, want no answer at all", c.Addr4, err)
 	}
@@ -85,7 +86,7 @@ func (s *story) closed(c *lab.Client) error {
 	return nil
 }
 
-// open tries the door and wants to be greeted.
+// open returns an error unless the service on tcp/22 sends its banner.
 func (s *story) open(c *lab.Client) error {
 	conn, err := c.Dial(lab.Server4, 22, time.Second)
 	if err != nil {
@@ -103,7 +104,7 @@ func (s *story) open(c *lab.Client) error {
 	return nil
 }
 
-// knocks runs the real client.
+// knocks runs nftknock and waits for the grant.
 func (s *story) knocks(c *lab.Client) error {
 	s.chapter("The Linux client knocks")
 	fmt.Printf("   $ nftknock %s\n", lab.Server4)
@@ -112,10 +113,11 @@ func (s *story) knocks(c *lab.Client) error {
 	if err != nil {
 		return fmt.Errorf("nftknock: %w", err)
 	}
-	return s.hears("granted ")
+	return s.awaitLog("granted ")
 }
 
-// forges sends the same sequence with another system's SYNs.
+// forges sends the same sequence with the SYNs of another operating system, and waits for the
+// refusal.
 func (s *story) forges(c *lab.Client) error {
 	s.chapter("The other client knows the sequence too, but the policy says require_os = \"linux\"")
 	for _, element := range []string{"tcp/50053", "udp/6020", "icmp", "icmp", "tcp/24034", "udp/9680"} {
@@ -133,7 +135,7 @@ func (s *story) forges(c *lab.Client) error {
 		}
 		fmt.Printf("   %s -> %s\n", c.Addr4, element)
 	}
-	return s.hears("not accepted")
+	return s.awaitLog("not accepted")
 }
 
 var (
@@ -141,9 +143,9 @@ var (
 	fields = regexp.MustCompile(` \[event=.*\]$`)
 )
 
-// hears waits for a line in the daemon's log and shows all up to it, without
-// times and fields.
-func (s *story) hears(text string) error {
+// awaitLog waits for a line in the daemon's log that contains text. It prints all new lines up to
+// it, without times and fields.
+func (s *story) awaitLog(text string) error {
 	_, next, err := s.daemon.Await(text, s.logged)
 	if err != nil {
 		return err

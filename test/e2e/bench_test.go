@@ -13,8 +13,8 @@ import (
 
 // BenchmarkKnockToOpen measures from the last packet of a knock to the first
 // connection that is accepted, in two network namespaces joined by veth. The
-// knocker tries a new connection every 50 µs, since one that was dropped would
-// wait a second before TCP tries again.
+// client begins a new connection every 50 µs, because TCP repeats a dropped SYN only after
+// a second.
 func BenchmarkKnockToOpen(b *testing.B) {
 	s := newStage(b, 1)
 	s.start(access("ssh", "udp/9700 udp/6020 udp/9680", "1s"))
@@ -58,7 +58,7 @@ func inet4(addr netip.Addr, port int) *unix.SockaddrInet4 {
 	return &unix.SockaddrInet4{Addr: addr.As4(), Port: port}
 }
 
-// connectSoon begins connections until one is established, at most 10,000.
+// connectSoon begins up to 10,000 connections until one is established.
 func connectSoon(to unix.Sockaddr) error {
 	var polls []unix.PollFd
 	defer func() {

@@ -14,7 +14,7 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// nftknockd check looks at the interfaces of the host that it runs on.
+// nftknockd check checks the policy's interfaces against those of its host.
 func TestCheckLooksAtTheHostsInterfaces(t *testing.T) {
 	t.Parallel()
 	host, far := netnstest.New(t), netnstest.New(t)

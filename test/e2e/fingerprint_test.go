@@ -23,8 +23,8 @@ func (s *stage) listen(args ...string) {
 	})
 }
 
-// Whoever connects is seen while it happens, over both IP versions, and is what
-// this machine is.
+// nftknockd fingerprint --live prints each connection at once, over both IP versions, and
+// recognises the operating system of this machine.
 func TestFingerprintLive(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)

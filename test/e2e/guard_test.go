@@ -11,11 +11,11 @@ import (
 	"nftknock/test/lab"
 )
 
-// stayHidden is what a daemon says that ends after it has written the table.
+// stayHidden is logged by a daemon that ends after it has written the table.
 const stayHidden = "services stay hidden: the table is in place"
 
-// Services are hidden, and kept hidden, while keys are made from passphrases:
-// for many of them that takes long.
+// Services are hidden while the daemon derives keys from passphrases, which takes long for
+// many of them.
 func TestServicesAreHiddenBeforeKeysAreRead(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -34,13 +34,13 @@ func TestServicesAreHiddenBeforeKeysAreRead(t *testing.T) {
 		}
 		s.flush()
 	}
-	// It ends when it is told to, without the keys.
+	// On SIGTERM the daemon ends before it has derived the keys.
 	if status, err := s.daemon.Stop(); status != 0 || err != nil {
 		t.Errorf("ended with status %d, %v:\n%s", status, err, s.daemon.Log())
 	}
 }
 
-// What is found wrong after the table was written leaves it where it is.
+// The table stays if the daemon finds a mistake after it has written it.
 func TestServicesStayHiddenWhenTheStartFails(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -68,7 +68,7 @@ func TestServicesStayHiddenWhenTheStartFails(t *testing.T) {
 		s.flush()
 	}
 
-	// The next start with what was missing goes on from there.
+	// The next start, with a valid policy, takes the table over.
 	s.write(access("ssh", three, "5s"))
 	s.launch()
 	s.await("ready: ")
@@ -77,7 +77,7 @@ func TestServicesStayHiddenWhenTheStartFails(t *testing.T) {
 	}
 	s.wantOpen(s.Clients[0], lab.Server4, false)
 
-	// A state directory that is none does not even end it.
+	// Without a usable state directory the daemon still starts.
 	if err := os.RemoveAll(filepath.Join(s.Dir, "state")); err != nil {
 		t.Fatal(err)
 	}

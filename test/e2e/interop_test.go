@@ -9,8 +9,8 @@ import (
 	"nftknock/test/lab"
 )
 
-// Other people's programs knock. That they are installed is what the build
-// tag says: one that is missing fails the test.
+// Knocks with programs of other projects. The build tag interop says that they are
+// installed; a missing one fails the test.
 func TestInteropClientsOfOthers(t *testing.T) {
 	server := lab.Server4.String()
 	for _, c := range []struct {
@@ -37,8 +37,8 @@ func TestInteropClientsOfOthers(t *testing.T) {
 			s.wantOpen(s.Clients[0], lab.Server4, false)
 			for _, command := range c.commands {
 				args := strings.Fields(command)
-				// Their exit status tells of the closed port; whether the
-				// program is there is another matter.
+				// The exit status reports the closed port and is ignored; only a
+				// missing program is an error.
 				out, err := s.Clients[0].Run(args[0], args[1:]...)
 				if exitStatus(err) < 0 {
 					t.Fatalf("%s: %v\n%s", command, err, out)
@@ -50,7 +50,7 @@ func TestInteropClientsOfOthers(t *testing.T) {
 	}
 }
 
-// A whole scan by nmap, in its random order, opens nothing.
+// A scan of all ports by nmap, in random order, opens no service.
 func TestInteropScanOpensNothing(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -66,7 +66,7 @@ func TestInteropScanOpensNothing(t *testing.T) {
 	}
 }
 
-// The scanners of others are known for what they are, and for no system.
+// SYNs of scanners are recognised as those of tools, not of an operating system.
 func TestInteropScannersAreTools(t *testing.T) {
 	server := lab.Server4.String()
 	for _, c := range []struct{ want, command string }{

@@ -14,7 +14,7 @@ import (
 	"nftknock/test/lab"
 )
 
-// fwknop runs the real client with a home of its own.
+// fwknop runs fwknop's client with a HOME of its own.
 func (s *stage) fwknop(args ...string) {
 	s.Helper()
 	home := filepath.Join(s.Dir, "home")
@@ -27,7 +27,7 @@ func (s *stage) fwknop(args ...string) {
 	}
 }
 
-// The real fwknop client opens doors as it does with fwknopd.
+// The client of fwknop opens services as with fwknopd.
 func TestInteropFwknopClient(t *testing.T) {
 	const hmac = "--use-hmac --key-base64-rijndael " + cipherKey + " --key-base64-hmac " + hmacKey
 	for _, c := range []struct {
@@ -72,7 +72,7 @@ func TestInteropFwknopClient(t *testing.T) {
 	}
 }
 
-// An authenticator and nc are a client.
+// An authenticator and nc are enough to knock.
 func TestInteropOathtoolAndNetcat(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -90,7 +90,7 @@ func TestInteropOathtoolAndNetcat(t *testing.T) {
 		t.Fatalf("oathtool said %q", code)
 	}
 	knock := func() {
-		// Last pair first: the order is the knocker's.
+		// The last pair first: any order is accepted.
 		for _, pair := range []int{3, 2, 1, 0} {
 			port := fmt.Sprintf("%d", 40000+100*pair) // and the two digits in place of the last two
 			port = port[:3] + code[2*pair:2*pair+2]
@@ -102,14 +102,14 @@ func TestInteropOathtoolAndNetcat(t *testing.T) {
 	s.await("one-time code matched for 192.168.10.2")
 	s.await("granted 192.168.10.2 access to tcp/22 for 20s")
 	s.wantOpen(c, lab.Server4, true)
-	// A repetition within seconds is the same knock; later it is a replay.
+	// A repetition within seconds counts as the same knock, a later one as a replay.
 	time.Sleep(4 * time.Second)
 	knock()
 	s.await("one-time code refused for 192.168.10.2: already used")
 }
 
-// behindNAT makes n hosts that reach the server through the first client, which
-// hides them behind its own address.
+// behindNAT makes n hosts that reach the server through the first client, which translates
+// their addresses to its own.
 func (s *stage) behindNAT(n int) []*lab.Client {
 	s.Helper()
 	router := s.Clients[0]
@@ -130,8 +130,8 @@ func (s *stage) behindNAT(n int) []*lab.Client {
 	return hosts
 }
 
-// Two clients behind one address knock at the same moment, each with a key of its
-// own, and both are let in.
+// Two clients behind one address knock at the same time, each with its own key, and both
+// are granted access.
 func TestInteropTwoClientsBehindNAT(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -161,7 +161,7 @@ func TestInteropTwoClientsBehindNAT(t *testing.T) {
 	}
 }
 
-// A stanza that the real fwknop wrote is all that nftknock needs.
+// nftknock knocks with a stanza that fwknop has written.
 func TestInteropStanzaOfFwknop(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)

@@ -67,7 +67,7 @@ func (s *stage) connect(c *lab.Client) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// wantAlive ends a connection and wants the server to answer with its own end.
+// wantAlive closes a connection, and fails the test unless the server closes it too.
 func (s *stage) wantAlive(conn *net.TCPConn) {
 	s.Helper()
 	if err := conn.CloseWrite(); err != nil {
@@ -157,8 +157,7 @@ func TestTwoClientsAtOnce(t *testing.T) {
 	s.wantOpen(s.Clients[2], lab.Server4, false)
 }
 
-// A knock stands out among whatever else its source sends, as long as that
-// stays off the knock ports.
+// Other packets of the client do not disturb its knock, unless they go to knock ports.
 func TestAKnockAmongUnrelatedTraffic(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)

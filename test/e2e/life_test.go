@@ -15,7 +15,7 @@ import (
 	"nftknock/test/lab"
 )
 
-// grantedIn looks into the kernel for the elements of granted_tcp4.
+// grantedIn returns the elements of the kernel's set granted_tcp4.
 func (s *stage) grantedIn(table string) (elements []nftables.SetElement) {
 	s.Helper()
 	err := s.Server.Do(func() error {
@@ -36,7 +36,7 @@ func (s *stage) grantedIn(table string) (elements []nftables.SetElement) {
 	return elements
 }
 
-// tables counts the tables of the server's ruleset.
+// tables returns the number of tables in the server's ruleset.
 func (s *stage) tables() int {
 	s.Helper()
 	n := 0
@@ -55,7 +55,7 @@ func (s *stage) tables() int {
 	return n
 }
 
-// eventuallyClosed waits for the door to close, as the kernel has it.
+// eventuallyClosed waits until the kernel has no grant.
 func (s *stage) eventuallyClosed(c *lab.Client) {
 	s.Helper()
 	for range 400 {
@@ -126,8 +126,8 @@ func TestReload(t *testing.T) {
 	s.start(old)
 	c := s.Clients[0]
 
-	// A broken file: refused by the daemon, which says why and goes on, and by
-	// the command that a service manager runs.
+	// An invalid policy is refused by the daemon, which logs why and continues, and by the
+	// command that a service manager runs.
 	s.write(strings.Replace(old, `"1s"`, "1", 1))
 	s.hangup("reload failed, the old policy stays: ")
 	s.command(2, "nftknockd.toml:7:", "reload")
@@ -135,7 +135,7 @@ func TestReload(t *testing.T) {
 	s.await("granted ")
 	s.await(" ended, ")
 
-	// A good one: the new sequence opens, the old one does not.
+	// After a valid policy the new sequence opens the service, and the old one does not.
 	s.write(access("ssh", "udp/5001 udp/5002", "20s"))
 	s.hangup("reloaded: ")
 	s.knock(c, lab.Server4, strings.Fields(three)...)
@@ -144,13 +144,13 @@ func TestReload(t *testing.T) {
 	s.await("granted " + c.Addr4.String() + " access to tcp/22 for 20s")
 	s.wantOpen(c, lab.Server4, true)
 
-	// A running grant lives through a reload.
+	// A grant survives a reload.
 	s.write(access("ssh", "udp/5001 udp/5002", "20s") + access("more", "udp/6001 udp/6002", "20s"))
 	s.command(0, "", "reload")
 	s.await("reloaded: table inet nftknock, NFLOG group 5, 2 accesses")
 	s.wantOpen(c, lab.Server4, true)
 
-	// A good one that this daemon cannot take up.
+	// A valid policy that needs a restart.
 	s.write("nflog.workers = 3\n" + access("ssh", three, "7s"))
 	s.command(1, "[nflog] workers cannot change while running: restart the service", "reload")
 	s.await("reload failed, the old policy stays: [nflog] workers")
@@ -162,7 +162,7 @@ func TestReload(t *testing.T) {
 	s.command(1, "the daemon is not running", "reload")
 }
 
-// command runs nftknockd with the policy and wants an exit status and words.
+// command runs nftknockd with the policy, and checks its exit status and output.
 func (s *stage) command(status int, words string, args ...string) {
 	s.Helper()
 	args = append(args, "--config", s.policy)
@@ -172,7 +172,7 @@ func (s *stage) command(status int, words string, args ...string) {
 	}
 }
 
-// hangup sends SIGHUP and waits for a line that was not there before.
+// hangup sends SIGHUP and waits for a new line in the log.
 func (s *stage) hangup(text string) {
 	s.Helper()
 	before := strings.Count(s.daemon.Log(), "\n") + 1
@@ -184,8 +184,8 @@ func (s *stage) hangup(text string) {
 	}
 }
 
-// Who is taken out of the policy is out at once, by a reload or a restart: for new
-// connections, while those that stand go on.
+// An access that is removed from the policy is closed for new connections at once, by a
+// reload or a restart. Established connections continue.
 func TestWhoIsRemovedIsOut(t *testing.T) {
 	remaining := access("other", "udp/7001 udp/7002 icmp", "5s")
 	for name, change := range map[string]func(*stage) string{
@@ -235,8 +235,8 @@ func TestAHalfDoneKnockLivesThroughAReload(t *testing.T) {
 	s.wantOpen(c, lab.Server4, true)
 }
 
-// Without ownership anyone can flush the ruleset. The service is hidden again
-// at once, and who was in stays in.
+// If the table has no owner, other programs can flush the ruleset. The service is then
+// hidden again at once, and grants are restored.
 func TestAFlushedRulesetComesBack(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 2)
@@ -308,8 +308,8 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 		s := newStage(t, 0)
 		s.write(access("ssh", three, "5s"))
 		cmd := exec.Command(filepath.Join(s.Programs, "nftknockd"), "run", "--config", s.policy)
-		// Root of a further user namespace is nobody in the network
-		// namespace of this one.
+		// Root in a new user namespace has no privileges in the network namespace
+		// of this one.
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Cloneflags:  syscall.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
@@ -327,7 +327,7 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 	})
 }
 
-// exitStatus is that of a finished command.
+// exitStatus returns the exit status of a command.
 func exitStatus(err error) int {
 	if err == nil {
 		return 0

@@ -13,7 +13,7 @@ import (
 	"nftknock/test/lab"
 )
 
-// logPipe is a daemon's log whose reader may stall or go away.
+// logPipe is a daemon's log in a pipe, whose reader can stop or close it.
 type logPipe struct {
 	*os.File // the end that is read
 	write    *os.File
@@ -41,7 +41,7 @@ func (s *stage) launchInto() *logPipe {
 	return log
 }
 
-// await reads until a line holds text.
+// await reads until a line contains text.
 func (p *logPipe) await(t testing.TB, text string) string {
 	t.Helper()
 	if err := p.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
@@ -56,8 +56,7 @@ func (p *logPipe) await(t testing.TB, text string) string {
 	return ""
 }
 
-// fill takes all the room there is in the pipe, as a reader that has stalled
-// soon does.
+// fill fills the pipe, as happens when its reader stops.
 func (p *logPipe) fill() {
 	go func() {
 		for {
@@ -84,7 +83,7 @@ func (s *stage) flush() {
 	}
 }
 
-// eventually polls until something holds, for as long as the lab is patient.
+// eventually polls until a condition holds, and fails the test after the timeout.
 func (s *stage) eventually(what string, holds func() bool) {
 	s.Helper()
 	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
@@ -94,8 +93,8 @@ func (s *stage) eventually(what string, holds func() bool) {
 	}
 }
 
-// Repairs and grants do not wait for whoever reads the log, and what was lost
-// of it meanwhile is said.
+// Repairs and grants do not wait for the reader of the log, and the log reports the lines
+// that were lost.
 func TestALogThatNobodyReads(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 3)
@@ -113,12 +112,12 @@ func TestALogThatNobodyReads(t *testing.T) {
 		s.wantOpen(s.Clients[0], lab.Server4, true)
 	}
 
-	// The reader comes back. What was queued meanwhile is there.
+	// The reader continues, and reads the lines that were queued.
 	log.await(t, "granted "+s.Clients[1].Addr4.String())
 	log.await(t, "is restored")
 }
 
-// A daemon whose log has no reader any more goes on without it.
+// A daemon continues when the reader of its log has closed the pipe.
 func TestALogWhoseReaderIsGone(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 2)

@@ -1,4 +1,4 @@
-// Package e2e tests the real programs against each other on the real kernel.
+// Package e2e tests nftknockd and nftknock as programs on the running kernel.
 package e2e
 
 import (
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 var programsDir string
 
-// programs are built once, with the race detector if the tests have it.
+// programs are built once, with the race detector if the tests are.
 var programs = sync.OnceValues(func() (string, error) {
 	var err error
 	if programsDir, err = os.MkdirTemp("", "nftknock-e2e-"); err != nil {
@@ -43,7 +43,7 @@ type stage struct {
 	daemon *lab.Daemon
 }
 
-// newStage makes a lab with n clients and no daemon yet.
+// newStage makes a stage with n clients, without starting the daemon.
 func newStage(t testing.TB, n int) *stage {
 	t.Helper()
 	netnstest.Require(t)
@@ -64,8 +64,8 @@ func newStage(t testing.TB, n int) *stage {
 	return &stage{Lab: l, TB: t}
 }
 
-// write replaces the policy file. Unless it says otherwise, control socket and
-// state are in the lab's directory: all stages have the host's files in common.
+// write replaces the policy file. It puts control socket and state into the lab's directory
+// unless the policy sets them, because all stages share the host's files.
 func (s *stage) write(policy string) {
 	s.Helper()
 	if !strings.HasPrefix(policy, "control.") {
@@ -79,8 +79,8 @@ func (s *stage) write(policy string) {
 	s.policy = path
 }
 
-// start writes a policy and runs a daemon until it is ready. The test ends
-// with a clean stop of it.
+// start writes a policy, runs a daemon and waits until it is ready. At the end of the test
+// the daemon must stop with status 0.
 func (s *stage) start(policy string) {
 	s.Helper()
 	s.write(policy)
@@ -111,7 +111,7 @@ func (s *stage) await(text string) string {
 	return line
 }
 
-// refuses runs nftknockd to its end and wants a status and texts.
+// refuses runs nftknockd to its end, and checks its exit status and texts in its output.
 func (s *stage) refuses(status int, texts ...string) {
 	s.Helper()
 	s.launch()
@@ -129,7 +129,7 @@ func (s *stage) refuses(status int, texts ...string) {
 	}
 }
 
-// knock runs the client with elements, or flags before them.
+// knock runs the client with elements, which flags may precede.
 func (s *stage) knock(c *lab.Client, server netip.Addr, args ...string) {
 	s.Helper()
 	if out, err := c.Nftknock(append([]string{server.String()}, args...)...); err != nil {
@@ -144,7 +144,7 @@ func (s *stage) wantOpen(c *lab.Client, server netip.Addr, want bool) {
 	}
 }
 
-// access is an [[access]] to tcp/22 with further lines.
+// access returns an [[access]] to tcp/22 with more lines.
 func access(name, sequence, timeout string, more ...string) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "[[access]]\nname = %q\nknock = \"shared\"\nopen = [\"tcp/22\"]\ntimeout = %q\nsequence = [", name, timeout)

@@ -13,7 +13,7 @@ import (
 	"nftknock/test/lab"
 )
 
-// Keys that are nobody's.
+// Keys for tests.
 const (
 	cipherKey = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 	hmacKey   = "AwoRGB8mLTQ7QklQV15lbHN6gYiPlp2kq7K5wMfO1dzj6vH4/wYNFBsiKTA3PkVMU1phaG92fYSLkpmgp661vA=="
@@ -30,7 +30,7 @@ func (s *stage) key(name, key string) string {
 	return path
 }
 
-// keys writes key files and gives the lines of a policy that name them.
+// keys writes key files and returns the lines of a policy that name them.
 func (s *stage) keys(cipher, hmac string) string {
 	s.Helper()
 	lines := "key_file = \"" + s.key("cipher", cipher) + "\"\n"
@@ -40,14 +40,14 @@ func (s *stage) keys(cipher, hmac string) string {
 	return lines
 }
 
-// tokenAccess is an [[access]] to tcp/22 for 20 seconds with further lines.
+// tokenAccess returns an [[access]] to tcp/22 for 20 seconds with more lines.
 func tokenAccess(knock string, lines ...string) string {
 	return "[[access]]\nname = \"ssh\"\nknock = \"" + knock + "\"\nopen = [\"tcp/22\"]\ntimeout = \"20s\"\n" +
 		strings.Join(lines, "\n") + "\n"
 }
 
-// The programs' own client opens a door with every kind of knock, and the log
-// says what the article's does.
+// nftknock opens a service with every kind of knock, and the log has the messages of the
+// 2004 article.
 func TestTokens(t *testing.T) {
 	const linux = "require_os = \"linux\"\n"
 	for _, c := range []struct {
@@ -116,7 +116,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// refusesReplay knocks again where that gives the same packets.
+// refusesReplay repeats a knock whose packets are the same, and wants it refused.
 func (s *stage) refusesReplay(c *lab.Client, server netip.Addr, kind, flags string) {
 	s.Helper()
 	if kind != "article" && kind != "totp" {
@@ -133,8 +133,7 @@ func (s *stage) refusesReplay(c *lab.Client, server netip.Addr, kind, flags stri
 	s.await("already used")
 }
 
-// What was spent stays spent when the daemon is killed, and from wherever it
-// comes.
+// A replay is refused after the daemon was killed, and from any address.
 func TestSpentAfterKill(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 2)
@@ -161,7 +160,7 @@ func TestSpentAfterKill(t *testing.T) {
 	s.await("encrypted knock sequence refused for 192.168.11.2: already used")
 }
 
-// A store that cannot be trusted lets nobody in, and the daemon says so.
+// With a damaged replay store the daemon grants no access, and logs why.
 func TestDamagedStore(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -185,8 +184,8 @@ func TestDamagedStore(t *testing.T) {
 	s.wantOpen(s.Clients[0], lab.Server4, false)
 }
 
-// One SPA packet opens once: not a second time, not from elsewhere, not written
-// otherwise.
+// An SPA packet opens a service once: not a second time, not from another address, and not
+// in another spelling.
 func TestSPAReplay(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 2)
@@ -225,7 +224,7 @@ func TestSPAReplay(t *testing.T) {
 	s.wantOpen(s.Clients[1], lab.Server4, false)
 }
 
-// The log says why an encrypted knock opens nothing.
+// The log says why an encrypted knock was refused.
 func TestEncryptedRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name, policy, key, flags, log string

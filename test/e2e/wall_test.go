@@ -15,8 +15,8 @@ import (
 	"nftknock/test/lab"
 )
 
-// The session in which the daemon is started for the first time goes on, on a host
-// without any rule of conntrack, and whoever speaks first.
+// A connection that was established before the daemon's first start continues, on a host
+// without conntrack rules, whichever side sends first.
 func TestTheSessionOfTheFirstStartGoesOn(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -68,25 +68,25 @@ func TestSingleUse(t *testing.T) {
 	s.wantAlive(conn)
 }
 
-// A carrier's customer knocks from one address and connects from another.
+// A client behind a carrier's NAT knocks from one address and connects from another.
 func TestAPrefixIsLetIn(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 3)
 	s.start(access("ssh", three, "30s", "prefix4 = 23"))
-	// 192.168.10.2 and 192.168.11.2 are of one /23, 192.168.12.2 is not.
+	// 192.168.10.2 and 192.168.11.2 are in one /23, 192.168.12.2 is not.
 	s.knock(s.Clients[0], lab.Server4, strings.Fields(three)...)
 	s.await("granted 192.168.10.0/23 access to tcp/22 for 30s")
 	s.wantOpen(s.Clients[1], lab.Server4, true)
 	s.wantOpen(s.Clients[2], lab.Server4, false)
-	// One of them alone cannot be put out, which is said.
+	// Access of one address in the network cannot be revoked alone; the error says so.
 	s.command(1, "still let in, by a grant for more than that: 192.168.10.0/23 to tcp/22", "revoke", "192.168.11.2")
 	s.wantOpen(s.Clients[1], lab.Server4, true)
 	s.command(0, "1 grant revoked\n", "revoke", "192.168.10.0/23")
 	s.wantOpen(s.Clients[1], lab.Server4, false)
 }
 
-// What a policy guards by name stays guarded when the name changes, and nothing is
-// open because a name is wrong.
+// An interface that the policy names stays guarded when it is renamed, and a wrong name
+// exposes no service.
 func TestGuardedInterfaces(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 2)
@@ -134,8 +134,8 @@ func (s *stage) rename(from, to string) {
 	}
 }
 
-// An access whose sequence somebody replays from many addresses fills its own share
-// of the room for grants, and no other's.
+// An attacker who replays a sequence from many addresses fills only the share of grants of
+// that access.
 func TestOneAccessCannotUseUpAnothersRoom(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
@@ -154,7 +154,7 @@ func TestOneAccessCannotUseUpAnothersRoom(t *testing.T) {
 	}
 }
 
-// flood knocks from as many addresses that are not the client's.
+// flood knocks from as many forged addresses as sources says.
 func (s *stage) flood(c *lab.Client, sources int, ports ...uint16) {
 	s.Helper()
 	for n := range sources {

@@ -17,21 +17,21 @@ import (
 // image is an unpacked kernel package.
 type image struct {
 	dir     string
-	release string // what uname -r says of it
+	release string // the output of uname -r
 }
 
 func (i image) vmlinuz() string { return filepath.Join(i.dir, "boot", "vmlinuz-"+i.release) }
 
 func (i image) modules() string { return filepath.Join(i.dir, "lib/modules", i.release) }
 
-// plan is what the machine of this kernel does.
+// plan returns the modules and jobs for a machine with this kernel.
 func (i image) plan(env []string) (job.Plan, error) {
 	order, err := i.loadOrder(modules)
 	return job.Plan{Modules: order, Jobs: jobs(env)}, err
 }
 
-// fetch gives the newest kernel of a series that apt knows, from the directory
-// where it was unpacked before, if it was.
+// fetch returns the newest kernel of a series that apt offers. It downloads and unpacks the
+// package below dir unless it is there already.
 func fetch(series, dir string) (image, error) {
 	pkg, err := newest(series)
 	if err != nil {
@@ -47,9 +47,10 @@ func fetch(series, dir string) (image, error) {
 	return i, unpack(pkg, i.dir)
 }
 
-// newest looks for the package, since Debian takes point releases away when
-// the next one is there. The cloud kernels are the smallest that have it all.
+// newest returns the name of the newest package of a series.
 func newest(series string) (string, error) {
+	// Debian removes a point release when the next one is published, so names cannot be
+	// fixed. The cloud kernels are the smallest with all modules that the tests need.
 	pattern := `^linux-image-` + regexp.QuoteMeta(series) + `\.[^ ]*-cloud-amd64$`
 	out, err := exec.Command("apt-cache", "search", "--names-only", pattern).Output()
 	if err != nil {
@@ -69,19 +70,19 @@ func newest(series string) (string, error) {
 
 var digits = regexp.MustCompile(`\d+`)
 
-// byNumbers orders names of packages by the numbers in them.
+// byNumbers compares names of packages by the numbers in them.
 func byNumbers(a, b string) int { return slices.Compare(numbers(a), numbers(b)) }
 
 func numbers(s string) (list []int) {
 	for _, d := range digits.FindAllString(s, -1) {
-		n, _ := strconv.Atoi(d) // digits alone
+		n, _ := strconv.Atoi(d) // d consists of digits
 		list = append(list, n)
 	}
 	return list
 }
 
-// unpack downloads a package and unpacks it into dir, which is not there
-// unless all of that succeeded. Nothing is installed.
+// unpack downloads a package and unpacks it into dir. dir is created only if everything
+// succeeds. Nothing is installed.
 func unpack(pkg, dir string) error {
 	work := dir + ".part"
 	if err := errors.Join(os.RemoveAll(work), os.MkdirAll(work, 0o755)); err != nil {

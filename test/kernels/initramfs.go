@@ -13,8 +13,7 @@ import (
 	"nftknock/test/kernels/job"
 )
 
-// pack writes the initramfs: the init program, the programs, the modules and
-// the plan.
+// pack writes the initramfs: init, the other programs, the modules and the plan.
 func (i image) pack(path, programs string, plan job.Plan) (err error) {
 	f, err := os.Create(path)
 	if err != nil {
@@ -49,15 +48,15 @@ func (i image) pack(path, programs string, plan job.Plan) (err error) {
 }
 
 // archive writes a cpio archive in the format that the kernel unpacks, "newc"
-// (Documentation/driver-api/early-userspace/buffer-format.rst). The first
-// error stays.
+// (Documentation/driver-api/early-userspace/buffer-format.rst). After the first error it
+// writes nothing more.
 type archive struct {
 	w     io.Writer
 	inode int
 	err   error
 }
 
-// Modes of a directory and of a program, as stat(2) has them.
+// Modes of a directory and of a program, as in stat(2).
 const (
 	modeDir  = 0o040755
 	modeFile = 0o100755
@@ -69,7 +68,7 @@ func (a *archive) file(name string, text []byte) {
 	a.entry(strings.TrimPrefix(name, "/"), modeFile, text)
 }
 
-// programs adds what build made.
+// programs adds the programs that build has made.
 func (a *archive) programs(dir string) {
 	list, err := os.ReadDir(dir)
 	a.err = errors.Join(a.err, err)
@@ -84,6 +83,7 @@ func (a *archive) programs(dir string) {
 	}
 }
 
+// end writes the last entry and returns the first error.
 func (a *archive) end() error {
 	a.entry("TRAILER!!!", 0, nil)
 	return a.err
@@ -93,7 +93,7 @@ func (a *archive) entry(name string, mode int, text []byte) {
 	if a.err != nil {
 		return
 	}
-	a.inode++
+	a.inode++ // entries with the same inode would be hard links
 	const links, none = 1, 0
 	header := "070701"
 	for _, field := range []int{
@@ -105,5 +105,5 @@ func (a *archive) entry(name string, mode int, text []byte) {
 	_, a.err = io.WriteString(a.w, head+string(text)+pad(string(text))[len(text):])
 }
 
-// pad fills up with zeros to a multiple of four bytes.
+// pad appends zeros up to a multiple of four bytes.
 func pad(s string) string { return s + strings.Repeat("\x00", -len(s)&3) }

@@ -16,16 +16,16 @@ import (
 	"nftknock/test/kernels/job"
 )
 
-// machine is a virtual machine that ends by itself.
+// machine is a virtual machine that powers itself off.
 type machine struct {
 	kernel, initramfs string
-	console           string // file for the console's text
-	accel             string
+	console           string // file for a copy of the console
+	accel             string // qemu's -accel
 	limit             time.Duration
 }
 
-// run boots the machine, shows what its init program says, and wants its last
-// line to be that of a machine in which everything succeeded.
+// run boots the machine and prints the lines of its init program. It returns an error unless
+// the last line says that every job succeeded.
 func (m machine) run(release string, jobs []job.Job) error {
 	ctx, cancel := context.WithTimeout(context.Background(), m.limit)
 	defer cancel()
@@ -45,8 +45,7 @@ func (m machine) run(release string, jobs []job.Job) error {
 	return err
 }
 
-// verdict is an error unless the last line that the init program wrote is the
-// one wanted.
+// verdict returns an error unless the last line of the init program is want.
 func verdict(lines []string, want string) error {
 	last := ""
 	for _, line := range lines {
@@ -60,7 +59,7 @@ func verdict(lines []string, want string) error {
 	return nil
 }
 
-// boot runs qemu until it ends and gives the console's lines.
+// boot runs qemu until it ends, and returns the lines of the console.
 func (m machine) boot(ctx context.Context) (lines []string, err error) {
 	file, err := os.Create(m.console)
 	if err != nil {
@@ -73,8 +72,8 @@ func (m machine) boot(ctx context.Context) (lines []string, err error) {
 		return nil, err
 	}
 	cmd.Stderr = file
-	// No machine is left behind by a runner that is killed. The signal comes
-	// when the thread ends that started it.
+	// The kernel kills qemu if this process is killed. It sends the signal when the
+	// thread ends that started qemu, so the thread must be kept.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -88,13 +87,13 @@ func (m machine) boot(ctx context.Context) (lines []string, err error) {
 func (m machine) args() []string {
 	return []string{
 		"-accel", m.accel, "-cpu", "max", "-smp", "2", "-m", "1024",
-		"-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio", // no defaults: no network either
+		"-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio", // without defaults there is no network
 		"-kernel", m.kernel, "-initrd", m.initramfs,
 		"-append", "console=ttyS0 panic=-1 oops=panic quiet",
 	}
 }
 
-// follow reads the console to its end and shows the lines of the init program.
+// follow reads the console to its end and prints the lines of the init program.
 func follow(r io.Reader) (lines []string, err error) {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, 1<<20)
@@ -108,8 +107,8 @@ func follow(r io.Reader) (lines []string, err error) {
 	return lines, s.Err()
 }
 
-// tail is what there is to see of a console where something failed: what says
-// so, wherever it stands, and the end, both without what passed.
+// tail returns the lines of a console to show after a failure: those that report a failure,
+// and the last ones, without those about tests that passed.
 func tail(lines []string) string {
 	const end = 40
 	var shown []string

@@ -1,8 +1,8 @@
-// Command kernels runs the demo and tests of packages next to the kernel on
-// Debian's kernels, each in a virtual machine without a disk or a network.
+// Command kernels runs the demo and the tests of packages that use the kernel on kernels of
+// Debian, each in a virtual machine without disk and network.
 //
-// It needs Debian 12 on amd64, for its packages of kernels, and qemu, which
-// emulates the processor unless it is told to use KVM. It needs no root.
+// It needs Debian 12 on amd64, for its kernel packages, and qemu, which emulates the
+// processor unless -accel is kvm. It needs no root.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	series := flag.String("kernels", "", "`series` to run on, such as \"6.1 6.12\"; all of them if empty")
-	dir := flag.String("dir", "bin/kernels", "where packages, programs and consoles' texts are kept")
+	dir := flag.String("dir", "bin/kernels", "directory for packages, programs and copies of consoles")
 	accel := flag.String("accel", "tcg", "how qemu runs the processor: tcg, or kvm where that works")
 	limit := flag.Duration("limit", 15*time.Minute, "how long one machine may run")
 	flag.Parse()
@@ -28,14 +28,15 @@ func run() int {
 		fmt.Fprintln(os.Stderr, "kernels: error:", err)
 		return 2
 	}
-	if err := runAll(chosen, *dir, *accel, *limit); err != nil {
+	r := runner{dir: *dir, programs: filepath.Join(*dir, "programs"), accel: *accel, limit: *limit}
+	if err := r.runAll(chosen); err != nil {
 		fmt.Fprintln(os.Stderr, "kernels: error:", err)
 		return 1
 	}
 	return 0
 }
 
-// choose gives the kernels that were asked for.
+// choose returns the kernels of the listed series, or all of them.
 func choose(list string) ([]kernel, error) {
 	if list == "" {
 		return kernels, nil
@@ -60,22 +61,29 @@ func find(series string) (kernel, bool) {
 	return kernel{}, false
 }
 
-func runAll(chosen []kernel, dir, accel string, limit time.Duration) error {
-	programs := filepath.Join(dir, "programs")
-	if err := build(programs); err != nil {
+// runner holds the options of all runs.
+type runner struct {
+	dir, programs string
+	accel         string
+	limit         time.Duration
+}
+
+// runAll builds the programs and runs them on each of the kernels.
+func (r runner) runAll(chosen []kernel) error {
+	if err := build(r.programs); err != nil {
 		return err
 	}
 	var failed error
 	for _, k := range chosen {
-		if err := runOn(k, dir, programs, accel, limit); err != nil {
+		if err := r.runOn(k); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("kernel %s: %w", k.series, err))
 		}
 	}
 	return failed
 }
 
-func runOn(k kernel, dir, programs, accel string, limit time.Duration) error {
-	image, err := fetch(k.series, dir)
+func (r runner) runOn(k kernel) error {
+	image, err := fetch(k.series, r.dir)
 	if err != nil {
 		return err
 	}
@@ -83,13 +91,13 @@ func runOn(k kernel, dir, programs, accel string, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	initramfs := filepath.Join(dir, k.series+".cpio.gz")
-	if err := image.pack(initramfs, programs, plan); err != nil {
+	initramfs := filepath.Join(r.dir, k.series+".cpio.gz")
+	if err := image.pack(initramfs, r.programs, plan); err != nil {
 		return err
 	}
 	m := machine{
 		kernel: image.vmlinuz(), initramfs: initramfs,
-		console: filepath.Join(dir, k.series+".console"), accel: accel, limit: limit,
+		console: filepath.Join(r.dir, k.series+".console"), accel: r.accel, limit: r.limit,
 	}
 	return m.run(image.release, plan.Jobs)
 }

@@ -12,16 +12,14 @@ import (
 	"strings"
 )
 
-// modulesDir is where modules are in the initramfs.
+// modulesDir is the directory of modules in the initramfs.
 const modulesDir = "/modules/"
 
-// loadOrder gives the paths in the initramfs of modules and of all they depend
-// on, in an order in which they can be loaded. What is built into the kernel
-// is left out.
-//
-// The packages hold no modules.dep (depmod makes it after they are installed),
-// so that what a module depends on is read from the module itself.
+// loadOrder returns the paths in the initramfs of the modules and of all their dependencies,
+// in an order in which they can be loaded, without those built into the kernel.
 func (i image) loadOrder(names []string) ([]string, error) {
+	// The package has no modules.dep, which depmod makes after installation, so the
+	// dependencies are read from the modules.
 	files, err := i.moduleFiles()
 	if err != nil {
 		return nil, err
@@ -57,14 +55,14 @@ func (i image) loadOrder(names []string) ([]string, error) {
 	return order, nil
 }
 
-// moduleName is a module's name as the kernel writes it: names of files may
-// have a hyphen for each underscore, and an ending for the compression.
+// moduleName returns the kernel's name of the module in a file. The name of the file may have
+// hyphens instead of underscores, and a suffix for its compression.
 func moduleName(path string) string {
 	name, _, _ := strings.Cut(filepath.Base(path), ".ko")
 	return strings.ReplaceAll(name, "-", "_")
 }
 
-// moduleFiles gives the file of each module by its name.
+// moduleFiles returns the path of each module's file, by the name of the module.
 func (i image) moduleFiles() (map[string]string, error) {
 	files := make(map[string]string)
 	err := filepath.WalkDir(i.modules(), func(path string, d fs.DirEntry, err error) error {
@@ -76,7 +74,7 @@ func (i image) moduleFiles() (map[string]string, error) {
 	return files, err
 }
 
-// builtIn is an error unless the module is part of the kernel.
+// builtIn returns an error unless the module is built into the kernel.
 func (i image) builtIn(name string) error {
 	list, err := os.ReadFile(filepath.Join(i.modules(), "modules.builtin"))
 	if err != nil {
@@ -90,7 +88,7 @@ func (i image) builtIn(name string) error {
 	return fmt.Errorf("module %s, which this kernel does not have", name)
 }
 
-// dependencies reads the names of the modules that one depends on.
+// dependencies returns the names of the modules that a module depends on.
 func dependencies(path string) ([]string, error) {
 	text, err := readModule(path)
 	if err != nil {
@@ -100,6 +98,7 @@ func dependencies(path string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	// .modinfo has "key=value" entries, each ended by NUL.
 	section := f.Section(".modinfo")
 	if section == nil {
 		return nil, fmt.Errorf("%s has no .modinfo", path)
@@ -116,8 +115,8 @@ func dependencies(path string) ([]string, error) {
 	return nil, nil
 }
 
-// readModule gives a module without its compression, so that the kernel need
-// know nothing of it.
+// readModule returns a module, decompressed, so that the kernel need not support the
+// compression.
 func readModule(path string) ([]byte, error) {
 	if !strings.HasSuffix(path, ".xz") {
 		return os.ReadFile(path)

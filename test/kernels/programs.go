@@ -10,7 +10,7 @@ import (
 	"nftknock/test/kernels/job"
 )
 
-// build compiles all that runs inside the machines: static, since they have no
+// build compiles all programs for the machines. They are static, because the machines have no
 // C library.
 func build(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -39,9 +39,9 @@ func goTool(args ...string) error {
 	return nil
 }
 
-// jobs are what a machine runs. With CI in its environment a test that cannot
-// do its work fails instead of skipping.
+// jobs returns the jobs of a machine.
 func jobs(env []string) []job.Job {
+	// With CI set, a test that cannot run fails instead of being skipped.
 	env = append([]string{"CI=true"}, env...)
 	list := []job.Job{{Name: "demo", Args: []string{"/programs/demo"}, Env: env}}
 	for _, s := range suites {

@@ -1,10 +1,10 @@
 package main
 
-// kernel is one that Debian has packages of.
+// kernel is a series of kernels with packages in Debian.
 type kernel struct {
 	series string
-	// env tells the tests what this kernel can. They ask the kernel and fail
-	// where it says something else.
+	// env says which features this kernel has. A test fails if the kernel differs; see
+	// netnstest.KernelHas.
 	env []string
 }
 
@@ -13,9 +13,9 @@ var kernels = []kernel{
 	{"6.12", []string{"NFTKNOCK_KERNEL_HAS_VRF=yes", "NFTKNOCK_KERNEL_HAS_OWNER=yes"}},
 }
 
-// suites are the tests that run in each machine, besides the demo. Each
-// pattern is a regular expression of its own, and at least one test has to run
-// and pass under it. Floods and benchmarks are not for an emulated processor.
+// suites are the tests that run in each machine, besides the demo. Each pattern is a regular
+// expression, and at least one test that matches it must run and pass. Floods and benchmarks
+// are left out, because an emulated processor is too slow for them.
 var suites = []struct {
 	pkg      string
 	patterns []string
@@ -55,7 +55,7 @@ var suites = []struct {
 	{"pkg/nflog", []string{
 		"^TestContract$",
 		"^TestPacketsAreCutAtTheCopyRange$",
-		"^TestReceiveBufferIsToldAsGot$",
+		"^TestReceiveBufferReturnsTheSizeGranted$",
 		"^TestDatagramsOfOtherProcessesAreRefused$",
 		"^TestCloseFreesTheGroups$",
 		"^TestGroupTaken",
@@ -63,8 +63,8 @@ var suites = []struct {
 	}},
 }
 
-// modules are what the tests use, but for what these depend on. Whatever is
-// missing in a machine cannot be loaded there later.
+// modules are the modules that the tests use; their dependencies are added. The machine
+// cannot load others later.
 var modules = []string{
 	"nf_tables", "nft_ct", "nft_fib_inet", "nft_hash", "nft_limit", "nft_log", "nft_numgen", "nft_reject_inet", "nft_socket",
 	"nf_conntrack", "nf_conntrack_netlink", "nfnetlink_log", "nf_nat", "nft_chain_nat", "nft_nat", "nft_redir", "tcp_diag", "inet_diag",

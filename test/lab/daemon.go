@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// patience bounds every wait of the lab. It is no measure of speed: nothing
-// that works comes near it.
+// patience is the timeout of every wait in the lab, far longer than any takes.
 const patience = 20 * time.Second
 
 // Daemon is a running nftknockd.
@@ -22,13 +21,13 @@ type Daemon struct {
 	cmd   *exec.Cmd
 	mu    sync.Mutex
 	lines []string
-	news  chan struct{} // closed and renewed at each line
-	done  chan struct{}
-	tap   io.Writer
+	news  chan struct{} // closed and replaced at each line
+	done  chan struct{} // closed when the process has ended
+	tap   io.Writer     // gets a copy of each line, if not nil
 }
 
-// StartDaemon runs nftknockd on the server with the arguments given. What it
-// logs is kept, and copied to tap unless that is nil.
+// StartDaemon runs nftknockd on the server with these arguments. It keeps the log for Log
+// and Await, and copies it to tap unless that is nil.
 func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
 	out, in, err := os.Pipe()
 	if err != nil {
@@ -37,7 +36,7 @@ func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
 	d := l.newDaemon(in, args)
 	d.tap = tap
 	err = l.Server.Start(d.cmd)
-	in.Close()
+	in.Close() // or read would not see the end of the daemon's output
 	if err != nil {
 		out.Close()
 		return nil, err
@@ -46,9 +45,8 @@ func (l *Lab) StartDaemon(tap io.Writer, args ...string) (*Daemon, error) {
 	return d, nil
 }
 
-// StartDaemonInto is StartDaemon with a log that goes to a file, from which
-// whoever has the other end reads as much as they like: Log and Await know
-// nothing of it.
+// StartDaemonInto is StartDaemon with the log in a file, which may be a pipe. The caller
+// reads it; Log and Await cannot be used.
 func (l *Lab) StartDaemonInto(log *os.File, args ...string) (*Daemon, error) {
 	d := l.newDaemon(log, args)
 	if err := l.Server.Start(d.cmd); err != nil {
@@ -84,11 +82,11 @@ func (d *Daemon) read(out io.ReadCloser) {
 }
 
 func (d *Daemon) wait() {
-	_ = d.cmd.Wait() // ProcessState says it all
+	_ = d.cmd.Wait() // the status is in ProcessState
 	close(d.done)
 }
 
-// Running reports whether the daemon has not ended.
+// Running reports whether the daemon is running.
 func (d *Daemon) Running() bool {
 	select {
 	case <-d.done:
@@ -98,15 +96,15 @@ func (d *Daemon) Running() bool {
 	}
 }
 
-// Log is everything logged so far.
+// Log returns the log so far.
 func (d *Daemon) Log() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return strings.Join(d.lines, "\n")
 }
 
-// Await waits for a line that holds text, from line number from on. It
-// returns the line and the number of the one after it.
+// Await waits for a line that contains text, beginning at line number from. It returns the
+// line and the number of the line after it.
 func (d *Daemon) Await(text string, from int) (line string, next int, err error) {
 	deadline := time.After(patience)
 	for ended := false; ; {
@@ -120,15 +118,15 @@ func (d *Daemon) Await(text string, from int) (line string, next int, err error)
 		select {
 		case <-news:
 		case <-d.done:
-			ended = true // and its last words are there
+			ended = true // read has returned, so that the log is complete: look once more
 		case <-deadline:
 			return "", 0, fmt.Errorf("nftknockd did not log %q in %v; it logged:\n%s", text, patience, d.Log())
 		}
 	}
 }
 
-// find looks for a line; next is 0 where there is none, and news is closed
-// when there are more.
+// find looks for a line that contains text. next is 0 if there is none; news is closed
+// when there is another line.
 func (d *Daemon) find(text string, from int) (line string, next int, news <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -143,8 +141,8 @@ func (d *Daemon) find(text string, from int) (line string, next int, news <-chan
 // Signal sends the daemon a signal.
 func (d *Daemon) Signal(sig syscall.Signal) error { return d.cmd.Process.Signal(sig) }
 
-// Wait waits for the daemon's end and returns its exit status, -1 for one
-// that a signal ended.
+// Wait waits until the daemon has ended and returns its exit status, which is -1 if a
+// signal ended it.
 func (d *Daemon) Wait() (int, error) {
 	select {
 	case <-d.done:
@@ -154,10 +152,10 @@ func (d *Daemon) Wait() (int, error) {
 	}
 }
 
-// Stop ends the daemon as a service manager does: one that does not end is
-// killed, which is an error.
+// Stop sends SIGTERM to the daemon and waits for its end. It kills a daemon that does not
+// end in time, and returns an error.
 func (d *Daemon) Stop() (int, error) {
-	// One that has ended already needs no signal.
+	// The error says that the daemon has ended already.
 	_ = d.Signal(syscall.SIGTERM)
 	status, err := d.Wait()
 	if err != nil {
@@ -166,7 +164,7 @@ func (d *Daemon) Stop() (int, error) {
 	return status, err
 }
 
-// safeBuffer is a strings.Builder that two writers may share.
+// safeBuffer is a strings.Builder for several goroutines.
 type safeBuffer struct {
 	mu sync.Mutex
 	b  strings.Builder

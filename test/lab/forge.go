@@ -8,7 +8,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Stack is how an operating system begins a connection.
+// Stack holds the fields of a SYN that depend on the operating system.
 type Stack struct {
 	TTL     uint8
 	ID      uint16
@@ -16,7 +16,7 @@ type Stack struct {
 	Options []layers.TCPOption
 }
 
-// Windows is the SYN of Windows 10 and 11, as captures show it.
+// Windows is the SYN of Windows 10 and 11 in captures.
 var Windows = Stack{
 	TTL:    128,
 	ID:     4711,
@@ -31,7 +31,7 @@ var Windows = Stack{
 	},
 }
 
-// SYN sends one forged SYN to an IPv4 address of the server.
+// SYN sends one forged SYN from the client to an IPv4 address of the server.
 func (c *Client) SYN(server netip.Addr, port uint16, s Stack) error {
 	ip := &layers.IPv4{
 		Version: 4, TTL: s.TTL, Id: s.ID, Flags: layers.IPv4DontFragment, Protocol: layers.IPProtocolTCP,
@@ -46,8 +46,8 @@ func (c *Client) SYN(server netip.Addr, port uint16, s Stack) error {
 	return c.raw(server, ip, tcp)
 }
 
-// Datagram sends one datagram to an IPv4 address of the server, in another
-// sender's name.
+// Datagram sends one datagram with a forged source address to an IPv4 address of the
+// server.
 func (c *Client) Datagram(from, server netip.Addr, port uint16) error {
 	ip := &layers.IPv4{
 		Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.AsSlice(), DstIP: server.AsSlice(),
@@ -59,13 +59,14 @@ func (c *Client) Datagram(from, server netip.Addr, port uint16) error {
 	return c.raw(server, ip, udp)
 }
 
-// raw sends a packet whose IP header is ours to make.
+// raw sends a packet with the IP header in parts.
 func (c *Client) raw(to netip.Addr, parts ...gopacket.SerializableLayer) error {
 	b := gopacket.NewSerializeBuffer()
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, parts...); err != nil {
 		return err
 	}
 	return c.Do(func() error {
+		// IPPROTO_RAW implies IP_HDRINCL (man 7 raw).
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, syscall.IPPROTO_RAW)
 		if err != nil {
 			return err

@@ -1,8 +1,7 @@
-// Package lab is the smallest network nftknock can be seen at work in: a
-// server and its clients, each a network namespace, joined by cables. The
-// daemon and the client in it are the real programs.
+// Package lab is a small network for nftknock: a server and its clients, each a network
+// namespace, joined by veth pairs. nftknockd and nftknock run in it as programs.
 //
-// The process must be inside netns.Enter.
+// netns.Enter must have returned with inside true.
 package lab
 
 import (
@@ -20,31 +19,31 @@ import (
 	"nftknock/test/netns"
 )
 
-// The server's addresses: the first is that of the 2004 article.
+// The server's addresses. The IPv4 address is that of the 2004 article.
 var (
 	Server4 = netip.MustParseAddr("10.3.2.1")
 	Server6 = netip.MustParseAddr("fd00:3:2::1")
 )
 
-// Lab is a server, and where its files and programs are.
+// Lab is a server with its clients.
 type Lab struct {
-	Dir      string
-	Programs string
+	Dir      string // of the server's files
+	Programs string // directory of nftknockd and nftknock
 	Server   *netns.NS
 	Clients  []*Client
 }
 
-// Client is a host with one cable to the server, through which it reaches
-// the server's addresses.
+// Client is a host that is joined to the server.
 type Client struct {
 	*netns.NS
 	Addr4, Addr6 netip.Addr
 	lab          *Lab
 }
 
-// New makes a server and n clients. The first client has the address of the
-// article's, 192.168.10.2; the others follow, each in a network of its own.
-// dir takes the server's files, programs holds nftknockd and nftknock.
+// New makes a server and n clients. The first client has the address of the client in the
+// 2004 article, 192.168.10.2; the others are 192.168.11.2 and so on, each in a network of
+// its own. dir is for the server's files; programs is the directory of nftknockd and
+// nftknock.
 func New(dir, programs string, n int) (*Lab, error) {
 	l := &Lab{Dir: dir, Programs: programs}
 	var err error
@@ -60,7 +59,7 @@ func New(dir, programs string, n int) (*Lab, error) {
 	return l, nil
 }
 
-// Close gives up the namespaces.
+// Close closes the handles of the namespaces, which end when their last process has.
 func (l *Lab) Close() {
 	for _, c := range l.Clients {
 		c.Close()
@@ -88,6 +87,7 @@ func (l *Lab) addClient(i int) error {
 	if i == 0 {
 		server = append(server, netip.PrefixFrom(Server4, 32), netip.PrefixFrom(Server6, 128))
 	}
+	// The server's addresses are on eth0; other clients reach them by their gateway.
 	err = netns.Connect(l.Server, host, fmt.Sprint("eth", i), server,
 		[]netip.Prefix{netip.PrefixFrom(c.Addr4, 24), netip.PrefixFrom(c.Addr6, 64)})
 	if err != nil {
@@ -96,8 +96,8 @@ func (l *Lab) addClient(i int) error {
 	return errors.Join(host.Route(gateway4), host.Route(gateway6))
 }
 
-// Build compiles both programs into dir, with further flags of go build. From
-// inside a namespace nothing can be downloaded: the modules must be there.
+// Build compiles both programs into dir, with more flags for go build. The modules must
+// have been downloaded, because a namespace has no Internet access.
 func Build(dir string, flags ...string) error {
 	args := append([]string{"build", "-o", dir + "/"}, flags...)
 	cmd := exec.Command("go", append(args, "nftknock/cmd/nftknockd", "nftknock/cmd/nftknock")...)
@@ -107,7 +107,7 @@ func Build(dir string, flags ...string) error {
 	return nil
 }
 
-// Write makes a file in the lab's directory and returns its path.
+// Write writes a file in the lab's directory and returns its path.
 func (l *Lab) Write(name, content string) (string, error) {
 	path := filepath.Join(l.Dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -116,8 +116,8 @@ func (l *Lab) Write(name, content string) (string, error) {
 	return path, os.WriteFile(path, []byte(content), 0o600)
 }
 
-// Serve offers a TCP service on every address of the server that sends a
-// banner to whoever connects, until ctx is done.
+// Serve runs a TCP service on all addresses of the server until ctx is done. It sends a
+// banner on each connection.
 func (l *Lab) Serve(ctx context.Context, port uint16, banner string) error {
 	var listener net.Listener
 	err := l.Server.Do(func() (err error) {
@@ -137,7 +137,7 @@ func (l *Lab) Serve(ctx context.Context, port uint16, banner string) error {
 			go func() {
 				defer conn.Close()
 				if _, err := io.WriteString(conn, banner+"\n"); err == nil {
-					// Keeps the connection until the other side is done.
+					// Keep the connection open until the client closes it.
 					_, _ = io.Copy(io.Discard, conn)
 				}
 			}()
@@ -156,9 +156,9 @@ func (c *Client) Dial(server netip.Addr, port uint16, timeout time.Duration) (ne
 	return conn, err
 }
 
-// Open reports whether a port of the server accepts connections. One that
-// does not answer is given a second, the time in which TCP would try again.
+// Open reports whether a port of the server accepts connections.
 func (c *Client) Open(server netip.Addr, port uint16) bool {
+	// Less than the second after which TCP repeats a SYN (RFC 6298): only one is sent.
 	conn, err := c.Dial(server, port, 900*time.Millisecond)
 	if err != nil {
 		return false
@@ -167,7 +167,7 @@ func (c *Client) Open(server netip.Addr, port uint16) bool {
 	return true
 }
 
-// Run runs a program on the client and returns what it printed.
+// Run runs a program on the client and returns its output.
 func (c *Client) Run(name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	var out safeBuffer
@@ -179,13 +179,13 @@ func (c *Client) Run(name string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// Nftknock runs the knock client on the client.
+// Nftknock runs nftknock on the client.
 func (c *Client) Nftknock(args ...string) (string, error) {
 	return c.Run(filepath.Join(c.lab.Programs, "nftknock"), args...)
 }
 
-// Attach makes host number i behind the client, which is its router: it reaches
-// the server if the client forwards.
+// Attach makes host number i behind the client, which is its gateway. The host reaches the
+// server if the client forwards packets.
 func (c *Client) Attach(i int) (*Client, error) {
 	host, err := netns.New()
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package netns builds small networks out of network namespaces, without
-// root: Enter puts the process into a user namespace of its own in which it
-// is root, New makes hosts in it and Connect draws a cable between two.
+// Package netns builds small networks of network namespaces, without root: Enter runs the
+// process in a user namespace of its own in which it is root, New makes hosts, and Connect
+// joins two of them with a veth pair.
 //
-// Everything is gone when the process ends: namespaces live only as long as
-// something runs in them or holds them open.
+// The kernel removes everything when the process ends: a namespace exists only as long as
+// a process runs in it or a descriptor refers to it.
 package netns
 
 import (
@@ -21,13 +21,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// entered tells the re-executed process that it is inside.
+// entered is the environment variable by which the second process knows that it is inside.
 const entered = "NFTKNOCK_NETNS_ENTERED"
 
-// ErrForbidden: this system does not let the user make namespaces.
+// ErrForbidden: the user may not make namespaces on this system.
 var ErrForbidden = errors.New("user namespaces are forbidden here")
 
-// Hint says what to do about ErrForbidden.
+// Hint is advice for users about ErrForbidden.
 const Hint = `allow unprivileged user namespaces, with whichever of these your system has:
   sysctl -w kernel.unprivileged_userns_clone=1
   sysctl -w kernel.apparmor_restrict_unprivileged_userns=0
@@ -55,20 +55,22 @@ func Enter() (inside bool, status int, err error) {
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
 	if err := cmd.Start(); err != nil {
+		// EPERM and EACCES come from a sysctl or a security module, ENOSPC and EUSERS
+		// from a limit on namespaces (man 7 user_namespaces, man 2 clone).
 		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) ||
 			errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS) {
 			return false, 0, fmt.Errorf("%w: %w", ErrForbidden, err)
 		}
 		return false, 0, err
 	}
-	// Ctrl-C reaches the whole process group; SIGTERM may be meant for the
-	// first process alone.
+	// The terminal sends the signal of Ctrl-C to the whole process group, but SIGTERM is
+	// usually sent to the first process only.
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 	defer signal.Stop(term)
 	go func() {
 		for sig := range term {
-			_ = cmd.Process.Signal(sig) // fails only when it has ended
+			_ = cmd.Process.Signal(sig) // fails only if the process has ended
 		}
 	}()
 	if err := cmd.Wait(); cmd.ProcessState == nil {
@@ -77,13 +79,13 @@ func Enter() (inside bool, status int, err error) {
 	if code := cmd.ProcessState.ExitCode(); code >= 0 {
 		return false, code, nil
 	}
-	return false, 1, nil // ended by a signal
+	return false, 1, nil // a signal ended the process
 }
 
 // NS is a network namespace: one host of the test network.
 type NS struct{ handle vns.NsHandle }
 
-// New makes a host with nothing but a loopback interface, which is up.
+// New makes a host that has only a loopback interface, which is up.
 func New() (*NS, error) {
 	n := &NS{handle: vns.None()}
 	err := onThread(func() error {
@@ -102,11 +104,11 @@ func New() (*NS, error) {
 	return n, nil
 }
 
-// Close lets go of the namespace.
+// Close closes the handle of the namespace.
 func (n *NS) Close() error { return n.handle.Close() }
 
-// Do runs f inside the namespace. Sockets that f opens and processes that it
-// starts stay there; goroutines that it starts do not.
+// Do runs f inside the namespace. Sockets that f opens and processes that it starts stay
+// in the namespace; goroutines that it starts are outside.
 func (n *NS) Do(f func() error) error {
 	return onThread(func() error {
 		if err := vns.Set(n.handle); err != nil {
@@ -116,12 +118,13 @@ func (n *NS) Do(f func() error) error {
 	})
 }
 
-// onThread runs f with a thread to itself and brings the thread back to its
-// network namespace afterwards. The thread lives on, and so do processes
-// that f started with a parent death signal.
+// onThread runs f on a thread of its own, and returns the thread to its network namespace
+// afterwards.
 func onThread(f func() error) error {
 	done := make(chan error)
 	go func() {
+		// Setns changes the namespace of one thread. The thread must not end: the
+		// kernel would send the parent death signal to the processes that it started.
 		runtime.LockOSThread()
 		home, err := vns.Get()
 		if err != nil {
@@ -130,7 +133,7 @@ func onThread(f func() error) error {
 		}
 		defer home.Close()
 		err = f()
-		// A thread that cannot go home stays locked and dies with its
+		// If this fails the thread stays locked, so that the runtime ends it with its
 		// goroutine.
 		if vns.Set(home) == nil {
 			runtime.UnlockOSThread()
@@ -140,17 +143,17 @@ func onThread(f func() error) error {
 	return <-done
 }
 
-// Sysctl writes a value below /proc/sys of the namespace, for example
-// Sysctl("net/ipv4/ip_default_ttl", "128").
+// Sysctl sets a sysctl in the namespace, for example Sysctl("net/ipv4/ip_default_ttl",
+// "128").
 func (n *NS) Sysctl(name, value string) error {
 	return n.Do(func() error {
 		return os.WriteFile("/proc/sys/"+name, []byte(value), 0)
 	})
 }
 
-// Connect draws a cable (a veth pair) between two hosts. The interface at
-// either end is called device and has the addresses given, which know each
-// other at once: no duplicate address detection delays IPv6.
+// Connect joins two hosts with a veth pair. Both interfaces are named device and have the
+// addresses given, which can be used at once. Connect has five parameters: the two ends
+// would be pairs of a host and its addresses, which no caller has.
 func Connect(a, b *NS, device string, addrsA, addrsB []netip.Prefix) error {
 	err := a.Do(func() error {
 		veth := &netlink.Veth{
@@ -169,7 +172,7 @@ func Connect(a, b *NS, device string, addrsA, addrsB []netip.Prefix) error {
 	return b.Do(func() error { return configure(device, addrsB) })
 }
 
-// Route sends all other traffic of the host to a gateway.
+// Route sets the default gateway of the host.
 func (n *NS) Route(gateway netip.Addr) error {
 	return n.Do(func() error {
 		return netlink.RouteAdd(&netlink.Route{Gw: gateway.AsSlice()})
@@ -186,6 +189,7 @@ func configure(device string, addrs []netip.Prefix) error {
 		if err != nil {
 			return err
 		}
+		// Without duplicate address detection, which delays the use of an IPv6 address.
 		addr.Flags = unix.IFA_F_NODAD
 		if err := netlink.AddrAdd(link, addr); err != nil {
 			return fmt.Errorf("add address %s: %w", p, err)
@@ -202,8 +206,7 @@ func up(device string) error {
 	return netlink.LinkSetUp(link)
 }
 
-// Start starts a process inside the namespace. It is killed if this process
-// dies first.
+// Start starts a process inside the namespace. The kernel kills it when this process ends.
 func (n *NS) Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

@@ -1,6 +1,6 @@
-// Command p0fcore times our decoder and matcher against the core of p0f, on
-// the same SYNs in memory: a few milliseconds of the one, a few of the other,
-// and again. bench.sh builds the harness around p0f's core and runs this.
+// Command p0fcore compares the speed of packages packet and p0f with that of the core of p0f,
+// on the same SYNs in memory. It measures the two alternately, some milliseconds each.
+// bench.sh builds the harness around p0f's core and runs this command.
 package main
 
 import (
@@ -25,8 +25,8 @@ import (
 )
 
 const (
-	goes  = 5     // in a round, of which the fastest counts; as harness.c has it
-	perGo = 50000 // packets; as harness.c has it
+	goes  = 5     // measurements per round, of which the fastest counts; as in harness.c
+	perGo = 50000 // packets per measurement; as in harness.c
 )
 
 func main() {
@@ -63,8 +63,8 @@ func run(c core, rounds int, captures []string) error {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
-	// A shared machine changes its speed for seconds at a time. Going round by
-	// round through all groups, each of them and each side gets of both.
+	// The speed of a shared machine changes for seconds at a time. With many short rounds
+	// through all groups, each group and each side is measured at all speeds.
 	for round := range rounds {
 		for i := range groups {
 			if err := c.race(&groups[i], same, round); err != nil {
@@ -87,14 +87,14 @@ func printTable(groups []group, rounds int) error {
 	return w.Flush()
 }
 
-// result holds the figures of one group, a value for each round.
+// result holds the measurements of one group, one value per round.
 type result struct {
 	parse, parseMatch             []float64 // p0f's
 	decode, matchSame, matchBuilt []float64 // ours
 	named                         [3]int    // p0f's, ours with the same file, ours built in
 }
 
-// String gives the row's cells.
+// String returns the row's cells.
 func (r result) String() string {
 	best := slices.Min[[]float64]
 	ratio := func(ours []float64) string {
@@ -110,13 +110,13 @@ func (r result) String() string {
 		ratio(r.matchSame), ratio(r.matchBuilt), r.named[0], r.named[1], r.named[2])
 }
 
-// core is p0f's, behind the harness.
+// core is the core of p0f in the program harness, with the database fp.
 type core struct{ harness, fp string }
 
-// race has one side measured right after the other.
+// race measures both sides, one right after the other.
 func (c core) race(g *group, same *p0f.Database, round int) error {
-	// p0f draws the seed of its hash at random when it starts, and with it how
-	// its buckets are filled. Its best is that with its luckiest seed.
+	// p0f chooses the seed of its hash at random when it starts, and the seed decides how
+	// its buckets are filled. The best of all rounds is that with the best seed.
 	out, err := c.run("-s", strconv.Itoa(round), c.fp, g.pcap)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (c core) race(g *group, same *p0f.Database, round int) error {
 	return nil
 }
 
-// run gives the lines the harness prints.
+// run runs the harness and returns the lines that it prints.
 func (c core) run(args ...string) ([]string, error) {
 	cmd := exec.Command(c.harness, args...)
 	cmd.Stderr = os.Stderr
@@ -154,10 +154,10 @@ func (c core) run(args ...string) ([]string, error) {
 	return strings.Split(strings.TrimSpace(string(out)), "\n"), nil
 }
 
-// check makes sure that what is timed is the whole work: with the same table,
-// p0f's core and ours must know the same SYNs. They may differ a little: p0f
-// does not compare the IP version, for one. And of IPv6 we know many that p0f
-// does not, because we take flow labels for granted.
+// check returns an error unless p0f's core and package p0f, with the same table, recognise the
+// same SYNs, so that both do the same work. A tenth may differ, since p0f for example does not
+// compare the IP version. Over IPv6 package p0f may recognise more, because it ignores flow
+// labels that a signature does not name.
 func (c core) check(g *group, same *p0f.Database) error {
 	syns := g.syns
 	answers, err := c.run("-a", c.fp, g.pcap)
@@ -167,7 +167,7 @@ func (c core) check(g *group, same *p0f.Database) error {
 	if len(answers) < len(syns) {
 		return fmt.Errorf("the harness gave %d answers to %d packets", len(answers), len(syns))
 	}
-	answers = answers[len(answers)-len(syns):] // p0f has said what it loads
+	answers = answers[len(answers)-len(syns):] // p0f prints messages about loading first
 	differ := 0
 	for i, raw := range syns {
 		theirs := answers[i] != "???" && answers[i] != "-"
@@ -184,7 +184,8 @@ func (c core) check(g *group, same *p0f.Database) error {
 
 func passes(syns [][]byte) int { return (perGo + len(syns) - 1) / len(syns) }
 
-// pass times all, which goes over the packets once, over about perGo packets.
+// pass measures calls of all, each of which handles every packet once, for about perGo
+// packets.
 func pass(syns [][]byte, all func()) time.Duration {
 	start := time.Now()
 	for range passes(syns) {
@@ -216,16 +217,16 @@ func matchAll(syns [][]byte, db *p0f.Database) (named int) {
 	return named
 }
 
-// group is SYNs with a row of their own in the table.
+// group is a set of SYNs with a row of its own in the table.
 type group struct {
 	name   string
 	syns   [][]byte
-	pcap   string // the file that holds them too, once they are laid out
+	pcap   string // a file with the SYNs, which layOut writes
 	result result
 }
 
-// readGroups makes a group of each capture. The first is known to be Linux's:
-// its IPv4 and IPv6 stand apart. Of several captures all together are another.
+// readGroups makes a group of each capture, two more of the IPv4 and the IPv6 of the first
+// one, and, for several captures, one of all together.
 func readGroups(captures []string) ([]group, error) {
 	var groups []group
 	all := group{name: "all"}
@@ -285,11 +286,11 @@ func readSYNs(name string) ([][]byte, error) {
 	}
 }
 
-// layOut writes the packets to a pcap of raw IP packets in this machine's byte
-// order, and moves them into an image of that file, which is how the harness
-// has them in memory.
+// layOut writes the packets to a pcap file of raw IP packets in this machine's byte order. It
+// also moves them into a copy of that file in memory, which is how the harness stores them, so
+// that both sides have the same cache misses.
 func (g *group) layOut(pcap string) error {
-	const linkRaw = 101
+	const linkRaw = 101 // LINKTYPE_RAW
 	word, half := binary.NativeEndian.AppendUint32, binary.NativeEndian.AppendUint16
 	image := half(half(word(nil, 0xa1b2c3d4), 2), 4)
 	image = word(word(word(word(image, 0), 0), 1<<16), linkRaw)

@@ -1,4 +1,4 @@
-// Package seeds gives fuzz targets something to begin with.
+// Package seeds adds seed inputs to fuzz targets.
 package seeds
 
 import (
@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// AddFiles adds the text of every file that pattern matches, of which there must
-// be some.
+// AddFiles adds the text of every file that matches pattern. It fails if there is none.
 func AddFiles(f *testing.F, pattern string) {
 	f.Helper()
 	files, err := filepath.Glob(pattern)

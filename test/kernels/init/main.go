@@ -1,6 +1,5 @@
-// Command init is the first and only process that test/kernels starts in a
-// virtual machine: it loads the modules, runs the jobs, tells on the console
-// how they went and ends the machine.
+// Command init is process 1 of the virtual machines of test/kernels. It loads modules, runs
+// the jobs, writes their results to the console and powers the machine off.
 package main
 
 import (
@@ -19,7 +18,7 @@ import (
 
 func main() {
 	if os.Getpid() != 1 {
-		fmt.Fprintln(os.Stderr, "init: error: this is for virtual machines: it ends the machine that it runs on")
+		fmt.Fprintln(os.Stderr, "init: error: this program is for virtual machines: it powers off the machine that it runs on")
 		os.Exit(2)
 	}
 	if err := run(); err != nil {
@@ -27,11 +26,13 @@ func main() {
 	}
 	unix.Sync()
 	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-	// The end of process 1 is a panic, which ends the machine too.
+	// If that fails, process 1 ends, which makes the kernel panic; the machine ends then
+	// too (panic=-1 and -no-reboot in machine.args).
 }
 
-// say writes a line of its own, whatever a program has left on the console.
+// say writes a line to the console.
 func say(format string, args ...any) {
+	// The newline before it ends an incomplete line of a job.
 	fmt.Printf("\n"+job.Mark+format+"\n", args...)
 }
 
@@ -79,8 +80,8 @@ func mount() error {
 	return nil
 }
 
-// load loads every module that the tests need: no modprobe is here for the
-// kernel to call.
+// load loads every module that the tests need. The kernel cannot load any later, because
+// the machine has no modprobe.
 func load(modules []string) error {
 	for _, path := range modules {
 		f, err := os.Open(path)
@@ -96,7 +97,7 @@ func load(modules []string) error {
 	return nil
 }
 
-// release is what uname -r prints.
+// release returns the output of uname -r.
 func release() (string, error) {
 	var u unix.Utsname
 	err := unix.Uname(&u)
@@ -105,17 +106,17 @@ func release() (string, error) {
 
 func uptime() time.Duration {
 	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // always there
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // never fails: every kernel has this clock
 	return time.Duration(ts.Nano()).Round(100 * time.Millisecond)
 }
 
-// Statuses of jobs that have none of their own.
+// Statuses of jobs without an exit status, or that failed in spite of it.
 const (
 	notStarted = 126
-	notChecked = 125 // it succeeded, but not everything was run
+	notChecked = 125 // the program succeeded, but not all tests ran
 )
 
-// do runs a job and gives its exit status.
+// do runs a job and returns its exit status.
 func do(j job.Job) int {
 	cmd := exec.Command(j.Args[0], j.Args[1:]...)
 	cmd.Env = append([]string{"PATH=/", "HOME=/tmp", "TMPDIR=/tmp"}, j.Env...)

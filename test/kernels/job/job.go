@@ -1,6 +1,5 @@
-// Package job is what the runner on this machine and the init program inside
-// the virtual machine have to agree on: what is to be run there, and the lines
-// of the console that tell how it went.
+// Package job is the interface between the runner and the init program in the virtual
+// machine: the jobs to run, and the lines with results on the console.
 package job
 
 import (
@@ -8,30 +7,30 @@ import (
 	"strings"
 )
 
-// File is where the jobs are in the initramfs, as JSON.
+// File is the path of the Plan in the initramfs, in JSON.
 const File = "/jobs.json"
 
-// Mark begins every line that the init program itself writes.
+// Mark begins every line that the init program writes itself.
 const Mark = "kernels: "
 
-// Job is one program to be run.
+// Job is one program to run.
 type Job struct {
 	Name string
 	Args []string // the program's path first
 	Env  []string
-	// Tests has one regular expression for each group of tests that has to
-	// run. It is nil for a program that is no test binary.
+	// Tests has one regular expression per group of tests that must run. It is nil
+	// for a program that is not a test binary.
 	Tests []string
 }
 
-// Plan is all that one virtual machine does.
+// Plan is the work of one virtual machine.
 type Plan struct {
 	Modules []string // paths in the initramfs, in the order of loading
 	Jobs    []Job
 }
 
-// Last is the line that ends the console's text. The runner takes nothing for
-// success but this line with the release it asked for and only zeros.
+// Last returns the last line that init writes to the console. The run has succeeded only if
+// that line has the requested release and status 0 for every job.
 func Last(release string, jobs []Job, status func(Job) int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%send %s", Mark, release)

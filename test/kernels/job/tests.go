@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// CheckTests looks for what a test binary's exit status does not tell: a
-// skipped test, and a pattern under which no test ran. The output is that of
+// CheckTests returns an error if a test was skipped, or if no test passed that matches one of
+// the patterns, neither of which a test binary's exit status shows. output is that of
 // -test.v.
 func CheckTests(output string, patterns []string) error {
 	var passed []string

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// KernelHas reports whether the kernel has a feature, by trying it: ask uses
-// it inside a host of its own and gives the kernel's error. "Not supported"
-// means that it has not; any other error fails the test.
+// KernelHas reports whether the kernel has a feature. It calls ask inside a new host; ask
+// must use the feature and return the kernel's error. errors.ErrUnsupported means that the
+// kernel does not have it; any other error fails the test.
 //
-// Where NFTKNOCK_KERNEL_HAS_<feature> is "yes" or "no" in the environment, the
-// test fails if the kernel says otherwise: whoever sets it knows the kernel,
-// and wants the tests of that feature, or those of its absence, to run.
+// If the environment variable NFTKNOCK_KERNEL_HAS_<feature> is "yes" or "no", the test
+// fails if the result differs. It is set where the kernel is known, so that a wrong result
+// does not silently skip tests.
 func KernelHas(t testing.TB, feature string, ask func() error) bool {
 	t.Helper()
 	host := New(t)

@@ -1,4 +1,4 @@
-// Package netnstest lets tests use package netns.
+// Package netnstest contains helpers for tests that use package netns.
 package netnstest
 
 import (
@@ -11,11 +11,11 @@ import (
 	"nftknock/test/netns"
 )
 
-// forbidden is why kernel tests cannot run, or nil.
+// forbidden is the reason why kernel tests cannot run, or nil.
 var forbidden error
 
-// Main is the whole of a package's TestMain: it runs the package's tests in
-// user and network namespaces of their own, and clears up after them.
+// Main is a complete TestMain: it runs the tests of the package in new user and network
+// namespaces, calls clearUp, and exits.
 //
 //	func TestMain(m *testing.M) { netnstest.Main(m) }
 func Main(m *testing.M, clearUp ...func()) {
@@ -36,9 +36,8 @@ func Main(m *testing.M, clearUp ...func()) {
 	os.Exit(status)
 }
 
-// Require skips the test where namespaces are forbidden, saying why. With CI
-// in the environment the test fails instead, so that no check goes missing
-// unseen.
+// Require skips the test if namespaces are forbidden, and says why. If the environment
+// variable CI is set the test fails instead, so that no test is skipped unnoticed.
 func Require(t testing.TB) {
 	t.Helper()
 	switch {
@@ -50,7 +49,7 @@ func Require(t testing.TB) {
 	}
 }
 
-// New is netns.New for a test: a host that is gone with the test.
+// New is netns.New for a test. The host is removed when the test ends.
 func New(t testing.TB) *netns.NS {
 	t.Helper()
 	Require(t)
@@ -62,7 +61,7 @@ func New(t testing.TB) *netns.NS {
 	return n
 }
 
-// Do is (*netns.NS).Do that fails the test on error.
+// Do is (*netns.NS).Do; it fails the test on error.
 func Do(t testing.TB, n *netns.NS, f func() error) {
 	t.Helper()
 	if err := n.Do(f); err != nil {
@@ -70,7 +69,8 @@ func Do(t testing.TB, n *netns.NS, f func() error) {
 	}
 }
 
-// Connect is netns.Connect for a test; addresses are written as prefixes.
+// Connect is netns.Connect for a test. Addresses are prefixes, such as "10.0.0.1/24". Its
+// parameters: those of netns.Connect, after the test.
 func Connect(t testing.TB, a, b *netns.NS, device string, addrsA, addrsB []string) {
 	t.Helper()
 	if err := netns.Connect(a, b, device, prefixes(addrsA), prefixes(addrsB)); err != nil {
