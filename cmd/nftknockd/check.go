@@ -12,6 +12,7 @@ import (
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/links"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/wording"
 )
 
 func newCheck(o *options) *cobra.Command {
@@ -97,12 +98,12 @@ func summary(file string, p *policy.Policy, diags policy.Diagnostics) string {
 	}
 	var found []string
 	if errs > 0 {
-		found = append(found, plural(errs, "error"))
+		found = append(found, wording.Count(errs, "error", "errors"))
 	} else {
 		found = append(found, "ok")
 	}
 	if warnings > 0 {
-		found = append(found, plural(warnings, "warning"))
+		found = append(found, wording.Count(warnings, "warning", "warnings"))
 	}
 	if errs == 0 {
 		enabled := 0
@@ -114,11 +115,4 @@ func summary(file string, p *policy.Policy, diags policy.Diagnostics) string {
 		found = append(found, fmt.Sprintf("%d of %d accesses enabled", enabled, len(p.Accesses)))
 	}
 	return file + ": " + strings.Join(found, ", ")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -9,6 +9,7 @@ import (
 
 	"nftknock/pkg/capture"
 	"nftknock/pkg/daemon"
+	"nftknock/pkg/wording"
 )
 
 func newReplay(o *options) *cobra.Command {
@@ -57,19 +58,16 @@ func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error 
 		return err
 	}
 	_, err = fmt.Fprintf(w, "%s: %s, %d to knock ports: %d granted, %d refused\n",
-		file, plural(capt.Packets(), "packet"), packets, granted, refused)
+		file, wording.Count(capt.Packets(), "packet", "packets"), packets, granted, refused)
 	return err
 }
 
-// timeFormat is how times of packets are printed, in UTC.
-const timeFormat = "2006-01-02T15:04:05.000Z"
-
 func sentence(o daemon.Outcome) string {
-	s := o.Time.UTC().Format(timeFormat) + " " + o.Source + " " + o.Access + ": "
+	s := wording.Time(o.Time) + " " + o.Source + " " + o.Access + ": "
 	if o.Verdict == daemon.Granted {
 		s += "granted " + o.Open + " for " + o.Timeout
 	} else {
-		s += fmt.Sprintf("refused after %s: %s", plural(o.Step, "element"), o.Reason)
+		s += fmt.Sprintf("refused after %s: %s", wording.Count(o.Step, "element", "elements"), o.Reason)
 	}
 	if o.OS != "" {
 		s += " (OS guess: " + o.OS + ")"

@@ -8,6 +8,7 @@ import (
 
 	"nftknock/pkg/control"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/wording"
 )
 
 func newRevoke(o *options) *cobra.Command {
@@ -54,9 +55,9 @@ the policy, and reload.`,
 
 // revoked says what was ended.
 func revoked(done control.Revoked, cut bool) string {
-	text := plural(done.Grants, "grant") + " revoked"
+	text := wording.Count(done.Grants, "grant", "grants") + " revoked"
 	if cut {
-		text += ", " + plural(done.Connections, "connection") + " cut"
+		text += ", " + wording.Count(done.Connections, "connection", "connections") + " cut"
 	}
 	return text
 }

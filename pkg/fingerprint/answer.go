@@ -7,6 +7,7 @@ import (
 
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/wording"
 )
 
 // Grammar is how signatures are written.
@@ -98,12 +99,7 @@ func (a Answer) guess() string {
 	return a.Label + " (" + strings.Join(said, ", ") + ")"
 }
 
-func hops(n uint8) string {
-	if n == 1 {
-		return "1 hop"
-	}
-	return fmt.Sprintf("%d hops", n)
-}
+func hops(n uint8) string { return wording.Count(int(n), "hop", "hops") }
 
 // Header is what a file of rules begins with.
 func Header(g Grammar) string {

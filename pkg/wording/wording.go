@@ -29,3 +29,6 @@ func Duration(d time.Duration) string {
 	}
 	return s
 }
+
+// Time writes a moment in UTC, to the millisecond: "2026-01-02T15:04:05.678Z".
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

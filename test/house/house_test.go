@@ -35,7 +35,7 @@ var imports = map[string][]string{
 	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
 	"pkg/kernlog":     {"pkg/packet"},
-	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
+	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet", "pkg/wording"},
 	// The kernel; nothing of knocks.
 	"pkg/flows":    {"pkg/packet"},
 	"pkg/nflog":    {},
@@ -52,7 +52,7 @@ var imports = map[string][]string{
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
 	"pkg/daemon":            {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/policy", "pkg/replay", "pkg/wording"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/knock", "pkg/login", "pkg/packet", "pkg/secret"},
 }
 
