@@ -102,12 +102,23 @@ func (f File) read() (data []byte, warning string, err error) {
 	return data, warning, nil
 }
 
-// fileError is an Error at a place of a file; line and column count from 1, a
-// column of 0 is unknown.
-func fileError(path string, line, column int, hint, format string, args ...any) *Error {
-	place := fmt.Sprintf("%s:%d", path, line)
-	if column > 0 {
-		place += fmt.Sprintf(":%d", column)
+// place is a place in a file. Lines and columns count from 1; column 0 stands for
+// the whole line.
+type place struct {
+	path         string
+	line, column int
+}
+
+// String gives FILE:LINE or FILE:LINE:COLUMN.
+func (p place) String() string {
+	s := fmt.Sprintf("%s:%d", p.path, p.line)
+	if p.column > 0 {
+		s += fmt.Sprintf(":%d", p.column)
 	}
-	return configError(hint, "%s: %s", place, fmt.Sprintf(format, args...))
+	return s
+}
+
+// fail is an Error about what stands there.
+func (p place) fail(hint, format string, args ...any) *Error {
+	return configError(hint, "%s: %s", p, fmt.Sprintf(format, args...))
 }

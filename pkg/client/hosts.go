@@ -117,7 +117,7 @@ func (d *hostsDecoder) table(key toml.Key) error {
 	line, _ := d.lines.Place(d.offset(key))
 	d.hosts = append(d.hosts, Host{
 		Name:   key[0],
-		Origin: fmt.Sprintf("%s:%d", d.path, line),
+		Origin: place{d.path, line, 0}.String(),
 	})
 	return nil
 }
@@ -191,8 +191,8 @@ func (d *hostsDecoder) belongs(key toml.Key) error {
 	}
 	if key[1] == "key" || key[1] == "hmac_key" {
 		line, _ := d.lines.Place(d.node(key).Key)
-		h.Warnings = append(h.Warnings, fmt.Sprintf("%s:%d: %s stands in the file itself: a %s_file of its own is easier to keep secret",
-			d.path, line, key[1], key[1]))
+		h.Warnings = append(h.Warnings, fmt.Sprintf("%s: %s stands in the file itself: a %s_file of its own is easier to keep secret",
+			place{d.path, line, 0}, key[1], key[1]))
 	}
 	return nil
 }

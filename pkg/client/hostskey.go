@@ -83,7 +83,7 @@ func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) err
 
 func (d *hostsDecoder) errorAtOffset(offset int, hint, format string, args ...any) error {
 	line, column := d.lines.Place(offset)
-	return fileError(d.path, line, column, hint, format, args...)
+	return place{d.path, line, column}.fail(hint, format, args...)
 }
 
 // offset is where the value of a key begins: a string within its quotes, a

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -83,7 +82,7 @@ func (p *rcParser) statement(line string) error {
 		p.stanzas.add(p.line, line)
 		return nil
 	case colon < 0:
-		return p.errorAt(line, 0, rcExample, "%q has no destination", strings.TrimSpace(line))
+		return p.at(line, 0).fail(rcExample, "%q has no destination", strings.TrimSpace(line))
 	}
 	p.inStanza = false
 	if err := p.destination(line[:colon]); err != nil {
@@ -114,14 +113,14 @@ func isEntry(line string, colon int) bool {
 func (p *rcParser) destination(s string) error {
 	name := unbracket(strings.TrimSpace(s))
 	if !isHost(name) {
-		return p.errorAt(s, 0, rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
+		return p.at(s, 0).fail(rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
 	}
 	for _, h := range p.hosts {
 		if sameName(h.Name, name) {
-			return p.errorAt(s, 0, "", "%s is there twice, first at %s", name, h.Origin)
+			return p.at(s, 0).fail("", "%s is there twice, first at %s", name, h.Origin)
 		}
 	}
-	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: fmt.Sprintf("%s:%d", p.path, p.line)})
+	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: place{p.path, p.line, 0}.String()})
 	p.open, p.entry = true, p.line
 	return nil
 }
@@ -134,11 +133,11 @@ func (p *rcParser) elements(line string, offset int) error {
 		field, _, comma := strings.Cut(line[offset:], ",")
 		e, err := knock.ParseElement(strings.TrimSpace(field))
 		if err != nil {
-			return p.errorAt(line, offset, "", "%v", err)
+			return p.at(line, offset).fail("", "%v", err)
 		}
 		s.Sequence = append(s.Sequence, e)
 		if len(s.Sequence) > knock.MaxSequence {
-			return p.errorAt(line, offset, "", "%v", checkLength(len(s.Sequence)))
+			return p.at(line, offset).fail("", "%v", checkLength(len(s.Sequence)))
 		}
 		offset += len(field)
 		if comma {
@@ -157,14 +156,15 @@ func (p *rcParser) endEntry() error {
 	s := &p.hosts[len(p.hosts)-1].Settings
 	p.open, p.more = false, false
 	if err := checkLength(len(s.Sequence)); err != nil {
-		return fileError(p.path, p.entry, 0, "a sequence goes on in the next line only after a comma", "%v", err)
+		return place{p.path, p.entry, 0}.fail("a sequence goes on in the next line only after a comma", "%v", err)
 	}
 	return nil
 }
 
-// errorAt points to the first character at or behind offset that is no blank.
-func (p *rcParser) errorAt(line string, offset int, hint, format string, args ...any) error {
+// at is the place of the first character at or behind an offset that is no blank,
+// in the line being read.
+func (p *rcParser) at(line string, offset int) place {
 	rest := line[offset:]
 	column := offset + len(rest) - len(strings.TrimLeft(rest, " \t")) + 1
-	return fileError(p.path, p.line, column, hint, format, args...)
+	return place{p.path, p.line, column}
 }
