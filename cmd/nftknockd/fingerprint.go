@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/fingerprint"
 	"nftknock/pkg/p0f"
 )
@@ -44,7 +45,7 @@ or the like. A sender can fake all of it.`,
   tcpdump -w - 'tcp[tcpflags] & tcp-syn != 0' | nftknockd fingerprint -
   nftknockd fingerprint --live -i eth0 -v
   journalctl -k | nftknockd fingerprint --log -`,
-		Args: cobra.MaximumNArgs(1),
+		Args: commands.Args("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(args); err != nil {
 				return err

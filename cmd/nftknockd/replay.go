@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/capture"
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/wording"
@@ -17,10 +18,10 @@ func newReplay(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Run a capture through the policy: who would have been let in, and why not",
-		Long: `replay reads a pcap or pcapng capture as if its packets arrived now, and tells of
-every knock in it what the daemon would have decided. It needs no root and
-touches nothing.`,
-		Args: cobra.ExactArgs(1),
+		Long: `replay reads a pcap or pcapng capture as if its packets arrived now, and prints for
+every knock in it what the daemon would have decided. It needs no root and changes
+nothing.`,
+		Args: commands.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
@@ -29,7 +30,7 @@ touches nothing.`,
 			return failed(replayFile(cmd.OutOrStdout(), plan, args[0], asJSON))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a knock: time src access knock verdict reason os open timeout step")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per knock: time src access knock verdict reason os open timeout step")
 	return cmd
 }
 

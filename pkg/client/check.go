@@ -11,7 +11,7 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// misfit is a setting that is good by itself and does not go with another.
+// misfit is a setting that is valid by itself and contradicts another.
 type misfit struct {
 	setting string
 	err     error
@@ -19,7 +19,7 @@ type misfit struct {
 
 func (m *misfit) Error() string { return m.err.Error() }
 
-// check finds what does not go together. What is not said yet is not missed.
+// check finds settings that contradict each other. It accepts missing ones.
 func (s *Settings) check() *misfit {
 	for _, of := range []func(*Settings) *misfit{
 		(*Settings).checkBase, (*Settings).checkAllow, (*Settings).checkOpen, (*Settings).checkKeys, (*Settings).checkLength,
@@ -72,18 +72,17 @@ func (s *Settings) checkKeys() *misfit {
 	case s.HMACKey != nil && s.HMACKeyFile != "":
 		return &misfit{"hmac_key_file", errors.New("hmac_key and hmac_key_file exclude each other")}
 	case !s.wantsHMAC() && s.HMACKey != nil:
-		return &misfit{"hmac_key", errors.New("hmac none has no use for a hmac_key")}
+		return &misfit{"hmac_key", errors.New("hmac none and hmac_key exclude each other")}
 	case !s.wantsHMAC() && s.HMACKeyFile != "":
-		return &misfit{"hmac_key_file", errors.New("hmac none has no use for a hmac_key_file")}
+		return &misfit{"hmac_key_file", errors.New("hmac none and hmac_key_file exclude each other")}
 	}
 	return nil
 }
 
 func (s *Settings) wantsHMAC() bool { return s.HMAC == nil || *s.HMAC != 0 }
 
-// checkLength lets shared sequences be as long as the server takes them. What a
-// person types may be any part of one; a file holds a whole one, which its
-// parser sees to.
+// checkLength refuses sequences longer than the server takes. A short one may be
+// part of a sequence that a person types; the parser of a file checks for these.
 func (s *Settings) checkLength() *misfit {
 	if n := len(s.Sequence); n > knock.MaxSequence {
 		return &misfit{"sequence", fmt.Errorf("%d elements: want 1 to %d", n, knock.MaxSequence)}
@@ -91,7 +90,7 @@ func (s *Settings) checkLength() *misfit {
 	return nil
 }
 
-// missing finds what a knock of its kind cannot do without, but for keys.
+// missing finds what a knock of its kind needs and does not have, keys apart.
 func (s *Settings) missing() error {
 	switch s.Kind {
 	case Shared:

@@ -1,11 +1,11 @@
-// Package client sends knocks: it finds out what to send (hosts.toml,
-// ~/.fwknoprc, the command line), makes packets of it, sends them with the
-// operating system's own stack, so that the fingerprint the server sees is
-// genuine, and can wait until the service opens.
+// Package client sends knocks. It reads what to send (hosts.toml, ~/.fwknoprc, the
+// command line), makes packets of it, sends them with the operating system's own
+// stack, so that the fingerprint that the server sees is genuine, and can wait until
+// the service opens.
 //
 // It needs no privileges where ping sockets are allowed, and none at all for
-// knocks without ICMP. What it sends is fire and forget: a knock that a network
-// loses looks, from here, like one that arrived.
+// knocks without ICMP. A server never answers a knock: to the client, a knock that
+// was lost looks the same as one that arrived.
 package client
 
 import (
@@ -37,14 +37,13 @@ type Knock struct {
 	// Delay is the pause between two packets. Unless it is loose, a TCP packet
 	// takes up to AnswerWait of its own.
 	Delay time.Duration
-	// Repeat is how often all packets are sent, each time the same.
+	// Repeat is how many times all packets are sent, the same ones each time.
 	Repeat int
 	// Clear and Sealed are the bytes of an encrypted knock before and after it
 	// was sealed; nil for others.
 	Clear, Sealed []byte
-	// Holds is how long the server takes the knock for fresh, from when it was
-	// made, unless its policy says otherwise; 0 where that is for ever or not
-	// known.
+	// Holds is how long after it was made the server accepts the knock, unless
+	// its policy says otherwise; 0 if for ever or not known.
 	Holds time.Duration
 	// Verify is the TCP port that should be open after the knock; the zero
 	// Element if none was named.
@@ -56,8 +55,8 @@ type Transmitter interface {
 	Send(ctx context.Context, p Packet) error
 }
 
-// The pause before a knock is repeated. It is random, lest two clients that
-// began together stay in step.
+// The pause before a knock is repeated. It is random, so that two clients that
+// began at the same time do not stay in step.
 const (
 	minRepeatPause = 150 * time.Millisecond
 	maxRepeatPause = 450 * time.Millisecond

@@ -19,9 +19,10 @@ type Host struct {
 	// Stanza: it comes from a stanza of ~/.fwknoprc, and Name is that of the
 	// stanza.
 	Stanza bool
-	// Warnings are what is to be told to whoever knocks at this host.
+	// Warnings are printed when a knock at this host is planned.
 	Warnings []string
-	// Err is why nobody can; Settings are those that were read so far.
+	// Err is why nothing can be sent to this host; Settings are those that were
+	// read before it.
 	Err error
 }
 
@@ -52,10 +53,10 @@ func DefaultFiles() (hosts, rc File) {
 // maxFile bounds what is read of a file, in bytes.
 const maxFile = 1 << 20
 
-// Load reads the hosts of a file. It refuses a file that somebody else could
-// have changed: whoever can point a name to another address is sent its
-// sequence by the next knock. If others can merely read the file, warning
-// says so; with a key in it that is refused, too.
+// Load reads the hosts of a file. It refuses a file that other users can write:
+// they could change an address and would be sent the sequence by the next knock. If
+// others can only read the file, warning says so; a file with a key in it is then
+// refused, too.
 func (f File) Load() (hosts []Host, warning string, err error) {
 	if f.Path == "" && f.Optional {
 		return nil, "", nil
@@ -83,8 +84,8 @@ func (f File) read() (data []byte, warning string, err error) {
 		return nil, "", &Error{Err: err, Config: true}
 	}
 	defer file.Close()
-	// NB: the open file is looked at, not its name, which could by then
-	// be another's.
+	// NB: the check is of the open file, since its name could stand for another
+	// file by now.
 	info, err := file.Stat()
 	if err != nil {
 		return nil, "", err
@@ -97,7 +98,7 @@ func (f File) read() (data []byte, warning string, err error) {
 	case err != nil:
 		return nil, "", &Error{Err: err, Config: true}
 	case len(data) > maxFile:
-		return nil, "", configError("", "%s: larger than %d bytes, which cannot be meant", f.Path, maxFile)
+		return nil, "", configError("", "%s: larger than %d bytes", f.Path, maxFile)
 	}
 	return data, warning, nil
 }

@@ -9,7 +9,7 @@ import (
 	"nftknock/pkg/tomlpos"
 )
 
-// texts gives what a key has in the form that a setting is set from.
+// texts gives the value of a key in the form that Settings.Set takes.
 func (d *hostsDecoder) texts(key toml.Key, s setting) ([]string, error) {
 	switch v := d.lookup(key).(type) {
 	case string:
@@ -66,9 +66,9 @@ func (d *hostsDecoder) errorAtKey(key toml.Key, hint, format string, args ...any
 	return d.errorAtOffset(d.node(key).Key, hint, format, args...)
 }
 
-// errorAtText is an error about s, which a key has as its value or as item i of
-// it. If an item is written with escapes, a reader of the message would look for
-// it in vain, so the whole list is meant.
+// errorAtText is an error about s, which is the value of a key or item i of it. If
+// the item is written with escapes, s does not stand in the file, and the place is
+// that of the whole list.
 func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) error {
 	if _, ok := d.lookup(key).([]any); !ok {
 		return d.errorAt(key, "", "%v", err)

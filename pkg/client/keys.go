@@ -20,16 +20,16 @@ type Keyring struct {
 	// Getenv is os.Getenv.
 	Getenv func(string) string
 	// Prompt asks the person for a line; what is typed is shown if echo is set.
-	// It gives ErrNoTerminal where there is nobody to ask.
+	// It returns ErrNoTerminal where standard input is no terminal.
 	Prompt func(question string, echo bool) ([]byte, error)
 	// Code is the one-time code that was typed already, or nil.
 	Code *uint32
 }
 
-// ErrNoTerminal: nobody can be asked.
+// ErrNoTerminal means that Prompt cannot ask.
 var ErrNoTerminal = errors.New("standard input is no terminal")
 
-// Secrets are the keys of a knock. Those its kind has no use for are nil.
+// Secrets are the keys of a knock. Those that its kind does not use are nil.
 type Secrets struct {
 	Key, HMACKey *secret.Key
 	// Code is a one-time code that makes a key unnecessary; nil if there is none.
@@ -42,8 +42,8 @@ func (s *Secrets) Wipe() {
 	s.HMACKey.Wipe()
 }
 
-// Secrets finds the keys of the knock: in what its settings name, in the
-// environment, and by asking, in this order. The caller is to wipe them.
+// Secrets finds the keys of the knock: as its settings say, in the environment, or
+// by asking, in this order. The caller must wipe them.
 func (p *Plan) Secrets(ring Keyring) (*Secrets, error) {
 	var s Secrets
 	if p.Kind == Shared {
@@ -70,13 +70,13 @@ func (p *Plan) Secrets(ring Keyring) (*Secrets, error) {
 	return &s, nil
 }
 
-// keySource is where one key may come from, the first that has it.
+// keySource lists where one key may come from, in the order of the fields.
 type keySource struct {
 	key      *secret.Key
 	file     string
 	variable string
-	question string // "" if the person is not to be asked
-	want     string // what it is, and for whom
+	question string // what to ask the person; "" to ask nothing
+	want     string // names the key in errors
 	hint     string
 }
 
@@ -97,7 +97,7 @@ func (p *Plan) hmacSource() keySource {
 			"), or run nftknock on a terminal, where it asks; a server that wants no HMAC gets --hmac none"}
 }
 
-// find gives the key, or nil if it was not to be asked for.
+// find gives the key, or nil if no source has it and there is no question.
 func (ring Keyring) find(from keySource) (*secret.Key, error) {
 	switch {
 	case from.key != nil:

@@ -7,9 +7,9 @@ type Kind string
 // The kinds of knock.
 const (
 	Shared    Kind = "shared"    // a sequence of packets known to both sides
-	Encrypted Kind = "encrypted" // a sealed message, a byte a packet
+	Encrypted Kind = "encrypted" // a sealed message, one byte per packet
 	SPA       Kind = "spa"       // one datagram of fwknop 2.x
-	TOTP      Kind = "totp"      // a one-time code, two digits a packet
+	TOTP      Kind = "totp"      // a one-time code, two digits per packet
 )
 
 // Kinds are all kinds of knock.

@@ -15,8 +15,8 @@ func unbracket(s string) string {
 	return s
 }
 
-// isHost reports whether s, without brackets, can be an address or the name
-// of a host. Names may be ones that only a file knows.
+// isHost reports whether s, without brackets, can be an address or a host name,
+// which may be one that only a file defines.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
@@ -26,7 +26,7 @@ func isHost(s string) bool {
 	})
 }
 
-// sameName compares names and addresses in whatever way they are written.
+// sameName compares names and addresses, whatever their written form.
 func sameName(a, b string) bool {
 	addrA, errA := netip.ParseAddr(unbracket(a))
 	addrB, errB := netip.ParseAddr(unbracket(b))

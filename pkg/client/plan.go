@@ -25,7 +25,7 @@ type Request struct {
 	Hosts []Host
 }
 
-// Plan is all of a knock but for its keys. Its Settings are complete.
+// Plan is a knock without its keys. Its Settings are complete.
 type Plan struct {
 	// Name is what the person or a file calls the server.
 	Name string
@@ -33,7 +33,7 @@ type Plan struct {
 	Settings
 	// Origin says where the settings come from: FILE:LINE or "command line".
 	Origin string
-	// Warnings are what is to be told to the person.
+	// Warnings are for the person.
 	Warnings []string
 }
 
@@ -56,7 +56,7 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
 	}
 	p := &Plan{Name: cmp.Or(unbracket(r.Host), r.Stanza), Dst: addrs[0]}
 	if entry == nil {
-		// A file that knows one of the addresses means the host by it.
+		// An entry for one of the addresses is an entry for the host.
 		if entry, p.Dst = r.findAddress(addrs); entry == nil && r.Settings.Kind == "" {
 			return nil, unknown(host, addrs)
 		}
@@ -102,14 +102,14 @@ func (r Request) target() (host string, entry *Host, err error) {
 	return host, entry, nil
 }
 
-// settle puts together what the person and an entry say, which may be nil.
+// settle joins what the person typed with an entry, which may be nil.
 func (p *Plan) settle(typed Settings, entry *Host) {
 	p.Settings, p.Origin = typed, "command line"
 	if entry == nil {
 		return
 	}
 	p.Settings = typed.over(entry.Settings)
-	// An entry of another kind has said no more than where to knock.
+	// Only the address of an entry of another kind was used.
 	if p.Kind == entry.Settings.Kind {
 		p.Warnings = slices.Clone(entry.Warnings)
 		if typed.Sequence == nil {
@@ -118,8 +118,8 @@ func (p *Plan) settle(typed Settings, entry *Host) {
 	}
 }
 
-// complete fills in what nobody said, and finds what does not go together and
-// what is missing.
+// complete fills in defaults, and refuses settings that contradict each other or
+// are missing.
 func (p *Plan) complete(login string) error {
 	p.Settings = p.over(defaults(p.Kind, p.Encoding))
 	if err := p.missing(); err != nil {
@@ -129,8 +129,8 @@ func (p *Plan) complete(login string) error {
 		return &Error{Err: m, Config: true}
 	}
 	if p.Kind == SPA && !p.wantsHMAC() {
-		p.Warnings = append(p.Warnings, "the packet has no HMAC, so that nobody can tell whether it was altered on its way: "+
-			"fwknopd takes it if it has no HMAC key either, nftknockd with allow_unauthenticated")
+		p.Warnings = append(p.Warnings, "the packet has no HMAC, so that the server cannot tell whether it was altered on its way: "+
+			"fwknopd accepts it if it has no HMAC key either, nftknockd with allow_unauthenticated")
 	}
 	if p.User != "" || !asks(p.Kind) {
 		return nil
@@ -142,5 +142,5 @@ func (p *Plan) complete(login string) error {
 	return nil
 }
 
-// asks reports whether a kind of knock says what it wants.
+// asks reports whether a kind of knock says what to open, and for whom.
 func asks(k Kind) bool { return k == Encrypted || k == SPA }

@@ -27,9 +27,8 @@ const rcExample = "a line looks like this: 10.3.2.1: tcp/7000, udp/8000"
 //	ACCESS        tcp/22,udp/1194
 //	KEY_BASE64    ...
 //
-// What the stanza default says holds for all others that do not say it
-// themselves. A mistake in a stanza is the Err of its Host, so that it is
-// nobody else's.
+// The variables of the stanza default apply to all other stanzas that do not set
+// them. A mistake in a stanza is the Err of its Host and does not affect others.
 func ParseRC(path string, data []byte) ([]Host, error) {
 	p := rcParser{path: path}
 	const byteOrderMark = "\ufeff"
@@ -58,8 +57,8 @@ type rcParser struct {
 	stanzas stanzas
 
 	inStanza bool
-	// open: the last of hosts is being read; more: and its line ended in a
-	// comma. entry is where it began.
+	// open: the last of hosts is being read; more: its last line ended in a
+	// comma. entry is the line it began in.
 	open, more bool
 	entry      int
 }
@@ -117,7 +116,7 @@ func (p *rcParser) destination(s string) error {
 	}
 	for _, h := range p.hosts {
 		if sameName(h.Name, name) {
-			return p.at(s, 0).fail("", "%s is there twice, first at %s", name, h.Origin)
+			return p.at(s, 0).fail("", "%s is defined twice, first at %s", name, h.Origin)
 		}
 	}
 	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: place{p.path, p.line, 0}.String()})
@@ -148,7 +147,7 @@ func (p *rcParser) elements(line string, offset int) error {
 	return nil
 }
 
-// endEntry is called where an entry can go on no longer.
+// endEntry is called after the last line of an entry.
 func (p *rcParser) endEntry() error {
 	if !p.open {
 		return nil

@@ -17,14 +17,14 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// Set reads the text of a setting. Its name is that of hosts.toml. A list is
-// set one item a call. The name must be one of Names.
+// Set reads the text of a setting. Its name is that of hosts.toml. Each call for a
+// list adds one item. The name must be one of Names.
 func (s *Settings) Set(name, text string) error { return settings[name].set(s, text) }
 
 // Names are the names of all settings, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(settings)) }
 
-// Of gives the kinds of knock that a setting says something about. The name must
+// Of gives the kinds of knock that a setting has an effect on. The name must
 // be one of Names.
 func Of(name string) []Kind {
 	if kinds := settings[name].kinds; kinds != nil {
@@ -33,7 +33,7 @@ func Of(name string) []Kind {
 	return Kinds
 }
 
-// setting is what there is to know about one field of Settings.
+// setting describes one field of Settings.
 type setting struct {
 	form    form
 	example string // how hosts.toml has it
@@ -96,7 +96,7 @@ func into[T any](parse func(string) (T, error), field func(*Settings) *T) func(*
 	}
 }
 
-// pointed is into for a field whose zero value is a value like others.
+// pointed is into for a field whose zero value is valid: the field is a pointer.
 func pointed[T any](parse func(string) (T, error), field func(*Settings) **T) func(*Settings, string) error {
 	return into(func(text string) (*T, error) {
 		v, err := parse(text)
@@ -126,7 +126,7 @@ func oneOf[T ~string](what, s string, all []T) (T, error) {
 	return "", fmt.Errorf("bad %s %q: want %s", what, s, or(all))
 }
 
-// or lists words as one says them.
+// or joins words: "a, b or c".
 func or[T ~string](words []T) string {
 	var b strings.Builder
 	for i, w := range words {
@@ -149,8 +149,8 @@ func parseAddress(s string) (string, error) {
 	return s, nil
 }
 
-// ParseVerify reads the port to verify, "tcp/22". Only TCP answers a stranger
-// reliably.
+// ParseVerify reads the port to verify, "tcp/22". With UDP, an open port need not
+// answer.
 func ParseVerify(s string) (knock.Element, error) {
 	e, err := knock.ParseElement(s)
 	if err != nil || e.Protocol != packet.TCP {
@@ -230,7 +230,7 @@ func parseBool(s string) (bool, error) {
 	return b, nil
 }
 
-// parseHMAC knows a further hash function, which is none.
+// parseHMAC reads a hash function, or "none".
 func parseHMAC(s string) (spa.Hash, error) {
 	if s == "none" {
 		return 0, nil

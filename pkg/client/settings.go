@@ -13,8 +13,8 @@ import (
 )
 
 // Settings say where and how to knock, as a file or the command line does. A
-// field with its zero value says nothing, and so leaves the word to whoever is
-// asked next.
+// field with its zero value is not set: its value then comes from the next source,
+// see over.
 type Settings struct {
 	Kind Kind
 	// Address is where the knock goes, an address or a name.
@@ -23,20 +23,20 @@ type Settings struct {
 	Verify knock.Element
 	// Delay is the pause between two packets.
 	Delay *time.Duration
-	// Repeat is how often all packets are sent, 1 to MaxRepeat.
+	// Repeat is how many times all packets are sent, 1 to MaxRepeat.
 	Repeat int
 
 	Sequence []knock.Element // of a shared knock
 
 	// Encoding is that of an encrypted knock.
 	Encoding Encoding
-	// PortBase is where the ports of an encrypted knock and of a one-time code
-	// begin, and Rotate has every other of their packets be UDP instead of TCP.
+	// PortBase is the first port of an encrypted knock and of a one-time code.
+	// Rotate makes every other of their packets UDP instead of TCP.
 	PortBase uint16
 	Rotate   *bool
 
-	// Allow is whom the knock asks to let in. Source, which is its default,
-	// stands for whoever sends it.
+	// Allow is the address that the knock asks to let in. Source, the default,
+	// stands for the sender of the packets.
 	Allow netip.Addr
 	// Open is what it asks to open: exactly one service if it is encrypted, and
 	// no ICMP if it is SPA.
@@ -46,8 +46,8 @@ type Settings struct {
 
 	// Port is the UDP port that SPA goes to.
 	Port uint16
-	// Timeout is for how long SPA asks the door to be open, in whole seconds;
-	// if it says nothing the server decides.
+	// Timeout is for how long SPA asks to open, in whole seconds; if it is not
+	// set, the server decides.
 	Timeout time.Duration
 	HMAC    *spa.Hash // of zero for SPA without HMAC
 	Digest  spa.Hash
@@ -67,16 +67,15 @@ var Source = netip.IPv4Unspecified()
 // MaxRepeat bounds Settings.Repeat.
 const MaxRepeat = 10
 
-// over gives the settings with what they do not say taken from a base. Where
-// the two speak of different kinds of knock, all that is left of the base is
-// what any knock needs.
+// over gives the settings, with those that are not set taken from a base. If the
+// two are for different kinds of knock, only what any knock needs is taken.
 func (s Settings) over(base Settings) Settings {
 	if s.Kind != "" && base.Kind != "" && s.Kind != base.Kind {
 		base = Settings{Address: base.Address, Verify: base.Verify}
 	}
 	if s.HMACKey != nil || s.HMACKeyFile != "" {
 		if !base.wantsHMAC() {
-			base.HMAC = nil // a key is no use without
+			base.HMAC = nil // an HMAC key asks for an HMAC
 		}
 	}
 	s.Kind = cmp.Or(s.Kind, base.Kind)
@@ -115,7 +114,7 @@ func (s Settings) over(base Settings) Settings {
 // different ports may take different ways through a network card or a router.
 const orderDelay = 20 * time.Millisecond
 
-// defaults are what holds for a kind of knock that nobody says more about.
+// defaults are the settings of a kind of knock where no source sets others.
 func defaults(kind Kind, encoding Encoding) Settings {
 	s := Settings{Kind: kind, Delay: new(time.Duration), Repeat: 1, Rotate: new(bool), Allow: Source}
 	const burst = 2

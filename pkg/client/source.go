@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// sourcePort sends packets that all leave from one port, the same number for
-// UDP and TCP. Where another socket has that of TCP, others do: a server can do
-// without.
+// sourcePort sends packets that all leave from one port, the same number for UDP
+// and TCP. If another socket has the TCP port, TCP packets leave from any port: a
+// server does not need the same one.
 type sourcePort struct {
 	network string
 	conn    *net.UDPConn // not connected, so that answers are no errors

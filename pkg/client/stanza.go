@@ -149,7 +149,7 @@ func (r *stanzaReader) variable(l stanzaLine) error {
 		return nil
 	}
 	if v.refused {
-		return fmt.Errorf("not done here: %s", v.reason)
+		return fmt.Errorf("not supported: %s", v.reason)
 	}
 	r.host.Warnings = append(r.host.Warnings, fmt.Sprintf("%s: %s has no effect: %s", place{r.path, l.number, 0}, l.variable, v.reason))
 	return nil

@@ -10,10 +10,10 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// variable is what becomes of a variable of fwknop 2.6.10's ~/.fwknoprc.
+// variable says how a variable of fwknop 2.6.10's ~/.fwknoprc is read.
 type variable struct {
 	set func(r *stanzaReader, value string) error // nil if it has no counterpart
-	// refused: without it the knock would be another than asked for.
+	// refused: without the variable the knock would do something else.
 	refused bool
 	reason  string
 }
@@ -35,10 +35,10 @@ var variables = map[string]variable{
 	"ENCRYPTION_MODE":  {set: same("cipher")},
 	"USE_HMAC":         {set: setUseHMAC},
 
-	"NAT_ACCESS":       {refused: true, reason: "nothing is translated to other addresses"},
-	"NAT_LOCAL":        {refused: true, reason: "nothing is translated to other ports"},
-	"NAT_PORT":         {refused: true, reason: "nothing is translated to other ports"},
-	"NAT_RAND_PORT":    {refused: true, reason: "nothing is translated to other ports"},
+	"NAT_ACCESS":       {refused: true, reason: "nftknock asks for no address translation"},
+	"NAT_LOCAL":        {refused: true, reason: "nftknock asks for no port translation"},
+	"NAT_PORT":         {refused: true, reason: "nftknock asks for no port translation"},
+	"NAT_RAND_PORT":    {refused: true, reason: "nftknock asks for no port translation"},
 	"USE_GPG":          {refused: true, reason: "keys are symmetric, GnuPG is not used"},
 	"SPOOF_SOURCE_IP":  {refused: true, reason: "packets leave with this host's own address"},
 	"TIME_OFFSET":      {refused: true, reason: "set this host's clock instead"},
@@ -67,8 +67,8 @@ var variables = map[string]variable{
 	"VERBOSE":               {set: ignore}, // -v does that
 }
 
-// rivals say the same thing in two ways, of which fwknop prefers the first
-// wherever it stands.
+// rivals are two variables for the same value. If both are set, fwknop takes
+// one and ignores the other, wherever they stand.
 var rivals = map[string]string{
 	"KEY": "KEY_BASE64", "KEY_BASE64": "KEY",
 	"HMAC_KEY": "HMAC_KEY_BASE64", "HMAC_KEY_BASE64": "HMAC_KEY",
@@ -105,12 +105,12 @@ func setAccess(r *stanzaReader, value string) error {
 
 func setAllow(r *stanzaReader, value string) error {
 	if strings.EqualFold(value, "resolve") {
-		return errors.New("not done here: " + resolveReason)
+		return errors.New("not supported: " + resolveReason)
 	}
 	return r.host.Settings.Set("allow", strings.ToLower(value))
 }
 
-// setTimeout reads seconds, of which 0 leaves it to the server.
+// setTimeout reads seconds; with 0 the server decides.
 func setTimeout(r *stanzaReader, value string) error {
 	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
@@ -123,8 +123,8 @@ func setTimeout(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("timeout", value+"s")
 }
 
-// setKey takes the text as it is: what base64: means to us is a passphrase like
-// any other to fwknop.
+// setKey takes the text as it is: to fwknop "base64:..." is a passphrase like any
+// other.
 func setKey(r *stanzaReader, value string) error {
 	r.host.Settings.Key = secret.New([]byte(value))
 	return nil
@@ -143,14 +143,14 @@ func setHMACKeyBase64(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("hmac_key", "base64:"+value)
 }
 
-// setHMACHash knows no hash "none".
+// setHMACHash reads a hash; fwknop has no "none".
 func setHMACHash(r *stanzaReader, value string) error {
 	h, err := spa.ParseHash(value)
 	r.host.Settings.HMAC = &h
 	return err
 }
 
-// setUseHMAC: a key for the HMAC has fwknop use one whatever this says.
+// setUseHMAC: with an HMAC key, fwknop uses an HMAC whatever USE_HMAC says.
 func setUseHMAC(r *stanzaReader, value string) error {
 	r.hmac = strings.EqualFold(value, "Y")
 	return nil

@@ -33,9 +33,9 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	defer cancel()
 	dialer := net.Dialer{
 		KeepAlive: -1,
-		// NB: the wait begins here and not with the dialing. Between here
-		// and connect(2) nobody looks at ctx, so the SYN leaves however
-		// late the process gets to run.
+		// NB: the wait begins here and not with the dialing. Between here and
+		// connect(2) package net does not look at ctx, so the SYN leaves even if
+		// the process is scheduled late.
 		Control: func(_, _ string, c syscall.RawConn) error {
 			time.AfterFunc(o.wait, cancel)
 			return c.Control(closeWithReset)
@@ -59,9 +59,9 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	return sendError(err, "tcp/%d", port)
 }
 
-// answered tells the far end's refusals, after which the knock has been sent,
-// from failures of this host. Both come from connect; since checkRoute found a
-// route, what is left to this host is a short list.
+// answered reports whether an error is a refusal by the far end, after which the
+// knock has been sent, and no failure of this host. Both come from connect; since
+// checkRoute found a route, this host can fail in few ways.
 func answered(err error) bool {
 	var call *os.SyscallError
 	if !errors.As(err, &call) || call.Syscall != "connect" && call.Syscall != "connectex" {
@@ -75,12 +75,12 @@ func answered(err error) bool {
 	return true
 }
 
-// sendError says that this host refused to send.
+// sendError is the error of a packet that this host refused to send.
 func sendError(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	e := &Error{Err: fmt.Errorf("%s: %w", what, innermost(err))}
 	if errors.Is(err, os.ErrPermission) {
-		e.Hint = "a firewall on this machine forbids it (look at its output rules)"
+		e.Hint = "a firewall on this machine forbids it: see its output rules"
 	}
 	return e
 }

@@ -12,10 +12,9 @@ import (
 var ErrClosed = errors.New("port did not open")
 
 const (
-	// firstTry is how long the first attempt to connect may take; each
-	// further one may take twice as long, so that a first SYN that came
-	// before the grant costs little and a long round trip still gets its
-	// turn.
+	// firstTry is how long the first attempt to connect may take; each further one
+	// may take twice as long, so that a first SYN that came before the grant costs
+	// little time and a connection with a long round trip still succeeds.
 	firstTry = 100 * time.Millisecond
 	// retryPause is the time from one attempt to the next if the first is
 	// refused at once.
