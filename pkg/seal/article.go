@@ -84,12 +84,7 @@ func (a *Article) Open(b []byte) (Message, bool) {
 	if !ok {
 		return Message{}, false
 	}
-	m, ok := parseHead(text)
-	if !ok {
-		return Message{}, false
-	}
-	m.User = string(user)
-	return m, true
+	return parseHead(text, user)
 }
 
 // articleSum leaves out the address, as the article's example does.
