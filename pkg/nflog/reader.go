@@ -17,9 +17,8 @@ type Reader struct {
 	socket
 	stream
 
-	config        Config
-	pace          pace
-	receiveBuffer int
+	config Config
+	pace   pace
 
 	closed    atomic.Bool
 	closeOnce sync.Once
@@ -56,10 +55,6 @@ func (r *Reader) start() error {
 	if err := r.conn.SetReadBuffer(r.config.ReceiveBuffer); err != nil {
 		return fmt.Errorf("nflog: set receive buffer: %w", err)
 	}
-	var err error
-	if r.receiveBuffer, err = r.conn.ReadBuffer(); err != nil {
-		return fmt.Errorf("nflog: get receive buffer: %w", err)
-	}
 	if err := r.admitAnswers(); err != nil {
 		return err
 	}
@@ -70,11 +65,6 @@ func (r *Reader) start() error {
 	}
 	return r.admitAll()
 }
-
-// ReceiveBuffer is the size of the receive buffer that was got, in bytes, to
-// be compared with Config.ReceiveBuffer. The kernel doubles what it is asked
-// for, to have room for its own bookkeeping; that part is left out here.
-func (r *Reader) ReceiveBuffer() int { return r.receiveBuffer / 2 }
 
 // Read fills rec with the next packet. See Source. After an error other than
 // os.ErrClosed the socket is of no more use.

@@ -56,9 +56,6 @@ func (db *Database) Labels() []Label { return slices.Clone(db.labels) }
 // Label is the label of id, which must stem from a Match of this database.
 func (db *Database) Label(id LabelID) Label { return db.labels[id] }
 
-// Len is the number of signatures.
-func (db *Database) Len() int { return len(db.entries) }
-
 // ErrTooMany: more signatures than a database holds, 16384.
 var ErrTooMany = fmt.Errorf("p0f: more than %d signatures", maxEntries)
 
