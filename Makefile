@@ -4,12 +4,12 @@ GO      ?= go
 PREFIX  ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 60s
-# Empty: all of those in test/kernels/table.go.
+# The kernel series to test, such as "6.1 6.12"; empty: all that test/kernels/table.go lists.
 KERNELS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS := -s -w -X nftknock/pkg/version.version=$(VERSION)
-# The race detector needs a C compiler; nothing else does.
+# The race detector needs a C compiler; the programs and the other tests do not.
 RACE    := $(if $(shell command -v gcc cc clang 2>/dev/null),-race,)
 TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
 
@@ -19,13 +19,13 @@ TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## watch a hidden service open for a knock and close again; no root, 20 s
+demo: ## hide a service, knock, connect, and see the access end; no root, 20 s
 	@$(GO) build -o bin/demo/ ./cmd/... ./test/demo
 	@bin/demo/demo
 
 test: ## run all tests that need no root, on the real kernel
 ifeq ($(RACE),)
-	@echo "No C compiler found: the tests run without the race detector. Install gcc to have it." >&2
+	@echo "No C compiler found: the tests run without the race detector. Install gcc to use it." >&2
 	@test -z "$$CI"
 endif
 	@$(GO) mod download
@@ -34,7 +34,7 @@ endif
 build: ## build nftknockd and nftknock into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
-install: ## install what make build built, service and a sample policy (DESTDIR, PREFIX)
+install: ## install the programs in bin/, the systemd unit and a sample policy (DESTDIR, PREFIX)
 	@test -x bin/nftknockd && test -x bin/nftknock || { echo 'Nothing to install: run "make build" first.' >&2; exit 1; }
 	install -D -m 0755 bin/nftknockd $(DESTDIR)$(PREFIX)/sbin/nftknockd
 	install -D -m 0755 bin/nftknock $(DESTDIR)$(PREFIX)/bin/nftknock
@@ -44,8 +44,8 @@ install: ## install what make build built, service and a sample policy (DESTDIR,
 	install -m 0600 deploy/nftknockd.toml $(DESTDIR)/etc/nftknock/nftknockd.toml.sample
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/nftknock/README.md
 
-lint: ## gofmt, vet, golangci-lint, staticcheck, and builds for the client's other systems
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "not gofmt'd: run gofmt -w on these"; exit 1; }
+lint: ## run gofmt, vet, golangci-lint, staticcheck, and vet of the client for other systems
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "error: these files are not formatted: run gofmt -w on them"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags interop ./...
 	@$(call TOOL,github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck)
@@ -54,27 +54,27 @@ lint: ## gofmt, vet, golangci-lint, staticcheck, and builds for the client's oth
 	@for os in darwin windows freebsd openbsd netbsd; do \
 	  echo "GOOS=$$os go vet ./cmd/nftknock"; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./cmd/nftknock || exit 1; done
 
-bench: ## time and allocations of the hot path, from knock to open door, and p0f beside it
+bench: ## measure time and allocations from packet to grant, and the fingerprints beside p0f
 	$(GO) test -run '^$$' -bench . ./pkg/... ./test/e2e
 	test/p0fcore/bench.sh $(CAPTURES)
 
-versus: ## time the matcher beside the core of p0f 3.09b (gcc; network once; CAPTURES="a.pcap ...")
+versus: ## compare the fingerprint matcher with the core of p0f 3.09b (needs gcc; network once; CAPTURES="a.pcap ...")
 	test/p0fcore/bench.sh $(CAPTURES)
 
-score: ## judge the fingerprints again, and write it into docs/fingerprints.md (CORPUS=dir)
+score: ## score the fingerprints, and write the table into docs/fingerprints.md (CORPUS=dir)
 	$(GO) test -count=1 -run 'TestSightings|TestScore' -v ./pkg/p0f -update
 
-fuzz: ## fuzz every parser, FUZZTIME (60s) each
+fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@for package in $$(grep -lr '^func Fuzz' pkg --include=*_test.go | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
 	    echo "$$package $$target"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done
 
-interop: ## meet the programs of others (packages: see .ci/run)
-	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/replay ./pkg/spa ./pkg/totp ./test/e2e
+interop: ## test with nft, fwknop, nmap and other programs (packages: see .ci/run)
+	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/spa ./pkg/spent ./pkg/totp ./test/e2e
 
-kernels: ## the demo and kernel tests on Debian's kernels, in qemu (KERNELS="6.1 6.12")
+kernels: ## run the demo and the kernel tests on Debian's kernels, in qemu (KERNELS="6.1 6.12")
 	$(GO) run ./test/kernels -kernels "$(KERNELS)"
 
-clean: ## remove what was built
+clean: ## remove bin/
 	rm -rf bin

@@ -14,7 +14,7 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/client"
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // run plans, sends and verifies.
@@ -43,7 +43,7 @@ func (o *options) run(cmd *cobra.Command, r client.Request, out events, stderr i
 		return err
 	}
 	out.finished(k)
-	if k.Verify == (knock.Element{}) {
+	if k.Verify == (port.Range{}) {
 		return nil
 	}
 	return o.waitOpen(cmd, k, out)
@@ -79,7 +79,7 @@ func (o *options) prepare(cmd *cobra.Command, r client.Request, stderr io.Writer
 	return p.Knock(keys, time.Now())
 }
 
-func services(open []knock.Element) string {
+func services(open []port.Range) string {
 	var list []string
 	for _, e := range open {
 		list = append(list, e.String())
@@ -95,7 +95,7 @@ func allowed(p *client.Plan) string {
 }
 
 func (o *options) waitOpen(cmd *cobra.Command, k *client.Knock, out events) error {
-	took, err := client.Verify(cmd.Context(), netip.AddrPortFrom(k.Dst, k.Verify.Port), o.verifyTimeout)
+	took, err := client.Verify(cmd.Context(), netip.AddrPortFrom(k.Dst, k.Verify.First), o.verifyTimeout)
 	switch {
 	case err == nil:
 		out.open(k, took)

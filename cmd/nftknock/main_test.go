@@ -30,7 +30,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			env.Setenv("OPEN", port(open))
+			env.Setenv("OPEN", portOf(open))
 			env.Setenv("CLOSED", closed)
 			env.Setenv("HOME", env.WorkDir)
 			// These move the configuration directory, and Windows and
@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
+func portOf(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
 
 // unusedPort is a TCP port nobody listens on, now.
 func unusedPort() (string, error) {
@@ -50,5 +50,5 @@ func unusedPort() (string, error) {
 		return "", err
 	}
 	defer l.Close()
-	return port(l), nil
+	return portOf(l), nil
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"nftknock/pkg/client"
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // events writes to standard output what happens to a knock.
@@ -56,7 +56,7 @@ func (t text) plan(k *client.Knock) {
 	if k.Repeat > 1 {
 		t.line("%d times in all, with pauses of 150 to 450 ms", k.Repeat)
 	}
-	if k.Verify != (knock.Element{}) {
+	if k.Verify != (port.Range{}) {
 		t.line("then wait until %s is open", k.Verify)
 	}
 	if k.Holds > 0 {
@@ -94,10 +94,10 @@ func (t text) sent(k *client.Knock, round, step int, p client.Packet) {
 	case round > 1 && step == 1:
 		t.line("and once more (%d of %d)", round, k.Repeat)
 	case round > 1:
-	case p.Protocol == packet.ICMP:
+	case p.To.Protocol == packet.ICMP:
 		t.line("icmp echo request -> %s", k.Dst)
 	default:
-		t.line("%s -> %s", p.Element, k.Dst)
+		t.line("%s -> %s", p.To, k.Dst)
 	}
 }
 

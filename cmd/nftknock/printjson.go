@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"nftknock/pkg/client"
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // jsonLines is for programs.
@@ -63,7 +63,7 @@ func (j jsonLines) begin(event string, k *client.Knock) {
 		Event: event, Dst: k.Dst.String(), Knock: k.Kind, Steps: len(k.Packets),
 		Delay: k.Delay.Seconds(), Repeat: k.Repeat,
 	}
-	if k.Verify != (knock.Element{}) {
+	if k.Verify != (port.Range{}) {
 		e.Verify = k.Verify.String()
 	}
 	j.print(e)
@@ -72,7 +72,7 @@ func (j jsonLines) begin(event string, k *client.Knock) {
 func (j jsonLines) plan(k *client.Knock) {
 	j.begin("plan", k)
 	for i, p := range k.Packets {
-		j.print(knockEvent{"would_knock", i + 1, p.String(), k.Dst.String(), string(p.Payload)})
+		j.print(knockEvent{"would_knock", i + 1, p.To.String(), k.Dst.String(), string(p.Payload)})
 	}
 }
 
@@ -82,7 +82,7 @@ func (j jsonLines) start(k *client.Knock) { j.begin("start", k) }
 func (j jsonLines) sent(k *client.Knock, round, step int, p client.Packet) {
 	switch {
 	case round == 1:
-		j.print(knockEvent{Event: "knock", Step: step, Element: p.String(), Dst: k.Dst.String()})
+		j.print(knockEvent{Event: "knock", Step: step, Element: p.To.String(), Dst: k.Dst.String()})
 	case step == len(k.Packets):
 		j.print(repeatEvent{"repeat", k.Dst.String(), round})
 	}

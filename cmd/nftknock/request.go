@@ -11,8 +11,8 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/client"
-	"nftknock/pkg/knock"
 	"nftknock/pkg/login"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 )
 
@@ -162,11 +162,11 @@ func (o *options) fits(kind client.Kind) error {
 
 // elements reads the arguments after the host, with or without commas between
 // elements.
-func elements(args []string) ([]knock.Element, error) {
-	var list []knock.Element
+func elements(args []string) ([]port.Range, error) {
+	var list []port.Range
 	for _, arg := range args {
 		for field := range strings.SplitSeq(strings.Trim(arg, ", "), ",") {
-			e, err := knock.ParseElement(strings.TrimSpace(field))
+			e, err := port.ParseKnock(strings.TrimSpace(field))
 			if err != nil {
 				return nil, err
 			}

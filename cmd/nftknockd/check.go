@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/cmd/internal/commands"
-	"nftknock/pkg/daemon"
 	"nftknock/pkg/links"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/wording"
 )
@@ -46,11 +46,11 @@ func check(w io.Writer, file string, asJSON bool) error {
 	}
 	p, diags := policy.Check(file, inUse, interfaces())
 	if !diags.HasErrors() {
-		plan, err := daemon.NewPlan(p)
+		worked, err := plan.New(p)
 		if err != nil {
 			diags = append(diags, policy.Diagnostic{File: file, Severity: policy.SeverityError, Message: err.Error()})
 		} else {
-			diags = append(diags, plan.Warnings()...)
+			diags = append(diags, worked.Warnings()...)
 		}
 	}
 	if asJSON {

@@ -5,19 +5,19 @@ import (
 	"io"
 	"slices"
 
-	"nftknock/pkg/daemon"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 )
 
 // loadPlan reads the policy with its keys and makes the plan of it. Errors and
 // warnings are printed to w.
-func loadPlan(path string, w io.Writer) (*daemon.Plan, error) {
-	plan, diags := daemon.LoadPlan(path)
+func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
+	p, diags := plan.Load(path)
 	printDiagnostics(w, diags)
 	if diags.HasErrors() {
 		return nil, exitError{code: exitUsage}
 	}
-	return plan, nil
+	return p, nil
 }
 
 // outlinePolicy reads the policy without its keys. Errors are printed to w, and no
@@ -45,7 +45,7 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 // wantAccess refuses a policy without an enabled access.
 func wantAccess(path string, p *policy.Policy) error {
 	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, daemon.ErrNothing)}
+		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
 	}
 	return nil
 }

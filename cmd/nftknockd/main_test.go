@@ -13,8 +13,8 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 func TestMain(m *testing.M) {
@@ -85,7 +85,7 @@ func writeCapture(ts *testscript.TestScript, neg bool, args []string) {
 	for args := args[1:]; len(args) > 0; args = args[2:] {
 		after, err := time.ParseDuration(args[0])
 		ts.Check(err)
-		el, err := knock.ParseElement(args[1])
+		el, err := port.ParseKnock(args[1])
 		ts.Check(err)
 		b := wire(ts, el)
 		ts.Check(w.WritePacket(gopacket.CaptureInfo{Timestamp: epoch.Add(after), CaptureLength: len(b), Length: len(b)}, b))
@@ -93,14 +93,14 @@ func writeCapture(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // wire is an element as a Linux host sends it.
-func wire(ts *testscript.TestScript, el knock.Element) []byte {
+func wire(ts *testscript.TestScript, el port.Range) []byte {
 	ip := &layers.IPv4{Version: 4, TTL: 64, Id: 1, Flags: layers.IPv4DontFragment,
 		SrcIP: []byte{192, 0, 2, 10}, DstIP: []byte{203, 0, 113, 1}}
 	var transport gopacket.SerializableLayer
 	switch el.Protocol {
 	case packet.TCP:
 		ip.Protocol = layers.IPProtocolTCP
-		tcp := &layers.TCP{SrcPort: 40000, DstPort: layers.TCPPort(el.Port), Seq: 1, SYN: true, Window: 64240,
+		tcp := &layers.TCP{SrcPort: 40000, DstPort: layers.TCPPort(el.First), Seq: 1, SYN: true, Window: 64240,
 			Options: []layers.TCPOption{
 				{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 180}},
 				{OptionType: layers.TCPOptionKindSACKPermitted, OptionLength: 2},
@@ -112,7 +112,7 @@ func wire(ts *testscript.TestScript, el knock.Element) []byte {
 		transport = tcp
 	case packet.UDP:
 		ip.Protocol = layers.IPProtocolUDP
-		udp := &layers.UDP{SrcPort: 40000, DstPort: layers.UDPPort(el.Port)}
+		udp := &layers.UDP{SrcPort: 40000, DstPort: layers.UDPPort(el.First)}
 		ts.Check(udp.SetNetworkLayerForChecksum(ip))
 		transport = udp
 	default:

@@ -9,7 +9,8 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/capture"
-	"nftknock/pkg/daemon"
+	"nftknock/pkg/plan"
+	"nftknock/pkg/replay"
 	"nftknock/pkg/wording"
 )
 
@@ -23,18 +24,18 @@ every knock in it what the daemon would have decided. It needs no root and chang
 nothing.`,
 		Args: commands.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			plan, err := loadPlan(o.config, cmd.ErrOrStderr())
+			p, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			return failed(replayFile(cmd.OutOrStdout(), plan, args[0], asJSON))
+			return failed(replayFile(cmd.OutOrStdout(), p, args[0], asJSON))
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per knock: time src access knock verdict reason os open timeout step")
 	return cmd
 }
 
-func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error {
+func replayFile(w io.Writer, p *plan.Plan, file string, asJSON bool) error {
 	capt, err := capture.Open(file)
 	if err != nil {
 		return err
@@ -43,8 +44,8 @@ func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error 
 	defer showProgress(capt.Progress)()
 
 	granted, refused := 0, 0
-	packets, err := daemon.Replay(plan, capt, func(o daemon.Outcome) error {
-		if o.Verdict == daemon.Granted {
+	packets, err := replay.Run(p, capt, func(o replay.Outcome) error {
+		if o.Verdict == replay.Granted {
 			granted++
 		} else {
 			refused++
@@ -63,9 +64,9 @@ func replayFile(w io.Writer, plan *daemon.Plan, file string, asJSON bool) error 
 	return err
 }
 
-func sentence(o daemon.Outcome) string {
+func sentence(o replay.Outcome) string {
 	s := wording.Time(o.Time) + " " + o.Source + " " + o.Access + ": "
-	if o.Verdict == daemon.Granted {
+	if o.Verdict == replay.Granted {
 		s += "granted " + o.Open + " for " + o.Timeout
 	} else {
 		s += fmt.Sprintf("refused after %s: %s", wording.Count(o.Step, "element", "elements"), o.Reason)

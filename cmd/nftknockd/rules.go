@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/cmd/internal/commands"
-	"nftknock/pkg/daemon"
 	"nftknock/pkg/links"
+	"nftknock/pkg/plan"
 )
 
 func newRules(o *options) *cobra.Command {
@@ -24,8 +24,8 @@ interfaces that this host has now.`,
 			if err != nil {
 				return err
 			}
-			r := daemon.Ruleset(p)
-			// Without a list of interfaces the table is that of a host with lo alone.
+			r := plan.Ruleset(p)
+			// If they cannot be listed, the table is that of a host with lo alone.
 			if now, err := links.List(); err == nil {
 				r.Unguarded = links.Resolve(p.NFTables.Interfaces, now, nil).Unguarded
 			}

@@ -13,12 +13,15 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/daemon"
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/links"
+	"nftknock/pkg/logger"
 	"nftknock/pkg/logqueue"
 	"nftknock/pkg/nflog"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
-	"nftknock/pkg/replay"
+	"nftknock/pkg/spent"
 )
 
 func newRun(o *options) *cobra.Command {
@@ -41,7 +44,7 @@ grants in the kernel: services stay hidden, and grants end at their time.`,
 			// NB: without this, a write to a log whose reader has gone would end the
 			// process.
 			signal.Ignore(syscall.SIGPIPE)
-			log := logqueue.New(cmd.ErrOrStderr(), daemon.LostLines(p.Log))
+			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Log))
 			defer log.Close()
 			err = runDaemon(cmd.Context(), o.config, p, log)
 			if err == nil {
@@ -62,16 +65,16 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 	// A second signal kills the process, in case the stop hangs.
 	context.AfterFunc(ctx, stop)
 
-	logger, level := daemon.NewLogger(log, p.Log)
+	lines, level := logger.New(log, p.Log)
 	d := daemon.New(daemon.Config{
-		Policy:     p,
-		Load:       func() (*daemon.Plan, policy.Diagnostics) { return daemon.LoadPlan(file) },
-		Log:        logger,
-		Level:      level,
-		OpenSource: func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
-		OpenGate:   func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
-		OpenStore:  func(path string) (daemon.Store, error) { return replay.Open(path) },
-		OpenLinks:  func() (daemon.Links, error) { return links.Open() },
+		Policy:      p,
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) },
+		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
+		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
+		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
+		OpenGate:    func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
+		OpenStore:   func(path string) (spent.Spender, error) { return spent.Open(path) },
+		OpenLinks:   func() (daemon.Links, error) { return links.Open() },
 		// Without a service manager it does nothing.
 		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
 	})

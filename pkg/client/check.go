@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"nftknock/pkg/knock"
-	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/totp"
 )
@@ -59,7 +59,7 @@ func (s *Settings) checkOpen() *misfit {
 	switch {
 	case s.Kind == Encrypted && len(s.Open) > 1:
 		return &misfit{"open", fmt.Errorf("%d services to open: an encrypted knock asks for one, SPA for several", len(s.Open))}
-	case s.Kind == SPA && slices.Contains(s.Open, knock.Element{Protocol: packet.ICMP}):
+	case s.Kind == SPA && slices.Contains(s.Open, port.Echo):
 		return &misfit{"open", errors.New("SPA cannot ask for icmp: want tcp/PORT or udp/PORT")}
 	}
 	return nil

@@ -15,12 +15,13 @@ import (
 	"net/netip"
 	"time"
 
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // Packet is one packet of a knock.
 type Packet struct {
-	knock.Element
+	// To is the port that it goes to, or port.Echo.
+	To port.Range
 	// Payload is what a datagram carries; nil for a single zero byte.
 	Payload []byte
 }
@@ -46,8 +47,8 @@ type Knock struct {
 	// its policy says otherwise; 0 if for ever or not known.
 	Holds time.Duration
 	// Verify is the TCP port that should be open after the knock; the zero
-	// Element if none was named.
-	Verify knock.Element
+	// Range if none was named.
+	Verify port.Range
 }
 
 // A Transmitter sends one packet of a knock; a Sender is one.

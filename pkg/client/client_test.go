@@ -23,7 +23,7 @@ func (r *recorder) Send(_ context.Context, p Packet) error {
 	if r.fail != nil && len(r.elements) == 2 {
 		return r.fail
 	}
-	r.elements = append(r.elements, p.String())
+	r.elements = append(r.elements, p.To.String())
 	r.times = append(r.times, time.Since(r.start))
 	return nil
 }
@@ -53,7 +53,7 @@ func packets(t testing.TB, s string) []Packet {
 	t.Helper()
 	var list []Packet
 	for _, e := range sequence(t, s) {
-		list = append(list, Packet{Element: e})
+		list = append(list, Packet{To: e})
 	}
 	return list
 }

@@ -17,8 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"nftknock/pkg/knock"
-	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/test/netns"
 )
 
@@ -29,7 +28,7 @@ const childDst = "NFTKNOCK_TEST_ECHO_TO"
 // echoChild prints "raw socket" or "ping socket" when it has sent, or the
 // error and its hint.
 func echoChild(dst string) int {
-	echo := Packet{Element: knock.Element{Protocol: packet.ICMP}}
+	echo := Packet{To: port.Echo}
 	k := Knock{Dst: netip.MustParseAddr(dst), Packets: []Packet{echo, echo}, Repeat: 1}
 	s, err := NewSender(&k)
 	if err == nil {

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"time"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/totp"
 )
@@ -29,14 +29,14 @@ var encoders = map[Kind]func(k *Knock, p *Plan, keys *Secrets, now time.Time) er
 
 func encodeShared(k *Knock, p *Plan, _ *Secrets, _ time.Time) error {
 	for _, e := range p.Sequence {
-		k.Packets = append(k.Packets, Packet{Element: e})
+		k.Packets = append(k.Packets, Packet{To: e})
 	}
 	return nil
 }
 
 func encodeEncrypted(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	m := seal.Message{
-		Address: p.allowed(), Protocol: uint8(p.Open[0].Protocol), Port: p.Open[0].Port,
+		Address: p.allowed(), Protocol: uint8(p.Open[0].Protocol), Port: p.Open[0].First,
 		User: p.User, Time: now,
 	}
 	var err error
@@ -68,20 +68,20 @@ func encodeTOTP(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 		computed := s.Code(totp.Step(now))
 		code, k.Holds = &computed, totp.Period
 	}
-	for i, port := range totp.Ports(p.PortBase, *code) {
-		k.add(i, port, *p.Rotate)
+	for i, n := range totp.Ports(p.PortBase, *code) {
+		k.add(i, n, *p.Rotate)
 	}
 	return nil
 }
 
 // add appends the packet of a position counted from 0. With rotation every
 // other one is a datagram, as the fwknop of 2004 had it.
-func (k *Knock) add(i int, port uint16, rotate bool) {
-	e := knock.Element{Protocol: packet.TCP, Port: port}
+func (k *Knock) add(i int, n uint16, rotate bool) {
+	e := port.Single(packet.TCP, n)
 	if rotate && i%2 == 1 {
 		e.Protocol = packet.UDP
 	}
-	k.Packets = append(k.Packets, Packet{Element: e})
+	k.Packets = append(k.Packets, Packet{To: e})
 }
 
 // allowed is whom to let in, as messages have it.

@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
@@ -53,7 +53,7 @@ func passphrase(t testing.TB, s string) *secret.Key {
 var message = seal.Message{Address: netip.MustParseAddr("192.168.10.2"), Protocol: 6, Port: 22, User: "mbr"}
 
 func encrypted(t testing.TB, e Encoding, allow netip.Addr) Settings {
-	return Settings{Kind: Encrypted, Encoding: e, Open: []knock.Element{element(t, "tcp/22")}, Allow: allow}
+	return Settings{Kind: Encrypted, Encoding: e, Open: []port.Range{element(t, "tcp/22")}, Allow: allow}
 }
 
 func TestOrderedEncodings(t *testing.T) {
@@ -84,8 +84,8 @@ func TestOrderedEncodings(t *testing.T) {
 			}
 			var b []byte
 			for i, p := range k.Packets {
-				b = append(b, byte(p.Port-60000))
-				if want := rotated(i); p.Protocol != want {
+				b = append(b, byte(p.To.First-60000))
+				if want := rotated(i); p.To.Protocol != want {
 					t.Errorf("packet %d is %s", i, p)
 				}
 			}
@@ -155,7 +155,7 @@ func openSIV(t testing.TB, key *secret.Key, packets []Packet) seal.Message {
 	t.Helper()
 	var b []byte
 	for i, p := range packets {
-		b = append(b, byte(int(p.Port)-seal.DefaultLaneBase-i*seal.LaneWidth))
+		b = append(b, byte(int(p.To.First)-seal.DefaultLaneBase-i*seal.LaneWidth))
 	}
 	newSIV := seal.NewSIV
 	if key.Passphrase() {
@@ -177,7 +177,7 @@ func TestSPA(t *testing.T) {
 	key, hmac := passphrase(t, "open sesame"), rawKey(t, strings.Repeat("03", 64))
 	asked := spa.Message{
 		Version: "3.0.0", User: "mbr", Time: made, Type: spa.Access, Digest: spa.SHA256,
-		Services: []spa.Service{{Protocol: 6, Port: 22}, {Protocol: 17, Port: 1194}},
+		Services: []port.Range{port.Single(packet.TCP, 22), port.Single(packet.UDP, 1194)},
 	}
 	timed := asked
 	timed.Type, timed.Timeout, timed.Digest = spa.AccessTimeout, time.Minute, spa.MD5
@@ -201,7 +201,7 @@ func TestSPA(t *testing.T) {
 				keys.HMACKey = hmac
 			}
 			k := encode(t, tt.s, keys)
-			if len(k.Packets) != 1 || k.Packets[0].String() != "udp/62202" || k.Repeat != 1 {
+			if len(k.Packets) != 1 || k.Packets[0].To.String() != "udp/62202" || k.Repeat != 1 {
 				t.Fatalf("packets %v, repeated %d", k.Packets, k.Repeat)
 			}
 			reader, err := spa.NewKey(tt.config)
@@ -257,7 +257,7 @@ func TestTOTP(t *testing.T) {
 func elements(k Knock) []string {
 	var list []string
 	for _, p := range k.Packets {
-		list = append(list, p.String())
+		list = append(list, p.To.String())
 	}
 	return list
 }

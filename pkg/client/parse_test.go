@@ -14,23 +14,24 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
 	"nftknock/pkg/totp"
 )
 
-func sequence(t testing.TB, s string) []knock.Element {
+func sequence(t testing.TB, s string) []port.Range {
 	t.Helper()
-	seq, err := knock.ParseSequence(s)
-	if err != nil {
-		t.Fatal(err)
+	var seq []port.Range
+	for field := range strings.SplitSeq(s, ",") {
+		seq = append(seq, element(t, strings.TrimSpace(field)))
 	}
 	return seq
 }
 
-func element(t testing.TB, s string) knock.Element {
+func element(t testing.TB, s string) port.Range {
 	t.Helper()
-	e, err := knock.ParseElement(s)
+	e, err := port.ParseKnock(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,11 +139,11 @@ verify = "tcp/22"
 	}
 	want := []Host{
 		{Name: "siv", Origin: "/etc/nft/hosts.toml:2", Settings: Settings{
-			Kind: Encrypted, KeyFile: "/etc/nft/siv.key", Open: []knock.Element{element(t, "tcp/22")},
+			Kind: Encrypted, KeyFile: "/etc/nft/siv.key", Open: []port.Range{element(t, "tcp/22")},
 			Allow: netip.MustParseAddr("fd00::2"), User: "mbr", Rotate: to(true), Repeat: 3,
 		}},
 		{Name: "article", Origin: "/etc/nft/hosts.toml:11", Settings: Settings{
-			Kind: Encrypted, Encoding: Article, KeyFile: "/home/mbr/keys/article", Open: []knock.Element{element(t, "icmp")},
+			Kind: Encrypted, Encoding: Article, KeyFile: "/home/mbr/keys/article", Open: []port.Range{element(t, "icmp")},
 			Allow: Source, PortBase: 60000, Delay: to(time.Duration(0)),
 		}},
 		{Name: "spa", Origin: "/etc/nft/hosts.toml:20", Settings: Settings{
@@ -286,7 +287,7 @@ last: tcp/5, tcp/6
 	}
 	stanza := Settings{Kind: SPA, Address: "10.3.2.1", Key: secret.New([]byte("secret:")), HMAC: to(spa.Hash(0))}
 	home := stanza
-	home.Open = []knock.Element{element(t, "tcp/22")}
+	home.Open = []port.Range{element(t, "tcp/22")}
 	warnings := []string{"rc:16: RESOLVE_URL has no effect: " + resolveReason}
 	want := []Host{
 		{Name: "10.3.2.1", Settings: shared(t, "tcp/50053, udp/6020, icmp, icmp, tcp/24034, udp/9680"), Origin: "rc:3"},
@@ -425,7 +426,7 @@ func printTOML(h Host) string {
 	}
 	say(true, "knock", quote(string(s.Kind)))
 	say(s.Address != "", "address", quote(s.Address))
-	say(s.Verify != knock.Element{}, "verify", quote(s.Verify.String()))
+	say(s.Verify != port.Range{}, "verify", quote(s.Verify.String()))
 	say(s.Sequence != nil, "sequence", list(s.Sequence))
 	say(s.Encoding != "", "encoding", quote(string(s.Encoding)))
 	say(s.Open != nil, "open", list(s.Open))
@@ -477,7 +478,7 @@ func quote(s string) string {
 	return `"` + b.String() + `"`
 }
 
-func list(seq []knock.Element) string {
+func list(seq []port.Range) string {
 	var items []string
 	for _, e := range seq {
 		items = append(items, quote(e.String()))

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
 )
@@ -141,7 +141,7 @@ func hostsOf(t *testing.T, hosts, rc string) []Host {
 func TestPlanOfAllKinds(t *testing.T) {
 	hosts := hostsOf(t, everyKind, everyStanza)
 	v4, v6 := netip.MustParseAddr("10.3.2.1"), netip.MustParseAddr("fd00::1")
-	ssh := []knock.Element{element(t, "tcp/22")}
+	ssh := []port.Range{element(t, "tcp/22")}
 	none := "the packet has no HMAC, so that the server cannot tell whether it was altered on its way: " +
 		"fwknopd accepts it if it has no HMAC key either, nftknockd with allow_unauthenticated"
 	for _, tt := range []struct {
@@ -163,10 +163,10 @@ func TestPlanOfAllKinds(t *testing.T) {
 		{"ok stanza for another host", Request{Stanza: "office", Host: "10.3.2.1"}, Plan{Dst: v4, Origin: "rc:5", Settings: Settings{
 			Kind: SPA, Address: "ssh.example.org", Open: ssh, User: "mbr", Key: secret.New([]byte("secret")), HMACKey: secret.New([]byte("other"))}}},
 		{"ok stanza by its name", Request{Host: "v4.example.org"}, Plan{Dst: v4, Origin: "rc:10", Settings: Settings{
-			Kind: SPA, Open: []knock.Element{element(t, "udp/53")}, User: "mbr", Key: secret.New([]byte("secret")), HMAC: to(spa.Hash(0))},
+			Kind: SPA, Open: []port.Range{element(t, "udp/53")}, User: "mbr", Key: secret.New([]byte("secret")), HMAC: to(spa.Hash(0))},
 			Warnings: []string{"rc:13: RAND_PORT has no effect: the packet goes to one port, as SPA_SERVER_PORT says", none}}},
 		{"ok HMAC key for a stanza without", Request{Host: "v4.example.org", Settings: Settings{HMACKeyFile: "/h"}}, Plan{Dst: v4, Origin: "rc:10", Settings: Settings{
-			Kind: SPA, Open: []knock.Element{element(t, "udp/53")}, User: "mbr", Key: secret.New([]byte("secret")), HMACKeyFile: "/h"},
+			Kind: SPA, Open: []port.Range{element(t, "udp/53")}, User: "mbr", Key: secret.New([]byte("secret")), HMACKeyFile: "/h"},
 			Warnings: []string{"rc:13: RAND_PORT has no effect: the packet goes to one port, as SPA_SERVER_PORT says"}}},
 		{"ok another kind than that of a stanza with a mistake",
 			Request{Host: "bad", Settings: Settings{Kind: TOTP, KeyFile: "/t"}}, Plan{Dst: v4, Origin: "command line", Settings: Settings{

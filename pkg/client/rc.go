@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // rcExample is the hint to errors about the form of ~/.fwknoprc.
@@ -130,7 +131,7 @@ func (p *rcParser) elements(line string, offset int) error {
 	p.more = false
 	for offset < len(line) {
 		field, _, comma := strings.Cut(line[offset:], ",")
-		e, err := knock.ParseElement(strings.TrimSpace(field))
+		e, err := port.ParseKnock(strings.TrimSpace(field))
 		if err != nil {
 			return p.at(line, offset).fail("", "%v", err)
 		}

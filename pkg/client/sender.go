@@ -31,7 +31,7 @@ func NewSender(k *Knock) (*Sender, error) {
 	switch {
 	case k.Loose:
 		s.source, err = openSource(k.Dst)
-	case slices.ContainsFunc(k.Packets, func(p Packet) bool { return p.Protocol == packet.ICMP }):
+	case slices.ContainsFunc(k.Packets, func(p Packet) bool { return p.To.Protocol == packet.ICMP }):
 		s.echo, err = openEcho(k.Dst)
 	}
 	if err != nil {
@@ -49,18 +49,18 @@ func (s *Sender) Send(ctx context.Context, p Packet) error {
 		payload = []byte{0}
 	}
 	switch {
-	case p.Protocol == packet.ICMP && s.echo != nil:
+	case p.To.Protocol == packet.ICMP && s.echo != nil:
 		return s.echo.send(s.dst)
-	case p.Protocol == packet.TCP && s.source != nil:
-		return s.source.sendSYN(ctx, s.dst, p.Port)
-	case p.Protocol == packet.TCP:
-		return sendSYN(ctx, s.dst, p.Port, synOptions{wait: AnswerWait})
-	case p.Protocol == packet.UDP && s.source != nil:
-		return s.source.sendDatagram(s.dst, p.Port, payload)
-	case p.Protocol == packet.UDP:
-		return s.sendDatagram(p.Port, payload)
+	case p.To.Protocol == packet.TCP && s.source != nil:
+		return s.source.sendSYN(ctx, s.dst, p.To.First)
+	case p.To.Protocol == packet.TCP:
+		return sendSYN(ctx, s.dst, p.To.First, synOptions{wait: AnswerWait})
+	case p.To.Protocol == packet.UDP && s.source != nil:
+		return s.source.sendDatagram(s.dst, p.To.First, payload)
+	case p.To.Protocol == packet.UDP:
+		return s.sendDatagram(p.To.First, payload)
 	}
-	return fmt.Errorf("the sender was not prepared for %s", p.Element)
+	return fmt.Errorf("the sender was not prepared for %s", p.To)
 }
 
 // RawSocket reports whether echo requests go through a raw socket for want of

@@ -17,18 +17,18 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/spa"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
 
-func knockElement(p packet.Packet) knock.Element {
+func knockElement(p packet.Packet) port.Range {
 	if p.Protocol == packet.TCP || p.Protocol == packet.UDP {
-		return knock.Element{Protocol: p.Protocol, Port: p.DstPort}
+		return port.Single(p.Protocol, p.DstPort)
 	}
-	return knock.Element{Protocol: packet.ICMP}
+	return port.Echo
 }
 
 // send knocks out of a host. It works because a Sender stays in the thread of

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
 	"nftknock/pkg/totp"
@@ -63,15 +63,15 @@ var (
 var settings = map[string]setting{
 	"knock":         {asText, `knock = "encrypted"`, nil, into(parseKind, func(s *Settings) *Kind { return &s.Kind })},
 	"address":       {asText, `address = "10.3.2.1"`, nil, into(parseAddress, func(s *Settings) *string { return &s.Address })},
-	"verify":        {asText, `verify = "tcp/22"`, nil, into(ParseVerify, func(s *Settings) *knock.Element { return &s.Verify })},
+	"verify":        {asText, `verify = "tcp/22"`, nil, into(ParseVerify, func(s *Settings) *port.Range { return &s.Verify })},
 	"delay":         {asText, `delay = "500ms"`, []Kind{Shared, Encrypted, TOTP}, pointed(parseDelay, func(s *Settings) **time.Duration { return &s.Delay })},
 	"repeat":        {asNumber, `repeat = 2`, nil, into(parseRepeat, func(s *Settings) *int { return &s.Repeat })},
-	"sequence":      {asList, `sequence = ["tcp/7000", "udp/8000"]`, ofShared, added(knock.ParseElement, func(s *Settings) *[]knock.Element { return &s.Sequence })},
+	"sequence":      {asList, `sequence = ["tcp/7000", "udp/8000"]`, ofShared, added(port.ParseKnock, func(s *Settings) *[]port.Range { return &s.Sequence })},
 	"encoding":      {asText, `encoding = "siv"`, []Kind{Encrypted}, into(parseEncoding, func(s *Settings) *Encoding { return &s.Encoding })},
 	"port_base":     {asNumber, `port_base = 48000`, ofPorts, into(parsePort, func(s *Settings) *uint16 { return &s.PortBase })},
 	"rotate":        {asBoolean, `rotate = true`, ofPorts, pointed(parseBool, func(s *Settings) **bool { return &s.Rotate })},
 	"allow":         {asText, `allow = "192.168.10.2"`, ofRequests, into(parseAllow, func(s *Settings) *netip.Addr { return &s.Allow })},
-	"open":          {asTextOrList, `open = "tcp/22"`, ofRequests, added(parseService, func(s *Settings) *[]knock.Element { return &s.Open })},
+	"open":          {asTextOrList, `open = "tcp/22"`, ofRequests, added(parseService, func(s *Settings) *[]port.Range { return &s.Open })},
 	"user":          {asText, `user = "mbr"`, ofRequests, into(parseUser, func(s *Settings) *string { return &s.User })},
 	"port":          {asNumber, `port = 62201`, ofSPA, into(parsePort, func(s *Settings) *uint16 { return &s.Port })},
 	"timeout":       {asText, `timeout = "60s"`, ofSPA, into(parseTimeout, func(s *Settings) *time.Duration { return &s.Timeout })},
@@ -151,18 +151,18 @@ func parseAddress(s string) (string, error) {
 
 // ParseVerify reads the port to verify, "tcp/22". With UDP, an open port need not
 // answer.
-func ParseVerify(s string) (knock.Element, error) {
-	e, err := knock.ParseElement(s)
+func ParseVerify(s string) (port.Range, error) {
+	e, err := port.ParseKnock(s)
 	if err != nil || e.Protocol != packet.TCP {
-		return knock.Element{}, fmt.Errorf("cannot verify %q: want a TCP port, such as tcp/22", s)
+		return port.Range{}, fmt.Errorf("cannot verify %q: want a TCP port, such as tcp/22", s)
 	}
 	return e, nil
 }
 
-func parseService(s string) (knock.Element, error) {
-	e, err := knock.ParseElement(s)
+func parseService(s string) (port.Range, error) {
+	e, err := port.ParseKnock(s)
 	if err != nil {
-		return knock.Element{}, fmt.Errorf("bad service to open %q: want tcp/PORT, udp/PORT or icmp", s)
+		return port.Range{}, fmt.Errorf("bad service to open %q: want tcp/PORT, udp/PORT or icmp", s)
 	}
 	return e, nil
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"time"
 
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
@@ -20,13 +20,13 @@ type Settings struct {
 	// Address is where the knock goes, an address or a name.
 	Address string
 	// Verify is the TCP port that should be open after the knock.
-	Verify knock.Element
+	Verify port.Range
 	// Delay is the pause between two packets.
 	Delay *time.Duration
 	// Repeat is how many times all packets are sent, 1 to MaxRepeat.
 	Repeat int
 
-	Sequence []knock.Element // of a shared knock
+	Sequence []port.Range // of a shared knock
 
 	// Encoding is that of an encrypted knock.
 	Encoding Encoding
@@ -40,7 +40,7 @@ type Settings struct {
 	Allow netip.Addr
 	// Open is what it asks to open: exactly one service if it is encrypted, and
 	// no ICMP if it is SPA.
-	Open []knock.Element
+	Open []port.Range
 	// User is who asks.
 	User string
 

@@ -63,8 +63,8 @@ func silence(t *testing.T, n *netns.NS, _ *Knock) { dropTCP(t, n) }
 // openAll listens on the TCP ports of a knock.
 func openAll(t *testing.T, n *netns.NS, k *Knock) {
 	for _, p := range k.Packets {
-		if p.Protocol == packet.TCP {
-			listenTCP(t, n, int(p.Port))
+		if p.To.Protocol == packet.TCP {
+			listenTCP(t, n, int(p.To.First))
 		}
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"crypto/rand"
 	"time"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
 )
@@ -24,14 +24,14 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 		m.Type = spa.AccessTimeout
 	}
 	for _, e := range p.Open {
-		m.Services = append(m.Services, spa.Service{Protocol: uint8(e.Protocol), Port: e.Port})
+		m.Services = append(m.Services, e)
 	}
 	payload, err := key.Seal(m, rand.Reader)
 	if err != nil {
 		return err
 	}
 	k.Holds = spaWindow
-	k.Packets = []Packet{{Element: knock.Element{Protocol: packet.UDP, Port: p.Port}, Payload: payload}}
+	k.Packets = []Packet{{To: port.Single(packet.UDP, p.Port), Payload: payload}}
 	return nil
 }
 

@@ -1,28 +1,31 @@
-// Package daemon joins the parts: packets from nflog through the engines,
-// grants into the gate, reload, and words for the log. It is the one package
-// that knows all others.
+// Package daemon joins the parts: packets from nflog through the engines to
+// decisions, decisions to the disk and into the gate, and reload. It is the one
+// package that knows all others.
 //
-// Each NFLOG group has a worker goroutine with an engine of its own; one
-// keeper goroutine owns the gate and waits for nothing else; one recorder
-// goroutine waits for the disk; the supervisor reloads. On the way from
-// worker to keeper nothing is dropped: while the keeper is busy, packets wait
-// in the kernel's queue.
+// A packet's way: worker (one goroutine and one engine per NFLOG group) -> router
+// (refusals become events; what spends a token or a count waits for the disk in the
+// queue of package spent) -> keeper (the one goroutine that owns the gate). The keeper
+// waits for no disk, log or listing; other goroutines ask it to carry out commands.
+// On the way from worker to keeper nothing is dropped: while the keeper is busy,
+// packets wait in the kernel's queue.
 package daemon
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"nftknock/pkg/control"
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/nflog"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/spent"
+	"nftknock/pkg/wording"
 )
 
 // Config is what a Daemon is made from.
@@ -30,19 +33,21 @@ type Config struct {
 	// Policy says what to hide. It needs no keys: see policy.Outline.
 	Policy *policy.Policy
 	// Load gives the policy with its keys, worked out: at the start, when
-	// services are hidden already, and for each reload. See LoadPlan.
-	Load func() (*Plan, policy.Diagnostics)
+	// services are hidden already, and for each reload. See plan.Load.
+	Load func() (*plan.Plan, policy.Diagnostics)
 
-	Log *slog.Logger
-	// Level, unless nil, follows the policy's log level on reload.
-	Level *slog.LevelVar
+	// Events gets what happens; nil for nobody.
+	Events *event.Dispatcher
+	// SetLogLevel, unless nil, is called with the level of each policy that is
+	// taken up.
+	SetLogLevel func(policy.LogLevel)
 
 	// OpenSource and OpenGate reach the kernel, or a fake of it.
 	OpenSource func(nflog.Config) (nflog.Source, error)
 	OpenGate   func(gate.Config) (gate.Gate, error)
-	// OpenStore opens the store of spent knocks at a path. It is called only
+	// OpenStore opens the store of spent tokens at a path. It is called only
 	// for a policy that needs one.
-	OpenStore func(path string) (Store, error)
+	OpenStore func(path string) (spent.Spender, error)
 	// OpenLinks lists the host's interfaces. Without it all but lo are guarded.
 	OpenLinks func() (Links, error)
 	// Notify, unless nil, tells the service manager of a change of state, in
@@ -52,17 +57,17 @@ type Config struct {
 
 // Daemon hides the services of a policy and lets knockers in.
 type Daemon struct {
-	Config
-	plan      *Plan // the one taken up last
-	workers   []*worker
-	keeper    *keeper
-	outskirts *outskirts
-	recorder  *recorder
-	decisions chan decision
-	reloads   chan chan<- error
-	stopping  chan struct{}
-	group     *errgroup.Group
-	reading   errgroup.Group // the workers alone
+	config     Config // does not change
+	events     *event.Dispatcher
+	plan       *plan.Plan // the one taken up last
+	workers    []*worker
+	router     *router
+	keeper     *keeper
+	interfaces *interfaces
+	reloads    chan chan<- error
+	stopping   chan struct{}
+	group      *errgroup.Group
+	reading    errgroup.Group // the workers alone
 }
 
 // New makes a daemon that does nothing before Run.
@@ -70,11 +75,15 @@ func New(c Config) *Daemon {
 	if c.Notify == nil {
 		c.Notify = func(string) {}
 	}
+	if c.SetLogLevel == nil {
+		c.SetLogLevel = func(policy.LogLevel) {}
+	}
 	return &Daemon{
-		Config:    c,
-		decisions: make(chan decision, 256),
-		reloads:   make(chan chan<- error),
-		stopping:  make(chan struct{}),
+		config:   c,
+		events:   c.Events,
+		router:   newRouter(c.Events),
+		reloads:  make(chan chan<- error),
+		stopping: make(chan struct{}),
 	}
 }
 
@@ -104,24 +113,27 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if socket != nil {
 		defer socket.Close()
 	}
-	d.outskirts = newOutskirts(d.OpenLinks, d.Log)
-	defer d.outskirts.close()
+	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
+	defer d.interfaces.close()
 	g, err := d.hide()
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	d.recorder = newRecorder(d.Log)
-	d.keeper = newKeeper(g, d.Log, d.plan, d.recorder, d.decisions)
+	d.keeper = newKeeper(g, d.plan, d.router)
 	d.keeper.resume()
 
 	d.group, ctx = errgroup.WithContext(ctx)
-	go d.recorder.run()
+	// Not the context of the daemon: what is submitted may still be recorded
+	// when that is done, as long as the keeper waits for it.
+	recording, leave := context.WithCancel(context.Background())
+	defer leave()
+	go d.router.spends.Run(recording)
 	d.group.Go(d.keeper.run)
 	go d.follow(ctx)
 	d.group.Go(func() error {
-		// The keeper ends when the last worker has had its say.
-		defer close(d.decisions)
+		// The keeper ends when the last worker has routed its last decision.
+		defer d.router.finish()
 		switch err := d.begin(ctx); {
 		case errors.Is(err, errStopping):
 			return nil
@@ -132,21 +144,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	err = d.group.Wait()
 	if start := (*StartError)(nil); !errors.As(err, &start) {
-		d.Log.Info("stopped; the table and its running grants stay", "event", "stopped")
+		d.events.Emit(event.Stopped{})
 	}
 	return err
 }
 
 // work lets knockers in until ctx is done.
 func (d *Daemon) work(ctx context.Context, socket net.Listener) error {
-	d.ready("ready") // before a reload may change what it tells of
+	d.watching(func(w event.Watch) event.Event { return event.Ready{Watch: w} }) // before a reload may change it
 	for _, w := range d.workers {
 		d.start(w)
 	}
 	if socket != nil {
 		d.group.Go(func() error {
 			if err := control.Serve(ctx, socket, d); err != nil {
-				d.Log.Error(err.Error(), "event", "error") // knocks do not need it
+				d.events.Emit(event.ControlFailed{Err: err}) // knocks do not need it
 			}
 			return nil
 		})
@@ -170,7 +182,7 @@ func (d *Daemon) start(w *worker) {
 func (d *Daemon) closeWorkers() {
 	for _, w := range d.workers {
 		if err := w.source.Close(); err != nil {
-			d.Log.Warn("close nflog: "+err.Error(), "event", "error")
+			d.events.Emit(event.NFLogCloseFailed{Group: w.group, Err: err})
 		}
 	}
 }
@@ -183,7 +195,7 @@ func (d *Daemon) supervise(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			d.Notify("STOPPING=1")
+			d.config.Notify("STOPPING=1")
 			close(d.stopping)
 			return
 		case done := <-d.reloads:
@@ -204,38 +216,35 @@ func (d *Daemon) reportLosses(before losing) (now losing) {
 		now.untried += w.untried.Load()
 	}
 	if n := now.packets - before.packets; n > 0 {
-		d.Log.Warn(fmt.Sprintf("%d packets lost: they came faster than they were read", n),
-			"event", "lost", "packets", n)
+		d.events.Emit(event.Lost{Packets: n})
 	}
 	if now.untried > before.untried {
-		d.Log.Warn("CPU budget exhausted: some knocks were not checked against every key",
-			"event", "overload")
+		d.events.Emit(event.Overload{})
 	}
 	return now
 }
 
-// maxWarnings is how many warnings of a policy the log takes: thousands of
-// accesses may have the same.
+// maxWarnings is how many warnings of a policy are reported one by one: thousands
+// of accesses may have the same.
 const maxWarnings = 100
 
-// warn tells what is legal and weak in a policy.
+// warn reports what is legal and weak in a policy.
 func (d *Daemon) warn(warnings policy.Diagnostics) {
-	if more := len(warnings) - maxWarnings; more > 0 {
-		warnings = warnings[:maxWarnings]
-		defer d.Log.Warn(fmt.Sprintf("and %d more warnings: nftknockd check lists them", more), "event", "policy", "omitted", more)
+	more := len(warnings) - maxWarnings
+	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
+		d.events.Emit(event.PolicyWarning{Text: w.Text(), Place: event.Place{File: w.File, Row: w.Line, Column: w.Column}})
 	}
-	for _, w := range warnings {
-		d.Log.Warn(w.Text(), "event", "policy", "file", w.File, "line", w.Line, "column", w.Column)
+	if more > 0 {
+		d.events.Emit(event.PolicyWarningsOmitted{Count: more})
 	}
 }
 
-func (d *Daemon) ready(event string) {
+// watching reports what is watched from now on, to the log and to the service
+// manager.
+func (d *Daemon) watching(what func(event.Watch) event.Event) {
 	n := len(d.plan.Accesses)
-	groups := fmt.Sprint("group ", d.workers[0].group)
-	if last := d.workers[len(d.workers)-1].group; last != d.workers[0].group {
-		groups = fmt.Sprint("groups ", d.workers[0].group, " to ", last)
-	}
-	d.Log.Info(fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", event, d.plan.Ruleset.Table, groups, count(n, "access", "accesses")),
-		"event", event, "accesses", n)
-	d.Notify("READY=1\nSTATUS=" + count(n, "access", "accesses") + " watched")
+	d.events.Emit(what(event.Watch{
+		Table: d.plan.Ruleset.Table, First: d.workers[0].group, Last: d.workers[len(d.workers)-1].group, Accesses: n,
+	}))
+	d.config.Notify("READY=1\nSTATUS=" + wording.Count(n, "access", "accesses") + " watched")
 }

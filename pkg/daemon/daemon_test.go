@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,11 +14,16 @@ import (
 	"time"
 
 	"nftknock/pkg/daemon"
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
+	"nftknock/pkg/logger"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
+	"nftknock/pkg/spent"
 )
 
 const ssh = `[[access]]
@@ -45,9 +51,9 @@ func parse(t testing.TB, text string) *policy.Policy {
 	return p
 }
 
-func plan(t testing.TB, text string) *daemon.Plan {
+func planOf(t testing.TB, text string) *plan.Plan {
 	t.Helper()
-	p, err := daemon.NewPlan(parse(t, text))
+	p, err := plan.New(parse(t, text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +134,7 @@ func (g *brokenGate) Grants() ([]gate.Grant, error) {
 	return g.Fake.Grants()
 }
 
-func (g *brokenGate) Revoke(source netip.Prefix, s gate.Service) error {
+func (g *brokenGate) Revoke(source netip.Prefix, s port.Range) error {
 	if err := g.failureOf("revoke"); err != nil {
 		return err
 	}
@@ -196,6 +202,11 @@ func newGate(t testing.TB) *brokenGate {
 	return &brokenGate{Fake: fake}
 }
 
+// told has the events of a daemon written to a log.
+func told(lines *slog.Logger) *event.Dispatcher {
+	return event.NewDispatcher(nil, event.NewLog(lines))
+}
+
 func start(t *testing.T, text string) *rig {
 	t.Helper()
 	return startOn(t, newGate(t), text)
@@ -206,20 +217,21 @@ func startOn(t *testing.T, g *brokenGate, text string) *rig {
 	return startWith(t, g, nil, text)
 }
 
-func startWith(t *testing.T, g *brokenGate, store daemon.Store, text string) *rig {
+func startWith(t *testing.T, g *brokenGate, store spent.Spender, text string) *rig {
 	t.Helper()
 	r := &rig{TB: t, source: nflog.NewFake(5), gate: g, next: text}
 	p := parse(t, text)
-	log, level := daemon.NewLogger(&r.log, p.Log)
+	lines, level := logger.New(&r.log, p.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	r.daemon = daemon.New(daemon.Config{
-		Policy: p, Log: log, Level: level,
-		Load:       r.load,
-		OpenSource: func(nflog.Config) (nflog.Source, error) { return r.source, nil },
-		OpenGate:   func(gate.Config) (gate.Gate, error) { return r.gate, nil },
-		OpenStore:  func(string) (daemon.Store, error) { return store, nil },
-		Notify:     func(s string) { fmt.Fprintln(&r.states, s) },
+		Policy: p, Events: told(lines),
+		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
+		Load:        r.load,
+		OpenSource:  func(nflog.Config) (nflog.Source, error) { return r.source, nil },
+		OpenGate:    func(gate.Config) (gate.Gate, error) { return r.gate, nil },
+		OpenStore:   func(string) (spent.Spender, error) { return store, nil },
+		Notify:      func(s string) { fmt.Fprintln(&r.states, s) },
 	})
 	go func() { done <- r.daemon.Run(ctx) }()
 	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
@@ -234,11 +246,11 @@ func (r *rig) knock(host byte, ports ...uint16) {
 	}
 }
 
-func (r *rig) load() (*daemon.Plan, policy.Diagnostics) {
+func (r *rig) load() (*plan.Plan, policy.Diagnostics) {
 	if r.diags.HasErrors() {
 		return nil, r.diags
 	}
-	return plan(r, r.next), r.diags
+	return planOf(r, r.next), r.diags
 }
 
 // reload takes up a policy, with these diagnostics about it.
@@ -348,17 +360,21 @@ func TestADecisionMeetsTheNewPolicy(t *testing.T) {
 		"changed": {strings.Replace(ssh, "30s", "5s", 1), "refused for 192.0.2.10: the access was changed by a reload meanwhile"},
 		"gone":    {strings.Replace(ssh, `"ssh"`, `"other"`, 1), "refused for 192.0.2.10: the access was changed by a reload meanwhile"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			var log buffer
-			logger, _ := daemon.NewLogger(&log, policy.Log{})
-			before, after := plan(t, ssh), plan(t, c.after)
-			g := newGate(t)
-			if err := g.Apply(before.Ruleset); err != nil {
-				t.Fatal(err)
-			}
-			daemon.DecideAfterReload(logger, g, before, after, knock.Verdict{Source: netip.MustParseAddr("192.0.2.10"), Step: 3})
-			log.await(t, c.want)
-		})
+		for moment, decide := range map[string]func(*event.Dispatcher, gate.Gate, *plan.Plan, *plan.Plan, knock.Verdict){
+			"after": daemon.DecideAfterReload, "before": daemon.DecideBeforeReload,
+		} {
+			t.Run(name+" "+moment, func(t *testing.T) {
+				var log buffer
+				lines, _ := logger.New(&log, policy.Log{})
+				before, after := planOf(t, ssh), planOf(t, c.after)
+				g := newGate(t)
+				if err := g.Apply(before.Ruleset); err != nil {
+					t.Fatal(err)
+				}
+				decide(told(lines), g, before, after, knock.Verdict{Source: netip.MustParseAddr("192.0.2.10"), Step: 3})
+				log.await(t, c.want)
+			})
+		}
 	}
 }
 
@@ -367,7 +383,7 @@ func TestATableThatOthersTookAwayIsPutBack(t *testing.T) {
 	r.knock(10, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.10 ")
 	r.gate.Flush()
-	r.log.await(t, "warn: table inet nftknock was changed by another process and is put back")
+	r.log.await(t, "warn: table inet nftknock was changed by another process and is restored")
 	if list, err := r.gate.Grants(); err != nil || len(list) != 1 {
 		t.Errorf("grants %+v, %v; want the running one", list, err)
 	}
@@ -375,7 +391,7 @@ func TestATableThatOthersTookAwayIsPutBack(t *testing.T) {
 	// While that is impossible the log says so once, and tries go on.
 	r.gate.fail(errors.New("the kernel will not"))
 	r.gate.Flush()
-	r.log.await(t, "error: services may be open to everyone: the kernel will not")
+	r.log.await(t, "error: services may be open to everyone: cannot restore table inet nftknock, which another process changed: the kernel will not")
 	r.knock(11, 7300, 7100, 7200)
 	r.log.await(t, "error: cannot grant 192.0.2.11 access to tcp/22: the kernel will not")
 	r.gate.fail(nil)
@@ -409,7 +425,7 @@ func TestRepairsAreBounded(t *testing.T) {
 	if r.gate.Ruleset() == nil {
 		t.Error("in the end the table is not there")
 	}
-	if n := strings.Count(r.log.String(), "put back"); n < 20 || n > 22 {
+	if n := strings.Count(r.log.String(), "is restored"); n < 20 || n > 22 {
 		t.Errorf("said %d times of 200 flushes, want the first twenty and hardly more", n)
 	}
 }
@@ -425,7 +441,7 @@ timeout = "2s"
 // that renews it leaves no line of an end that did not come.
 func TestRangesAfterARestart(t *testing.T) {
 	g := newGate(t)
-	p := plan(t, ranges)
+	p := planOf(t, ranges)
 	if err := g.Apply(p.Ruleset); err != nil {
 		t.Fatal(err)
 	}
@@ -436,8 +452,8 @@ func TestRangesAfterARestart(t *testing.T) {
 		}
 	}
 	r := startOn(t, g, ranges)
-	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 goes on for 1s")
-	r.log.await(t, "access of 192.0.2.10 to udp/53 goes on for 1s")
+	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 continues for 1s")
+	r.log.await(t, "access of 192.0.2.10 to udp/53 continues for 1s")
 	r.knock(10, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.10 access to tcp/8000-8010 for 2s")
 	r.log.await(t, "access of 192.0.2.10 to tcp/8000-8010 ended, 2s timeout exceeded")
@@ -445,8 +461,8 @@ func TestRangesAfterARestart(t *testing.T) {
 	if n := strings.Count(r.log.String(), " ended, "); n != 2 {
 		t.Errorf("%d lines of an end, want 2:\n%s", n, &r.log)
 	}
-	if n := strings.Count(r.log.String(), " goes on "); n != 2 {
-		t.Errorf("%d lines of what goes on, want 2:\n%s", n, &r.log)
+	if n := strings.Count(r.log.String(), " continues "); n != 2 {
+		t.Errorf("%d lines of what continues, want 2:\n%s", n, &r.log)
 	}
 }
 
@@ -477,9 +493,8 @@ func TestAReadErrorEndsTheDaemon(t *testing.T) {
 func TestWhatCannotBeginChangesNothing(t *testing.T) {
 	g := newGate(t)
 	g.fail(errors.New("no table"))
-	log, _ := daemon.NewLogger(new(buffer), policy.Log{})
 	c := daemon.Config{
-		Policy: parse(t, ssh), Log: log,
+		Policy:     parse(t, ssh),
 		OpenSource: func(nflog.Config) (nflog.Source, error) { t.Error("nflog was opened"); return nil, nil },
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 	}
@@ -495,7 +510,7 @@ func TestWhatCannotBeginChangesNothing(t *testing.T) {
 		t.Errorf("no control socket: %v", err)
 	}
 	c.Policy = parse(t, ssh+"enabled = false\n")
-	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, daemon.ErrNothing) {
+	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, plan.ErrNothing) {
 		t.Errorf("nothing to do: %v", err)
 	}
 }
@@ -517,14 +532,12 @@ func TestHiddenBeforeAllElse(t *testing.T) {
 				}
 				return nil
 			}
-			log, _ := daemon.NewLogger(new(buffer), policy.Log{})
 			err := daemon.New(daemon.Config{
 				Policy:     parse(t, ssh+"limit = 1\n"),
-				Log:        log,
 				OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 				OpenSource: func(nflog.Config) (nflog.Source, error) { return source, step("nflog") },
-				OpenStore:  func(string) (daemon.Store, error) { _ = step("store"); return nil, broken },
-				Load: func() (*daemon.Plan, policy.Diagnostics) {
+				OpenStore:  func(string) (spent.Spender, error) { _ = step("store"); return nil, broken },
+				Load: func() (*plan.Plan, policy.Diagnostics) {
 					return nil, policy.Diagnostics{{Severity: policy.SeverityError, Message: step("keys").Error()}}
 				},
 			}).Run(context.Background())
@@ -545,16 +558,14 @@ func TestHiddenBeforeAllElse(t *testing.T) {
 // While keys are made, the table is repaired, and the daemon ends when it is to.
 func TestKeptWhileKeysAreMade(t *testing.T) {
 	g := newGate(t)
-	log, _ := daemon.NewLogger(new(buffer), policy.Log{})
 	never, source := make(chan struct{}), nflog.NewFake(5)
 	defer close(never)
 	loading := make(chan struct{})
 	d := daemon.New(daemon.Config{
 		Policy:     parse(t, ssh),
-		Log:        log,
 		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 		OpenSource: func(nflog.Config) (nflog.Source, error) { return source, nil },
-		Load: func() (*daemon.Plan, policy.Diagnostics) {
+		Load: func() (*plan.Plan, policy.Diagnostics) {
 			close(loading)
 			<-never
 			return nil, nil
@@ -574,11 +585,11 @@ func TestKeptWhileKeysAreMade(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	if _, err := daemon.NewPlan(parse(t, ssh+"enabled = false\n")); err == nil {
+	if _, err := plan.New(parse(t, ssh+"enabled = false\n")); err == nil {
 		t.Error("a plan with nothing to do")
 	}
-	p := plan(t, ssh)
-	logged := make(map[gate.Service]bool)
+	p := planOf(t, ssh)
+	logged := make(map[port.Range]bool)
 	for _, s := range p.Ruleset.KnockPorts {
 		if logged[s] {
 			t.Errorf("%v is logged twice", s)
@@ -586,7 +597,7 @@ func TestPlan(t *testing.T) {
 		logged[s] = true
 	}
 	for _, e := range append(p.Engine.Tripwires, p.Accesses[0].Sequence...) {
-		if !logged[gate.Service{Protocol: e.Protocol, First: e.Port, Last: e.Port}] {
+		if !logged[e] {
 			t.Errorf("%v is not logged", e)
 		}
 	}
@@ -597,7 +608,7 @@ func TestPlan(t *testing.T) {
 
 // The way of a packet from its bytes to the verdict allocates nothing.
 func TestPacketPathAllocatesNothing(t *testing.T) {
-	engine, err := knock.New(plan(t, ssh).Engine)
+	engine, err := knock.New(planOf(t, ssh).Engine)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,18 +1,36 @@
 package daemon
 
 import (
-	"log/slog"
-
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
+	"nftknock/pkg/plan"
 )
 
-// DecideAfterReload has a keeper act on a verdict of one plan when the table
-// follows another already.
-func DecideAfterReload(log *slog.Logger, g gate.Gate, before, after *Plan, v knock.Verdict) {
-	k := newKeeper(g, log, before, newRecorder(log), nil)
-	if err := k.apply(after, nil); err != nil {
+// DecideAfterReload has a verdict of one plan carried out when the table follows
+// another already.
+func DecideAfterReload(events *event.Dispatcher, g gate.Gate, before, after *plan.Plan, v knock.Verdict) {
+	r := newRouter(events)
+	k := newKeeper(g, before, r)
+	if err := (applyPlan{plan: after}).carryOut(k); err != nil {
 		panic("daemon: " + err.Error())
 	}
-	k.decide(decision{before, v})
+	r.route(before.Decide(&v))
+	select {
+	case d := <-r.grants:
+		k.admit(d)
+	default: // it is refused
+	}
+}
+
+// DecideBeforeReload has a verdict carried out by a router that does not know of
+// another plan yet, whose table stands when it comes to the keeper.
+func DecideBeforeReload(events *event.Dispatcher, g gate.Gate, before, after *plan.Plan, v knock.Verdict) {
+	r := newRouter(events)
+	k := newKeeper(g, before, r)
+	r.route(before.Decide(&v))
+	if err := (applyPlan{plan: after}).carryOut(k); err != nil {
+		panic("daemon: " + err.Error())
+	}
+	k.admit(<-r.grants)
 }

@@ -3,11 +3,11 @@ package daemon
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/links"
 )
 
@@ -19,12 +19,12 @@ type Links interface {
 	Close() error
 }
 
-// outskirts works out which interfaces are not guarded, and follows changes. An
+// interfaces works out which interfaces are not guarded, and follows changes. An
 // interface that it does not know is guarded. Its methods may be called from
 // several goroutines.
-type outskirts struct {
-	host Links // nil where interfaces cannot be listed: then all but lo are guarded
-	log  *slog.Logger
+type interfaces struct {
+	host   Links // nil where interfaces cannot be listed: then all but lo are guarded
+	events *event.Dispatcher
 	// failure is why the table could not follow the last time, or empty. It belongs
 	// to the goroutine that follows, once that runs.
 	failure string
@@ -39,22 +39,22 @@ type outskirts struct {
 	problems  []links.Problem
 }
 
-// newOutskirts opens the host's list of interfaces.
-func newOutskirts(open func() (Links, error), log *slog.Logger) *outskirts {
-	o := &outskirts{log: log}
+// newInterfaces opens the host's list of interfaces.
+func newInterfaces(open func() (Links, error), events *event.Dispatcher) *interfaces {
+	o := &interfaces{events: events}
 	if open == nil {
 		return o
 	}
 	host, err := open()
 	if err != nil {
-		log.Warn("cannot list interfaces, so all but lo are guarded: "+err.Error(), "event", "interfaces")
+		events.Emit(event.InterfacesUnlisted{Err: err})
 		return o
 	}
 	o.host = host
 	return o
 }
 
-func (o *outskirts) close() {
+func (o *interfaces) close() {
 	if o.host != nil {
 		_ = o.host.Close() // nothing is lost with it
 	}
@@ -62,12 +62,12 @@ func (o *outskirts) close() {
 
 // begin is adopt at the start, when services must be hidden whatever happens: where
 // the interfaces cannot be listed, all but lo are guarded until they can.
-func (o *outskirts) begin(listed []string, apply func(unguarded []string) error) error {
+func (o *interfaces) begin(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(listed)
 	if err != nil {
-		o.log.Warn("all interfaces but lo are guarded until they can be listed: "+err.Error(), "event", "interfaces")
+		o.events.Emit(event.InterfacesUnlisted{Err: err, Retried: true})
 		o.listed, o.failure = listed, err.Error()
 		return apply(nil)
 	}
@@ -81,7 +81,7 @@ func (o *outskirts) begin(listed []string, apply func(unguarded []string) error)
 // adopt works out what is not guarded if the policy lists some interfaces, and
 // passes it to apply. If that fails, or the interfaces cannot be listed, nothing
 // has changed.
-func (o *outskirts) adopt(listed []string, apply func(unguarded []string) error) error {
+func (o *interfaces) adopt(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(listed)
@@ -96,7 +96,7 @@ func (o *outskirts) adopt(listed []string, apply func(unguarded []string) error)
 }
 
 // again is adopt for the same list. It calls apply only if something changed.
-func (o *outskirts) again(apply func(unguarded []string) error) error {
+func (o *interfaces) again(apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(o.listed)
@@ -112,7 +112,7 @@ func (o *outskirts) again(apply func(unguarded []string) error) error {
 	return nil
 }
 
-func (o *outskirts) resolve(listed []string) (links.Resolution, error) {
+func (o *interfaces) resolve(listed []string) (links.Resolution, error) {
 	var now []links.Link
 	if o.host != nil {
 		var err error
@@ -124,21 +124,13 @@ func (o *outskirts) resolve(listed []string) (links.Resolution, error) {
 }
 
 // take says what is new and remembers what the table follows from now on.
-func (o *outskirts) take(listed []string, r links.Resolution) {
+func (o *interfaces) take(listed []string, r links.Resolution) {
 	for _, p := range r.Problems {
 		if !slices.Contains(o.problems, p) {
-			o.tell(p)
+			o.events.Emit(event.InterfaceProblem{Interface: p.Interface, Text: p.String(), Harmless: p.Harmless()})
 		}
 	}
 	o.listed, o.memory, o.unguarded, o.problems = listed, r.Memory, r.Unguarded, r.Problems
-}
-
-func (o *outskirts) tell(p links.Problem) {
-	level := slog.LevelWarn
-	if p.Harmless() {
-		level = slog.LevelInfo
-	}
-	o.log.Log(context.Background(), level, p.String(), "event", "interfaces", "interface", p.Interface)
 }
 
 // calm is how long changes may come before the table follows: a container that
@@ -151,7 +143,7 @@ const retryInterfaces = time.Second
 // follow has the table follow the host's interfaces until ctx is done. What fails
 // is tried again.
 func (d *Daemon) follow(ctx context.Context) {
-	o := d.outskirts
+	o := d.interfaces
 	if o.host == nil {
 		return
 	}
@@ -170,14 +162,14 @@ func (d *Daemon) follow(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if o.follow(d.keeper.follow) != nil {
+		if o.follow(func(unguarded []string) error { return d.keeper.ask(applyInterfaces{unguarded}) }) != nil {
 			return
 		}
 	}
 }
 
 // follow is again, and says once why it fails. It returns errStopping alone.
-func (o *outskirts) follow(apply func(unguarded []string) error) error {
+func (o *interfaces) follow(apply func(unguarded []string) error) error {
 	err := o.again(apply)
 	switch {
 	case err == nil:
@@ -186,7 +178,7 @@ func (o *outskirts) follow(apply func(unguarded []string) error) error {
 		return err
 	case err.Error() != o.failure:
 		o.failure = err.Error()
-		o.log.Error("the table does not know the interfaces as they are now: "+o.failure, "event", "error")
+		o.events.Emit(event.InterfacesFailed{Err: err})
 	}
 	return nil
 }

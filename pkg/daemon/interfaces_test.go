@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/links"
 )
 
@@ -33,7 +34,7 @@ func (h *host) Close() error                { return nil }
 
 // follower is a table that follows the interfaces of a host, or refuses to.
 type follower struct {
-	*outskirts
+	*interfaces
 	log       strings.Builder
 	unguarded []string
 	err       error
@@ -41,7 +42,8 @@ type follower struct {
 
 func newFollower(t *testing.T, h *host) *follower {
 	f := &follower{}
-	f.outskirts = newOutskirts(func() (Links, error) { return h, nil }, slog.New(slog.NewTextHandler(&f.log, nil)))
+	events := event.NewDispatcher(nil, event.NewLog(slog.New(slog.NewTextHandler(&f.log, nil))))
+	f.interfaces = newInterfaces(func() (Links, error) { return h, nil }, events)
 	t.Cleanup(f.close)
 	return f
 }
@@ -98,12 +100,12 @@ func TestInterfacesAreFollowedLater(t *testing.T) {
 		}
 		f.want(t) // all but lo are guarded
 		h.err = nil
-		k := &keeper{orders: make(chan order), stopped: make(chan struct{})}
+		k := &keeper{requests: make(chan request), stopped: make(chan struct{})}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		d := &Daemon{outskirts: f.outskirts, keeper: k}
+		d := &Daemon{interfaces: f.interfaces, keeper: k}
 		go func() { d.follow(ctx); close(done) }()
-		order := func() order { return <-k.orders }
+		order := func() request { return <-k.requests }
 		first := order()
 		first.done <- f.apply([]string{"br0", "lo", "wg0"})
 
@@ -118,11 +120,11 @@ func TestInterfacesAreFollowedLater(t *testing.T) {
 		last := order()
 		last.done <- nil
 		synctest.Wait()
-		if n := strings.Count(f.log.String(), "does not know the interfaces"); n != 1 {
+		if n := strings.Count(f.log.String(), "cannot update the table for the host's interfaces"); n != 1 {
 			t.Errorf("said %d times:\n%s", n, f.log.String())
 		}
-		if !slices.Equal(f.outskirts.unguarded, []string{"lo", "wg0"}) {
-			t.Errorf("followed: %q", f.outskirts.unguarded)
+		if !slices.Equal(f.interfaces.unguarded, []string{"lo", "wg0"}) {
+			t.Errorf("followed: %q", f.interfaces.unguarded)
 		}
 		cancel()
 		<-done

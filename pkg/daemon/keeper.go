@@ -1,105 +1,88 @@
 package daemon
 
 import (
-	"cmp"
 	"errors"
-	"log/slog"
-	"net/netip"
-	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
-	"nftknock/pkg/policy"
+	"nftknock/pkg/plan"
+	"nftknock/pkg/spent"
 )
 
-// keeper is the one goroutine that owns the gate. It carries out decisions,
-// says when a grant has ended, repairs the table, and applies plans between
-// the three.
+// keeper is the one goroutine that owns the gate. It makes the grants that are
+// decided and recorded, reports when one has ended, repairs the table, and carries
+// out commands in between.
 type keeper struct {
-	gate      gate.Gate
-	recorder  *recorder
-	log       *slog.Logger
-	plan      *Plan // what the table says
-	decisions <-chan decision
-	orders    chan order
-	doors     doors
-	stopped   chan struct{}
+	gate     gate.Gate
+	router   *router
+	events   *event.Dispatcher
+	plan     *plan.Plan // what the table says
+	requests chan request
+	timers   timers
+	stopped  chan struct{} // closed when run has ended
 
-	changes  <-chan struct{}  // by other processes
-	repairs  *rate.Limiter    // against a process that changes it back each time
-	again    <-chan time.Time // when to try another repair
-	failure  string           // of the last repair
-	putBacks limiter          // of the lines about repairs
+	changes <-chan struct{}  // of the table, by other processes
+	repairs *rate.Limiter    // in case another process undoes each of them
+	again   <-chan time.Time // when to try another repair
+	failure string           // of the last repair
 
 	running      lister
 	narrowing    *narrowing       // nil while there is nothing to narrow
 	moreToNarrow <-chan struct{}  // ready while a narrowing is not over
 	unsettled    <-chan time.Time // when to call narrowAgain, since something failed
 	narrowAgain  func()
-
-	// What strangers can cause, and with a sequence that they have seen even
-	// grants.
-	refused, failed, granted, over limits
 }
 
-// order asks the keeper to do something between two decisions.
-type order struct {
-	do   func() error
-	done chan<- error
-}
-
-func newKeeper(g gate.Gate, log *slog.Logger, plan *Plan, r *recorder, decisions <-chan decision) *keeper {
+// newKeeper makes the keeper of a gate whose table follows a plan.
+func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
+	r.current.Store(p)
 	return &keeper{
-		gate:      g,
-		recorder:  r,
-		log:       log,
-		plan:      plan,
-		decisions: decisions,
-		orders:    make(chan order),
-		doors:     newDoors(),
-		stopped:   make(chan struct{}),
-		changes:   g.Changes(),
-		running:   g,
-		repairs:   rate.NewLimiter(10, 20),
-		putBacks:  limiter{limit: rate.NewLimiter(rate.Every(10*time.Second), 20)},
-		refused:   newLimits(20),
-		failed:    newLimits(20),
-		granted:   newLimits(30),
-		over:      newLimits(30),
+		gate:     g,
+		router:   r,
+		events:   r.events,
+		plan:     p,
+		requests: make(chan request),
+		timers:   newTimers(),
+		stopped:  make(chan struct{}),
+		changes:  g.Changes(),
+		running:  g,
+		repairs:  rate.NewLimiter(10, 20),
 	}
 }
 
 // run works until there are no more decisions to come and the last of them is
-// recorded. Nothing in it waits for a log, a disk or a listing of what others
-// write.
+// recorded. It waits for no log, disk or listing of what others write.
 func (k *keeper) run() error {
 	defer close(k.stopped)
-	defer k.doors.stop()
-	defer k.recorder.leave()
+	defer k.timers.stop()
+	grants, recorded := k.router.grants, k.router.spends.Answers()
 	var tooLate <-chan time.Time
 	for {
 		select {
-		case d, ok := <-k.decisions:
+		case d, ok := <-grants:
 			if !ok {
-				k.decisions, tooLate = nil, time.After(diskPatience)
-				k.recorder.finish()
+				// A nil channel is never ready: only what is on its way to the disk
+				// can still come.
+				grants, tooLate = nil, time.After(diskPatience)
+				k.router.spends.Close()
 				continue
 			}
-			k.decide(d)
-		case a, ok := <-k.recorder.answers:
+			k.admit(d)
+		case a, ok := <-recorded:
 			if !ok {
 				return nil
 			}
 			k.recorded(a)
 		case <-tooLate:
-			k.log.Error("the disk does not answer: knocks that wait to be recorded are dropped", "event", "error")
+			k.events.Emit(event.DiskSilent{Waited: diskPatience})
 			return nil
-		case d := <-k.doors.ends:
-			k.ended(d)
-		case o := <-k.orders:
-			o.done <- o.do()
+		case p := <-k.timers.ends:
+			k.ended(p)
+		case r := <-k.requests:
+			r.done <- r.carryOut(k)
 		case <-k.changes:
 			k.repair()
 		case <-k.again:
@@ -112,142 +95,55 @@ func (k *keeper) run() error {
 	}
 }
 
-// diskPatience is how long the end waits for the disk.
+// diskPatience is how long the keeper waits for the disk at its end.
 const diskPatience = time.Second
 
-// ask has the keeper's goroutine do something, and gives its error. errStopping if
-// the keeper has ended.
-func (k *keeper) ask(do func() error) error {
-	done := make(chan error, 1)
-	select {
-	case k.orders <- order{do, done}:
-		return <-done
-	case <-k.stopped:
-		return errStopping
+// recorded takes a decision that the store has answered.
+func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
+	d := a.Payload
+	switch {
+	case d.Granted() && a.Err == nil:
+		k.admit(d)
+	case d.Granted():
+		k.events.Emit(d.NotSpent(a.Err))
+	case a.Err != nil && !spent.IsRefusal(a.Err):
+		// The knock was refused before, but its token is not on disk.
+		k.events.Emit(d.NotSpent(a.Err))
 	}
 }
 
-// adopt brings the table to a plan, and to the interfaces that are not guarded.
-func (k *keeper) adopt(p *Plan, unguarded []string) error {
-	return k.ask(func() error { return k.apply(p, unguarded) })
-}
-
-// follow brings the table to the interfaces that are not guarded.
-func (k *keeper) follow(unguarded []string) error {
-	return k.ask(func() error { return k.guard(unguarded) })
-}
-
-func (k *keeper) apply(p *Plan, unguarded []string) error {
-	r := *p.Ruleset
-	r.Unguarded = unguarded
-	if err := k.gate.Apply(&r); err != nil {
-		return err
-	}
-	k.plan = p
-	k.settle()
-	return nil
-}
-
-// guard has the table let the packets of other interfaces pass.
-func (k *keeper) guard(unguarded []string) error {
-	r := *k.plan.Ruleset
-	r.Unguarded = unguarded
-	return k.gate.Apply(&r)
-}
-
-// decide acts on a verdict, or has it recorded first: it is on disk before
-// anything is open.
-func (k *keeper) decide(d decision) {
-	v := &d.verdict
-	if !v.Granted() {
-		k.discard(d, d.reason())
+// admit makes the grants of a decision, and then reports them. A reload may have
+// changed the access since the decision.
+func (k *keeper) admit(d plan.Decision) {
+	if _, ok := k.plan.Current(d.Access); !ok {
+		d.Refused = plan.Changed
+		k.events.Emit(d.Refusal())
 		return
 	}
-	a, ok := k.current(d)
-	if !ok {
-		k.discard(d, changedMeanwhile)
-		return
-	}
-	spend, any := toSpend(a, v)
-	if !any {
-		k.admit(d, a)
-		return
-	}
-	if err := k.recorder.submit(record{d, a, spend}); err != nil {
-		k.notRecorded(d, err)
-	}
-}
-
-// changedMeanwhile is the reason for refusing a knock whose access is not what it
-// was when the knock began.
-const changedMeanwhile = "the access was changed by a reload meanwhile"
-
-// recorded acts on a verdict that the store has answered.
-func (k *keeper) recorded(r answer) {
-	switch a, ok := k.current(r.decision); {
-	case r.access == nil: // refused already
-		if r.err != nil && !isRefusal(r.err) {
-			k.unrecorded(r.decision, r.err)
-		}
-	case r.err != nil:
-		k.notRecorded(r.decision, r.err)
-	case !ok:
-		k.refuse(r.decision, changedMeanwhile)
-	default:
-		k.admit(r.decision, a)
-	}
-}
-
-// notRecorded refuses a knock that may not be honoured, or cannot be recorded.
-func (k *keeper) notRecorded(d decision, err error) {
-	if isRefusal(err) {
-		k.refuse(d, refusalOf(err))
-		return
-	}
-	k.unrecorded(d, err)
-}
-
-// admit lets a knocker in, and says so when that is done.
-func (k *keeper) admit(d decision, a *policy.Access) {
-	timeout := d.timeout(a)
-	var granted []gate.Service
-	whom := grantee(d.allow(), a)
-	for _, service := range d.open(a) {
-		if err := k.grant(whom, service, a, timeout); err != nil {
-			k.notGranted(d, a, service, err)
+	var made []gate.Grant
+	for _, g := range d.Grants() {
+		if err := k.withTable(func() error { return k.gate.Grant(g) }); err != nil {
+			k.events.Emit(d.Failure(g, err))
 			continue
 		}
-		granted = append(granted, service)
+		made = append(made, g)
 	}
-	if len(granted) == 0 {
+	if len(made) == 0 {
 		return
 	}
-	told := k.tell(d, a, granted)
-	for _, service := range granted {
-		k.doors.open(door{whom, service}, grant{access: a.Name, knock: a.Knock, timeout: timeout, told: told}, timeout)
+	told := k.events.Emit(d.Successes(made)...)
+	for _, g := range made {
+		k.timers.start(passage{g.Source, g.Service}, running{access: g.Access, timeout: g.Timeout, told: told}, g.Timeout)
 	}
 }
 
-// grantee is whom an access lets in for an address.
-func grantee(address netip.Addr, a *policy.Access) netip.Prefix {
-	bits := cmp.Or(a.Prefix6, address.BitLen())
-	if address.Is4() {
-		bits = cmp.Or(a.Prefix4, address.BitLen())
+// ended reports that the time of a grant is over.
+func (k *keeper) ended(p passage) {
+	g, ok := k.timers.take(p)
+	if !ok {
+		return // extended since the timer fired
 	}
-	return netip.PrefixFrom(address, bits).Masked()
-}
-
-// grant has the gate let a source through.
-func (k *keeper) grant(source netip.Prefix, service gate.Service, a *policy.Access, timeout time.Duration) error {
-	g := gate.Grant{
-		Source:  source,
-		Service: service,
-		Once:    a.SingleUse,
-		Timeout: timeout,
-		Access:  a.Name,
-		Method:  string(a.Knock),
-	}
-	return k.withTable(func() error { return k.gate.Grant(g) })
+	k.events.Emit(event.Ended{Passage: p.of(g.access), Timeout: g.timeout, Told: g.told})
 }
 
 // withTable does what takes a table, and puts that back first if it has to be.
@@ -258,26 +154,4 @@ func (k *keeper) withTable(do func() error) error {
 		err = do()
 	}
 	return err
-}
-
-// discard refuses a knock for good.
-func (k *keeper) discard(d decision, reason string) {
-	if spend, any := toBurn(&d.verdict); any {
-		// Without room its token is remembered as lost, which does as well.
-		_ = k.recorder.submit(record{d, nil, spend})
-	}
-	k.refuse(d, reason)
-}
-
-// current is the access of a decision as the plan has it that the table
-// follows: a reload may have come in between.
-func (k *keeper) current(d decision) (a *policy.Access, ok bool) {
-	if d.plan == k.plan {
-		return d.access(), true
-	}
-	i := slices.IndexFunc(k.plan.Accesses, d.access().Equal)
-	if i < 0 {
-		return nil, false
-	}
-	return k.plan.Accesses[i], true
 }

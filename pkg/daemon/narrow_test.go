@@ -12,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // granted is what the gate of a rig lets through, a service per line.
@@ -105,7 +107,7 @@ func TestARestartNarrowsGrants(t *testing.T) {
 	for _, c := range narrowings {
 		t.Run(c.name, func(t *testing.T) {
 			g := newGate(t)
-			p := plan(t, other+web)
+			p := planOf(t, other+web)
 			if err := g.Apply(p.Ruleset); err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +122,7 @@ func TestARestartNarrowsGrants(t *testing.T) {
 			if diff := cmp.Diff(left(c.left), r.granted()); diff != "" {
 				t.Errorf("grants:\n%s", diff)
 			}
-			if n := strings.Count(r.log.String(), " goes on for "); (n > 0) != (c.left != nil) {
+			if n := strings.Count(r.log.String(), " continues for "); (n > 0) != (c.left != nil) {
 				t.Errorf("%d grants are said to go on", n)
 			}
 		})
@@ -135,7 +137,7 @@ func TestAReloadShortensGrants(t *testing.T) {
 	if err := r.reload(other + strings.Replace(web, "30s", "1s", 1)); err != nil {
 		t.Fatal(err)
 	}
-	r.log.await(t, `access of 192.0.2.10 to tcp/8000-8003 shortened to 1s: access "web" allows no more [event=shortened `)
+	r.log.await(t, `access of 192.0.2.10 to tcp/8000-8003 shortened to 1s: access "web" allows no longer timeout [event=shortened `)
 	grants, err := r.gate.Grants()
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +170,7 @@ func TestTheEndOfWhatAReloadLeft(t *testing.T) {
 // Elements that no access of ours stands for are somebody's own.
 func TestGrantsOfOthersStay(t *testing.T) {
 	r := start(t, other)
-	err := r.gate.Grant(gate.Grant{Source: netip.MustParsePrefix("192.0.2.10/32"), Service: gate.Service{Protocol: 6, First: 99, Last: 99}, Timeout: time.Minute})
+	err := r.gate.Grant(gate.Grant{Source: netip.MustParsePrefix("192.0.2.10/32"), Service: port.Single(packet.TCP, 99), Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +193,7 @@ func TestNarrowingIsTriedAgain(t *testing.T) {
 			if err := r.reload(other); err != nil {
 				t.Fatal(err)
 			}
-			r.log.await(t, "some grants may go on that the policy no longer allows: the kernel will not")
+			r.log.await(t, "cannot end grants that the policy no longer allows: the kernel will not")
 			eventually(t, "nothing is granted", func() bool { return r.granted() == nil })
 		})
 	}
@@ -203,7 +205,7 @@ func TestNarrowingManyGrants(t *testing.T) {
 	r := start(t, other+web)
 	for n := range many {
 		err := r.gate.Grant(gate.Grant{
-			Source: gate.Host(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})), Service: gate.Service{Protocol: 17, First: 53, Last: 53},
+			Source: gate.Host(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})), Service: port.Single(packet.UDP, 53),
 			Timeout: time.Hour, Access: "web", Method: "shared",
 		})
 		if err != nil {

@@ -5,8 +5,9 @@ import (
 	"net/netip"
 	"time"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
-	"nftknock/pkg/policy"
+	"nftknock/pkg/plan"
 )
 
 // lister lists running grants, ordered by source and service. The gate is one.
@@ -24,15 +25,20 @@ type narrowing struct {
 	todo    []excess
 	running []gate.Grant          // what is allowed, as of listed
 	changed map[netip.Prefix]bool // sources that had other grants before
-	told    endings
-	err     error // of what failed last
+	told    []event.Event         // endings, up to maxTold
+	omitted int                   // endings beyond these
+	err     error                 // of what failed last
 	done    func(*narrowing)
 }
+
+// maxTold is how many grants are reported one by one that continue over a restart,
+// or that a change of the policy or a command ends.
+const maxTold = 100
 
 // excess is a grant, and what the plan has against it.
 type excess struct {
 	gate.Grant
-	objection
+	plan.Objection
 }
 
 // narrowTurn is how long the keeper is at it before it looks after all else.
@@ -54,7 +60,7 @@ func (k *keeper) narrow(since string, done func(*narrowing), again func()) {
 	grants, err := k.running.Grants()
 	n.err = err
 	for _, g := range grants {
-		if o := k.plan.object(g, n.listed, since); o.reason != "" {
+		if o := k.plan.Object(g, n.listed, since); o.Reason != "" {
 			n.todo = append(n.todo, excess{g, o})
 		} else {
 			n.running = append(n.running, g)
@@ -88,15 +94,18 @@ func (k *keeper) endNarrowing() {
 		return
 	}
 	k.narrowing, k.moreToNarrow = nil, nil
-	k.tellEndings(n.told)
+	for _, e := range n.told {
+		k.events.Emit(e)
+	}
+	if n.omitted > 0 {
+		k.events.Emit(event.EndingsOmitted{Count: n.omitted})
+	}
 	n.done(n)
 	if n.err == nil {
 		return
 	}
 	k.unsettled = time.After(repairPause)
-	if fields, ok := k.failed.of("").allow(time.Now(), []any{"event", "error", "reason", n.err.Error()}); ok {
-		k.log.Error("some grants may go on that the policy no longer allows: "+n.err.Error(), fields...)
-	}
+	k.events.Emit(event.NarrowFailed{Err: n.err})
 }
 
 // replace puts lesser grants, or none, in the place of a grant. The gate never
@@ -108,7 +117,7 @@ func (k *keeper) replace(n *narrowing, e excess) {
 		n.running, n.err = append(n.running, e.Grant), err
 		return
 	}
-	for _, less := range e.instead {
+	for _, less := range e.Instead {
 		less.Timeout = min(less.Timeout, n.left(e.Grant))
 		if less.Timeout < gate.MinTimeout {
 			continue // over in a moment
@@ -120,7 +129,32 @@ func (k *keeper) replace(n *narrowing, e excess) {
 		less.Remaining = less.Timeout + time.Since(n.listed)
 		n.running = append(n.running, less)
 	}
-	n.told.add(e.Grant, e.objection)
+	n.tell(e)
+}
+
+// tell notes what became of a grant.
+func (n *narrowing) tell(e excess) {
+	if len(n.told) == maxTold {
+		n.omitted++
+		return
+	}
+	n.told = append(n.told, ending(e))
+}
+
+// ending is the event of a grant that the policy no longer allows as it was.
+func ending(e excess) event.Event {
+	p := passage{e.Source, e.Service}.of(e.Access)
+	if len(e.Instead) == 0 {
+		return event.EndedEarly{Passage: p, Reason: e.Reason}
+	}
+	if len(e.Instead) == 1 && e.Instead[0].Service == e.Service {
+		return event.Shortened{Passage: p, Left: e.Instead[0].Remaining, Reason: e.Reason}
+	}
+	narrowed := event.Narrowed{Passage: p, Reason: e.Reason}
+	for _, less := range e.Instead {
+		narrowed.To = append(narrowed.To, less.Service)
+	}
+	return narrowed
 }
 
 // left is the time that a grant has now.
@@ -131,13 +165,13 @@ func (k *keeper) settle() {
 	k.narrow("by a reload", func(n *narrowing) {
 		told := make(map[netip.Prefix]bool)
 		for source := range n.changed {
-			told[source] = k.doors.forget(source)
+			told[source] = k.timers.dropSource(source)
 		}
 		for _, g := range n.running {
 			if n.changed[g.Source] {
-				d, what := k.resumable(g)
+				what := resumable(g)
 				what.told = told[g.Source]
-				k.doors.open(d, what, n.left(g))
+				k.timers.start(passage{g.Source, g.Service}, what, n.left(g))
 			}
 		}
 	}, k.settle)
@@ -149,22 +183,22 @@ func (k *keeper) resume() {
 	k.narrow("since the last run", func(n *narrowing) {
 		told := 0
 		for _, g := range n.running {
-			d, what := k.resumable(g)
+			p, what := passage{g.Source, g.Service}, resumable(g)
 			what.told = told < maxTold
-			if !k.doors.open(d, what, n.left(g)) {
-				continue // it is part of another that goes on for longer
+			if !k.timers.start(p, what, n.left(g)) {
+				continue // it is part of another that continues for longer
 			}
 			if told++; told <= maxTold {
-				k.resumed(d, what.access, n.left(g))
+				k.events.Emit(event.Resumed{Passage: p.of(g.Access), Remaining: n.left(g)})
 			}
 		}
 		if more := told - maxTold; more > 0 {
-			k.log.Info(count(more, "more grant goes on", "more grants go on"), "event", "resumed", "omitted", more)
+			k.events.Emit(event.ResumedOmitted{Count: more})
 		}
 	}, k.resume)
 }
 
-// resumable is a grant as the log speaks of it.
-func (k *keeper) resumable(g gate.Grant) (door, grant) {
-	return door{g.Source, g.Service}, grant{access: g.Access, knock: policy.Knock(g.Method), timeout: g.Timeout.Round(time.Second)}
+// resumable is what is reported of a grant that an earlier run or plan made.
+func resumable(g gate.Grant) running {
+	return running{access: g.Access, timeout: g.Timeout.Round(time.Second)}
 }

@@ -6,6 +6,8 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
+	"nftknock/pkg/event"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 )
 
@@ -29,38 +31,38 @@ func (d *Daemon) Reload(ctx context.Context) error {
 
 // reload takes up a changed policy, or keeps the old one and says why.
 func (d *Daemon) reload(ctx context.Context) error {
-	d.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
 	err := d.takeUp(ctx)
 	if err != nil {
-		d.Log.Error("reload failed, the old policy stays: "+err.Error(), "event", "reload", "reason", err.Error())
-		d.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
+		d.events.Emit(event.ReloadFailed{Err: err})
+		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
 		return err
 	}
-	d.ready("reloaded")
+	d.watching(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	return nil
 }
 
 // takeUp loads the policy and goes over to it. It makes all that can fail first;
 // the table is the last of it and changes in one transaction.
 func (d *Daemon) takeUp(ctx context.Context) error {
-	plan, diags, err := d.load(ctx)
+	next, diags, err := d.load(ctx)
 	if err != nil {
 		return err
 	}
-	if err := restartOnly(d.plan.Policy, plan.Policy); err != nil {
+	if err := restartOnly(d.plan.Policy, next.Policy); err != nil {
 		return err
 	}
 	matchers := make([]*matcher, len(d.workers))
 	for i := range matchers {
-		if matchers[i], err = newMatcher(plan); err != nil {
+		if matchers[i], err = newMatcher(next); err != nil {
 			return err
 		}
 	}
-	if err := d.openStore(plan); err != nil {
+	if err := d.openStore(next); err != nil {
 		return err
 	}
-	err = d.outskirts.adopt(plan.Policy.NFTables.Interfaces, func(unguarded []string) error {
-		return d.keeper.adopt(plan, unguarded)
+	err = d.interfaces.adopt(next.Policy.NFTables.Interfaces, func(unguarded []string) error {
+		return d.keeper.ask(applyPlan{next, unguarded})
 	})
 	if err != nil {
 		return err
@@ -68,25 +70,23 @@ func (d *Daemon) takeUp(ctx context.Context) error {
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
-	d.plan = plan
-	if d.Level != nil {
-		d.Level.Set(Level(plan.Policy.Log.Level))
-	}
+	d.plan = next
+	d.config.SetLogLevel(next.Policy.Log.Level)
 	d.warn(diags)
 	return nil
 }
 
 // load calls Load, which may be long at making keys from passphrases, and does
 // not wait for its end when ctx is done.
-func (d *Daemon) load(ctx context.Context) (*Plan, policy.Diagnostics, error) {
+func (d *Daemon) load(ctx context.Context) (*plan.Plan, policy.Diagnostics, error) {
 	type loaded struct {
-		plan  *Plan
+		plan  *plan.Plan
 		diags policy.Diagnostics
 	}
 	done := make(chan loaded, 1)
 	go func() {
-		plan, diags := d.Load()
-		done <- loaded{plan, diags}
+		p, diags := d.config.Load()
+		done <- loaded{p, diags}
 	}()
 	select {
 	case l := <-done:

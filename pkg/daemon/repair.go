@@ -1,12 +1,16 @@
 package daemon
 
-import "time"
+import (
+	"time"
+
+	"nftknock/pkg/event"
+)
 
 // repairPause is how long after a repair that failed another one is tried.
 const repairPause = time.Second
 
-// repair puts the table back. It does not do so more often than is good for
-// the machine and for whoever reads the log; only a grant does not wait.
+// repair puts the table back, within the rate that repairs allows: another process
+// may undo each repair. Only a grant does not wait for its turn.
 func (k *keeper) repair() {
 	k.again = nil
 	if turn := k.repairs.Reserve(); turn.Delay() > 0 {
@@ -17,21 +21,20 @@ func (k *keeper) repair() {
 	k.putBack()
 }
 
+// putBack puts the table back now. The same failure is reported once.
 func (k *keeper) putBack() {
+	table := k.plan.Ruleset.Table
 	repaired, err := k.gate.Repair()
 	if err != nil {
 		k.again = time.After(repairPause)
 		if k.failure != err.Error() {
 			k.failure = err.Error()
-			k.log.Error("services may be open to everyone: "+k.failure, "event", "error")
+			k.events.Emit(event.RepairFailed{Table: table, Err: err})
 		}
 		return
 	}
 	k.failure = ""
-	if !repaired {
-		return
-	}
-	if fields, ok := k.putBacks.allow(time.Now(), []any{"event", "repaired"}); ok {
-		k.log.Warn("table inet "+k.plan.Ruleset.Table+" was changed by another process and is put back, running grants included", fields...)
+	if repaired {
+		k.events.Emit(event.Repaired{Table: table})
 	}
 }

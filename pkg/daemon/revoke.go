@@ -9,8 +9,11 @@ import (
 	"strings"
 
 	"nftknock/pkg/control"
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Revoke ends grants, and if asked to, connections. It may be called from any
@@ -22,11 +25,7 @@ func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoke
 		return control.Revoked{}, err
 	}
 	var done control.Revoked
-	err = d.keeper.ask(func() (err error) {
-		done.Grants, err = d.keeper.revoke(r.Source, services)
-		done.StillIn = d.keeper.stillIn(r.Source, services)
-		return err
-	})
+	err = d.keeper.ask(revokeGrants{r.Source, services, &done})
 	if err != nil || !r.Cut {
 		return done, err
 	}
@@ -41,44 +40,46 @@ func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoke
 }
 
 // revocable gives the services that are meant by one, or by none.
-func revocable(service string) ([]gate.Service, error) {
+func revocable(service string) ([]port.Range, error) {
 	if service == "" {
-		return []gate.Service{{Protocol: packet.TCP, First: 1, Last: 65535}, {Protocol: packet.UDP, First: 1, Last: 65535}}, nil
+		return []port.Range{{Protocol: packet.TCP, First: 1, Last: 65535}, {Protocol: packet.UDP, First: 1, Last: 65535}}, nil
 	}
-	s, err := gate.ParseService(service)
-	return []gate.Service{s}, err
+	s, err := port.ParseService(service)
+	return []port.Range{s}, err
 }
 
 // revoke ends the grants of sources within a prefix, and gives their number.
-func (k *keeper) revoke(from netip.Prefix, services []gate.Service) (int, error) {
+func (k *keeper) revoke(from netip.Prefix, services []port.Range) (int, error) {
 	ended := 0
 	for _, s := range services {
 		err := k.withTable(func() error { return k.gate.Revoke(from, s) })
 		if err != nil && !errors.Is(err, gate.ErrNoGrant) {
 			return ended, err
 		}
-		for _, d := range k.doors.within(from, s) {
-			g := k.doors.running[d.source][d.service]
-			k.doors.drop(d)
+		for _, p := range k.timers.within(from, s) {
+			access := k.timers.access(p)
+			k.timers.drop(p)
 			if ended++; ended <= maxTold {
-				k.log.Info("access of "+d.who()+" to "+d.service.String()+" ended: revoked",
-					"event", "ended", "src", d.who(), "access", g.access, "open", d.service.String(), "reason", "revoked")
+				k.events.Emit(event.EndedEarly{Passage: p.of(access), Reason: revoked})
 			}
 		}
 	}
 	if more := ended - maxTold; more > 0 {
-		k.log.Info(count(more, "more grant", "more grants")+" ended: revoked", "event", "ended", "omitted", more, "reason", "revoked")
+		k.events.Emit(event.EndingsOmitted{Count: more, Reason: revoked})
 	}
 	return ended, nil
 }
 
+// revoked is why a grant ended that a command ended.
+const revoked = "revoked"
+
 // stillIn names the grants of which only a part could be revoked, which the kernel
 // cannot do.
-func (k *keeper) stillIn(from netip.Prefix, services []gate.Service) string {
+func (k *keeper) stillIn(from netip.Prefix, services []port.Range) string {
 	var list []string
 	for _, s := range services {
-		for _, d := range k.doors.overlapping(from, s) {
-			list = append(list, d.who()+" to "+d.service.String())
+		for _, p := range k.timers.overlapping(from, s) {
+			list = append(list, wording.Source(p.source)+" to "+p.service.String())
 		}
 	}
 	slices.Sort(list)
@@ -92,15 +93,14 @@ func (k *keeper) stillIn(from netip.Prefix, services []gate.Service) string {
 const maxStillIn = 10
 
 // cut ends the connections of sources within a prefix, and gives their number.
-func (k *keeper) cut(from netip.Prefix, s gate.Service) (int, error) {
+func (k *keeper) cut(from netip.Prefix, s port.Range) (int, error) {
 	c, err := k.gate.Connections(from, s)
 	if err != nil || c.Len() == 0 {
 		return 0, err
 	}
-	if err := k.ask(func() error { return k.gate.End(c) }); err != nil {
+	if err := k.ask(endConnections{c}); err != nil {
 		return 0, err
 	}
-	k.log.Info(fmt.Sprintf("%s of %s to %s cut", count(c.Len(), "connection", "connections"), who(from), s),
-		"event", "cut", "src", who(from), "open", s.String(), "connections", c.Len())
+	k.events.Emit(event.Cut{Source: from, Open: s, Connections: c.Len()})
 	return c.Len(), nil
 }

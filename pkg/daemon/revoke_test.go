@@ -9,19 +9,21 @@ import (
 
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // To end thousands of grants costs the log a hundred lines.
 func TestRevokingManyDoesNotFillTheLog(t *testing.T) {
 	g := newGate(t)
-	p := plan(t, other+web)
+	p := planOf(t, other+web)
 	if err := g.Apply(p.Ruleset); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 300 {
 		source := netip.AddrFrom4([4]byte{192, 0, byte(2 + i/256), byte(i)})
 		err := g.Grant(gate.Grant{
-			Source: gate.Host(source), Service: gate.Service{Protocol: 17, First: 53, Last: 53},
+			Source: gate.Host(source), Service: port.Single(packet.UDP, 53),
 			Timeout: 20 * time.Second, Access: "web", Method: "shared",
 		})
 		if err != nil {

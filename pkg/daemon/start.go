@@ -8,13 +8,14 @@ import (
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/nflog"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 )
 
 // listen opens the control socket, if there is to be one. A second daemon ends
 // here, before it has changed anything.
 func (d *Daemon) listen() (net.Listener, error) {
-	path := d.Policy.Control.Socket
+	path := d.config.Policy.Control.Socket
 	if path == "" {
 		return nil, nil
 	}
@@ -24,17 +25,17 @@ func (d *Daemon) listen() (net.Listener, error) {
 // hide writes the table.
 func (d *Daemon) hide() (gate.Gate, error) {
 	var err error
-	if d.plan, err = newOutline(d.Policy); err != nil {
+	if d.plan, err = plan.Outline(d.config.Policy); err != nil {
 		return nil, err
 	}
 	owner := map[policy.Owner]gate.OwnerMode{
 		policy.OwnerAuto: gate.OwnerAuto, policy.OwnerOn: gate.OwnerOn, policy.OwnerOff: gate.OwnerOff,
-	}[d.Policy.NFTables.Owner]
-	g, err := d.OpenGate(gate.Config{Table: d.Policy.NFTables.Table, Owner: owner})
+	}[d.config.Policy.NFTables.Owner]
+	g, err := d.config.OpenGate(gate.Config{Table: d.config.Policy.NFTables.Table, Owner: owner})
 	if err != nil {
 		return nil, err
 	}
-	err = d.outskirts.begin(d.Policy.NFTables.Interfaces, func(unguarded []string) error {
+	err = d.interfaces.begin(d.config.Policy.NFTables.Interfaces, func(unguarded []string) error {
 		r := *d.plan.Ruleset
 		r.Unguarded = unguarded
 		return g.Apply(&r)
@@ -66,13 +67,13 @@ func (d *Daemon) begin(ctx context.Context) error {
 // openWorkers subscribes to every group of the policy. From here on, packets
 // wait in the kernel's queue.
 func (d *Daemon) openWorkers() error {
-	for i := range d.Policy.NFLog.Workers {
-		group := d.Policy.NFLog.Group + uint16(i)
-		source, err := d.OpenSource(nflog.Config{Groups: []uint16{group}, CopyRange: copyRange})
+	for i := range d.config.Policy.NFLog.Workers {
+		group := d.config.Policy.NFLog.Group + uint16(i)
+		source, err := d.config.OpenSource(nflog.Config{Groups: []uint16{group}, CopyRange: copyRange})
 		if err != nil {
 			return err
 		}
-		d.workers = append(d.workers, &worker{group: group, source: source, decisions: d.decisions})
+		d.workers = append(d.workers, &worker{group: group, source: source, route: d.router.route})
 	}
 	return nil
 }

@@ -8,16 +8,19 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
+	"nftknock/pkg/logger"
+	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
-	"nftknock/pkg/replay"
 )
 
 // telling is a keeper of a shared access and one by SPA, and its log in the
-// format of NewLogger.
+// format of package logger.
 func telling(t *testing.T) (*keeper, *strings.Builder) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "nftknockd.toml")
@@ -38,7 +41,7 @@ allow_unauthenticated = true
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	plan, diags := LoadPlan(path)
+	worked, diags := plan.Load(path)
 	if err := diags.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,14 +50,15 @@ allow_unauthenticated = true
 		t.Fatal(err)
 	}
 	log := new(strings.Builder)
-	logger, _ := NewLogger(log, policy.Log{})
-	r := newRecorder(logger)
-	r.use(&diary{spent: make(map[replay.Token]bool)})
-	k := newKeeper(fake, logger, plan, r, nil)
-	if err := k.apply(plan, nil); err != nil {
+	lines, _ := logger.New(log, policy.Log{})
+	r := newRouter(event.NewDispatcher(nil, event.NewLog(lines)))
+	r.spends.Use(newDiary(nil))
+	go r.spends.Run(t.Context())
+	k := newKeeper(fake, worked, r)
+	if err := k.apply(worked, nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(k.doors.stop)
+	t.Cleanup(k.timers.stop)
 	return k, log
 }
 
@@ -67,49 +71,53 @@ func sequence(n int) knock.Verdict {
 // sources. That neither fills the log nor keeps the lines of keyed knocks out of
 // it, and what was left out is counted.
 func TestReplayedSequencesDoNotFillTheLog(t *testing.T) {
-	k, log := telling(t)
-	for n := range 1000 {
-		act(k, sequence(n))
-	}
-	if n := strings.Count(log.String(), "\n"); n < 30*4 || n > 50*4 {
-		t.Errorf("%d lines for 1000 knocks, want those of the first thirty and few more", n)
-	}
-	v := asking(knock.None)
-	v.Access, v.Request.Open = 1, nil
-	act(k, v)
-	for _, want := range []string{"decrypting SPA packet for 192.0.2.1", "username mbr match", "granted 192.0.2.1 access to tcp/23 for 1s"} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("no %q among the others", want)
+	synctest.Test(t, func(t *testing.T) {
+		k, log := telling(t)
+		for n := range 1000 {
+			act(k, sequence(n))
 		}
-	}
-	time.Sleep(250 * time.Millisecond) // one line has become free
-	act(k, sequence(1000))
-	if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); !strings.Contains(lines[len(lines)-2], "granted 198.51.3.232 access to tcp/22") ||
-		!strings.Contains(lines[len(lines)-2], " omitted=") {
-		t.Errorf("the last lines are\n%s\nwant the count of what was left out", strings.Join(lines[len(lines)-4:], "\n"))
-	}
+		if n := strings.Count(log.String(), "\n"); n < 30*4 || n > 50*4 {
+			t.Errorf("%d lines for 1000 knocks, want those of the first thirty and few more", n)
+		}
+		v := asking(knock.None)
+		v.Access, v.Request.Open = 1, nil
+		act(k, v)
+		for _, want := range []string{"decrypting SPA packet for 192.0.2.1", "username mbr match", "granted 192.0.2.1 access to tcp/23 for 1s"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("no %q among the others", want)
+			}
+		}
+		time.Sleep(250 * time.Millisecond) // one line has become free
+		act(k, sequence(1000))
+		if lines := strings.Split(strings.TrimSpace(log.String()), "\n"); !strings.Contains(lines[len(lines)-2], "granted 198.51.3.232 access to tcp/22") ||
+			!strings.Contains(lines[len(lines)-2], " omitted=") {
+			t.Errorf("the last lines are\n%s\nwant the count of what was left out", strings.Join(lines[len(lines)-4:], "\n"))
+		}
+	})
 }
 
 // Twenty-five people who knock at once all see their lines, in the order of the
 // article.
 func TestHonestKnocksAreTold(t *testing.T) {
-	k, log := telling(t)
-	var want strings.Builder
-	for n := range 25 {
-		act(k, sequence(n))
-		src := sequence(n).Source
-		fmt.Fprintf(&want, "OS guess:  matched for %s\nport knock access sequence matched for %s\n", src, src)
-		fmt.Fprintf(&want, "granted %s access to tcp/22 for 1s\ngranted %s access to udp/1194 for 1s\n", src, src)
-	}
-	var got strings.Builder
-	for line := range strings.Lines(log.String()) {
-		_, sentence, _ := strings.Cut(line, " ")
-		sentence, _, _ = strings.Cut(sentence, " [")
-		fmt.Fprintln(&got, sentence)
-	}
-	if got.String() != want.String() {
-		t.Errorf("got\n%s\nwant\n%s", got.String(), want.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		k, log := telling(t)
+		var want strings.Builder
+		for n := range 25 {
+			act(k, sequence(n))
+			src := sequence(n).Source
+			fmt.Fprintf(&want, "OS guess:  matched for %s\nport knock access sequence matched for %s\n", src, src)
+			fmt.Fprintf(&want, "granted %s access to tcp/22 for 1s\ngranted %s access to udp/1194 for 1s\n", src, src)
+		}
+		var got strings.Builder
+		for line := range strings.Lines(log.String()) {
+			_, sentence, _ := strings.Cut(line, " ")
+			sentence, _, _ = strings.Cut(sentence, " [")
+			fmt.Fprintln(&got, sentence)
+		}
+		if got.String() != want.String() {
+			t.Errorf("got\n%s\nwant\n%s", got.String(), want.String())
+		}
+	})
 }
 
 // failingGate cannot grant.
@@ -119,27 +127,31 @@ func (failingGate) Grant(gate.Grant) error { return errors.New("the set is full"
 
 // Of a knock that is not let in, nothing is told but why.
 func TestNothingIsMatchedWhenNothingIsGranted(t *testing.T) {
-	k, log := telling(t)
-	k.gate = failingGate{k.gate}
-	act(k, sequence(1))
-	if strings.Contains(log.String(), "matched for") || strings.Count(log.String(), "cannot grant 198.51.0.1 access to ") != 2 {
-		t.Errorf("the log says\n%s", log)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		k, log := telling(t)
+		k.gate = failingGate{k.gate}
+		act(k, sequence(1))
+		if strings.Contains(log.String(), "matched for") || strings.Count(log.String(), "cannot grant 198.51.0.1 access to ") != 2 {
+			t.Errorf("the log says\n%s", log)
+		}
+	})
 }
 
 // The ends of grants that were told are told; the others' are limited.
 func TestEndsAreToldLikeGrants(t *testing.T) {
-	k, log := telling(t)
-	const knocks = 200
-	for n := range knocks {
-		act(k, sequence(n))
-	}
-	granted := strings.Count(log.String(), "event=granted")
-	time.Sleep(time.Second)
-	for range 2 * knocks {
-		k.ended(<-k.doors.ends)
-	}
-	if n := strings.Count(log.String(), "event=ended"); n < granted || n > granted+60 || n > knocks {
-		t.Errorf("%d ends told after %d grants that were told, want a few more", n, granted)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		k, log := telling(t)
+		const knocks = 200
+		for n := range knocks {
+			act(k, sequence(n))
+		}
+		granted := strings.Count(log.String(), "event=granted")
+		time.Sleep(time.Second)
+		for range 2 * knocks {
+			k.ended(<-k.timers.ends)
+		}
+		if n := strings.Count(log.String(), "event=ended"); n < granted || n > granted+60 || n > knocks {
+			t.Errorf("%d ends told after %d grants that were told, want a few more", n, granted)
+		}
+	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/test/blast"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
@@ -145,8 +146,7 @@ func typical() *Ruleset {
 	source := rand.New(rand.NewPCG(1, 2))
 	for range 128 {
 		for _, p := range protocols {
-			port := uint16(10000 + source.IntN(10000))
-			r.KnockPorts = append(r.KnockPorts, Service{p, port, port})
+			r.KnockPorts = append(r.KnockPorts, port.Single(p, uint16(10000+source.IntN(10000))))
 		}
 	}
 	return r
@@ -178,7 +178,7 @@ func benchmarkHostPays(b *testing.B, makeFrames func(*road) [][]byte) {
 	r.serve(":80")
 	r.nft(usualFirewall)
 	apply(b, r.gate, typical())
-	grant(b, r.gate, Grant{Source: from("11.0.0.77"), Service: Service{packet.TCP, 22, 22}, Timeout: time.Hour})
+	grant(b, r.gate, Grant{Source: from("11.0.0.77"), Service: port.Single(packet.TCP, 22), Timeout: time.Hour})
 	frames := makeFrames(r)
 	first, err := os.ReadFile("testdata/first_table.nft")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"nftknock/pkg/flows"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Connections are those of some sources to a service, as Connections of a Gate
@@ -58,8 +59,8 @@ func (i *inspector) close() error {
 type endpoints struct{ local, remote netip.AddrPort }
 
 // Connections implements Gate.
-func (k *Kernel) Connections(from netip.Prefix, s Service) (*Connections, error) {
-	if err := errors.Join(validateRange(from), s.validate()); err != nil {
+func (k *Kernel) Connections(from netip.Prefix, s port.Range) (*Connections, error) {
+	if err := errors.Join(validateRange(from), s.CheckService()); err != nil {
 		return nil, err
 	}
 	from = normalSource(from)
@@ -70,7 +71,7 @@ func (k *Kernel) Connections(from netip.Prefix, s Service) (*Connections, error)
 	return a, nil
 }
 
-func (k *Kernel) connections(from netip.Prefix, s Service) (*Connections, error) {
+func (k *Kernel) connections(from netip.Prefix, s port.Range) (*Connections, error) {
 	k.inspector.mu.Lock()
 	defer k.inspector.mu.Unlock()
 	labels := k.labels.Load()
@@ -107,13 +108,13 @@ func (k *Kernel) connections(from netip.Prefix, s Service) (*Connections, error)
 }
 
 // within reports whether the packets of a tuple are of a source to a service.
-func within(from netip.Prefix, s Service, t flows.Tuple) bool {
+func within(from netip.Prefix, s port.Range, t flows.Tuple) bool {
 	port := t.Destination.Port()
 	return from.Contains(t.Source.Addr()) && s.First <= port && port <= s.Last
 }
 
 // findKept adds connections that are known by their tuples.
-func (i *inspector) findKept(a *Connections, table string, from netip.Prefix, s Service, ends map[endpoints]bool) error {
+func (i *inspector) findKept(a *Connections, table string, from netip.Prefix, s port.Range, ends map[endpoints]bool) error {
 	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
 	elements, err := i.conn.GetSetElements(tuples(a.family, keptSet, keptUDP).netlink(t))
 	if err != nil {

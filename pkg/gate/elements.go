@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+
+	"nftknock/pkg/port"
 )
 
 // Grant implements Gate.
@@ -89,11 +91,11 @@ func (k *Kernel) roomSet(name string, t *nftables.Table) *nftables.Set {
 }
 
 // Revoke implements Gate.
-func (k *Kernel) Revoke(from netip.Prefix, s Service) error {
+func (k *Kernel) Revoke(from netip.Prefix, s port.Range) error {
 	if err := validateRange(from); err != nil {
 		return err
 	}
-	if err := s.validate(); err != nil {
+	if err := s.CheckService(); err != nil {
 		return err
 	}
 	from = normalSource(from)
@@ -103,7 +105,7 @@ func (k *Kernel) Revoke(from netip.Prefix, s Service) error {
 	return nil
 }
 
-func (k *Kernel) revoke(from netip.Prefix, s Service) error {
+func (k *Kernel) revoke(from netip.Prefix, s port.Range) error {
 	switch {
 	case k.closed:
 		return os.ErrClosed

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"nftknock/pkg/port"
 )
 
 // Fake is a Gate in memory, for tests of what uses one. It behaves as Kernel
@@ -117,11 +119,11 @@ func (f *Fake) grant(g Grant) error {
 }
 
 // Revoke implements Gate.
-func (f *Fake) Revoke(from netip.Prefix, s Service) error {
+func (f *Fake) Revoke(from netip.Prefix, s port.Range) error {
 	if err := validateRange(from); err != nil {
 		return err
 	}
-	if err := s.validate(); err != nil {
+	if err := s.CheckService(); err != nil {
 		return err
 	}
 	from = normalSource(from)
@@ -133,7 +135,7 @@ func (f *Fake) Revoke(from netip.Prefix, s Service) error {
 	return nil
 }
 
-func (f *Fake) revoke(from netip.Prefix, s Service) error {
+func (f *Fake) revoke(from netip.Prefix, s port.Range) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
@@ -149,8 +151,8 @@ func (f *Fake) revoke(from netip.Prefix, s Service) error {
 }
 
 // Connections implements Gate: a Fake has none.
-func (f *Fake) Connections(from netip.Prefix, s Service) (*Connections, error) {
-	if err := errors.Join(validateRange(from), s.validate()); err != nil {
+func (f *Fake) Connections(from netip.Prefix, s port.Range) (*Connections, error) {
+	if err := errors.Join(validateRange(from), s.CheckService()); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()

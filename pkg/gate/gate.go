@@ -15,7 +15,11 @@
 // by another table.
 package gate
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"nftknock/pkg/port"
+)
 
 // DefaultTable is the name of the table where none is given. Its family is
 // inet.
@@ -58,13 +62,13 @@ type Gate interface {
 	// Revoke ends the grants of sources within a prefix to services within a
 	// service; ErrNoGrant when there is none. Connections that are established
 	// stay.
-	Revoke(netip.Prefix, Service) error
+	Revoke(netip.Prefix, port.Range) error
 
 	// Connections lists the connections that sources within a prefix have to a
 	// service: what a grant admitted, now or earlier, and what stood before the
 	// table. It takes 2 microseconds for each connection of the host. Unlike the
 	// other methods it is for any goroutine.
-	Connections(netip.Prefix, Service) (*Connections, error)
+	Connections(netip.Prefix, port.Range) (*Connections, error)
 
 	// End ends them. It revokes nothing: while there is a grant, they may begin
 	// anew.

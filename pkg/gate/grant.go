@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"nftknock/pkg/port"
 )
 
 // A Grant lets one source through to a service for a limited time.
@@ -16,7 +18,7 @@ type Grant struct {
 	// which the ruleset has an Opening. Bits behind its length do not count; an
 	// IPv4 address inside an IPv6 one means the IPv4 address.
 	Source  netip.Prefix
-	Service Service
+	Service port.Range
 	// Once: the first connection, or datagram, uses the grant up. The ruleset
 	// must have an Opening for that.
 	Once bool
@@ -54,7 +56,7 @@ func (g Grant) Validate() error {
 	if err := validateSource(g.Source); err != nil {
 		return err
 	}
-	if err := g.Service.validate(); err != nil {
+	if err := g.Service.CheckService(); err != nil {
 		return err
 	}
 	if g.Timeout < MinTimeout {
@@ -155,7 +157,7 @@ func printable(s string) string {
 func compareGrants(a, b Grant) int {
 	return cmp.Or(
 		a.Source.Addr().Compare(b.Source.Addr()), cmp.Compare(a.Source.Bits(), b.Source.Bits()),
-		compareServices(a.Service, b.Service), compareBools(a.Once, b.Once))
+		port.Compare(a.Service, b.Service), compareBools(a.Once, b.Once))
 }
 
 func compareBools(a, b bool) int {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
@@ -17,16 +18,16 @@ func from(s string) netip.Prefix { return Host(addr(s)) }
 // prefix is a network as a grant's source.
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-func service(s string) Service {
-	v, err := ParseService(s)
+func service(s string) port.Range {
+	v, err := port.ParseService(s)
 	if err != nil {
 		panic(err)
 	}
 	return v
 }
 
-func services(list ...string) []Service {
-	var out []Service
+func services(list ...string) []port.Range {
+	var out []port.Range
 	for _, s := range list {
 		out = append(out, service(s))
 	}
@@ -125,10 +126,10 @@ func openings(list ...string) []Opening {
 }
 
 // manyRanges are more than are compared with one after the other.
-func manyRanges() []Service {
-	var out []Service
+func manyRanges() []port.Range {
+	var out []port.Range
 	for n := range uint16(maxRanges + 5) {
-		out = append(out, Service{packet.TCP, 1000 * (n + 1), 1000*(n+1) + 10*n + 1})
+		out = append(out, port.Range{Protocol: packet.TCP, First: 1000 * (n + 1), Last: 1000*(n+1) + 10*n + 1})
 	}
 	return out
 }

@@ -1,6 +1,10 @@
 package gate
 
-import "nftknock/pkg/packet"
+import (
+	"nftknock/pkg/packet"
+
+	"nftknock/pkg/port"
+)
 
 // What is logged for knocks: SYNs and datagrams to knock ports, and echo
 // requests. They get no verdict: what else happens to them is left to the host's
@@ -16,8 +20,8 @@ func (r *Ruleset) ours(p packet.Protocol) ports {
 
 // knocked reports whether there are ports that are knocked on and not hidden.
 func (r *Ruleset) knocked(p packet.Protocol) bool {
-	for _, s := range normal(r.KnockPorts) {
-		if s.Protocol == p && !coversAll(r.Protected, s) {
+	for _, s := range port.Normal(r.KnockPorts) {
+		if s.Protocol == p && !port.CoverAll(r.Protected, s) {
 			return true
 		}
 	}
@@ -26,11 +30,11 @@ func (r *Ruleset) knocked(p packet.Protocol) bool {
 
 // knockedAndHidden are the ports that are both: the lanes of a knock are so many
 // that a service may lie among them.
-func (r *Ruleset) knockedAndHidden(p packet.Protocol) []Service {
-	var list []Service
-	for _, k := range normal(r.KnockPorts) {
-		for _, s := range normal(r.Protected) {
-			if both, ok := k.common(s); ok && both.Protocol == p {
+func (r *Ruleset) knockedAndHidden(p packet.Protocol) []port.Range {
+	var list []port.Range
+	for _, k := range port.Normal(r.KnockPorts) {
+		for _, s := range port.Normal(r.Protected) {
+			if both, ok := k.Common(s); ok && both.Protocol == p {
 				list = append(list, both)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"nftknock/pkg/port"
 )
 
 // ledger remembers grants and when they end: one entry for each element that
@@ -22,7 +24,7 @@ type ledger struct {
 // element is what tells an element of the sets of grants from all others.
 type element struct {
 	source  netip.Prefix
-	service Service
+	service port.Range
 	once    bool
 }
 
@@ -109,7 +111,7 @@ func (l *ledger) remove(e element) {
 
 // within gives the elements of sources within a prefix to services within a
 // service.
-func (l *ledger) within(source netip.Prefix, s Service) []element {
+func (l *ledger) within(source netip.Prefix, s port.Range) []element {
 	var list []element
 	for e := range l.entries {
 		if source.Bits() <= e.source.Bits() && source.Overlaps(e.source) && s.Covers(e.service) {

@@ -123,7 +123,7 @@ func (p *performance) do(s step) error {
 func (p *performance) give(g Grant) (given bool, err error) {
 	g = g.normal()
 	for e := range p.grants {
-		_, both := e.service.common(g.Service)
+		_, both := e.service.Common(g.Service)
 		if e.once && g.Once && both && e.source.Overlaps(g.Source) {
 			return false, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // The world of the stories: one server with two cables, and a host behind it.
@@ -236,7 +237,7 @@ func (d *dice) ruleset() Ruleset {
 	}
 	if d.roll(16) == 15 { // more ranges than are compared with
 		for n := range uint16(maxRanges + 3) {
-			r.Protected = append(r.Protected, Service{pick(d, packet.TCP, packet.UDP), firstPort + 2*n, firstPort + 2*n + 1})
+			r.Protected = append(r.Protected, port.Range{Protocol: pick(d, packet.TCP, packet.UDP), First: firstPort + 2*n, Last: firstPort + 2*n + 1})
 		}
 	}
 	for range d.roll(4) {
@@ -251,8 +252,8 @@ func (d *dice) ruleset() Ruleset {
 	return r
 }
 
-func (d *dice) service() Service {
-	s := Service{Protocol: pick(d, packet.TCP, packet.TCP, packet.UDP)}
+func (d *dice) service() port.Range {
+	s := port.Range{Protocol: pick(d, packet.TCP, packet.TCP, packet.UDP)}
 	s.First = d.port(nil)
 	s.Last = min(s.First+pick[uint16](d, 0, 0, 0, 1, 3, 7), lastPort)
 	return s
@@ -260,7 +261,7 @@ func (d *dice) service() Service {
 
 // port is one of the world's, one with something about it, or one of some
 // services.
-func (d *dice) port(services []Service) uint16 {
+func (d *dice) port(services []port.Range) uint16 {
 	switch {
 	case len(services) > 0 && d.roll(4) > 0:
 		s := pick(d, services...)
@@ -315,7 +316,7 @@ func (d *dice) again(t *step, before []step) {
 			t.grant.Source = netip.PrefixFrom(s.probe.from.Addr(), t.grant.Source.Bits()).Masked()
 		}
 		if p := s.probe; t.grant.Service.Ports() == 1 && p.protocol == packet.TCP || p.protocol == packet.UDP {
-			t.grant.Service = Service{p.protocol, p.to.Port(), p.to.Port()}
+			t.grant.Service = port.Single(p.protocol, p.to.Port())
 		}
 	case s.kind == giveGrant: // somebody who is let in, or his neighbour
 		if v := t.probe; v.from.Addr().Is4() == s.grant.Source.Addr().Is4() && v.protocol == s.grant.Service.Protocol {
@@ -356,7 +357,7 @@ func (d *dice) flow(p probe, from, to netip.Addr, port uint16) probe {
 	return p
 }
 
-func (d *dice) probe(k kind, services []Service) probe {
+func (d *dice) probe(k kind, services []port.Range) probe {
 	v := d.roll(2)
 	p := probe{device: pick(d, "eth0", "eth0", "eth0", "eth1")}
 	p.protocol = pick(d, packet.TCP, packet.TCP, packet.UDP)
@@ -369,7 +370,7 @@ func (d *dice) probe(k kind, services []Service) probe {
 	if k == sendPacket && d.roll(20) == 19 {
 		p.protocol = []packet.Protocol{packet.ICMP, packet.ICMPv6}[v]
 	}
-	services = slices.DeleteFunc(services, func(s Service) bool { return s.Protocol != p.protocol })
+	services = slices.DeleteFunc(services, func(s port.Range) bool { return s.Protocol != p.protocol })
 	p = d.flow(p, outside[v][pick(d, 0, 0, 0, 1, 2, 3)], inside[v][pick(d, 0, 0, 0, 0, 1, 1, 2, 2, 3)], d.port(services))
 	switch {
 	case k == talk:
@@ -397,7 +398,7 @@ func (d *dice) grant(r Ruleset) Grant {
 		}
 	}
 	if form < 3 && g.Service.Ports() > 1 {
-		g.Service = g.Service.single(d.roll(g.Service.Ports()))
+		g.Service = g.Service.At(d.roll(g.Service.Ports()))
 	}
 	return g
 }

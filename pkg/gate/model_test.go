@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // The model says who may pass, in the words of the contract (see Gate and the
@@ -75,9 +76,9 @@ func newModel(socket func(flow) bool) *model {
 	}
 }
 
-func covers(list []Service, f flow) bool {
-	one := Service{f.protocol, f.to.Port(), f.to.Port()}
-	return slices.ContainsFunc(list, func(s Service) bool { return s.Covers(one) })
+func covers(list []port.Range, f flow) bool {
+	one := port.Single(f.protocol, f.to.Port())
+	return slices.ContainsFunc(list, func(s port.Range) bool { return s.Covers(one) })
 }
 
 // guarded reports whether the table is about the packet's way at all.
@@ -93,7 +94,7 @@ func (m *model) hidden(p probe) bool { return m.guarded(p) && covers(m.rules.Pro
 func (m *model) grant(f flow, once bool) (answer, element) {
 	best, which := no, element{}
 	for e, sure := range m.grants {
-		if e.once == once && e.source.Contains(f.from.Addr()) && covers([]Service{e.service}, f) && sure > best {
+		if e.once == once && e.source.Contains(f.from.Addr()) && covers([]port.Range{e.service}, f) && sure > best {
 			best, which = sure, e
 		}
 	}

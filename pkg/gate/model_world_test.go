@@ -21,6 +21,7 @@ import (
 
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/test/blast"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
@@ -190,14 +191,14 @@ func (w *world) observe() (err error) {
 	add("through", nftables.ChainTypeFilter, nftables.ChainHookForward, 300, seen)
 	var raw, nat [][]expr.Any
 	for _, p := range protocols {
-		raw = append(raw, append(header.in(Service{p, untrackedPort, untrackedPort}).exprs, &expr.Notrack{}))
+		raw = append(raw, append(header.in(port.Single(p, untrackedPort)).exprs, &expr.Notrack{}))
 		for v, f := range families() {
 			for _, to := range inside[v][:3] {
-				at := func(port uint16) []expr.Any {
-					return append(append(f.guard(), f.loadDestination(reg1), equal(to.AsSlice()...)), header.in(Service{p, port, port}).exprs...)
+				at := func(dialled uint16) []expr.Any {
+					return append(append(f.guard(), f.loadDestination(reg1), equal(to.AsSlice()...)), header.in(port.Single(p, dialled)).exprs...)
 				}
-				redirect := func(port, to uint16) []expr.Any {
-					return append(at(port), &expr.Immediate{Register: reg1, Data: binaryutil.BigEndian.PutUint16(to)}, &expr.Redir{RegisterProtoMin: reg1})
+				redirect := func(dialled, to uint16) []expr.Any {
+					return append(at(dialled), &expr.Immediate{Register: reg1, Data: binaryutil.BigEndian.PutUint16(to)}, &expr.Redir{RegisterProtoMin: reg1})
 				}
 				nat = append(nat, redirect(redirectedPort, 22), redirect(redirectedTwo, 25), append(at(forwardedPort),
 					&expr.Immediate{Register: reg1, Data: inside[v][3].AsSlice()},

@@ -9,6 +9,7 @@ import (
 	"github.com/google/nftables/expr"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // portOf says which port of a packet a rule is about.
@@ -62,7 +63,7 @@ func (o portOf) checks(p packet.Protocol) []expr.Any {
 }
 
 // in matches a range of ports, or a single one.
-func (o portOf) in(s Service) statement {
+func (o portOf) in(s port.Range) statement {
 	_, ports, _ := strings.Cut(s.String(), "/")
 	exprs := append(o.checks(s.Protocol), o.load(reg1))
 	if s.First == s.Last {
@@ -88,7 +89,7 @@ type ports struct {
 	protocol packet.Protocol
 	set      string // its name
 	single   []uint16
-	ranges   []Service
+	ranges   []port.Range
 }
 
 const (
@@ -101,13 +102,13 @@ const (
 )
 
 // portsOf gives the ports of a protocol among some services.
-func portsOf(p packet.Protocol, set string, services ...[]Service) ports {
-	all := slices.DeleteFunc(slices.Concat(services...), func(s Service) bool { return s.Protocol != p })
+func portsOf(p packet.Protocol, set string, services ...[]port.Range) ports {
+	all := slices.DeleteFunc(slices.Concat(services...), func(s port.Range) bool { return s.Protocol != p })
 	return newPorts(p, set, all)
 }
 
 // portsOfAny gives the ports of some services whatever the protocol.
-func portsOfAny(set string, services ...[]Service) ports {
+func portsOfAny(set string, services ...[]port.Range) ports {
 	all := slices.Concat(services...)
 	for i := range all {
 		all[i].Protocol = packet.TCP
@@ -115,9 +116,9 @@ func portsOfAny(set string, services ...[]Service) ports {
 	return newPorts(packet.TCP, set, all)
 }
 
-func newPorts(p packet.Protocol, set string, services []Service) ports {
+func newPorts(p packet.Protocol, set string, services []port.Range) ports {
 	o := ports{protocol: p, set: set}
-	for _, s := range normal(services) {
+	for _, s := range port.Normal(services) {
 		if s.First == s.Last {
 			o.single = append(o.single, s.First)
 		} else {
@@ -131,15 +132,15 @@ func newPorts(p packet.Protocol, set string, services []Service) ports {
 // spread takes the smallest ranges apart where there are many.
 func (o *ports) spread() {
 	bySize := slices.Clone(o.ranges)
-	slices.SortStableFunc(bySize, func(a, b Service) int { return a.Ports() - b.Ports() })
+	slices.SortStableFunc(bySize, func(a, b port.Range) int { return a.Ports() - b.Ports() })
 	for room := maxSpread; len(bySize) > maxRanges && bySize[0].Ports() <= room; bySize = bySize[1:] {
 		room -= bySize[0].Ports()
 		for n := range bySize[0].Ports() {
-			o.single = append(o.single, bySize[0].single(n).First)
+			o.single = append(o.single, bySize[0].At(n).First)
 		}
 	}
 	slices.Sort(o.single)
-	o.ranges = slices.SortedFunc(slices.Values(bySize), compareServices)
+	o.ranges = slices.SortedFunc(slices.Values(bySize), port.Compare)
 }
 
 func (o ports) empty() bool { return len(o.single)+len(o.ranges) == 0 }
@@ -156,7 +157,7 @@ func (o ports) match(by portOf, then ...statement) []rule {
 	case o.named():
 		rules = append(rules, rule{by.inSet(o.protocol, o.set)})
 	case len(o.single) == 1:
-		rules = append(rules, rule{by.in(Service{o.protocol, o.single[0], o.single[0]})})
+		rules = append(rules, rule{by.in(port.Single(o.protocol, o.single[0]))})
 	}
 	for _, s := range o.ranges {
 		rules = append(rules, rule{by.in(s)})

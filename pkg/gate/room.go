@@ -14,11 +14,12 @@ import (
 	"github.com/google/nftables/expr"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // An Opening is something that grants may open, and the form in which they do.
 type Opening struct {
-	Service Service
+	Service port.Range
 	// Bits4 and Bits6 are the lengths of the prefixes that are let in, 1 to 32
 	// and 1 to 128; 0 is the whole address.
 	Bits4, Bits6 int
@@ -34,13 +35,13 @@ type Opening struct {
 type room struct {
 	protocol packet.Protocol
 	digit    string // of its family
-	ports    Service
+	ports    port.Range
 	bits     int // of the address that count
 	once     bool
 }
 
 // ranged reports whether the room is that of one range.
-func (m room) ranged() bool { return m.ports != Service{} }
+func (m room) ranged() bool { return m.ports != port.Range{} }
 
 func (m room) family() family {
 	if m.digit == "4" {
@@ -153,12 +154,12 @@ func parseRoom(name string) (room, bool) {
 		m.protocol = packet.UDP
 	}
 	if words[3] != "" {
-		m.ports = Service{m.protocol, uint16(number(words[3])), uint16(number(words[4]))}
+		m.ports = port.Range{Protocol: m.protocol, First: uint16(number(words[3])), Last: uint16(number(words[4]))}
 	}
 	if words[5] == "" {
 		m.bits = m.family().bits
 	}
-	possible := m.bits > 0 && m.bits <= m.family().bits && (!m.ranged() || m.ports.Ports() > 1 && m.ports.validate() == nil)
+	possible := m.bits > 0 && m.bits <= m.family().bits && (!m.ranged() || m.ports.Ports() > 1 && m.ports.CheckService() == nil)
 	return m, possible && m.name() == name
 }
 
@@ -176,24 +177,24 @@ func (m room) set() set {
 
 // key is that of an element. The fields of a concatenation are padded to the
 // 4 bytes of a register.
-func (m room) key(source netip.Prefix, port uint16) []byte {
+func (m room) key(source netip.Prefix, number uint16) []byte {
 	key := source.Addr().AsSlice()
 	if m.ranged() {
 		return key
 	}
-	return append(binary.BigEndian.AppendUint16(key, port), 0, 0)
+	return append(binary.BigEndian.AppendUint16(key, number), 0, 0)
 }
 
 // parse reads what key wrote.
-func (m room) parse(key []byte) (netip.Prefix, Service, error) {
+func (m room) parse(key []byte) (netip.Prefix, port.Range, error) {
 	length, ports := int(m.family().addrLen()), m.ports
 	if !m.ranged() && len(key) == length+4 {
-		port := binary.BigEndian.Uint16(key[length:])
-		key, ports = key[:length], Service{m.protocol, port, port}
+		number := binary.BigEndian.Uint16(key[length:])
+		key, ports = key[:length], port.Single(m.protocol, number)
 	}
 	source, ok := netip.AddrFromSlice(key)
-	if !ok || len(key) != length || ports.validate() != nil {
-		return netip.Prefix{}, Service{}, fmt.Errorf("bad element in set %s: key %x", m.name(), key)
+	if !ok || len(key) != length || ports.CheckService() != nil {
+		return netip.Prefix{}, port.Range{}, fmt.Errorf("bad element in set %s: key %x", m.name(), key)
 	}
 	return netip.PrefixFrom(source, m.bits), ports, nil
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"nftknock/pkg/port"
 )
 
 // A Ruleset is what the table says, all of it.
@@ -19,7 +21,7 @@ type Ruleset struct {
 	// lo. One that it does not know is guarded.
 	Unguarded []string
 	// Protected are the services that only granted sources reach.
-	Protected []Service
+	Protected []port.Range
 	// Openings are what grants may open. Single addresses can be granted single
 	// ports without one.
 	Openings []Opening
@@ -30,7 +32,7 @@ type Ruleset struct {
 	// KnockPorts are the ports whose packets are logged: pure SYNs for TCP,
 	// datagrams for UDP. They get no verdict: what else happens to them is
 	// left to the host's other rules.
-	KnockPorts []Service
+	KnockPorts []port.Range
 	// ICMP logs echo requests, too.
 	ICMP bool
 	// Group is the first NFLOG group (Documentation: nfnetlink_log), and
@@ -77,9 +79,9 @@ func (r *Ruleset) Validate() error {
 			return err
 		}
 	}
-	for _, list := range [][]Service{r.Protected, r.KnockPorts} {
+	for _, list := range [][]port.Range{r.Protected, r.KnockPorts} {
 		for _, s := range list {
-			if err := s.validate(); err != nil {
+			if err := s.CheckService(); err != nil {
 				return err
 			}
 		}
@@ -137,7 +139,7 @@ func reversed(s string) string {
 }
 
 func (o Opening) validate() error {
-	if err := o.Service.validate(); err != nil {
+	if err := o.Service.CheckService(); err != nil {
 		return err
 	}
 	if o.Bits4 < 0 || o.Bits4 > 32 || o.Bits6 < 0 || o.Bits6 > 128 {

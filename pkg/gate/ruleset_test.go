@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 const articleTable = `table inet nftknock {
@@ -288,9 +289,9 @@ func TestValidate(t *testing.T) {
 		{"bad even label", Ruleset{Label: 126}, "bad conntrack label 126: want an odd one"},
 		{"bad opening", Ruleset{Openings: []Opening{{}}}, "want tcp or udp"},
 		{"bad prefix", Ruleset{Openings: []Opening{{Service: service("tcp/22"), Bits4: 33}}}, "bad prefix lengths 33"},
-		{"bad service without port", Ruleset{Protected: []Service{{Protocol: packet.TCP}}}, "ports 1 to 65535"},
-		{"bad service turned round", Ruleset{KnockPorts: []Service{{packet.TCP, 9, 8}}}, "in order"},
-		{"bad icmp service", Ruleset{KnockPorts: []Service{{packet.ICMP, 1, 1}}}, "want tcp or udp"},
+		{"bad service without port", Ruleset{Protected: []port.Range{{Protocol: packet.TCP}}}, "ports 1 to 65535"},
+		{"bad service turned round", Ruleset{KnockPorts: []port.Range{{Protocol: packet.TCP, First: 9, Last: 8}}}, "in order"},
+		{"bad icmp service", Ruleset{KnockPorts: []port.Range{port.Single(packet.ICMP, 1)}}, "want tcp or udp"},
 		{"bad workers beyond the last group", Ruleset{Group: 65530, Workers: 7}, "65535"},
 		{"bad workers negative", Ruleset{Workers: -1}, "bad workers -1"},
 	}

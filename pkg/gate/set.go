@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -226,23 +225,4 @@ func (s set) elements() []nftables.SetElement {
 		list = append(list, nftables.SetElement{Key: key})
 	}
 	return list
-}
-
-// normal sorts services by protocol and port and joins those that overlap.
-func normal(services []Service) []Service {
-	sorted := slices.Clone(services)
-	slices.SortFunc(sorted, compareServices)
-	var list []Service
-	for _, s := range sorted {
-		if n := len(list); n > 0 && list[n-1].Protocol == s.Protocol && s.First <= list[n-1].Last {
-			list[n-1].Last = max(list[n-1].Last, s.Last)
-			continue
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-func compareServices(a, b Service) int {
-	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last))
 }

@@ -218,7 +218,7 @@ func (r *Ruleset) hiddenPorts() portSet {
 	hidden := portSet{packet.TCP: new([1 << 16]bool), packet.UDP: new([1 << 16]bool)}
 	for _, s := range r.Protected {
 		for n := range s.Ports() {
-			hidden[s.Protocol][s.single(n).First] = true
+			hidden[s.Protocol][s.At(n).First] = true
 		}
 	}
 	return hidden

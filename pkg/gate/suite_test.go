@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/test/netns/netnstest"
 )
 
@@ -347,12 +348,12 @@ func refuses(t *testing.T, s subject) {
 		"unspecified IPv6":      func(g *Grant) { g.Source = from("::") },
 		"unspecified mapped":    func(g *Grant) { g.Source = from("::ffff:0.0.0.0") },
 		"multicast":             func(g *Grant) { g.Source = from("ff02::1") },
-		"icmp":                  func(g *Grant) { g.Service = Service{packet.ICMP, 1, 1} },
-		"no service":            func(g *Grant) { g.Service = Service{} },
-		"no port":               func(g *Grant) { g.Service = Service{Protocol: packet.TCP} },
-		"ports the wrong way":   func(g *Grant) { g.Service = Service{packet.TCP, 23, 22} },
-		"ports from zero":       func(g *Grant) { g.Service = Service{packet.TCP, 0, 22} },
-		"protocol without port": func(g *Grant) { g.Service = Service{packet.Protocol(47), 1, 1} },
+		"icmp":                  func(g *Grant) { g.Service = port.Single(packet.ICMP, 1) },
+		"no service":            func(g *Grant) { g.Service = port.Range{} },
+		"no port":               func(g *Grant) { g.Service = port.Range{Protocol: packet.TCP} },
+		"ports the wrong way":   func(g *Grant) { g.Service = port.Range{Protocol: packet.TCP, First: 23, Last: 22} },
+		"ports from zero":       func(g *Grant) { g.Service = port.Range{Protocol: packet.TCP, First: 0, Last: 22} },
+		"protocol without port": func(g *Grant) { g.Service = port.Single(packet.Protocol(47), 1) },
 	}
 	for name, spoil := range bad {
 		g := good
@@ -369,7 +370,7 @@ func refusesRevocations(t *testing.T, s subject) {
 	if err := s.Revoke(netip.Prefix{}, service("tcp/22")); err == nil || errors.Is(err, ErrNoGrant) {
 		t.Errorf("no source: %v", err)
 	}
-	if err := s.Revoke(from("192.0.2.1"), Service{}); err == nil || errors.Is(err, ErrNoGrant) {
+	if err := s.Revoke(from("192.0.2.1"), port.Range{}); err == nil || errors.Is(err, ErrNoGrant) {
 		t.Errorf("no service: %v", err)
 	}
 }

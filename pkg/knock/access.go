@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"nftknock/pkg/p0f"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Access describes one knock and what it must satisfy.
@@ -25,11 +27,26 @@ type Access struct {
 	// Expires, unless zero, is when the access ends.
 	Expires time.Time
 
-	Knock Knock
+	Knock Kind
 }
 
-// Knock is a kind of knock: Shared, Sealed, OneTime or SPA.
-type Knock interface{ isKnock() }
+// Kind is a kind of knock: Shared, SIV, Ordered, TOTP or SPA.
+type Kind interface {
+	// Ports are those that the packets of the knock go to, for the engine and
+	// for the kernel alike. Neither keys nor times count for them.
+	Ports() []port.Range
+	// join has an engine that is being made watch for the knock of an access.
+	join(*Engine, *rule) error
+}
+
+// portsFrom gives a range of so many ports from base on for each protocol.
+func portsFrom(base uint16, width int, protocols []packet.Protocol) []port.Range {
+	ranges := make([]port.Range, len(protocols))
+	for i, p := range protocols {
+		ranges[i] = port.Range{Protocol: p, First: base, Last: base + uint16(width-1)}
+	}
+	return ranges
+}
 
 // rule is an access as the hot path wants it.
 type rule struct {

@@ -8,13 +8,14 @@ import (
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // load is a busy engine and the packets that keep it so.
 func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
 	a := access(t, "tcp/31337, udp/6020, tcp/49152")
 	a.RequireOS = regexp.MustCompile("(?i)linux")
-	wires := knock.Tripwires(256, [][]knock.Element{shared(a).Sequence}, func(knock.Element) bool { return false })
+	wires := knock.Tripwires(256, [][]port.Range{shared(a).Sequence}, func(port.Range) bool { return false })
 	e := engine(t, knock.Config{
 		Accesses: []knock.Access{a}, Tripwires: wires, MaxSources: 4096, Fingerprints: p0f.Builtin(),
 	})
@@ -30,7 +31,7 @@ func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
 		case "scan": // tripwires
 			packets = append(packets, touch(src, wires[i%256]))
 		case "other":
-			packets = append(packets, touch(src, knock.Element{Protocol: packet.TCP, Port: 443}))
+			packets = append(packets, touch(src, port.Single(packet.TCP, 443)))
 		}
 	}
 	return e, packets

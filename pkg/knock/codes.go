@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/totp"
 )
 
-// OneTime is a one-time code: its pairs of digits come as destination ports, in
+// TOTP is a one-time code: its pairs of digits come as destination ports, in
 // any order.
-type OneTime struct {
-	Secret *totp.Secret
-	Base   uint16 // at most totp.MaxBase
-	Protocols
+type TOTP struct {
+	Secret    *totp.Secret
+	Base      uint16            // at most totp.MaxBase
+	Protocols []packet.Protocol // TCP, UDP or both, in this order
 	// Within is the time from the first packet to the last.
 	Within time.Duration
 	// MaxAttempts is the number of wrong codes in a step of totp.Period after
@@ -25,12 +26,19 @@ type OneTime struct {
 	MaxAttempts int
 }
 
-func (OneTime) isKnock() {}
+// Ports are those of all pairs.
+func (o TOTP) Ports() []port.Range { return portsFrom(o.Base, totp.Lanes*totp.LaneWidth, o.Protocols) }
+
+func (o TOTP) join(e *Engine, r *rule) error {
+	o.Secret = o.Secret.Clone()
+	e.codes.add(oneTime{r, o, o.Secret.Derive("nftknock spent code")})
+	return nil
+}
 
 // oneTime is the knock of an access as the hot path wants it.
 type oneTime struct {
 	*rule
-	OneTime
+	TOTP
 	spend [32]byte // see codeToken
 }
 
@@ -63,20 +71,15 @@ type codeStep struct {
 func newCodes(e *Engine, room int) *codes {
 	c := new(codes)
 	c.engine, c.drop = e, func(*pending[codeset], Reason) {}
-	for _, r := range e.rules {
-		if k, ok := r.Knock.(OneTime); ok {
-			k.Secret = k.Secret.Clone()
-			c.add(oneTime{r, k, k.Secret.Derive("nftknock spent code")})
-		}
-	}
-	c.listen(e, c, totp.Lanes*totp.LaneWidth)
 	c.table = newTable(room, func(*codeset) {}, (*codeset).reset)
 	return c
 }
 
+func (c *codes) prepare() { c.listen(c.engine, c) }
+
 func (c *codes) add(k oneTime) {
 	c.patience = max(c.patience, int64(k.Within), int64(totp.Period))
-	i := c.group(layout{k.Base, k.Protocols})
+	i := c.group(k.Ports())
 	if i == len(c.groups) {
 		c.groups = append(c.groups, &codeGroup{wrong: make([]netip.Addr, 0, maxWrong)})
 	}
@@ -99,11 +102,11 @@ type codeset struct {
 
 func (s *codeset) reset() { *s = codeset{} }
 
-func (c *codes) take(group int, el Element, p *packet.Packet, now int64) {
+func (c *codes) take(group int, el port.Range, p *packet.Packet, now int64) {
 	g := c.groups[group]
 	n := c.of(p.Src, group, now)
 	s := &n.state
-	offset := int(el.Port - c.layouts[group].base)
+	offset := c.layouts.offset(group, el.First)
 	lane := offset / totp.LaneWidth
 	pair := c.engine.part(p, byte(offset%totp.LaneWidth), now)
 	if pair.repeats(&s.pairs[lane]) {

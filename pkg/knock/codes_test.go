@@ -10,6 +10,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/totp"
 )
 
@@ -24,7 +25,7 @@ func totpSecret(t testing.TB, n uint32) *totp.Secret {
 
 // oneTimeAccess closes after 40 wrong codes, and to a source after 10.
 func oneTimeAccess(name string, s *totp.Secret) knock.Access {
-	return knock.Access{Name: name, Knock: knock.OneTime{
+	return knock.Access{Name: name, Knock: knock.TOTP{
 		Secret: s, Base: totp.DefaultBase, Protocols: both, Within: 10 * time.Second, MaxAttempts: 40,
 	}}
 }
@@ -32,8 +33,8 @@ func oneTimeAccess(name string, s *totp.Secret) knock.Access {
 // dial is a code as packets.
 func dial(src netip.Addr, code uint32) []*packet.Packet {
 	var packets []*packet.Packet
-	for _, port := range totp.Ports(totp.DefaultBase, code) {
-		p := touch(src, knock.Element{Protocol: packet.TCP, Port: port})
+	for _, n := range totp.Ports(totp.DefaultBase, code) {
+		p := touch(src, port.Single(packet.TCP, n))
 		sequenceNumber++
 		p.SrcPort, p.TCP.Seq = 44444, sequenceNumber
 		packets = append(packets, p)

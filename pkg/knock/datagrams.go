@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/spa"
 )
 
@@ -15,7 +16,13 @@ type SPA struct {
 	Terms
 }
 
-func (SPA) isKnock() {}
+// Ports are the one port.
+func (s SPA) Ports() []port.Range { return []port.Range{port.Single(packet.UDP, s.Port)} }
+
+func (s SPA) join(e *Engine, r *rule) error {
+	e.spa.add(datagram{r, s})
+	return nil
+}
 
 // datagram is the knock of an access as the hot path wants it.
 type datagram struct {
@@ -32,25 +39,20 @@ type datagrams struct {
 }
 
 func newDatagrams(e *Engine) *datagrams {
-	d := &datagrams{engine: e}
-	for _, r := range e.rules {
-		if k, ok := r.Knock.(SPA); ok {
-			d.add(datagram{r, k})
-		}
-	}
-	d.listen(e, d, 1)
-	return d
+	return &datagrams{engine: e}
 }
 
+func (d *datagrams) prepare() { d.listen(d.engine, d) }
+
 func (d *datagrams) add(k datagram) {
-	i := d.group(layout{k.Port, Protocols{UDP: true}})
+	i := d.group(k.Ports())
 	if i == len(d.groups) {
 		d.groups = append(d.groups, nil)
 	}
 	d.groups[i] = append(d.groups[i], k)
 }
 
-func (d *datagrams) take(group int, _ Element, p *packet.Packet, now int64) {
+func (d *datagrams) take(group int, _ port.Range, p *packet.Packet, now int64) {
 	if !spa.Plausible(p.Payload) {
 		return
 	}
@@ -99,9 +101,7 @@ func (d *datagrams) open(k *datagram, p *packet.Packet, out *finding) {
 		Token:   token,
 		Forget:  forget(m.Time),
 	}
-	for _, s := range m.Services {
-		req.Open = append(req.Open, Element{packet.Protocol(s.Protocol), s.Port})
-	}
+	req.Open = m.Services
 	reason := Command
 	switch {
 	case m.Type.NAT():

@@ -12,6 +12,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/spa"
 )
 
@@ -32,12 +33,12 @@ func spaKey(t testing.TB, n uint32) *spa.Key {
 }
 
 func spaAccess(key *spa.Key) knock.Access {
-	return knock.Access{Name: "spa", Knock: knock.SPA{Key: key, Port: spaPort, Terms: opens(ssh, knock.Element{Protocol: packet.UDP, Port: 53})}}
+	return knock.Access{Name: "spa", Knock: knock.SPA{Key: key, Port: spaPort, Terms: opens(ssh, port.Single(packet.UDP, 53))}}
 }
 
 // askSSH asks for tcp/22 for whoever sends it.
 func askSSH(at time.Time) spa.Message {
-	return spa.Message{User: "mbr", Time: at, Type: spa.Access, Digest: spa.SHA256, Services: []spa.Service{{Protocol: 6, Port: 22}}}
+	return spa.Message{User: "mbr", Time: at, Type: spa.Access, Digest: spa.SHA256, Services: []port.Range{port.Single(packet.TCP, 22)}}
 }
 
 var salt = rand.NewChaCha8([32]byte{})
@@ -53,7 +54,7 @@ func authorization(t testing.TB, key *spa.Key, m spa.Message) []byte {
 
 // datagram is a payload on its way.
 func datagram(src netip.Addr, payload []byte) *packet.Packet {
-	p := touch(src, knock.Element{Protocol: packet.UDP, Port: spaPort})
+	p := touch(src, port.Single(packet.UDP, spaPort))
 	p.Payload = payload
 	return p
 }
@@ -85,9 +86,9 @@ func TestSPATerms(t *testing.T) {
 		{"access with timeout", spaAccess(key), key,
 			ask(func(m *spa.Message) { m.Type, m.Timeout = spa.AccessTimeout, time.Minute }), "granted"},
 		{"several ports", spaAccess(key), key,
-			ask(func(m *spa.Message) { m.Services = append(m.Services, spa.Service{Protocol: 17, Port: 53}) }), "granted"},
+			ask(func(m *spa.Message) { m.Services = append(m.Services, port.Single(packet.UDP, 53)) }), "granted"},
 		{"several ports, one not open", spaAccess(key), key,
-			ask(func(m *spa.Message) { m.Services = append(m.Services, spa.Service{Protocol: 6, Port: 53}) }),
+			ask(func(m *spa.Message) { m.Services = append(m.Services, port.Single(packet.TCP, 53)) }),
 			"1: asks for a port that the access does not open"},
 		{"command", spaAccess(key), key,
 			ask(func(m *spa.Message) { m.Type, m.Services, m.Command = spa.Command, nil, "/bin/true" }),
@@ -204,7 +205,7 @@ func TestSPAAccessesWithOneKey(t *testing.T) {
 	key := spaKey(t, 1)
 	a := spaAccess(key)
 	s := a.Knock.(knock.SPA)
-	s.Open = opens(knock.Element{Protocol: packet.TCP, Port: 80}).Open
+	s.Open = opens(port.Single(packet.TCP, 80)).Open
 	a.Knock = s
 	e := engine(t, knock.Config{Accesses: []knock.Access{a, spaAccess(spaKey(t, 2)), spaAccess(key)}})
 	said := send(e, epoch, datagram(alice, authorization(t, key, askSSH(epoch))))

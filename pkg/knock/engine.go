@@ -14,12 +14,14 @@
 package knock
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Config is what an Engine is made from.
@@ -27,7 +29,7 @@ type Config struct {
 	Accesses []Access
 	// Tripwires are ports whose touch voids the source's half-done shared
 	// sequences.
-	Tripwires []Element
+	Tripwires []port.Range
 	// MaxSources bounds the table of half-done shared sequences. Knocks of
 	// other kinds take more room each; their tables are smaller by that.
 	MaxSources int
@@ -47,11 +49,14 @@ type Stats struct {
 
 // Engine watches for the knocks of one Config.
 type Engine struct {
-	rules    []*rule
 	db       *p0f.Database
+	families []family // all of the next five
 	shared   *sequences
-	families []family // shared too
-	spans    []span   // of the others
+	lanes    *lanes
+	streams  *streams
+	codes    *codes
+	spa      *datagrams
+	spans    []span // of all families but shared
 	work     *work
 	epoch    time.Time
 	at       time.Time // of the packet in hand
@@ -70,25 +75,22 @@ type family interface {
 	adopt(old family, sameLabels bool)
 	// sources counts the half-done knocks.
 	sources() int
+	// prepare is called once, when all accesses have joined.
+	prepare()
 }
 
 // listener is a family whose knocks come to ranges of ports. Those that come
 // to the same are a group.
 type listener interface {
 	// take handles a packet to a port of a group.
-	take(group int, el Element, p *packet.Packet, now int64)
+	take(group int, el port.Range, p *packet.Packet, now int64)
 }
 
 // span is a range of ports on which a group listens.
 type span struct {
-	layout
-	last     uint16
+	ports    port.Range
 	listener listener
 	group    int
-}
-
-func (s *span) covers(el Element) bool {
-	return s.base <= el.Port && el.Port <= s.last && s.protocols.has(el.Protocol)
 }
 
 // New makes an engine with empty tables. The keys of the accesses are cloned:
@@ -98,27 +100,41 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("bad bound of %d half-done knocks: want 1 or more", c.MaxSources)
 	}
 	e := &Engine{db: c.Fingerprints, work: newWork()}
-	for i, a := range c.Accesses {
-		r, err := newRule(a, c.Fingerprints)
-		if err != nil {
-			return nil, fmt.Errorf("access %q: %w", a.Name, err)
-		}
-		r.index = i
-		e.rules = append(e.rules, r)
-	}
-	var err error
-	if e.shared, err = newSequences(e, c.Tripwires, c.MaxSources); err != nil {
-		return nil, err
-	}
 	// A half-done shared sequence of usual length is a quarter of the size of
 	// the pairs of a code, and a sixteenth of that of the bytes of a message.
 	room := max(c.MaxSources/16, 16)
-	lanes, err := newLanes(e, room)
-	if err != nil {
-		return nil, err
+	e.shared = newSequences(e, c.MaxSources)
+	e.lanes = newLanes(e, room)
+	e.streams = newStreams(e, room)
+	e.codes = newCodes(e, 4*room)
+	e.spa = newDatagrams(e)
+	e.families = []family{e.shared, e.lanes, e.streams, e.codes, e.spa}
+	for i, a := range c.Accesses {
+		if err := e.join(a, i); err != nil {
+			return nil, fmt.Errorf("access %q: %w", a.Name, err)
+		}
 	}
-	e.families = []family{e.shared, lanes, newStreams(e, room), newCodes(e, 4*room), newDatagrams(e)}
+	e.shared.lay(c.Tripwires)
+	for _, f := range e.families {
+		f.prepare()
+	}
 	return e, nil
+}
+
+// errNoKind is the error of an access without a knock, which nothing could open.
+var errNoKind = errors.New("it has no knock")
+
+// join adds an access.
+func (e *Engine) join(a Access, index int) error {
+	if a.Knock == nil {
+		return errNoKind
+	}
+	r, err := newRule(a, e.db)
+	if err != nil {
+		return err
+	}
+	r.index = index
+	return a.Knock.join(e, r)
 }
 
 // Stats returns the counts so far.
@@ -143,7 +159,7 @@ func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 	if el, ok := elementOf(p); ok && !p.Src.Is4In6() {
 		touched := e.shared.take(el, p, now)
 		for i := range e.spans {
-			if s := &e.spans[i]; s.covers(el) {
+			if s := &e.spans[i]; s.ports.Has(el.Protocol, el.First) {
 				s.listener.take(s.group, el, p, now)
 				touched = true
 			}
@@ -206,14 +222,14 @@ func (e *Engine) spend(cost int64) bool {
 }
 
 // elementOf tells which element a packet is.
-func elementOf(p *packet.Packet) (el Element, ok bool) {
+func elementOf(p *packet.Packet) (el port.Range, ok bool) {
 	switch {
 	case p.PureSYN(), p.Protocol == packet.UDP:
-		return Element{p.Protocol, p.DstPort}, true
+		return port.Single(p.Protocol, p.DstPort), true
 	case p.EchoRequest():
-		return Element{Protocol: packet.ICMP}, true
+		return port.Echo, true
 	}
-	return Element{}, false
+	return port.Range{}, false
 }
 
 // clock turns a time into nanoseconds since the first one seen, by the

@@ -13,6 +13,7 @@ import (
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 var (
@@ -21,11 +22,15 @@ var (
 	bob   = netip.MustParseAddr("2001:db8::b0b")
 )
 
-func sequence(t testing.TB, s string) []knock.Element {
+func sequence(t testing.TB, s string) []port.Range {
 	t.Helper()
-	seq, err := knock.ParseSequence(s)
-	if err != nil {
-		t.Fatal(err)
+	var seq []port.Range
+	for _, field := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' }) {
+		el, err := port.ParseKnock(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq = append(seq, el)
 	}
 	return seq
 }
@@ -62,8 +67,8 @@ func engine(t testing.TB, c knock.Config) *knock.Engine {
 }
 
 // touch is the packet that an element stands for.
-func touch(src netip.Addr, e knock.Element) *packet.Packet {
-	p := &packet.Packet{Version: 4, Src: src, Protocol: e.Protocol, DstPort: e.Port, TTL: 64}
+func touch(src netip.Addr, e port.Range) *packet.Packet {
+	p := &packet.Packet{Version: 4, Src: src, Protocol: e.Protocol, DstPort: e.First, TTL: 64}
 	if src.Is6() {
 		p.Version = 6
 	}
@@ -90,7 +95,7 @@ func play(t testing.TB, e *knock.Engine, src netip.Addr, trace string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		el, err := knock.ParseElement(what)
+		el, err := port.ParseKnock(what)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +206,7 @@ func TestSharedSequence(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/v%d", c.name, src.BitLen()), func(t *testing.T) {
 				e := engine(t, knock.Config{
 					Accesses:  []knock.Access{c.access},
-					Tripwires: []knock.Element{{Protocol: packet.TCP, Port: 666}},
+					Tripwires: []port.Range{port.Single(packet.TCP, 666)},
 				})
 				if diff := cmp.Diff(c.want, play(t, e, src, c.trace)); diff != "" {
 					t.Errorf("verdicts (-want +got):\n%s", diff)
@@ -230,7 +235,7 @@ func TestOnlyKnocksCount(t *testing.T) {
 func TestSourcesDoNotDisturbEachOther(t *testing.T) {
 	e := engine(t, knock.Config{
 		Accesses:  []knock.Access{access(t, "tcp/1000, tcp/2000, tcp/3000")},
-		Tripwires: []knock.Element{{Protocol: packet.TCP, Port: 666}},
+		Tripwires: []port.Range{port.Single(packet.TCP, 666)},
 	})
 	stranger := netip.MustParseAddr("192.0.2.11")
 	for _, c := range []struct {
@@ -279,8 +284,8 @@ var (
 	windowsOptions = []byte{2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2}
 )
 
-func synOf(src netip.Addr, port uint16, ttl uint8, options []byte) *packet.Packet {
-	p := touch(src, knock.Element{Protocol: packet.TCP, Port: port})
+func synOf(src netip.Addr, n uint16, ttl uint8, options []byte) *packet.Packet {
+	p := touch(src, port.Single(packet.TCP, n))
 	p.TTL, p.ID, p.DontFragment = ttl, 4711, true
 	p.TCP.Seq, p.TCP.Window, p.TCP.Options = 1, 64240, options
 	return p
@@ -289,11 +294,11 @@ func synOf(src netip.Addr, port uint16, ttl uint8, options []byte) *packet.Packe
 func TestEverySYNMustComeFromTheRequiredSystem(t *testing.T) {
 	a := access(t, "tcp/1000, icmp, tcp/2000")
 	a.RequireOS = regexp.MustCompile("(?i)linux")
-	linux := func(port uint16) *packet.Packet { return synOf(alice, port, 64, linuxOptions) }
-	windows := func(port uint16) *packet.Packet { return synOf(alice, port, 128, windowsOptions) }
-	farAway := func(port uint16) *packet.Packet { return synOf(alice, port, 20, linuxOptions) }
-	bare := func(port uint16) *packet.Packet {
-		return touch(alice, knock.Element{Protocol: packet.TCP, Port: port})
+	linux := func(n uint16) *packet.Packet { return synOf(alice, n, 64, linuxOptions) }
+	windows := func(n uint16) *packet.Packet { return synOf(alice, n, 128, windowsOptions) }
+	farAway := func(n uint16) *packet.Packet { return synOf(alice, n, 20, linuxOptions) }
+	bare := func(n uint16) *packet.Packet {
+		return touch(alice, port.Single(packet.TCP, n))
 	}
 	for _, c := range []struct {
 		name          string
@@ -313,7 +318,7 @@ func TestEverySYNMustComeFromTheRequiredSystem(t *testing.T) {
 			a.OSConfidence = c.confidence
 			e := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: p0f.Builtin()})
 			e.Handle(epoch, c.first)
-			e.Handle(epoch, touch(alice, knock.Element{Protocol: packet.ICMP}))
+			e.Handle(epoch, touch(alice, port.Echo))
 			verdicts := e.Handle(epoch, c.second)
 			if len(verdicts) != 1 || say(verdicts[0]) != c.want {
 				t.Errorf("%v, want %q", verdicts, c.want)
@@ -412,7 +417,7 @@ func TestAdoptLeavesFingerprintsOfAnotherDatabase(t *testing.T) {
 		old.Handle(epoch, synOf(alice, 1000, 64, linuxOptions))
 		e := engine(t, knock.Config{Accesses: []knock.Access{after}, Fingerprints: c.db})
 		e.Adopt(old)
-		icmp, _ := knock.ParseElement("icmp")
+		icmp, _ := port.ParseKnock("icmp")
 		verdicts := e.Handle(epoch.Add(time.Second), touch(alice, icmp))
 		got := ""
 		for _, v := range verdicts {

@@ -7,6 +7,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/totp"
 )
@@ -77,7 +78,7 @@ func FuzzSealed(f *testing.F) {
 				now = now.Add(time.Duration(value) * time.Millisecond)
 			}
 			p := sent[src]
-			el := knock.Element{Protocol: rotated(place)}
+			el := port.Range{Protocol: rotated(place)}
 			switch kind {
 			case 0:
 				place %= seal.SIVLen6
@@ -85,7 +86,7 @@ func FuzzSealed(f *testing.F) {
 					value = sealed[place]
 				}
 				p.lanes[place] = p.lanes[place] || place < len(sealed) && value == sealed[place]
-				el.Port = seal.LanePort(seal.DefaultLaneBase, place, value)
+				el.First = seal.LanePort(seal.DefaultLaneBase, place, value)
 			case 1:
 				if right {
 					value = article[place%len(article)]
@@ -93,7 +94,7 @@ func FuzzSealed(f *testing.F) {
 				if p.row < len(article) && value == article[p.row] {
 					p.row++
 				}
-				el.Port = seal.OrderedPort(seal.DefaultBase, value)
+				el.First = seal.OrderedPort(seal.DefaultBase, value)
 			case 2:
 				place %= totp.Lanes
 				if right {
@@ -101,7 +102,7 @@ func FuzzSealed(f *testing.F) {
 				}
 				value %= totp.LaneWidth
 				p.digits[place] = p.digits[place] || int(value) == pairs[place]
-				el.Port = totp.DefaultBase + uint16(place*totp.LaneWidth) + uint16(value)
+				el.First = totp.DefaultBase + uint16(place*totp.LaneWidth) + uint16(value)
 			}
 			for _, v := range e.Handle(now, touch(src, el)) {
 				if v.Granted() && (v.Source != src || !p.complete(v.Access, sealed, article)) {
@@ -120,8 +121,8 @@ func TestFloodsOfSourcesAreBounded(t *testing.T) {
 		sealedAccess(sivKey(t, 1)), orderedAccess(articleKey(t, "fwknoptest")), oneTimeAccess("phone", totpSecret(t, 1)),
 	}, MaxSources: 1024})
 	for i := range uint32(10_000) {
-		for _, port := range []uint16{seal.DefaultLaneBase, seal.DefaultBase, totp.DefaultBase} {
-			e.Handle(epoch, touch(address(i), knock.Element{Protocol: packet.UDP, Port: port}))
+		for _, n := range []uint16{seal.DefaultLaneBase, seal.DefaultBase, totp.DefaultBase} {
+			e.Handle(epoch, touch(address(i), port.Single(packet.UDP, n)))
 		}
 	}
 	const want = 64 + 64 + 256

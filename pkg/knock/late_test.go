@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/spa"
 )
@@ -18,9 +19,9 @@ func TestNothingIsGrantedLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Config{MaxSources: 256, Accesses: []Access{{Name: "ssh", Knock: Sealed{
-		Key: key, Base: seal.DefaultLaneBase, Protocols: Protocols{UDP: true}, Within: time.Minute,
-		Terms: Terms{Open: func(Element) bool { return true }, Window: time.Minute},
+	e, err := New(Config{MaxSources: 256, Accesses: []Access{{Name: "ssh", Knock: SIV{
+		Key: key, Base: seal.DefaultLaneBase, Protocols: []packet.Protocol{packet.UDP}, Within: time.Minute,
+		Terms: Terms{Open: []port.Range{{Protocol: packet.TCP, First: 1, Last: 65535}}, Window: time.Minute},
 	}}}})
 	if err != nil {
 		t.Fatal(err)
@@ -86,14 +87,14 @@ func TestAuthenticPacketsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, err := New(Config{MaxSources: 256, Accesses: []Access{{Name: "ssh", Knock: SPA{
-		Key: key, Port: 62201, Terms: Terms{Open: func(Element) bool { return true }, Window: time.Minute},
+		Key: key, Port: 62201, Terms: Terms{Open: []port.Range{{Protocol: packet.TCP, First: 1, Last: 65535}}, Window: time.Minute},
 	}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	payload, err := key.Seal(spa.Message{
-		User: "mbr", Time: now, Type: spa.Access, Services: []spa.Service{{Protocol: 6, Port: 22}}, Digest: spa.SHA256,
+		User: "mbr", Time: now, Type: spa.Access, Services: []port.Range{port.Single(packet.TCP, 22)}, Digest: spa.SHA256,
 	}, rand.Reader)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 )
 
@@ -14,13 +15,21 @@ type Ordered struct {
 	// Key is a *seal.Article or a *seal.Fwknop19.
 	Key  OrderedKey
 	Base uint16 // at most seal.MaxBase
-	Protocols
+	// Protocols are TCP, UDP or both, in this order.
+	Protocols []packet.Protocol
 	// Within is the time from the first packet to the last.
 	Within time.Duration
 	Terms
 }
 
-func (Ordered) isKnock() {}
+// Ports are one for each value of a byte.
+func (o Ordered) Ports() []port.Range { return portsFrom(o.Base, 256, o.Protocols) }
+
+func (o Ordered) join(e *Engine, r *rule) error {
+	o.Key = cloneKey(o.Key)
+	e.streams.add(ordered{r, o})
+	return nil
+}
 
 // OrderedKey opens the message that its encoding makes of a knock.
 type OrderedKey interface {
@@ -53,20 +62,15 @@ type streamGroup struct {
 func newStreams(e *Engine, room int) *streams {
 	s := new(streams)
 	s.engine, s.drop = e, s.refuse
-	for _, r := range e.rules {
-		if k, ok := r.Knock.(Ordered); ok {
-			k.Key = cloneKey(k.Key)
-			s.add(ordered{r, k})
-		}
-	}
-	s.listen(e, s, 256)
 	s.table = newTable(room, func(*stream) {}, (*stream).reset)
 	return s
 }
 
+func (s *streams) prepare() { s.listen(s.engine, s) }
+
 func (s *streams) add(k ordered) {
 	s.patience = max(s.patience, int64(k.Within))
-	i := s.group(layout{k.Base, k.Protocols})
+	i := s.group(k.Ports())
 	if i == len(s.groups) {
 		s.groups = append(s.groups, new(streamGroup))
 	}
@@ -122,11 +126,11 @@ func (s *stream) repeats(b *part) bool {
 	return false
 }
 
-func (s *streams) take(group int, el Element, p *packet.Packet, now int64) {
+func (s *streams) take(group int, el port.Range, p *packet.Packet, now int64) {
 	g := s.groups[group]
 	s.engine.work.charge(workOrdered, p.Src, now)
 	n := s.of(p.Src, group, now)
-	b := s.engine.part(p, byte(el.Port-s.layouts[group].base), now)
+	b := s.engine.part(p, byte(s.layouts.offset(group, el.First)), now)
 	if n.state.repeats(&b) {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 )
 
@@ -53,7 +54,7 @@ var sequenceNumber uint32
 func row(src netip.Addr, message []byte, over carriers) []*packet.Packet {
 	packets := make([]*packet.Packet, len(message))
 	for i, b := range message {
-		packets[i] = touch(src, knock.Element{Protocol: over(i), Port: seal.OrderedPort(seal.DefaultBase, b)})
+		packets[i] = touch(src, port.Single(over(i), seal.OrderedPort(seal.DefaultBase, b)))
 		sequenceNumber++
 		packets[i].SrcPort, packets[i].TCP.Seq = 33333, sequenceNumber
 	}
@@ -146,7 +147,7 @@ func TestOrderedRequest(t *testing.T) {
 		if !a.Forget.IsZero() || a.Clock != 0 {
 			t.Errorf("%s: to be forgotten at %v, clock %v, want never and none", name, a.Forget, a.Clock)
 		}
-		if a.Allow != alice || b.Allow != bob || a.User != "mbr" || !slices.Equal(a.Open, []knock.Element{ssh}) {
+		if a.Allow != alice || b.Allow != bob || a.User != "mbr" || !slices.Equal(a.Open, []port.Range{ssh}) {
 			t.Errorf("%s: %+v, %+v", name, a, b)
 		}
 	}
@@ -175,14 +176,14 @@ func TestOrderedVector(t *testing.T) {
 		61094, 61188, 61119, 61247, 61213, 61128, 61055, 61204, 61221, 61076, 61100, 61093, 61111, 61102, 61245, 61036,
 	}
 	var packets []*packet.Packet
-	for _, port := range ports {
-		packets = append(packets, touch(alice, knock.Element{Protocol: packet.TCP, Port: port}))
+	for _, n := range ports {
+		packets = append(packets, touch(alice, port.Single(packet.TCP, n)))
 	}
 	e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(fwknop19Key(t, "fwknoptest"))}})
 	said := send(e, epoch, packets...)
 	check(t, "vector", said, "32: asks for another address than its own")
 	r := said[0].Request
-	if r.Allow != netip.MustParseAddr("127.0.0.2") || !slices.Equal(r.Open, []knock.Element{ssh}) || r.User != "mbr" {
+	if r.Allow != netip.MustParseAddr("127.0.0.2") || !slices.Equal(r.Open, []port.Range{ssh}) || r.User != "mbr" {
 		t.Errorf("%+v", r)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // A Request is what an authenticated knock asks for.
@@ -14,7 +15,7 @@ type Request struct {
 	// Allow is whom to let in.
 	Allow netip.Addr
 	// Open is what to open; nil for all that the access opens.
-	Open []Element
+	Open []port.Range
 	User string
 	// Timeout is how long the knocker wants to be let in, 0 for as long as the
 	// access says.
@@ -42,8 +43,8 @@ func forget(token time.Time) time.Time { return token.Add(MaxWindow + time.Secon
 
 // Terms are what the sender of an authenticated knock may ask for.
 type Terms struct {
-	// Open tells whether a port is among those the access opens.
-	Open func(Element) bool
+	// Open is what the access opens.
+	Open []port.Range
 	// Users are those who may knock; nil lets everyone who has the key.
 	Users []string
 	// AllowOther lets the sender name another address than its own.
@@ -69,10 +70,15 @@ func (r *rule) judge(t *Terms, req *Request, source netip.Addr, at time.Time, ti
 		return WrongUser
 	case req.Allow != source && (!t.AllowOther || !isHost(req.Allow)):
 		return OtherAddress
-	case slices.ContainsFunc(req.Open, func(e Element) bool { return !t.Open(e) }):
+	case slices.ContainsFunc(req.Open, func(e port.Range) bool { return !t.opens(e) }):
 		return NotOpen
 	}
 	return None
+}
+
+// opens reports whether a port is among those the access opens.
+func (t *Terms) opens(r port.Range) bool {
+	return slices.ContainsFunc(t.Open, func(s port.Range) bool { return s.Covers(r) })
 }
 
 // isHost reports whether packets can come from an address.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // doors are three-port sequences that scans must not open, from a scan's
@@ -23,9 +24,9 @@ var doors = map[string]string{
 	"backwards":  "tcp/7002, tcp/7001, tcp/7000",
 }
 
-func doorEngine(t testing.TB, seq string) (*knock.Engine, []knock.Element) {
+func doorEngine(t testing.TB, seq string) (*knock.Engine, []port.Range) {
 	a := access(t, seq)
-	wires := knock.Tripwires(256, [][]knock.Element{shared(a).Sequence}, func(knock.Element) bool { return false })
+	wires := knock.Tripwires(256, [][]port.Range{shared(a).Sequence}, func(port.Range) bool { return false })
 	e := engine(t, knock.Config{Accesses: []knock.Access{a}, Tripwires: wires, MaxSources: 4096})
 	return e, append(slices.Clone(shared(a).Sequence), wires...)
 }
@@ -105,16 +106,16 @@ func TestAForgedTripwireLocksNobodyOutForLong(t *testing.T) {
 func TestNoOrderedScanOpensADoor(t *testing.T) {
 	for name, seq := range doors {
 		e, ports := doorEngine(t, seq)
-		byPort := func(a, b knock.Element) int { return cmp.Compare(a.Port, b.Port) }
-		for direction, order := range map[string]func(a, b knock.Element) int{
+		byPort := func(a, b port.Range) int { return cmp.Compare(a.First, b.First) }
+		for direction, order := range map[string]func(a, b port.Range) int{
 			"ascending":  byPort,
-			"descending": func(a, b knock.Element) int { return byPort(b, a) },
+			"descending": func(a, b port.Range) int { return byPort(b, a) },
 		} {
 			slices.SortFunc(ports, order)
 			for i, pace := range scanPaces {
 				src := address(uint32(i) + uint32(len(direction))<<8)
 				for _, el := range ports {
-					when := pace * time.Duration(el.Port) / 65535
+					when := pace * time.Duration(el.First) / 65535
 					if direction == "descending" {
 						when = pace - when
 					}
@@ -130,16 +131,16 @@ func TestNoOrderedScanOpensADoor(t *testing.T) {
 }
 
 func TestTripwires(t *testing.T) {
-	seqs := [][]knock.Element{sequence(t, "tcp/7000, udp/8000, icmp"), sequence(t, "tcp/7001, tcp/500")}
-	avoid := func(e knock.Element) bool { return e.Port == 6999 }
+	seqs := [][]port.Range{sequence(t, "tcp/7000, udp/8000, icmp"), sequence(t, "tcp/7001, tcp/500")}
+	avoid := func(e port.Range) bool { return e.First == 6999 }
 	wires := knock.Tripwires(64, seqs, avoid)
 	if !slices.Equal(wires, knock.Tripwires(64, seqs, avoid)) {
 		t.Error("the same policy gives other tripwires")
 	}
-	seen := make(map[knock.Element]bool)
+	seen := make(map[port.Range]bool)
 	count := make(map[string]int)
 	for _, w := range wires {
-		if seen[w] || avoid(w) || w.Port < 1024 || slices.Contains(seqs[0], w) || slices.Contains(seqs[1], w) {
+		if seen[w] || avoid(w) || w.First < 1024 || slices.Contains(seqs[0], w) || slices.Contains(seqs[1], w) {
 			t.Errorf("bad tripwire %v", w)
 		}
 		seen[w] = true
@@ -149,7 +150,7 @@ func TestTripwires(t *testing.T) {
 		t.Errorf("%v tripwires, want 64 each", count)
 	}
 	for _, neighbour := range []string{"tcp/7002", "udp/7999", "udp/8001"} {
-		el, _ := knock.ParseElement(neighbour)
+		el, _ := port.ParseKnock(neighbour)
 		if !seen[el] {
 			t.Errorf("no tripwire at %s, beside a knock port", neighbour)
 		}
@@ -157,7 +158,7 @@ func TestTripwires(t *testing.T) {
 	if n := len(knock.Tripwires(0, seqs, avoid)); n != 0 {
 		t.Errorf("%d tripwires where none were asked for", n)
 	}
-	if n := len(knock.Tripwires(64, seqs, func(e knock.Element) bool { return e.Port != 9999 })); n > 2 {
+	if n := len(knock.Tripwires(64, seqs, func(e port.Range) bool { return e.First != 9999 })); n > 2 {
 		t.Errorf("%d tripwires in one port", n)
 	}
 }

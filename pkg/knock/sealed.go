@@ -9,31 +9,42 @@ import (
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 )
 
-// Sealed is a sealed message whose bytes come as destination ports, each
+// SIV is a sealed message (RFC 5297) whose bytes come as destination ports, each
 // position in a lane of ports of its own: in any order, more than once, with
 // other packets in between.
-type Sealed struct {
-	Key  *seal.SIV
-	Base uint16 // of the first lane, at most seal.MaxLaneBase
-	Protocols
+type SIV struct {
+	Key       *seal.SIV
+	Base      uint16            // of the first lane, at most seal.MaxLaneBase
+	Protocols []packet.Protocol // TCP, UDP or both, in this order
 	// Within is the time from the first packet to the last.
 	Within time.Duration
 	Terms
 }
 
-func (Sealed) isKnock() {}
+// Ports are those of all lanes.
+func (s SIV) Ports() []port.Range { return portsFrom(s.Base, maxLanes*seal.LaneWidth, s.Protocols) }
 
-// MaxSealedWindow bounds the window of a Sealed: the hint that finds its key
+func (s SIV) join(e *Engine, r *rule) error {
+	if s.Window > MaxSealedWindow {
+		return fmt.Errorf("bad window %v: want at most %v", s.Window, MaxSealedWindow)
+	}
+	s.Key = s.Key.Clone()
+	e.lanes.add(sealed{r, s})
+	return nil
+}
+
+// MaxSealedWindow bounds the window of a SIV: the hint that finds its key
 // among many is looked up for every half minute of it.
 const MaxSealedWindow = 10 * time.Minute
 
 // sealed is the sealed knock of an access as the hot path wants it.
 type sealed struct {
 	*rule
-	Sealed
+	SIV
 }
 
 // lanes watches for sealed knocks. Those with the same base and protocols are
@@ -54,30 +65,22 @@ type laneGroup struct {
 	hints  *hints
 }
 
-func newLanes(e *Engine, room int) (*lanes, error) {
+func newLanes(e *Engine, room int) *lanes {
 	l := new(lanes)
 	l.engine, l.drop = e, l.refuse
-	for _, r := range e.rules {
-		k, ok := r.Knock.(Sealed)
-		if !ok {
-			continue
-		}
-		if k.Window > MaxSealedWindow {
-			return nil, fmt.Errorf("access %q: bad window %v: want at most %v", r.Name, k.Window, MaxSealedWindow)
-		}
-		k.Key = k.Key.Clone()
-		l.add(sealed{r, k})
-	}
+	l.table = newTable(room, func(*laneset) {}, (*laneset).reset)
+	return l
+}
+
+func (l *lanes) prepare() {
 	for _, g := range l.groups {
 		g.hints = newHints(g.keys)
 	}
-	l.listen(e, l, maxLanes*seal.LaneWidth)
-	l.table = newTable(room, func(*laneset) {}, (*laneset).reset)
-	return l, nil
+	l.listen(l.engine, l)
 }
 
 func (l *lanes) add(s sealed) {
-	i := l.group(layout{s.Base, s.Protocols})
+	i := l.group(s.Ports())
 	if i == len(l.groups) {
 		l.groups = append(l.groups, new(laneGroup))
 	}
@@ -129,11 +132,11 @@ func (s *laneset) put(lane int, v laneValue, within int64) bool {
 // has reports whether the lanes of a message of n bytes are all in a set.
 func has(set uint64, n int) bool { return set&(1<<n-1) == 1<<n-1 }
 
-func (l *lanes) take(group int, el Element, p *packet.Packet, now int64) {
+func (l *lanes) take(group int, el port.Range, p *packet.Packet, now int64) {
 	g := l.groups[group]
 	l.engine.work.charge(workSealed, p.Src, now)
 	n := l.of(p.Src, group, now)
-	offset := int(el.Port - l.layouts[group].base)
+	offset := l.layouts.offset(group, el.First)
 	lane, value := offset/seal.LaneWidth, byte(offset%seal.LaneWidth)
 	s := &n.state
 	changed := s.put(lane, laneValue{l.engine.stamp(p, now), value, true}, g.within)
@@ -316,7 +319,7 @@ func (l *lanes) unseal(k *sealed, n *pending[laneset], token []byte, c choice, n
 func sealedRequest(m seal.Message, token []byte, source netip.Addr, at time.Time) *Request {
 	req := &Request{
 		Allow: addressee(m.Address, source),
-		Open:  []Element{{packet.Protocol(m.Protocol), m.Port}},
+		Open:  []port.Range{port.Single(packet.Protocol(m.Protocol), m.Port)},
 		User:  m.User,
 		Token: sha256.Sum256(token),
 	}

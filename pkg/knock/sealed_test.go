@@ -16,19 +16,20 @@ import (
 	"nftknock/pkg/knock"
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 )
 
 var (
-	ssh   = knock.Element{Protocol: packet.TCP, Port: 22}
-	both  = knock.Protocols{TCP: true, UDP: true}
+	ssh   = port.Single(packet.TCP, 22)
+	both  = []packet.Protocol{packet.TCP, packet.UDP}
 	carol = netip.MustParseAddr("198.51.100.3")
 )
 
 // opens are the terms of an access that opens some ports.
-func opens(ports ...knock.Element) knock.Terms {
+func opens(ports ...port.Range) knock.Terms {
 	return knock.Terms{
-		Open:   func(e knock.Element) bool { return slices.Contains(ports, e) },
+		Open:   ports,
 		Window: time.Minute,
 	}
 }
@@ -50,7 +51,7 @@ func sivKey(t testing.TB, n uint32) *seal.SIV {
 
 // sealedAccess is one that opens tcp/22 to whoever has its key.
 func sealedAccess(key *seal.SIV) knock.Access {
-	return knock.Access{Name: "sealed", Knock: knock.Sealed{
+	return knock.Access{Name: "sealed", Knock: knock.SIV{
 		Key: key, Base: seal.DefaultLaneBase, Protocols: both, Within: 10 * time.Second, Terms: opens(ssh),
 	}}
 }
@@ -58,7 +59,7 @@ func sealedAccess(key *seal.SIV) knock.Access {
 // sealed is an access with some changes to its terms.
 func sealed(key *seal.SIV, change func(*knock.Terms)) knock.Access {
 	a := sealedAccess(key)
-	s := a.Knock.(knock.Sealed)
+	s := a.Knock.(knock.SIV)
 	change(&s.Terms)
 	a.Knock = s
 	return a
@@ -97,8 +98,8 @@ func rotated(i int) packet.Protocol {
 func burst(src netip.Addr, token []byte, over carriers) []*packet.Packet {
 	packets := make([]*packet.Packet, len(token))
 	for i, b := range token {
-		port := seal.LanePort(seal.DefaultLaneBase, i, b)
-		packets[i] = touch(src, knock.Element{Protocol: over(i), Port: port})
+		n := seal.LanePort(seal.DefaultLaneBase, i, b)
+		packets[i] = touch(src, port.Single(over(i), n))
 		packets[i].SrcPort = 33333
 	}
 	return packets
@@ -204,7 +205,7 @@ func TestSealedRequest(t *testing.T) {
 	said := send(e, at, burst(alice, b, udp)...)
 	check(t, "knock", said, "granted")
 	got := said[0].Request
-	if got.Allow != alice || !slices.Equal(got.Open, []knock.Element{ssh}) || got.User != "mbr" || got.Timeout != 0 ||
+	if got.Allow != alice || !slices.Equal(got.Open, []port.Range{ssh}) || got.User != "mbr" || got.Timeout != 0 ||
 		got.Clock != 10*time.Second || got.Token != sha256.Sum256(b) {
 		t.Errorf("%+v", got)
 	}
@@ -385,7 +386,7 @@ func TestSealedTerms(t *testing.T) {
 		{"no users", sealed(key, func(o *knock.Terms) { o.Users = []string{} }), knockSSH(epoch), knock.WrongUser, alice},
 		{"port not open", sealedAccess(key), message(func(m *seal.Message) { m.Port = 23 }), knock.NotOpen, alice},
 		{"protocol not open", sealedAccess(key), message(func(m *seal.Message) { m.Protocol = 17 }), knock.NotOpen, alice},
-		{"icmp", sealed(key, func(o *knock.Terms) { o.Open = opens(knock.Element{Protocol: packet.ICMP}).Open }),
+		{"icmp", sealed(key, func(o *knock.Terms) { o.Open = opens(port.Echo).Open }),
 			message(func(m *seal.Message) { m.Protocol, m.Port = 1, 0 }), knock.None, alice},
 		{"other address", sealedAccess(key), allowing(carol), knock.OtherAddress, carol},
 		{"other address allowed", other, allowing(carol), knock.None, carol},
@@ -454,7 +455,7 @@ func TestSealedSystems(t *testing.T) {
 
 func TestSealedAccessesWithOneKey(t *testing.T) {
 	key := sivKey(t, 1)
-	http := sealed(key, func(o *knock.Terms) { o.Open = opens(knock.Element{Protocol: packet.TCP, Port: 80}).Open })
+	http := sealed(key, func(o *knock.Terms) { o.Open = opens(port.Single(packet.TCP, 80)).Open })
 	for _, c := range []struct {
 		accesses []knock.Access
 		want     int
@@ -506,7 +507,7 @@ func TestSealedInVain(t *testing.T) {
 
 func TestSealedWithin(t *testing.T) {
 	hasty, patient := sealedAccess(sivKey(t, 1)), sealedAccess(sivKey(t, 2))
-	s := patient.Knock.(knock.Sealed)
+	s := patient.Knock.(knock.SIV)
 	s.Within *= 2
 	patient.Knock = s
 	for _, c := range []struct {
@@ -544,8 +545,8 @@ func TestSealedNeverGrantsWhenItExpires(t *testing.T) {
 func TestSealedScans(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	var ports []*packet.Packet
-	for port := range 65535 {
-		ports = append(ports, touch(alice, knock.Element{Protocol: packet.TCP, Port: uint16(port + 1)}))
+	for n := range 65535 {
+		ports = append(ports, touch(alice, port.Single(packet.TCP, uint16(n+1))))
 	}
 	backwards := slices.Clone(ports)
 	slices.Reverse(backwards)

@@ -1,12 +1,14 @@
 package knock
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
 	"time"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Shared is a sequence of packets that both sides know.
@@ -18,7 +20,7 @@ import (
 // and the first element begins it anew. Packets to any other port are nothing
 // to the engine.
 type Shared struct {
-	Sequence []Element // MinSequence to MaxSequence
+	Sequence []port.Range // MinSequence to MaxSequence
 
 	// MinInterval and MaxInterval bound the time between neighbours, Within
 	// the time from first to last. A MaxInterval of 0 sets no bound of its
@@ -29,7 +31,31 @@ type Shared struct {
 	Reorder time.Duration
 }
 
-func (Shared) isKnock() {}
+// The lengths a shared sequence may have.
+const (
+	MinSequence = 2
+	MaxSequence = 32
+)
+
+// Ports are the elements that have a port, in order.
+func (s Shared) Ports() []port.Range {
+	var ranges []port.Range
+	for _, r := range s.Sequence {
+		if r != port.Echo {
+			ranges = append(ranges, r)
+		}
+	}
+	return ranges
+}
+
+func (s Shared) join(e *Engine, r *rule) error {
+	q, err := newSequence(r, s)
+	if err != nil {
+		return err
+	}
+	e.shared.add(q)
+	return nil
+}
 
 // sequence is the shared sequence of an access as the hot path wants it.
 type sequence struct {
@@ -46,9 +72,9 @@ func newSequence(r *rule, s Shared) (*sequence, error) {
 	n := len(s.Sequence)
 	switch {
 	case n < MinSequence || n > MaxSequence:
-		return nil, fmt.Errorf("access %q: %d elements in the sequence, want %d to %d", r.Name, n, MinSequence, MaxSequence)
+		return nil, fmt.Errorf("%d elements in the sequence, want %d to %d", n, MinSequence, MaxSequence)
 	case s.Within <= 0:
-		return nil, fmt.Errorf("access %q: no time to knock within", r.Name)
+		return nil, errors.New("no time to knock within")
 	}
 	q := &sequence{
 		rule:    r,
@@ -91,9 +117,11 @@ func (q *sequence) sameKnock(other *sequence) bool {
 // sequences watches for shared sequences.
 type sequences struct {
 	tracker[attempts]
-	list  []*sequence
-	roles map[Element]*role
-	trips *trips
+	list    []*sequence
+	roles   map[port.Range]*role
+	trips   *trips
+	room    int // of the table
+	longest int // elements of the longest sequence
 }
 
 // role is what one port means.
@@ -108,27 +136,23 @@ type step struct {
 	positions uint32
 }
 
-func newSequences(e *Engine, tripwires []Element, room int) (*sequences, error) {
-	s := &sequences{roles: make(map[Element]*role), trips: newTrips()}
+func newSequences(e *Engine, room int) *sequences {
+	s := &sequences{roles: make(map[port.Range]*role), trips: newTrips(), room: room}
 	s.engine, s.drop = e, s.refuse
-	longest := 0
-	for _, r := range e.rules {
-		shared, ok := r.Knock.(Shared)
-		if !ok {
-			continue
-		}
-		q, err := newSequence(r, shared)
-		if err != nil {
-			return nil, err
-		}
-		longest = max(longest, len(q.Sequence))
-		s.patience = max(s.patience, q.within)
-		s.add(q)
-	}
+	return s
+}
+
+// lay makes ports tripwires.
+func (s *sequences) lay(tripwires []port.Range) {
 	for _, w := range tripwires {
 		s.role(w).tripwire = true
 	}
-	s.table = newTable(room, func(a *attempts) {
+}
+
+// prepare makes the table. Each half-done knock has marks for the longest sequence.
+func (s *sequences) prepare() {
+	longest := s.longest
+	s.table = newTable(s.room, func(a *attempts) {
 		marks := make([]mark, len(a)*longest)
 		for i := range a {
 			a[i].marks, marks = marks[:longest:longest], marks[longest:]
@@ -138,10 +162,11 @@ func newSequences(e *Engine, tripwires []Element, room int) (*sequences, error) 
 			a[i].seen = 0
 		}
 	})
-	return s, nil
 }
 
 func (s *sequences) add(q *sequence) {
+	s.longest = max(s.longest, len(q.Sequence))
+	s.patience = max(s.patience, q.within)
 	for j, el := range q.Sequence {
 		if q.same[j]&(1<<j-1) == 0 { // its first occurrence
 			role := s.role(el)
@@ -151,7 +176,7 @@ func (s *sequences) add(q *sequence) {
 	s.list = append(s.list, q)
 }
 
-func (s *sequences) role(el Element) *role {
+func (s *sequences) role(el port.Range) *role {
 	r := s.roles[el]
 	if r == nil {
 		r = new(role)
@@ -161,7 +186,7 @@ func (s *sequences) role(el Element) *role {
 }
 
 // take handles a packet and reports whether it means anything here.
-func (s *sequences) take(el Element, p *packet.Packet, now int64) bool {
+func (s *sequences) take(el port.Range, p *packet.Packet, now int64) bool {
 	role := s.roles[el]
 	if role == nil {
 		return false

@@ -3,6 +3,8 @@ package knock
 import (
 	"net/netip"
 	"slices"
+
+	"nftknock/pkg/port"
 )
 
 // tracker holds the half-done knocks of a family in a table of fixed size.
@@ -68,37 +70,40 @@ func (t *tracker[S]) adoptFrom(old *tracker[S], group func(int) int, copy func(t
 	}
 }
 
-// layout is where the packets of a group of knocks come to: the first of its
-// ports, and the protocols.
-type layout struct {
-	base      uint16
-	protocols Protocols
-}
+// layouts are the ports of the groups of a family: accesses whose knocks go to
+// the same ports are a group. The ranges of one group differ in protocol alone.
+type layouts [][]port.Range
 
-// layouts are those of the groups of a family.
-type layouts []layout
-
-// group gives the place of a layout, and adds it if it is new.
-func (l *layouts) group(of layout) int {
-	i := slices.Index(*l, of)
+// group gives the place of the group with some ports, and adds it if it is new.
+func (l *layouts) group(ports []port.Range) int {
+	i := l.find(ports)
 	if i < 0 {
 		i = len(*l)
-		*l = append(*l, of)
+		*l = append(*l, ports)
 	}
 	return i
 }
 
-// listen has a family told of the packets to its groups, each of so many ports
-// from its base on.
-func (l layouts) listen(e *Engine, family listener, ports int) {
-	for i, at := range l {
-		e.spans = append(e.spans, span{at, at.base + uint16(ports-1), family, i})
+// find gives the place of the group with some ports, or -1.
+func (l layouts) find(ports []port.Range) int {
+	return slices.IndexFunc(l, func(of []port.Range) bool { return slices.Equal(of, ports) })
+}
+
+// offset is how far a port of a group is from the group's first.
+func (l layouts) offset(group int, n uint16) int { return int(n - l[group][0].First) }
+
+// listen has a family told of the packets to its groups.
+func (l layouts) listen(e *Engine, family listener) {
+	for i, ranges := range l {
+		for _, r := range ranges {
+			e.spans = append(e.spans, span{r, family, i})
+		}
 	}
 }
 
 // from tells which group of l is that of a group of old.
 func (l layouts) from(old layouts) func(int) int {
-	return func(group int) int { return slices.Index(l, old[group]) }
+	return func(group int) int { return l.find(old[group]) }
 }
 
 // sole is the access of a group that has one alone.

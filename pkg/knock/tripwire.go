@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Tripwires chooses n ports that no knock touches, for each protocol the
@@ -17,17 +18,17 @@ import (
 // avoid tells of ports that honest clients may touch; ports below 1024 and
 // those of the sequences are avoided anyway. Fewer than n come back where the
 // ports do not suffice.
-func Tripwires(n int, sequences [][]Element, avoid func(Element) bool) []Element {
-	var ports, neighbours []Element
+func Tripwires(n int, sequences [][]port.Range, avoid func(port.Range) bool) []port.Range {
+	var ports, neighbours []port.Range
 	for _, seq := range sequences {
 		ports = append(ports, seq...)
 	}
-	slices.SortFunc(ports, compareElements)
+	slices.SortFunc(ports, port.Compare)
 	ports = slices.Compact(ports)
 
-	var wires []Element
-	free := func(e Element) bool {
-		return e.Port >= 1024 && !slices.Contains(ports, e) && !slices.Contains(neighbours, e) && !avoid(e)
+	var wires []port.Range
+	free := func(e port.Range) bool {
+		return e.First >= 1024 && !slices.Contains(ports, e) && !slices.Contains(neighbours, e) && !avoid(e)
 	}
 	for _, protocol := range []packet.Protocol{packet.TCP, packet.UDP} {
 		neighbours = neighbours[:0]
@@ -35,13 +36,13 @@ func Tripwires(n int, sequences [][]Element, avoid func(Element) bool) []Element
 			if e.Protocol != protocol {
 				continue
 			}
-			for _, port := range []uint16{e.Port - 1, e.Port + 1} {
-				if w := (Element{protocol, port}); free(w) {
+			for _, n := range []uint16{e.First - 1, e.First + 1} {
+				if w := port.Single(protocol, n); free(w) {
 					neighbours = append(neighbours, w)
 				}
 			}
 		}
-		if slices.ContainsFunc(ports, func(e Element) bool { return e.Protocol == protocol }) {
+		if slices.ContainsFunc(ports, func(e port.Range) bool { return e.Protocol == protocol }) {
 			wires = append(wires, drawPorts(n, protocol, ports, neighbours, free)...)
 		}
 	}
@@ -49,15 +50,15 @@ func Tripwires(n int, sequences [][]Element, avoid func(Element) bool) []Element
 }
 
 // drawPorts fills up chosen to n with ports from a hash of the policy's own.
-func drawPorts(n int, protocol packet.Protocol, policy, chosen []Element, free func(Element) bool) []Element {
+func drawPorts(n int, protocol packet.Protocol, policy, chosen []port.Range, free func(port.Range) bool) []port.Range {
 	h := sha256.New()
 	h.Write([]byte("nftknock tripwires"))
 	for _, e := range policy {
-		h.Write([]byte{byte(e.Protocol), byte(e.Port >> 8), byte(e.Port)})
+		h.Write([]byte{byte(e.Protocol), byte(e.First >> 8), byte(e.First)})
 	}
 	seed := h.Sum([]byte{byte(protocol)})
 
-	taken := make(map[Element]bool, n)
+	taken := make(map[port.Range]bool, n)
 	for _, e := range chosen {
 		taken[e] = true
 	}
@@ -67,7 +68,7 @@ func drawPorts(n int, protocol packet.Protocol, policy, chosen []Element, free f
 	for block := uint32(0); len(drawn) < n && block < 1<<14; block++ {
 		sum := sha256.Sum256(binary.BigEndian.AppendUint32(slices.Clone(seed), block))
 		for i := 0; i < len(sum) && len(drawn) < n; i += 2 {
-			e := Element{protocol, binary.BigEndian.Uint16(sum[i:])}
+			e := port.Single(protocol, binary.BigEndian.Uint16(sum[i:]))
 			if !taken[e] && free(e) {
 				taken[e] = true
 				drawn = append(drawn, e)
@@ -75,11 +76,4 @@ func drawPorts(n int, protocol packet.Protocol, policy, chosen []Element, free f
 		}
 	}
 	return drawn
-}
-
-func compareElements(a, b Element) int {
-	if a.Protocol != b.Protocol {
-		return int(a.Protocol) - int(b.Protocol)
-	}
-	return int(a.Port) - int(b.Port)
 }

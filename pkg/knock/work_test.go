@@ -9,6 +9,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/totp"
 )
@@ -100,7 +101,7 @@ func TestWorkIsAdopted(t *testing.T) {
 func TestWorkThatIsCutOffStillTells(t *testing.T) {
 	accesses := spaAccesses(t, 400)
 	refused := askSSH(epoch)
-	refused.Services[0].Port = 23
+	refused.Services[0] = port.Single(packet.TCP, 23)
 	p := datagram(alice, authorization(t, spaKey(t, 0), refused))
 	e := engine(t, knock.Config{Accesses: accesses})
 	for range 1000 {
@@ -162,8 +163,8 @@ func laneJunk(rng *rand.Rand, src netip.Addr, n int) []*packet.Packet {
 		if i >= seal.SIVLen6 {
 			lane = rng.IntN(5)
 		}
-		port := seal.LanePort(seal.DefaultLaneBase, lane, byte(rng.IntN(256)))
-		packets = append(packets, touch(src, knock.Element{Protocol: packet.UDP, Port: port}))
+		n := seal.LanePort(seal.DefaultLaneBase, lane, byte(rng.IntN(256)))
+		packets = append(packets, touch(src, port.Single(packet.UDP, n)))
 	}
 	return packets
 }

@@ -3,10 +3,10 @@ package policy
 import (
 	"reflect"
 	"regexp"
+	"strings"
 	"time"
 
-	"nftknock/pkg/gate"
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
 	"nftknock/pkg/totp"
@@ -19,8 +19,8 @@ type Access struct {
 	Enabled bool
 	Source  SourceFilter // who may knock
 	Knock   Knock
-	Open    []gate.Service // no two overlap
-	Timeout time.Duration  // of a grant, 1 s to 24 h
+	Open    []port.Range  // no two overlap
+	Timeout time.Duration // of a grant, 1 s to 24 h
 	// SingleUse: the first connection, or datagram, uses a grant up.
 	SingleUse bool
 	// Prefix4 and Prefix6 are the lengths of the prefixes that a grant lets in,
@@ -43,7 +43,7 @@ type Access struct {
 	// Sequence has knock.MinSequence to knock.MaxSequence elements. MinInterval
 	// and MaxInterval bound the time between neighbours, and Reorder is how much
 	// earlier than the one before it an element may arrive. Shared only.
-	Sequence                          []knock.Element
+	Sequence                          []port.Range
 	MinInterval, MaxInterval, Reorder time.Duration
 
 	// Encoding is how an encrypted knock is written in ports.
@@ -193,6 +193,9 @@ func (a *Access) plain() Access {
 	p.Expires = time.Time{}
 	return p
 }
+
+// OSRequired is RequireOS as the administrator wrote it, and empty without one.
+func (a *Access) OSRequired() string { return strings.TrimPrefix(expression(a.RequireOS), ignoreCase) }
 
 // expression is the text of a regular expression. No RequireOS is the empty
 // one, which is never one that was read.

@@ -9,9 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"nftknock/pkg/gate"
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/totp"
 )
@@ -25,11 +24,11 @@ func fullAccess(t *testing.T) *Access {
 	}
 	return &Access{
 		Name: "a", Enabled: true, Source: Anyone(), Knock: KnockShared,
-		Open:    []gate.Service{{Protocol: packet.TCP, First: 22, Last: 22}},
+		Open:    []port.Range{port.Single(packet.TCP, 22)},
 		Timeout: time.Second, Limit: 1, SingleUse: true, Prefix4: 24, Prefix6: 64,
 		RequireOS: regexp.MustCompile("(?i)linux"), OSConfidence: ConfidenceHigh,
 		Expires: testTime, Within: time.Second,
-		Sequence:    []knock.Element{{Protocol: packet.ICMP}, {Protocol: packet.TCP, Port: 1}},
+		Sequence:    []port.Range{port.Echo, port.Single(packet.TCP, 1)},
 		MinInterval: 1, MaxInterval: 2, Reorder: 3,
 		Encoding: EncodingSIV, Key: mustKey(t, goodKey), HMACKey: mustKey(t, goodKey), Secret: s,
 		KeyFile: "/x", KeyCredential: "x", HMACKeyFile: "/y", HMACKeyCredential: "y",
@@ -43,10 +42,10 @@ func fullAccess(t *testing.T) *Access {
 // others are other values for the fields that another cannot be made up for.
 var others = map[string]any{
 	"Source":    SourceFilter{Include: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-	"Open":      []gate.Service{{Protocol: packet.TCP, First: 22, Last: 23}},
+	"Open":      []port.Range{{Protocol: packet.TCP, First: 22, Last: 23}},
 	"RequireOS": regexp.MustCompile("(?i)bsd"),
 	"Expires":   testTime.Add(1),
-	"Sequence":  []knock.Element{{Protocol: packet.ICMP}, {Protocol: packet.UDP, Port: 1}},
+	"Sequence":  []port.Range{port.Echo, port.Single(packet.UDP, 1)},
 	"Key":       secret.New([]byte("other")),
 	"HMACKey":   secret.New([]byte("other")),
 	"Secret": func() *totp.Secret {
@@ -128,21 +127,21 @@ func TestKnockPorts(t *testing.T) {
 	const head = "[[access]]\nname = \"a\"\nopen = [\"tcp/22\"]\n"
 	for name, tt := range map[string]struct {
 		text string
-		want []KnockPorts
+		want []port.Range
 	}{
-		"shared": {`sequence = ["tcp/50053", "icmp", "udp/6020", "tcp/50053"]`, []KnockPorts{
-			{TCP: true, First: 50053, Last: 50053}, {UDP: true, First: 6020, Last: 6020}, {TCP: true, First: 50053, Last: 50053},
+		"shared": {`sequence = ["tcp/50053", "icmp", "udp/6020", "tcp/50053"]`, []port.Range{
+			{Protocol: packet.TCP, First: 50053, Last: 50053}, {Protocol: packet.UDP, First: 6020, Last: 6020}, {Protocol: packet.TCP, First: 50053, Last: 50053},
 		}},
 		"shared, icmp alone": {`sequence = ["icmp", "icmp"]`, nil},
-		"siv":                {"knock = \"encrypted\"\nkey_file = \"/x\"", []KnockPorts{{TCP: true, UDP: true, First: 48000, Last: 60799}}},
+		"siv":                {"knock = \"encrypted\"\nkey_file = \"/x\"", []port.Range{{Protocol: packet.TCP, First: 48000, Last: 60799}, {Protocol: packet.UDP, First: 48000, Last: 60799}}},
 		"siv at the end": {"knock = \"encrypted\"\nkey_file = \"/x\"\nprotocol = \"tcp\"\nport_base = 52736",
-			[]KnockPorts{{TCP: true, First: 52736, Last: 65535}}},
-		"article": {"knock = \"encrypted\"\nencoding = \"article\"\nkey_file = \"/x\"", []KnockPorts{{TCP: true, UDP: true, First: 61000, Last: 61255}}},
+			[]port.Range{{Protocol: packet.TCP, First: 52736, Last: 65535}}},
+		"article": {"knock = \"encrypted\"\nencoding = \"article\"\nkey_file = \"/x\"", []port.Range{{Protocol: packet.TCP, First: 61000, Last: 61255}, {Protocol: packet.UDP, First: 61000, Last: 61255}}},
 		"fwknop-1.9 at the end": {"knock = \"encrypted\"\nencoding = \"fwknop-1.9\"\nkey_file = \"/x\"\nprotocol = \"udp\"\nport_base = 65280",
-			[]KnockPorts{{UDP: true, First: 65280, Last: 65535}}},
-		"totp":            {"knock = \"totp\"\nkey_file = \"/x\"", []KnockPorts{{TCP: true, UDP: true, First: 40000, Last: 40399}}},
-		"totp at the end": {"knock = \"totp\"\nkey_file = \"/x\"\nport_base = 65136", []KnockPorts{{TCP: true, UDP: true, First: 65136, Last: 65535}}},
-		"spa":             {"knock = \"spa\"\nkey_file = \"/x\"\nhmac_key_file = \"/x\"", []KnockPorts{{UDP: true, First: 62201, Last: 62201}}},
+			[]port.Range{{Protocol: packet.UDP, First: 65280, Last: 65535}}},
+		"totp":            {"knock = \"totp\"\nkey_file = \"/x\"", []port.Range{{Protocol: packet.TCP, First: 40000, Last: 40399}, {Protocol: packet.UDP, First: 40000, Last: 40399}}},
+		"totp at the end": {"knock = \"totp\"\nkey_file = \"/x\"\nport_base = 65136", []port.Range{{Protocol: packet.TCP, First: 65136, Last: 65535}, {Protocol: packet.UDP, First: 65136, Last: 65535}}},
+		"spa":             {"knock = \"spa\"\nkey_file = \"/x\"\nhmac_key_file = \"/x\"", []port.Range{{Protocol: packet.UDP, First: 62201, Last: 62201}}},
 	} {
 		p, diags := Parse("x", []byte(head+tt.text+"\n"))
 		if p == nil {

@@ -1,71 +1,113 @@
 package policy
 
 import (
+	"fmt"
+
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
-	"nftknock/pkg/seal"
-	"nftknock/pkg/totp"
+	"nftknock/pkg/port"
 )
 
-// KnockPorts are ports that an access knocks on.
-type KnockPorts struct {
-	TCP, UDP    bool
-	First, Last uint16 // inclusive
+// Kind gives the knock of the access as the engine takes it, but for its keys,
+// which are nil.
+func (a *Access) Kind() knock.Kind {
+	switch {
+	case a.Knock == KnockShared:
+		return knock.Shared{
+			Sequence:    a.Sequence,
+			MinInterval: a.MinInterval,
+			MaxInterval: a.MaxInterval,
+			Within:      a.Within,
+			Reorder:     a.Reorder,
+		}
+	case a.Knock == KnockTOTP:
+		return knock.TOTP{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, MaxAttempts: a.MaxAttempts}
+	case a.Knock == KnockSPA:
+		return knock.SPA{Port: a.Port, Terms: a.terms()}
+	case a.Encoding == EncodingSIV:
+		return knock.SIV{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, Terms: a.terms()}
+	}
+	return knock.Ordered{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, Terms: a.terms()}
 }
 
-// KnockPorts gives the ports that the access knocks on: for a shared sequence
-// each element with a port, in order, and one range for all other kinds.
-func (a *Access) KnockPorts() []KnockPorts {
-	if a.Knock != KnockShared {
-		return []KnockPorts{a.knockRange()}
+// KnockPorts gives the ports that the packets of the knock go to: for a shared
+// sequence each element with a port, in order, and one range per protocol for all
+// other kinds.
+func (a *Access) KnockPorts() []port.Range { return a.Kind().Ports() }
+
+func (a *Access) protocols() []packet.Protocol {
+	switch a.Protocol {
+	case ProtocolTCP:
+		return []packet.Protocol{packet.TCP}
+	case ProtocolUDP:
+		return []packet.Protocol{packet.UDP}
 	}
-	var all []KnockPorts
-	for _, el := range ports(a.Sequence) {
-		all = append(all, KnockPorts{
-			TCP: el.Protocol == packet.TCP, UDP: el.Protocol == packet.UDP,
-			First: el.Port, Last: el.Port,
-		})
+	return []packet.Protocol{packet.TCP, packet.UDP}
+}
+
+// terms are what the sender of a message may ask for.
+func (a *Access) terms() knock.Terms {
+	return knock.Terms{Open: a.Open, Users: a.RequireUser, AllowOther: a.AllowOtherAddress, Window: a.Window}
+}
+
+// portKey is the key of the policy that says where the ports of a knock are that
+// is no shared one.
+func (a *Access) portKey() string {
+	if a.Knock == KnockSPA {
+		return "port"
+	}
+	return "port_base"
+}
+
+// lanes reports whether the knock is one of EncodingSIV, whose ports are so many
+// that others can hardly keep out of them.
+func (a *Access) lanes() bool { return a.Knock == KnockEncrypted && a.Encoding == EncodingSIV }
+
+// maxLayouts bounds what the engine looks each packet up in.
+const maxLayouts = 64
+
+// A layout is how the packets of a knock tell what they say. Accesses may have it
+// in common: the engine then tries their keys on the same packets.
+type layout struct {
+	kind  Knock
+	ports string // as port.Join writes them
+}
+
+// layouts gives the first access of each layout in use. Shared sequences have none.
+func layouts(entries []entry) (all []entry) {
+	seen := make(map[layout]bool)
+	for _, e := range entries {
+		if !e.active() || e.Knock == KnockShared {
+			continue
+		}
+		if l := (layout{e.Knock, port.Join(e.KnockPorts())}); !seen[l] {
+			seen[l] = true
+			all = append(all, e)
+		}
 	}
 	return all
 }
 
-// knockRange gives the ports of a knock that is no shared one.
-func (a *Access) knockRange() KnockPorts {
-	if a.Knock == KnockSPA {
-		return KnockPorts{UDP: true, First: a.Port, Last: a.Port}
+// checkLayouts refuses more layouts than the engine can look packets up in.
+func checkLayouts(entries []entry) {
+	all := layouts(entries)
+	if len(all) <= maxLayouts {
+		return
 	}
-	width := 256 // a byte
-	switch {
-	case a.Knock == KnockTOTP:
-		width = totp.Lanes * totp.LaneWidth
-	case a.Encoding == EncodingSIV:
-		width = seal.SIVLen6 * seal.LaneWidth
-	}
-	return KnockPorts{
-		TCP: a.Protocol != ProtocolUDP, UDP: a.Protocol != ProtocolTCP,
-		First: a.PortBase, Last: a.PortBase + uint16(width-1),
-	}
+	e := all[maxLayouts]
+	e.table.fail(e.table.valueAt(e.portKey()),
+		fmt.Sprintf("the accesses knock on %d different ranges of ports, and the limit is %d", len(all), maxLayouts),
+		"want accesses to have port_base, protocol and port in common; their keys tell them apart")
 }
 
-// has reports whether packets of a protocol may knock.
-func (k KnockPorts) has(p packet.Protocol) bool {
-	return p == packet.TCP && k.TCP || p == packet.UDP && k.UDP
-}
-
-// common gives the first port that is one of k and lies from first to last.
-func (k KnockPorts) common(p packet.Protocol, first, last uint16) (knock.Element, bool) {
-	low := max(k.First, first)
-	return knock.Element{Protocol: p, Port: low}, k.has(p) && low <= min(k.Last, last)
-}
-
-// firstIn gives the first of the ports that is in a set.
-func (k KnockPorts) firstIn(set map[knock.Element]bool) (knock.Element, bool) {
-	for port := int(k.First); port <= int(k.Last); port++ {
-		for _, p := range []packet.Protocol{packet.TCP, packet.UDP} {
-			if el := (knock.Element{Protocol: p, Port: uint16(port)}); k.has(p) && set[el] {
-				return el, true
+// firstInUse gives the first port of some ranges that is in a set.
+func firstInUse(ranges []port.Range, set map[port.Range]bool) (port.Range, bool) {
+	for _, r := range ranges {
+		for n := range r.Ports() {
+			if set[r.At(n)] {
+				return r.At(n), true
 			}
 		}
 	}
-	return knock.Element{}, false
+	return port.Range{}, false
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // Bounds of what is read.
@@ -43,7 +43,7 @@ func Inspect(path string) (*Policy, Diagnostics) { return Check(path, nil, nil) 
 // Check is Inspect with warnings for knock ports that are in use, see
 // PortsInUse, and for listed interfaces that are not what they seem, given all
 // of the host's. With none of these it warns of no interface.
-func Check(path string, inUse map[knock.Element]bool, host []Interface) (*Policy, Diagnostics) {
+func Check(path string, inUse map[port.Range]bool, host []Interface) (*Policy, Diagnostics) {
 	l := newLoader(time.Now(), inUse)
 	l.host, l.lenient = host, true
 	l.load(path)
@@ -71,7 +71,7 @@ func Parse(file string, data []byte) (*Policy, Diagnostics) {
 // A loader gathers a policy from several files.
 type loader struct {
 	now     time.Time
-	inUse   map[knock.Element]bool
+	inUse   map[port.Range]bool
 	host    []Interface
 	lenient bool // where it may not look it only warns
 
@@ -82,7 +82,7 @@ type loader struct {
 	size    int
 }
 
-func newLoader(now time.Time, inUse map[knock.Element]bool) *loader {
+func newLoader(now time.Time, inUse map[port.Range]bool) *loader {
 	return &loader{now: now, inUse: inUse, policy: defaults()}
 }
 

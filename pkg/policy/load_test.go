@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // tree writes files below a new directory and returns it.
@@ -283,9 +283,9 @@ func TestLoadOfTheMostAccessesSucceeds(t *testing.T) {
 
 func TestCheckWarnsOfPortsInUse(t *testing.T) {
 	dir := tree(t, map[string]string{"main.toml": access("a", 1), "conf.d/b.toml": access("b", 2)})
-	p, diags := Check(filepath.Join(dir, "main.toml"), map[knock.Element]bool{
-		{Protocol: packet.UDP, Port: 20002}: true,
-		{Protocol: packet.UDP, Port: 50002}: true,
+	p, diags := Check(filepath.Join(dir, "main.toml"), map[port.Range]bool{
+		port.Single(packet.UDP, 20002): true,
+		port.Single(packet.UDP, 50002): true,
 	}, nil)
 	want := []string{"conf.d/b.toml:3:26: warning: knock port udp/20002 is in use on this host; its own clients would knock without wanting to: want a port nothing listens on"}
 	if diff := cmp.Diff(want, lines(dir, diags)); diff != "" {

@@ -16,9 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"nftknock/pkg/gate"
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 var update = flag.Bool("update", false, "write what is wanted into the files of testdata")
@@ -47,7 +46,7 @@ var equal = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
-func parseAt(now time.Time, file string, data []byte, inUse map[knock.Element]bool, host ...Interface) (*Policy, Diagnostics) {
+func parseAt(now time.Time, file string, data []byte, inUse map[port.Range]bool, host ...Interface) (*Policy, Diagnostics) {
 	l := newLoader(now, inUse)
 	l.host = host
 	l.main(file, data)
@@ -74,7 +73,7 @@ func testFile(t *testing.T, dir, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inUse := map[knock.Element]bool{{Protocol: packet.TCP, Port: 4444}: true, {Protocol: packet.UDP, Port: 4444}: true}
+	inUse := map[port.Range]bool{port.Single(packet.TCP, 4444): true, port.Single(packet.UDP, 4444): true}
 	p, diags := parseAt(testTime, filepath.Base(path), data, inUse, testHost...)
 
 	text, _, _ := bytes.Cut(data, []byte("#: "))
@@ -161,12 +160,12 @@ func TestArticleExampleGivesThePolicyItSays(t *testing.T) {
 			Enabled: true,
 			Source:  SourceFilter{Include: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
 			Knock:   KnockShared,
-			Sequence: []knock.Element{
-				{Protocol: packet.TCP, Port: 50053}, {Protocol: packet.UDP, Port: 6020},
-				{Protocol: packet.ICMP}, {Protocol: packet.ICMP},
-				{Protocol: packet.TCP, Port: 24034}, {Protocol: packet.UDP, Port: 9680},
+			Sequence: []port.Range{
+				port.Single(packet.TCP, 50053), port.Single(packet.UDP, 6020),
+				port.Echo, port.Echo,
+				port.Single(packet.TCP, 24034), port.Single(packet.UDP, 9680),
 			},
-			Open:         []gate.Service{{Protocol: packet.TCP, First: 22, Last: 22}},
+			Open:         []port.Range{port.Single(packet.TCP, 22)},
 			Timeout:      30 * time.Second,
 			MaxInterval:  time.Minute,
 			Within:       time.Minute,

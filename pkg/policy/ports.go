@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"strings"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // PortsInUse reads from the files tcp, tcp6, udp and udp6 of procNet, which is
@@ -21,8 +21,8 @@ import (
 // sockets without a peer. Sockets bound to a loopback address do not count, as
 // nobody outside can reach them. A file that is missing, as without IPv6, has
 // nothing to tell. No privilege is needed.
-func PortsInUse(procNet fs.FS) (map[knock.Element]bool, error) {
-	inUse := make(map[knock.Element]bool)
+func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
+	inUse := make(map[port.Range]bool)
 	for _, table := range []struct {
 		name     string
 		protocol packet.Protocol
@@ -56,7 +56,7 @@ const (
 // then lines such as
 //
 //	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 ...
-func readSockets(r io.Reader, protocol packet.Protocol, inUse map[knock.Element]bool) error {
+func readSockets(r io.Reader, protocol packet.Protocol, inUse map[port.Range]bool) error {
 	state := stateListen
 	if protocol == packet.UDP {
 		state = stateClose
@@ -72,7 +72,7 @@ func readSockets(r io.Reader, protocol packet.Protocol, inUse map[knock.Element]
 			return err
 		}
 		if local.Port() != 0 && !local.Addr().IsLoopback() {
-			inUse[knock.Element{Protocol: protocol, Port: local.Port()}] = true
+			inUse[port.Single(protocol, local.Port())] = true
 		}
 	}
 	return lines.Err()

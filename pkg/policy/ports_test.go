@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // socketLine writes a line of /proc/net/tcp as this host's kernel would.
@@ -54,11 +54,11 @@ func TestPortsInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[knock.Element]bool{
-		{Protocol: packet.TCP, Port: 22}:   true,
-		{Protocol: packet.TCP, Port: 443}:  true,
-		{Protocol: packet.TCP, Port: 8080}: true,
-		{Protocol: packet.UDP, Port: 68}:   true,
+	want := map[port.Range]bool{
+		port.Single(packet.TCP, 22):   true,
+		port.Single(packet.TCP, 443):  true,
+		port.Single(packet.TCP, 8080): true,
+		port.Single(packet.UDP, 68):   true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ports (-want +got):\n%s", diff)
@@ -92,7 +92,7 @@ func FuzzPortsInUse(f *testing.F) {
 			t.Errorf("an error and ports: %v, %v", got, err)
 		}
 		for el := range got {
-			if el.Port == 0 {
+			if el.First == 0 {
 				t.Errorf("port 0 is in use")
 			}
 		}

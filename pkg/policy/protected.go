@@ -2,22 +2,22 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
-	"nftknock/pkg/gate"
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // knockers are the accesses by what they knock on.
 type knockers struct {
-	elements map[knock.Element]entry // of sequences: the first access with each
-	layouts  []entry                 // the first access with each
+	elements map[port.Range]entry // of sequences: the first access with each
+	layouts  []entry              // the first access with each
 	warned   map[laneService]bool
 }
 
 // laneService is a service that lies in the lanes of an access.
 type laneService struct {
 	by      *Access
-	service gate.Service
+	service port.Range
 }
 
 // checkProtected refuses to open a port that some access knocks on: it could
@@ -35,18 +35,18 @@ func checkProtected(entries []entry) {
 				e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on")
 			}
 			for _, by := range k.layouts {
-				k.checkLayout(e, i, s, by)
+				k.checkLayout(e, i, by)
 			}
 		}
 	}
 }
 
-func alsoKnocked(el knock.Element, by entry) string {
+func alsoKnocked(el port.Range, by entry) string {
 	return fmt.Sprintf("%s is also a knock port of access %q at %s", el, by.Name, by.Pos)
 }
 
-func elementsOf(entries []entry) map[knock.Element]entry {
-	elements := make(map[knock.Element]entry)
+func elementsOf(entries []entry) map[port.Range]entry {
+	elements := make(map[port.Range]entry)
 	for _, e := range entries {
 		if !e.active() {
 			continue
@@ -61,31 +61,34 @@ func elementsOf(entries []entry) map[knock.Element]entry {
 }
 
 // element finds the first port of a service that is an element of a sequence.
-func (k knockers) element(s gate.Service) (knock.Element, entry, bool) {
-	for port := int(s.First); port <= int(s.Last); port++ {
-		el := knock.Element{Protocol: s.Protocol, Port: uint16(port)}
-		if by, ok := k.elements[el]; ok {
-			return el, by, true
+func (k knockers) element(s port.Range) (port.Range, entry, bool) {
+	for n := range s.Ports() {
+		if by, ok := k.elements[s.At(n)]; ok {
+			return s.At(n), by, true
 		}
 	}
-	return knock.Element{}, entry{}, false
+	return port.Range{}, entry{}, false
 }
 
 // checkLayout looks for a port of item i of open, a service, among those of a
 // layout. The lanes of EncodingSIV are so many that it is no error there: our
 // table lets the packets of knocks through to a hidden port, and only once a
 // source is let in it looks at them no more.
-func (k knockers) checkLayout(e entry, i int, s gate.Service, by entry) {
-	l := by.layout()
-	el, ok := l.common(s.Protocol, s.First, s.Last)
+func (k knockers) checkLayout(e entry, i int, by entry) {
+	s, ports := e.Open[i], by.KnockPorts()
+	n := slices.IndexFunc(ports, s.Overlaps)
+	if n < 0 {
+		return
+	}
+	both, _ := s.Common(ports[n])
+	el := both.At(0)
 	switch {
-	case !ok:
-	case !l.lanes():
-		e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on: want another "+l.portKey()+" there")
+	case !by.lanes():
+		e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on: want another "+by.portKey()+" there")
 	case !k.warned[laneService{by.Access, s}]:
 		k.warned[laneService{by.Access, s}] = true
 		e.table.warn(e.table.itemAt("open", i), fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): from a source that is let in already, one knock in 256 fails",
-			el, by.Name, l.First, l.Last), "another port_base there avoids it")
+			el, by.Name, ports[n].First, ports[n].Last), "another port_base there avoids it")
 	}
 }
 
@@ -95,7 +98,7 @@ const maxRanges = 256
 
 // openedRange is a range in one of the forms in which grants open it.
 type openedRange struct {
-	service          gate.Service
+	service          port.Range
 	prefix4, prefix6 int
 	single           bool
 }

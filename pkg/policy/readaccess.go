@@ -7,7 +7,7 @@ import (
 	"regexp/syntax"
 	"time"
 
-	"nftknock/pkg/gate"
+	"nftknock/pkg/port"
 )
 
 // Bounds of an access.
@@ -114,14 +114,14 @@ func readSource(t *table, dst *SourceFilter) {
 	*dst = f
 }
 
-func readOpen(t *table, dst *[]gate.Service) {
+func readOpen(t *table, dst *[]port.Range) {
 	const want = `want what the knock opens, such as open = ["tcp/22"]`
 	if !t.has("open") {
 		t.fail(t.at(), "this access opens nothing", want)
 		return
 	}
-	var services []gate.Service
-	if !list(t, "open", &services, gate.ParseService) {
+	var services []port.Range
+	if !list(t, "open", &services, port.ParseService) {
 		return
 	}
 	ports := 0
@@ -138,7 +138,7 @@ func readOpen(t *table, dst *[]gate.Service) {
 	}
 	for i, s := range services {
 		for _, other := range services[:i] {
-			if other.Protocol == s.Protocol && other.First <= s.Last && s.First <= other.Last {
+			if other.Overlaps(s) {
 				t.fail(t.itemAt("open", i), fmt.Sprintf("%s is also in %s", s, other), "remove one of the two")
 				break
 			}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"nftknock/pkg/knock"
-	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // An entry is an access and the table it was read from.
@@ -96,21 +96,10 @@ func warnContained(e, inner entry, equal bool) {
 const keySize = 3
 
 // sequenceKey writes a sequence so that its parts are parts of the string.
-func sequenceKey(seq []knock.Element) string {
+func sequenceKey(seq []port.Range) string {
 	b := make([]byte, 0, keySize*len(seq))
 	for _, el := range seq {
-		b = append(b, byte(el.Protocol), byte(el.Port>>8), byte(el.Port))
+		b = append(b, byte(el.Protocol), byte(el.First>>8), byte(el.First))
 	}
 	return string(b)
-}
-
-// ports returns the elements that have a port.
-func ports(seq []knock.Element) []knock.Element {
-	var out []knock.Element
-	for _, el := range seq {
-		if el.Protocol != packet.ICMP {
-			out = append(out, el)
-		}
-	}
-	return out
 }

@@ -7,6 +7,7 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Bounds of a knock's timing.
@@ -21,7 +22,7 @@ const (
 
 // readShared reads the keys of a shared sequence.
 func readShared(t *table, a *Access) {
-	sequenceRead := list(t, "sequence", &a.Sequence, knock.ParseElement)
+	sequenceRead := list(t, "sequence", &a.Sequence, port.ParseKnock)
 	before := len(*t.doc.diags)
 	t.duration("within", &a.Within, minWithin, maxWithin)
 	t.duration("min_interval", &a.MinInterval, 0, maxWithin)
@@ -54,7 +55,7 @@ func checkSequence(t *table, a *Access) {
 	}
 }
 
-func isTCP(e knock.Element) bool { return e.Protocol == packet.TCP }
+func isTCP(e port.Range) bool { return e.Protocol == packet.TCP }
 
 // checkIntervals refuses timing that no knock can meet.
 func checkIntervals(t *table, a *Access) {

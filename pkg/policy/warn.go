@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 )
 
 // What is legal and weak. Only enabled accesses are looked at. That anyone on
@@ -56,7 +56,7 @@ func warnSequence(e entry) {
 	if n := len(e.Sequence); n < fewElements {
 		e.table.warn(at, fmt.Sprintf("a sequence of %d elements is easy to hit by chance", n), fmt.Sprintf("want %d or more", fewElements))
 	}
-	ps := ports(e.Sequence)
+	ps := e.KnockPorts()
 	switch n := len(ps); {
 	case n == 0:
 		e.table.warn(at, "every element is icmp, so a plain ping is a knock", "add tcp or udp elements")
@@ -67,7 +67,7 @@ func warnSequence(e entry) {
 	}
 	var low []string
 	for _, el := range ps {
-		if el.Port < privileged && !slices.Contains(low, el.String()) {
+		if el.First < privileged && !slices.Contains(low, el.String()) {
 			low = append(low, el.String())
 		}
 	}
@@ -76,11 +76,11 @@ func warnSequence(e entry) {
 	}
 }
 
-func warnOrder(e entry, ps []knock.Element) {
+func warnOrder(e entry, ps []port.Range) {
 	rising, falling := true, true
 	for i := 1; i < len(ps); i++ {
-		rising = rising && ps[i-1].Port < ps[i].Port
-		falling = falling && ps[i-1].Port > ps[i].Port
+		rising = rising && ps[i-1].First < ps[i].First
+		falling = falling && ps[i-1].First > ps[i].First
 	}
 	order := "ascending"
 	if falling {
@@ -91,10 +91,10 @@ func warnOrder(e entry, ps []knock.Element) {
 	}
 }
 
-func warnSpan(e entry, ps []knock.Element) {
-	low, high := ps[0].Port, ps[0].Port
+func warnSpan(e entry, ps []port.Range) {
+	low, high := ps[0].First, ps[0].First
 	for _, el := range ps {
-		low, high = min(low, el.Port), max(high, el.Port)
+		low, high = min(low, el.First), max(high, el.First)
 	}
 	if high-low < narrowRange {
 		e.table.warn(e.table.valueAt("sequence"), fmt.Sprintf("the ports of this sequence lie close together, from %d to %d", low, high),
@@ -154,7 +154,7 @@ func warnRange(e entry) {
 	if e.Knock == KnockSPA {
 		return // a port that datagrams pass everywhere, such as 53, is a fine one
 	}
-	if r := e.knockRange(); r.First < privileged {
+	if r := e.KnockPorts()[0]; r.First < privileged {
 		t.warn(t.valueAt("port_base"), fmt.Sprintf("knock ports below 1024: %d to %d", r.First, min(r.Last, privileged-1)),
 			"scanners and services use these: want a port_base of 1024 or more")
 	}
@@ -166,7 +166,7 @@ func warnRange(e entry) {
 
 // warnInUse warns of knock ports on which this host itself listens. Lanes are so
 // many that some are in use nearly everywhere, and do not mind.
-func warnInUse(e entry, inUse map[knock.Element]bool) {
+func warnInUse(e entry, inUse map[port.Range]bool) {
 	const hint = "its own clients would knock without wanting to: want "
 	switch {
 	case len(inUse) == 0:
@@ -176,9 +176,9 @@ func warnInUse(e entry, inUse map[knock.Element]bool) {
 				e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el), hint+"a port nothing listens on")
 			}
 		}
-	case !e.layout().lanes():
-		if el, ok := e.knockRange().firstIn(inUse); ok {
-			key := e.layout().portKey()
+	case !e.lanes():
+		if el, ok := firstInUse(e.KnockPorts(), inUse); ok {
+			key := e.portKey()
 			e.table.warn(e.table.valueAt(key), fmt.Sprintf("knock port %s is in use on this host", el), hint+"another "+key)
 		}
 	}

@@ -1,212 +1,125 @@
-// Package replay remembers on disk which knocks were honoured, so that none is
-// honoured twice: not after a restart, not after kill -9, not after the loss of
-// power.
-//
-// A Store is one bbolt file that one process has open. It fails closed: where
-// it cannot read or write what it must, the answer is an error and the knock must
-// not be honoured. It never panics: a file that is damaged, or truncated while in
-// use, gives ErrDamaged.
-//
-// bbolt writes the pages of a transaction, syncs, writes one of two meta pages
-// in turn, and syncs again; only then Spend returns. Whatever of this power loss
-// leaves undone, the other meta page still names the pages of the transaction
-// before, none of which were touched. So what is lost is at most a token whose
-// Spend had not returned.
-//
-// The file holds four buckets; numbers are big endian:
-//
-//	tokens   token (32 bytes)              -> expiry (8 bytes, Unix seconds; 0: never)
-//	expiries expiry (8 bytes), token       -> nothing; of tokens that expire
-//	counts   name of an access             -> honoured knocks (8 bytes)
-//	meta     "version", "ledger"           -> format version (8 bytes), ledger
+// Package replay runs a capture through a policy: which knocks would have been
+// granted, and why not the others.
 package replay
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"io"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"nftknock/pkg/capture"
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/plan"
+	"nftknock/pkg/port"
+	"nftknock/pkg/spent"
+	"nftknock/pkg/wording"
 )
 
-// The reasons for which a knock is refused that could be looked up. Refusing
-// writes nothing.
-var (
-	// ErrSpent: the token was spent before.
-	ErrSpent = errors.New("replay: token was spent before")
-	// ErrLimit: the access has been honoured as often as it may be.
-	ErrLimit = errors.New("replay: access has reached its limit")
-	// ErrStale: the token expires no later than one that was pruned, so it
-	// may itself have been spent and pruned. It is met only when the clock was
-	// set back.
-	ErrStale = errors.New("replay: token expires before the time up to which tokens were pruned")
+// Outcome is what a policy makes of one knock in a capture.
+type Outcome struct {
+	Time    time.Time `json:"time"`
+	Source  string    `json:"src"`
+	Access  string    `json:"access"`
+	Knock   string    `json:"knock"`
+	Verdict string    `json:"verdict"` // Granted or Refused
+	Reason  string    `json:"reason"`  // empty when granted
+	OS      string    `json:"os"`      // empty when unknown
+	Open    string    `json:"open"`    // services, joined by commas
+	Timeout string    `json:"timeout"` // "30s"
+	Step    int       `json:"step"`    // packets of the knock that had arrived
+}
+
+// The verdicts of an Outcome.
+const (
+	Granted = "granted"
+	Refused = "refused"
 )
 
-// ErrDamaged: the file is not what a Store wrote. The errors that wrap it name
-// the file, what is wrong with it, and what to do.
-var ErrDamaged = errors.New("store of spent knocks is damaged")
-
-// A Token stands for one knock that can be honoured once: a digest of what was
-// authenticated in it.
-type Token [32]byte
-
-// A Spend is what is to be remembered of one knock.
-type Spend struct {
-	// Token must not have been spent before; nil for knocks that have none
-	// and are only counted.
-	Token *Token
-	// Expires is when a knock with this Token is refused for its age alone, and
-	// the Token may be forgotten. Zero: never. Fractions of a second are rounded up.
-	Expires time.Time
-	// Access is whose honoured knocks are counted.
-	Access string
-	// Limit is how many knocks of Access are honoured at most. With 0 there is
-	// no limit and nothing is counted, so knocks honoured before an access had a
-	// limit do not count against it.
-	Limit int
+// Run hands the packets of a capture to an engine of a plan, at the times of the
+// capture, and each outcome to emit. Tokens that were spent before the capture are
+// not known, and limits are not counted. A knock that the capture leaves half-done
+// is refused at its end. It returns how many packets went to knock ports.
+func Run(p *plan.Plan, capt *capture.Reader, emit func(Outcome) error) (knockPackets uint64, err error) {
+	engine, err := knock.New(p.Engine)
+	if err != nil {
+		return 0, err
+	}
+	r := run{plan: p, spent: make(map[spent.Token]bool), emit: emit}
+	err = r.all(engine, capt)
+	return engine.Stats().Packets, err
 }
 
-// A Store is an open file of spent tokens and counts. Its methods may be called
-// concurrently; they wait for each other.
-type Store struct {
-	path   string
-	tokens atomic.Int64
-
-	// mu is held over every use of db. bbolt's own locks would do, were it not
-	// that a panic can leave them locked for ever.
-	mu   sync.Mutex
-	db   *bbolt.DB
-	file *os.File
-	// over is why db must not be used any more.
-	over error
+// run is the replay of one capture.
+type run struct {
+	plan  *plan.Plan
+	spent map[spent.Token]bool
+	emit  func(Outcome) error
 }
 
-// Spend records a knock, its token and its count in one transaction. It returns
-// nil when both are on disk and the knock may be honoured; ErrSpent, ErrStale or
-// ErrLimit when it must not be; and after any other error it must not be
-// either, though it may have been recorded. A Spend with neither Token nor Limit
-// has nothing to be recorded: nil.
-//
-// A knock is recorded by two syncs of the disk, and refused by reading alone.
-func (s *Store) Spend(sp Spend) error {
-	if sp.Token == nil && sp.Limit == 0 {
-		return nil
-	}
-	if sp.Limit != 0 && sp.Access == "" {
-		return errors.New(`bad access "" with a limit: want a name`)
-	}
-	return s.use(func() error {
-		var refusal error
-		err := s.view(func(tx *bbolt.Tx) (err error) {
-			refusal, err = sp.refusal(tx)
-			return err
-		})
+func (r *run) all(engine *knock.Engine, capt *capture.Reader) error {
+	var (
+		p    packet.Packet
+		last time.Time
+	)
+	for {
+		at, ip, err := capt.Next()
 		switch {
+		case errors.Is(err, io.EOF):
+			return r.report(engine.Flush(last))
+		case errors.Is(err, capture.ErrNotIP):
+			continue
 		case err != nil:
 			return err
-		case refusal != nil:
-			return refusal
 		}
-		return s.update(sp.record)
-	})
-}
-
-// refusal looks up why the knock must not be honoured, nil if it may be.
-func (sp *Spend) refusal(tx *bbolt.Tx) (refusal, err error) {
-	if sp.Token != nil {
-		if tx.Bucket(tokensBucket).Get(sp.Token[:]) != nil {
-			return ErrSpent, nil
+		last = at
+		if packet.Decode(ip, &p) != nil {
+			continue // a fragment or garbage is no knock
 		}
-		l, err := readLedger(tx)
-		if err != nil {
-			return nil, err
-		}
-		if !sp.Expires.IsZero() && seconds(sp.Expires) <= l.horizon {
-			return ErrStale, nil
-		}
-	}
-	if sp.Limit != 0 {
-		if n := count(tx, sp.Access); n >= sp.Limit {
-			return ErrLimit, nil
-		}
-	}
-	return nil, nil
-}
-
-// record writes what refusal found to be new.
-func (sp *Spend) record(tx *bbolt.Tx, l *ledger) error {
-	if sp.Token != nil {
-		expiry := seconds(sp.Expires)
-		if err := l.add(tx.Bucket(tokensBucket), sp.Token[:], number(expiry)); err != nil {
+		if err := r.report(engine.Handle(at, &p)); err != nil {
 			return err
 		}
-		l.tokens++
-		if expiry != never {
-			if err := tx.Bucket(expiriesBucket).Put(expiryKey(expiry, sp.Token), nil); err != nil {
-				return err
-			}
-		}
 	}
-	if sp.Limit != 0 {
-		counts, access := tx.Bucket(countsBucket), []byte(sp.Access)
-		n := count(tx, sp.Access)
-		if err := l.remove(counts, access); err != nil {
+}
+
+func (r *run) report(verdicts []knock.Verdict) error {
+	for i := range verdicts {
+		d := r.plan.Decide(&verdicts[i])
+		r.spend(&d)
+		if err := r.emit(outcome(&d)); err != nil {
 			return err
 		}
-		return l.add(counts, access, number(int64(n)+1))
 	}
 	return nil
 }
 
-// count reads how many knocks of an access were honoured.
-func count(tx *bbolt.Tx, access string) int {
-	v := tx.Bucket(countsBucket).Get([]byte(access))
-	if v == nil {
-		return 0
+// spend refuses a knock whose token came before, and spends that of any other, as
+// the daemon does for knocks that it grants and for those that it refuses.
+func (r *run) spend(d *plan.Decision) {
+	if !d.Authenticated {
+		return
 	}
-	return int(parseNumber(v))
+	if d.Granted() && r.spent[d.Token] {
+		d.Refused = plan.AlreadyUsed
+	}
+	r.spent[d.Token] = true
 }
 
-// Honoured returns how many knocks of an access were spent with a Limit.
-func (s *Store) Honoured(access string) (n int, err error) {
-	err = s.use(func() error {
-		return s.view(func(tx *bbolt.Tx) error {
-			n = count(tx, access)
-			return nil
-		})
-	})
-	return n, err
-}
-
-// Len returns how many spent tokens the store holds. It does not touch the file
-// and does not wait.
-func (s *Store) Len() int { return int(s.tokens.Load()) }
-
-// Close waits for what is being done and closes the file; what is called after
-// it fails with os.ErrClosed. To close again does nothing.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if errors.Is(s.over, os.ErrClosed) {
-		return nil
+func outcome(d *plan.Decision) Outcome {
+	o := Outcome{
+		Time:    d.Time,
+		Source:  d.Source.String(),
+		Verdict: Granted,
+		Reason:  d.Refused.Words,
+		OS:      d.OS,
+		Step:    d.Step,
 	}
-	sound := s.over == nil
-	s.over = fmt.Errorf("store %q: %w", s.path, os.ErrClosed)
-	if !sound {
-		return release(s.file)
+	if !d.Granted() {
+		o.Verdict = Refused
 	}
-	return protect(s.db.Close)
-}
-
-// release gives up a file that bbolt cannot close any more, because it may be
-// waiting for its own locks. The mapping stays, and would keep the lock.
-func release(file *os.File) error {
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_UN); err != nil {
-		return os.NewSyscallError("flock", err)
+	if d.Access != nil {
+		o.Access, o.Knock = d.Access.Name, string(d.Access.Knock)
+		o.Open, o.Timeout = port.Join(d.Services), wording.Duration(d.Timeout)
 	}
-	return file.Close()
+	return o
 }

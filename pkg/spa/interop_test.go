@@ -21,6 +21,8 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
 
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 	"nftknock/test/netns"
 	"nftknock/test/netns/netnstest"
 )
@@ -168,10 +170,10 @@ func TestInteropFwknopsHashesAndKeys(t *testing.T) {
 }
 
 // many are n services with ports of five digits.
-func many(n int) []Service {
-	services := make([]Service, n)
+func many(n int) []port.Range {
+	services := make([]port.Range, n)
 	for i := range services {
-		services[i] = Service{protocolUDP, uint16(10000 + i)}
+		services[i] = port.Single(packet.UDP, uint16(10000+i))
 	}
 	return services
 }
@@ -271,7 +273,7 @@ const wouldAct = "--test mode enabled, skipping"
 func now(kind Type) Message {
 	m := Message{
 		User: "mbr", Time: time.Now(), Type: kind, Address: netip.MustParseAddr("192.0.2.77"),
-		Services: []Service{{protocolTCP, 22}}, Digest: SHA256,
+		Services: []port.Range{port.Single(packet.TCP, 22)}, Digest: SHA256,
 	}
 	if kind == Command {
 		m.Services, m.Command = nil, "/bin/true a:b"

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"nftknock/pkg/port"
 )
 
 // Message is what a packet says.
@@ -30,7 +32,7 @@ type Message struct {
 	// the address they fill 255 characters at most: 24 services with ports of
 	// five digits, up to 41 with shorter ones. (fwknop's client sends as many,
 	// but see Seal for how many its server reads.)
-	Services []Service
+	Services []port.Range
 	// Command is to be run, for the type Command alone.
 	Command string
 	// NAT is the destination of the types that have one, as it is written:
@@ -101,7 +103,7 @@ func (m *Message) checkRequest() error {
 		}
 	}
 	for _, s := range m.Services {
-		if err := s.check(); err != nil {
+		if err := checkService(s); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // field is base64 as fields have it.
@@ -22,7 +25,7 @@ func textOf(kind, request string, more ...string) string {
 
 func TestTextsOfMessages(t *testing.T) {
 	base := Message{Random: "1234567890123456", User: "mbr", Time: unix(1795421412), Version: "3.0.0"}
-	ssh := []Service{{protocolTCP, 22}}
+	ssh := []port.Range{port.Single(packet.TCP, 22)}
 	for _, tt := range []struct {
 		name, text string
 		set        func(m *Message)
@@ -180,8 +183,8 @@ func TestBadMessagesAreNotSealed(t *testing.T) {
 		"unknown digest":            func(m *Message) { m.Digest = SHA3_512 + 1 },
 		"unknown type":              func(m *Message) { m.Type = 7 },
 		"no service":                func(m *Message) { m.Services = nil },
-		"protocol":                  func(m *Message) { m.Services = []Service{{1, 22}} },
-		"port":                      func(m *Message) { m.Services = []Service{{protocolTCP, 0}} },
+		"protocol":                  func(m *Message) { m.Services = []port.Range{port.Single(packet.ICMP, 22)} },
+		"port":                      func(m *Message) { m.Services = []port.Range{port.Single(packet.TCP, 0)} },
 		"command of no command":     func(m *Message) { m.Command = "x" },
 		"services of a command":     func(m *Message) { m.Type, m.Command, m.Timeout = Command, "x", 0 },
 		"destination of no NAT":     func(m *Message) { m.NAT = "10.0.0.5,22" },
@@ -250,7 +253,7 @@ func TestLongestMessageFits(t *testing.T) {
 		Timeout: maxTimeout * time.Second, Digest: SHA512,
 	}
 	for len(m.request()) <= maxRequest-len(",udp/1194") {
-		m.Services = append(m.Services, Service{protocolUDP, 1194})
+		m.Services = append(m.Services, port.Single(packet.UDP, 1194))
 	}
 	k := newKey(t, keyed(SHA512))
 	payload, err := k.Seal(m, rand.Reader)

@@ -2,54 +2,28 @@ package spa
 
 import (
 	"errors"
-	"math"
 	"strconv"
-	"strings"
+
+	"nftknock/pkg/port"
 )
 
-// The IP protocols a service may have. fwknop 2.6.10 refuses all others, in
-// the client already: icmp and none are gone.
-const (
-	protocolTCP = 6
-	protocolUDP = 17
-)
-
-// Service is what a message asks to have opened.
-type Service struct {
-	Protocol uint8 // 6 or 17, IANA's numbers of TCP and UDP
-	Port     uint16
-}
-
-// String gives the form of messages: "tcp/22".
-func (s Service) String() string {
-	name := "unknown"
-	switch s.Protocol {
-	case protocolTCP:
-		name = "tcp"
-	case protocolUDP:
-		name = "udp"
-	}
-	return name + "/" + strconv.Itoa(int(s.Port))
-}
-
+// errService says nothing of the service: errors of this package hold no part of a
+// message.
 var errService = errors.New("bad service: want tcp/PORT or udp/PORT, with a port from 1 to 65535")
 
-func parseService(text string) (Service, error) {
-	proto, port, _ := strings.Cut(text, "/")
-	var s Service
-	switch proto {
-	case "tcp":
-		s.Protocol = protocolTCP
-	case "udp":
-		s.Protocol = protocolUDP
+// parseService reads a service as a message holds it. (fwknop 2.6.10 refuses all
+// protocols but these two in the client already: icmp and none are gone.)
+func parseService(text string) (port.Range, error) {
+	s, err := port.ParseKnock(text)
+	if err != nil || s == port.Echo {
+		return port.Range{}, errService
 	}
-	n, _ := parseDecimal(port, math.MaxUint16)
-	s.Port = uint16(n)
-	return s, s.check()
+	return s, nil
 }
 
-func (s Service) check() error {
-	if s.Protocol != protocolTCP && s.Protocol != protocolUDP || s.Port == 0 {
+// checkService reports what is not one port of TCP or UDP.
+func checkService(s port.Range) error {
+	if s.CheckService() != nil || s.Ports() != 1 {
 		return errService
 	}
 	return nil

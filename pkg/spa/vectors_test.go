@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
 )
 
 // Packets made with Debian's fwknop-client 2.6.10-16, whose server took those that
@@ -22,7 +25,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "1546917948995656", User: "vecuser", Time: unix(1795421412), Version: "3.0.0",
 			Type: Access, Address: netip.MustParseAddr("192.0.2.77"),
-			Services: []Service{{protocolTCP, 22}},
+			Services: []port.Range{port.Single(packet.TCP, 22)},
 			Digest:   SHA256,
 		},
 	},
@@ -37,7 +40,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "2124401155154476", User: "vecuser", Time: unix(1795421412), Version: "3.0.0",
 			Type: AccessTimeout, Address: netip.MustParseAddr("198.51.100.9"),
-			Services: []Service{{protocolTCP, 22}, {protocolUDP, 1194}},
+			Services: []port.Range{port.Single(packet.TCP, 22), port.Single(packet.UDP, 1194)},
 			Timeout:  120 * time.Second,
 			Digest:   SHA512,
 		},
@@ -51,7 +54,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "5607347720214851", User: "mbr", Time: unix(1795421412), Version: "3.0.0",
 			Type:     Access,
-			Services: []Service{{protocolTCP, 22}},
+			Services: []port.Range{port.Single(packet.TCP, 22)},
 			Digest:   SHA256,
 		},
 	},
@@ -64,7 +67,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "9285876365694377", User: "mbr", Time: unix(1795421430), Version: "3.0.0",
 			Type:     Access,
-			Services: []Service{{protocolTCP, 22}},
+			Services: []port.Range{port.Single(packet.TCP, 22)},
 			Digest:   SHA256,
 		},
 	},
@@ -92,7 +95,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "2021443996720044", User: "vecuser", Time: unix(1795421412), Version: "3.0.0",
 			Type: LocalNATTimeout, Address: netip.MustParseAddr("192.0.2.77"),
-			Services: []Service{{protocolTCP, 40022}},
+			Services: []port.Range{port.Single(packet.TCP, 40022)},
 			NAT:      "127.0.0.1,22",
 			Timeout:  45 * time.Second,
 			Digest:   SHA256,
@@ -108,7 +111,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "1487097271201691", User: "vecuser", Time: unix(1795421412), Version: "3.0.0",
 			Type: Access, Address: netip.MustParseAddr("192.0.2.77"),
-			Services: []Service{{protocolTCP, 22}},
+			Services: []port.Range{port.Single(packet.TCP, 22)},
 			Digest:   SHA3_512,
 		},
 	},
@@ -122,7 +125,7 @@ var vectors = []vector{
 		message: Message{
 			Random: "1226996407161841", User: "vecuser", Time: unix(1795421412), Version: "3.0.0",
 			Type: NATAccess, Address: netip.MustParseAddr("192.0.2.77"),
-			Services: []Service{{protocolTCP, 22}},
+			Services: []port.Range{port.Single(packet.TCP, 22)},
 			NAT:      "10.0.0.5,55000",
 			Digest:   SHA256,
 		},

@@ -1,9 +1,10 @@
-// Package wording writes numbers and times the way people write them. Messages
+// Package wording writes numbers, times and sources the way people write them. Messages
 // and logs of all packages use it, so that the same value reads the same
 // everywhere.
 package wording
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -32,3 +33,11 @@ func Duration(d time.Duration) string {
 
 // Time writes a moment in UTC, to the millisecond: "2026-01-02T15:04:05.678Z".
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// Source writes whom a grant is for: an address, or a prefix of several.
+func Source(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}

@@ -106,7 +106,7 @@ func TestARestartKeepsRunningGrants(t *testing.T) {
 			}
 			before := s.grantedIn("nftknock")
 			s.launch()
-			s.await("access of " + c.Addr4.String() + " to tcp/22 goes on")
+			s.await("access of " + c.Addr4.String() + " to tcp/22 continues")
 			s.await("ready: ")
 			after := s.grantedIn("nftknock")
 			if len(before) != 1 || len(after) != 1 || after[0].Expires > before[0].Expires {
@@ -246,7 +246,7 @@ func TestAFlushedRulesetComesBack(t *testing.T) {
 	s.await("granted ")
 	before := s.grantedIn("nftknock")
 	s.flush()
-	s.await("table inet nftknock was changed by another process and is put back")
+	s.await("table inet nftknock was changed by another process and is restored")
 	s.wantOpen(s.Clients[1], lab.Server4, false)
 	s.wantOpen(c, lab.Server4, true)
 	after := s.grantedIn("nftknock")

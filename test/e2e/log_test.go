@@ -115,7 +115,7 @@ func TestALogThatNobodyReads(t *testing.T) {
 
 	// The reader comes back. What was queued meanwhile is there.
 	log.await(t, "granted "+s.Clients[1].Addr4.String())
-	log.await(t, "is put back")
+	log.await(t, "is restored")
 }
 
 // A daemon whose log has no reader any more goes on without it.

@@ -173,7 +173,7 @@ func TestDamagedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.launch()
-	s.await("store of spent knocks is damaged: \"" + filepath.Join(s.Dir, "state/spent.db"))
+	s.await("store of spent tokens is damaged: \"" + filepath.Join(s.Dir, "state/spent.db"))
 	s.await("ready: ")
 	defer func() {
 		if status, err := s.daemon.Stop(); err != nil || status != 0 {

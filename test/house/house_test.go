@@ -16,44 +16,49 @@ const root = "../.."
 // imports says which packages of ours each package may import. It reads from
 // the bottom to the top: nothing imports what stands below it.
 var imports = map[string][]string{
-	// Leaves that know nothing of ours: how things are written and named.
+	// Leaves that know nothing of ours: how things are written, named and hidden.
 	"pkg/wording": {},
 	"pkg/version": {},
 	"pkg/login":   {},
-	// Keys and what they seal; what was spent.
-	"pkg/redact": {},
-	"pkg/secret": {"pkg/redact"},
-	"pkg/seal":   {"pkg/redact"},
-	"pkg/spa":    {},
-	"pkg/totp":   {"pkg/redact"},
-	"pkg/replay": {},
+	"pkg/redact":  {},
+	"pkg/invalid": {},
 	// The packet path.
-	"pkg/packet":      {},
-	"pkg/invalid":     {},
-	"pkg/port":        {"pkg/invalid", "pkg/packet"},
-	"pkg/p0f":         {"pkg/packet"},
-	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/seal", "pkg/spa", "pkg/totp"},
+	"pkg/packet": {},
+	"pkg/port":   {"pkg/invalid", "pkg/packet"},
+	"pkg/p0f":    {"pkg/packet"},
+	// Keys and what they seal; what was spent.
+	"pkg/secret":      {"pkg/redact"},
+	"pkg/seal":        {"pkg/redact"},
+	"pkg/spa":         {"pkg/port"},
+	"pkg/totp":        {"pkg/redact"},
+	"pkg/spent":       {},
+	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/port", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
 	"pkg/kernlog":     {"pkg/packet"},
 	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet", "pkg/wording"},
 	// The kernel; nothing of knocks.
 	"pkg/flows":    {"pkg/packet"},
 	"pkg/nflog":    {},
-	"pkg/gate":     {"pkg/flows", "pkg/packet"},
+	"pkg/gate":     {"pkg/flows", "pkg/packet", "pkg/port"},
 	"pkg/links":    {},
 	"pkg/logqueue": {},
-	// What people write.
+	// What people write, and what it comes to.
 	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	// What happened; nothing of who knows it.
+	"pkg/event":  {"pkg/port", "pkg/wording"},
+	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
+	"pkg/replay": {"pkg/capture", "pkg/knock", "pkg/packet", "pkg/plan", "pkg/port", "pkg/spent", "pkg/wording"},
+	"pkg/logger": {"pkg/event", "pkg/logqueue", "pkg/policy"},
 	// The running daemon from outside.
 	"pkg/control": {},
-	// The two programs.
+	// The programs.
 	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
+	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
-	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
-	"pkg/daemon":            {"pkg/capture", "pkg/control", "pkg/gate", "pkg/knock", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/replay", "pkg/seal", "pkg/spa"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/policy", "pkg/replay", "pkg/wording"},
-	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/knock", "pkg/login", "pkg/packet", "pkg/secret"},
+	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/spent", "pkg/wording"},
 }
 
 func goList(t *testing.T, args ...string) []string {

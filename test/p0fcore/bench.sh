@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Times our decoder and matcher against the core of p0f 3.09b on the same SYNs
-# in memory, and prints a table:
+# Measures nftknock's decoder and matcher and the core of p0f 3.09b on the same
+# SYNs in memory, and prints a table:
 #
 #     test/p0fcore/bench.sh [capture.pcap ...]
 #
-# The captures come on top of pkg/p0f/testdata/linux-6.18.pcap. Needs gcc, the
-# headers of libc and, the first time, the network: p0f is LGPL, and none of it
-# is kept here. Its source comes from Debian into P0FCORE_CACHE (bin/p0fcore).
-# CFLAGS (-O3) are those p0f's core is built with. p0f's own are -O3 and a stack
-# protector in every function, which is left out in its favour.
+# The captures named are measured in addition to pkg/p0f/testdata/linux-6.18.pcap.
+# Needs gcc, the headers of libc and, the first time, the network: p0f is LGPL, so
+# its source is not in this repository; it is downloaded from Debian into
+# P0FCORE_CACHE (bin/p0fcore). CFLAGS (-O3) are the flags for p0f's core. p0f's own
+# build adds a stack protector in every function, which is left out here because it
+# would slow p0f down.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-# What is said of captures is said from where the caller stands.
+# The names of captures are relative to the directory that the caller is in.
 captures=(pkg/p0f/testdata/linux-6.18.pcap)
 for capture in "$@"; do
   captures+=("$(cd "$OLDPWD" && realpath -e "$capture")")
@@ -36,14 +37,14 @@ if ! [ -f "$cache/$tarball" ] || ! is_whole "$cache/$tarball"; then
   else
     wget -q --tries=3 --timeout=60 -O "$temporary/$tarball" "$from" || fail "cannot download $from"
   fi
-  is_whole "$temporary/$tarball" || fail "$from is not the file it was: its SHA-256 is not $sha256"
+  is_whole "$temporary/$tarball" || fail "$from has changed: its SHA-256 is not $sha256; if Debian's file is right, update sha256 in $0"
   mv "$temporary/$tarball" "$cache/$tarball"
 fi
 
 p0f=$temporary/p0f-3.09b
 tar -C "$temporary" -xzf "$cache/$tarball"
-# -w: p0f is from 2012 and is not ours to mend.
-# shellcheck disable=SC2086 # CFLAGS are several words
+# -w turns warnings off: p0f is from 2012 and is built unchanged.
+# shellcheck disable=SC2086 # CFLAGS holds several words
 "$compiler" ${CFLAGS:--O3} -w -I"$p0f" -Itest/p0fcore -o "$temporary/harness" \
   test/p0fcore/harness.c test/p0fcore/cut.c "$p0f"/{fp_mtu,fp_http,readfp}.c || fail "cannot build p0f's core"
 go build -o "$temporary/p0fcore" ./test/p0fcore
@@ -53,6 +54,6 @@ fp=/etc/p0f/p0f.fp
 
 echo "p0f 3.09b, $("$compiler" --version | head -1), ${CFLAGS:--O3}; $(go env GOVERSION); signatures: ${fp#"$temporary"/}"
 sed -n 's/^model name[^:]*: //p;T;q' /proc/cpuinfo
-# Both on one processor: another may be slower, its core being shared.
+# Both run on one processor: another processor may be slower, because it shares its core.
 processor=$(taskset -pc $$ | sed 's/.*: //; s/[,-].*//')
 taskset -c "$processor" "$temporary/p0fcore" -harness "$temporary/harness" -fp "$fp" "${captures[@]}"

@@ -1,17 +1,17 @@
 //go:build ignore
 
-/* p0f's process.c, unchanged, but for where parse_packet leads to.
+/* p0f's process.c, unchanged except for the function that parse_packet calls.
 
-   In p0f it hands every packet to flow_dispatch, which keeps books on flows
-   and hosts. None of that is measured here: parse_packet hands its packet to
-   take_packet in harness.c instead.
+   In p0f, parse_packet passes every packet to flow_dispatch, which keeps tables
+   of flows and hosts. These tables are not measured here: parse_packet passes its
+   packet to take_packet in harness.c instead.
 
-   process.c names flow_dispatch three times: it declares it, calls it, and
-   defines it. The macro numbers them, so that the call goes to a function of
-   our own and the definition is one nobody calls, which the compiler drops
-   with all that only it uses. parse_packet is compiled as it stands.
+   process.c names flow_dispatch three times: in a declaration, a call and a
+   definition. The macro gives each a number, so that the call goes to take_packet
+   and nothing calls the definition. The compiler then drops the definition, with
+   everything that only it uses. parse_packet is compiled unchanged.
 
-   (The line at the top keeps the Go tool off this file.) */
+   (The build constraint at the top makes the Go tool ignore this file.) */
 
 #define NUMBERED_(name, n) name##_##n
 #define NUMBERED(name, n) NUMBERED_(name, n)

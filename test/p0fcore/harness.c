@@ -9,21 +9,21 @@
    order. Prints how many packets there are, how many of them p0f parsed and
    for how many it has a name, and the nanoseconds one packet took to parse, and
    to parse and match. With -a it prints p0f's answer to each packet instead:
-   "???" where no signature fits, "-" where it does not accept the packet. Above
-   that stands what p0f itself says of the file it loads.
+   "???" if no signature matches, "-" if p0f does not accept the packet. p0f's own
+   messages about the file that it loads come before the answers.
 
-   (The line at the top keeps the Go tool off this file.) */
+   (The build constraint at the top makes the Go tool ignore this file.) */
 
 #include "fp_tcp.c" /* for packet_to_sig and tcp_find_match, which are static */
 
 #include <string.h>
 #include <time.h>
 
-#define GOES 5       /* of which the fastest counts */
-#define PER_GO 50000 /* packets; as main.go has it */
+#define GOES 5       /* number of measurements; the fastest counts */
+#define PER_GO 50000 /* packets per measurement; the same as in main.go */
 #define LINKTYPE_RAW 101
 
-/* What p0f.c defines and the other files refer to. */
+/* Definitions that the other files use and that are in p0f.c in p0f. */
 u8 daemon_mode;
 s32 link_type = DLT_RAW;
 u32 max_conn, max_hosts, conn_max_age, host_idle_limit, hash_seed;
@@ -35,19 +35,20 @@ static struct pcap_pkthdr *headers;
 static const u8 **packets;
 static u32 count;
 
-static u8 matching; /* or parsing alone */
+static u8 matching; /* parse and match; 0: only parse */
 static u32 parsed, named;
 static struct tcp_sig sig;
 
 /* fingerprint_tcp gets these two as arguments. They are volatile so that the
-   compiler does not make a tcp_find_match for SYNs alone, which p0f lacks. */
+   compiler does not generate a tcp_find_match specialised for SYNs, which p0f
+   does not have. */
 static volatile u8 to_srv = 1;
 static volatile u16 syn_mss = 0;
 
-/* take_packet is what parse_packet calls with each packet (see cut.c). It does
-   what fingerprint_tcp does up to the answer, without allocating. It is in
-   another file than parse_packet, as fingerprint_tcp is: parse_packet has to
-   fill in every field, whether take_packet reads it or not. */
+/* parse_packet calls take_packet with each packet (see cut.c). take_packet does
+   what fingerprint_tcp does up to the answer, without allocating. Like
+   fingerprint_tcp, it is not in the same file as parse_packet, so that the
+   compiler cannot leave out fields that take_packet does not read. */
 void take_packet(struct packet_data *pk) {
   parsed++;
   if (!matching) return;
@@ -108,7 +109,7 @@ static double now(void) {
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-/* pass gives the nanoseconds one packet takes, over about PER_GO of them. */
+/* pass returns the nanoseconds per packet, measured over about PER_GO packets. */
 static double pass(u8 with_match) {
   u32 passes = (PER_GO + count - 1) / count, n, i;
   double start = now();
@@ -133,7 +134,7 @@ int main(int argc, char **argv) {
   }
   if (argc - optind != 2) FATAL("Usage: harness [-a] [-s seed] p0f.fp packets.pcap");
 
-  http_init(); /* read_config fills in its tables too */
+  http_init(); /* read_config also fills the tables that http_init makes */
   read_config((u8 *)argv[optind]);
   read_packets(argv[optind + 1]);
 

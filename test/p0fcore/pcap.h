@@ -1,5 +1,5 @@
-/* What p0f's core needs of libpcap's header, so that libpcap need not be
-   installed: the core itself never calls it. */
+/* The parts of libpcap's header that p0f's core needs. The core never calls
+   libpcap, so libpcap need not be installed. */
 
 #ifndef P0FCORE_PCAP_H
 #define P0FCORE_PCAP_H
@@ -13,7 +13,7 @@ struct pcap_pkthdr {
   uint32_t len;
 };
 
-/* Only DLT_RAW is used; the others must merely differ from it. */
+/* Only DLT_RAW is used; the other values only have to differ from it. */
 #define DLT_NULL 0
 #define DLT_EN10MB 1
 #define DLT_PPP 9

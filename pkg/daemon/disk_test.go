@@ -1,0 +1,130 @@
+package daemon_test
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/spent"
+)
+
+// stuckStore is a store on a disk that does not answer until it is released, however
+// long that takes.
+type stuckStore struct {
+	mu      sync.Mutex
+	spends  int
+	asked   chan struct{} // receives at each Spend
+	release chan struct{}
+}
+
+func newStuckStore() *stuckStore {
+	return &stuckStore{asked: make(chan struct{}, 1<<16), release: make(chan struct{})}
+}
+
+func (s *stuckStore) Spend(context.Context, spent.Entry) error {
+	s.asked <- struct{}{}
+	<-s.release
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spends++
+	return nil
+}
+
+func (s *stuckStore) Prune(time.Time) (int, error) { <-s.release; return 0, nil }
+func (s *stuckStore) Close() error                 { <-s.release; return nil }
+
+// startStuck is a daemon with an access "once" whose knocks are to be counted,
+// and one of them waiting for the disk.
+func startStuck(t *testing.T, once string) (*rig, *stuckStore) {
+	t.Helper()
+	store := newStuckStore()
+	r := startWith(t, newGate(t), store, once+strings.Replace(ssh, "30s", "1s", 1))
+	r.knock(77, 9300, 9100, 9200)
+	<-store.asked
+	return r, store
+}
+
+const once = `[[access]]
+name = "once"
+sequence = ["udp/9300", "udp/9100", "udp/9200"]
+open = ["tcp/23"]
+timeout = "30s"
+limit = 1000
+`
+
+// Repairs, grants that need no record, ends of grants and reloads do not wait for
+// the disk.
+func TestNothingWaitsForTheDisk(t *testing.T) {
+	r, store := startStuck(t, once)
+	r.knock(10, 7300, 7100, 7200)
+	r.log.await(t, "granted 192.0.2.10 access to tcp/22 for 1s")
+	r.gate.Flush()
+	eventually(t, "the table is put back", func() bool { return r.gate.Ruleset() != nil })
+	r.log.await(t, "access of 192.0.2.10 to tcp/22 ended")
+	if err := r.reload(once + ssh); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(r.log.String(), "granted 192.0.2.77") {
+		t.Error("granted before it was recorded")
+	}
+	close(store.release)
+	r.log.await(t, "granted 192.0.2.77 access to tcp/23 for 30s")
+}
+
+// A knock whose access a reload takes away while it waits for the disk opens
+// nothing.
+func TestAReloadWhileAKnockIsRecorded(t *testing.T) {
+	for name, after := range map[string]string{
+		"removed": ssh,
+		"changed": strings.Replace(once, "30s", "10s", 1) + ssh,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, store := startStuck(t, once)
+			if err := r.reload(after); err != nil {
+				t.Fatal(err)
+			}
+			close(store.release)
+			r.log.await(t, "refused for 192.0.2.77: the access was changed by a reload meanwhile")
+			if strings.Contains(r.log.String(), "granted 192.0.2.77") {
+				t.Error("it was granted")
+			}
+		})
+	}
+}
+
+// What comes faster than the disk takes it is refused, once there is a queue, and
+// leaves room for the knocks of others.
+func TestTheQueueToTheDiskIsBounded(t *testing.T) {
+	other := strings.NewReplacer("once", "other", "udp/9", "udp/8", "23", "24").Replace(once)
+	r, store := startStuck(t, once+other)
+	for range 2000 {
+		r.knock(78, 9300, 9100, 9200)
+	}
+	r.log.await(t, "cannot record the knock of 192.0.2.78, so it opens nothing: the disk is too slow: ")
+	r.knock(79, 8300, 8100, 8200)
+	close(store.release)
+	eventually(t, "the knock of the other access opens", func() bool {
+		grants, err := r.gate.Grants()
+		return err == nil && slices.ContainsFunc(grants, func(g gate.Grant) bool {
+			return g.Source == netip.MustParsePrefix("192.0.2.79/32") && g.Service.First == 24
+		})
+	})
+	if n := strings.Count(r.log.String(), "the disk is too slow"); n > 40 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+// A disk that never answers does not keep the daemon from ending.
+func TestStopWithAStuckDisk(t *testing.T) {
+	r, store := startStuck(t, once)
+	defer close(store.release)
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	r.log.await(t, "the disk did not respond")
+}

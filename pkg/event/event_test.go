@@ -1,0 +1,294 @@
+package event
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
+)
+
+var (
+	client  = netip.MustParseAddr("192.168.10.2")
+	third   = netip.MustParseAddr("192.0.2.7")
+	ssh     = port.Single(packet.TCP, 22)
+	web     = port.Range{Protocol: packet.TCP, First: 8000, Last: 8010}
+	errFull = errors.New("the set is full")
+
+	shared    = Knock{Source: client, Access: "ssh", Kind: KindShared}
+	encrypted = Knock{Source: client, Access: "mbr", Kind: KindEncrypted}
+	oneTime   = Knock{Source: client, Access: "phone", Kind: KindTOTP}
+	spa       = Knock{Source: client, Access: "spa", Kind: KindSPA}
+	unknown   = Knock{Source: client}
+
+	plainGrant = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second}
+	fullGrant  = Grant{Knock: spa, Allow: third, To: netip.MustParsePrefix("192.0.2.0/24"), Open: web, Timeout: time.Hour,
+		OS: "Linux 4.20 or newer", User: "mbr"}
+	passage = Passage{Source: netip.PrefixFrom(client, 32), Access: "ssh", Open: ssh}
+	wide    = Passage{Source: netip.MustParsePrefix("2001:db8::/64"), Access: "web", Open: web}
+)
+
+// lines is every event with its line, in each of its forms.
+var lines = []struct {
+	event Event
+	want  string
+}{
+	{KnockMatched{shared}, "INFO port knock access sequence matched for 192.168.10.2 [event=matched src=192.168.10.2 access=ssh knock=shared]"},
+	{KnockMatched{encrypted}, "INFO decrypting knock sequence for 192.168.10.2 [event=matched src=192.168.10.2 access=mbr knock=encrypted]"},
+	{KnockMatched{oneTime}, "INFO one-time code matched for 192.168.10.2 [event=matched src=192.168.10.2 access=phone knock=totp]"},
+	{KnockMatched{spa}, "INFO decrypting SPA packet for 192.168.10.2 [event=matched src=192.168.10.2 access=spa knock=spa]"},
+	{OSGuessed{shared, "Linux 4.20 or newer", "linux"}, "INFO OS guess: Linux 4.20 or newer matched for 192.168.10.2 " +
+		"[event=os src=192.168.10.2 access=ssh os=Linux 4.20 or newer os_required=linux]"},
+	{UserMatched{encrypted, "mbr"}, "INFO username mbr match [event=user src=192.168.10.2 access=mbr user=mbr]"},
+
+	{Granted{plainGrant}, "INFO granted 192.168.10.2 access to tcp/22 for 30s " +
+		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s]"},
+	{Granted{fullGrant}, "INFO granted 192.0.2.0/24 access to tcp/8000-8010 for 1h " +
+		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.20 or newer user=mbr]"},
+	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock does not open it: " +
+		"knock again once that is mended [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
+	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock does not open it: " +
+		"knock again once that is mended [event=grant_failed src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 " +
+		"os=Linux 4.20 or newer user=mbr reason=the set is full]"},
+	{Unrecorded{encrypted, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
+		"[event=unrecorded src=192.168.10.2 access=mbr knock=encrypted reason=the set is full]"},
+	{Unrecorded{unknown, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
+		"[event=unrecorded src=192.168.10.2 reason=the set is full]"},
+
+	{Refused{Knock: unknown, Code: CodeNoKey, Reason: "no key opens it", Step: 7}, "INFO knock refused for 192.168.10.2: no key opens it " +
+		"[event=refused src=192.168.10.2 reason=no key opens it code=no_key step=7]"},
+	{Refused{Knock: shared, Code: CodeOutOfOrder, Reason: "sequence out of order", Step: 1},
+		"DEBUG port knock access sequence refused for 192.168.10.2: sequence out of order " +
+			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=sequence out of order code=out_of_order step=1]"},
+	{Refused{Knock: shared, Code: CodeTooSlow, Reason: "packets too far apart", Step: 2, OSRequired: "linux"},
+		"INFO port knock access sequence refused for 192.168.10.2: packets too far apart " +
+			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=packets too far apart code=too_slow step=2 os= os_required=linux]"},
+	{Refused{Knock: shared, Code: CodeWrongOS, Reason: "operating system does not match", Step: 3, OS: "Windows 10", OSRequired: "linux"},
+		"INFO OS guess: Windows 10 not accepted for 192.168.10.2, required: linux " +
+			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=operating system does not match code=wrong_os step=3 os=Windows 10 os_required=linux]"},
+	{Refused{Knock: shared, Code: CodeWrongOS, Reason: "operating system does not match", Step: 3, OSRequired: "linux"},
+		"INFO OS guess: unknown not accepted for 192.168.10.2, required: linux " +
+			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=operating system does not match code=wrong_os step=3 os= os_required=linux]"},
+	{Refused{Knock: encrypted, Code: CodeTooOld, Reason: "too old", Step: 16, Authenticated: true, User: "mbr", Clock: -90 * time.Second},
+		"INFO encrypted knock sequence refused for 192.168.10.2: too old " +
+			"[event=refused src=192.168.10.2 access=mbr knock=encrypted reason=too old code=too_old step=16 user=mbr clock_difference_s=-90]"},
+	{Refused{Knock: oneTime, Code: CodeAlreadyUsed, Reason: "already used", Step: 3},
+		"INFO one-time code refused for 192.168.10.2: already used [event=refused src=192.168.10.2 access=phone knock=totp reason=already used code=already_used step=3]"},
+	{Refused{Knock: spa, Code: CodeNotOpen, Reason: "asks for a port", Step: 1},
+		"INFO SPA packet refused for 192.168.10.2: asks for a port [event=refused src=192.168.10.2 access=spa knock=spa reason=asks for a port code=not_open step=1]"},
+
+	{Ended{passage, 30 * time.Second, true}, "INFO access of 192.168.10.2 to tcp/22 ended, 30s timeout exceeded " +
+		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 timeout=30s]"},
+	{Ended{wide, 90 * time.Minute, false}, "INFO access of 2001:db8::/64 to tcp/8000-8010 ended, 1h30m timeout exceeded " +
+		"[event=ended src=2001:db8::/64 access=web open=tcp/8000-8010 timeout=1h30m0s]"},
+	{EndedEarly{passage, "revoked"}, "INFO access of 192.168.10.2 to tcp/22 ended: revoked " +
+		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 reason=revoked]"},
+	{Shortened{passage, 5 * time.Minute, `access "ssh" allows no longer timeout`}, `INFO access of 192.168.10.2 to tcp/22 shortened to 5m: access "ssh" allows no longer timeout ` +
+		`[event=shortened src=192.168.10.2 access=ssh open=tcp/22 reason=access "ssh" allows no longer timeout]`},
+	{Narrowed{wide, []port.Range{port.Single(packet.TCP, 8000), port.Single(packet.TCP, 8001)}, `access "web" no longer opens all of it`},
+		`INFO access of 2001:db8::/64 to tcp/8000-8010 narrowed to tcp/8000,tcp/8001: access "web" no longer opens all of it ` +
+			`[event=narrowed src=2001:db8::/64 access=web open=tcp/8000-8010 reason=access "web" no longer opens all of it]`},
+	{EndingsOmitted{200, ""}, "INFO 200 more grants ended or shortened by the policy [event=ended omitted=200]"},
+	{EndingsOmitted{1, "revoked"}, "INFO 1 more grant ended: revoked [event=ended omitted=1 reason=revoked]"},
+	{Resumed{passage, 8*time.Second + 400*time.Millisecond}, "INFO access of 192.168.10.2 to tcp/22 continues for 8s " +
+		"[event=resumed src=192.168.10.2 access=ssh open=tcp/22]"},
+	{ResumedOmitted{1}, "INFO 1 more grant continues [event=resumed omitted=1]"},
+	{ResumedOmitted{2}, "INFO 2 more grants continue [event=resumed omitted=2]"},
+	{Cut{netip.PrefixFrom(client, 32), ssh, 1}, "INFO 1 connection of 192.168.10.2 to tcp/22 cut [event=cut src=192.168.10.2 open=tcp/22 connections=1]"},
+	{Cut{wide.Source, web, 2}, "INFO 2 connections of 2001:db8::/64 to tcp/8000-8010 cut [event=cut src=2001:db8::/64 open=tcp/8000-8010 connections=2]"},
+
+	{Repaired{"nftknock"}, "WARN table inet nftknock was changed by another process and is restored, running grants included [event=repaired]"},
+	{RepairFailed{"nftknock", errFull}, "ERROR services may be open to everyone: cannot restore table inet nftknock, which another process changed: " +
+		"the set is full; retrying every second [event=repair_failed reason=the set is full]"},
+	{NarrowFailed{errFull}, "ERROR cannot end grants that the policy no longer allows: the set is full; their sources still have access; retrying every second " +
+		"[event=narrow_failed reason=the set is full]"},
+	{InterfaceProblem{"eth9", "interface \"eth9\" is not there", false}, `WARN interface "eth9" is not there [event=interfaces interface=eth9]`},
+	{InterfaceProblem{"wg0", "interface \"wg0\" is gone", true}, `INFO interface "wg0" is gone [event=interfaces interface=wg0]`},
+	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so all but lo are guarded: the set is full; restart the service to retry " +
+		"[event=interfaces reason=the set is full]"},
+	{InterfacesUnlisted{errFull, true}, "WARN all interfaces but lo are guarded until they can be listed: the set is full [event=interfaces reason=the set is full]"},
+	{InterfacesFailed{errFull}, "ERROR cannot update the table for the host's interfaces, which changed: the set is full; interfaces with new names are guarded, " +
+		"whether the policy lists them or not; retrying every second [event=interfaces_failed reason=the set is full]"},
+
+	{StoreUnavailable{errFull}, "ERROR replay store unavailable: refusing all keyed knocks and accesses with a limit: the set is full " +
+		"[event=store_unavailable reason=the set is full]"},
+	{StoreRecovered{}, "INFO the replay store works again [event=store]"},
+	{PruneFailed{errFull}, "ERROR cannot prune the replay store: the set is full; it grows, and may refuse all keyed knocks: " +
+		"check the disk of [state] dir [event=prune_failed reason=the set is full]"},
+	{StoreCloseFailed{errFull}, "WARN cannot close the replay store: the set is full; knocks that were honoured are recorded all the same " +
+		"[event=store_close_failed reason=the set is full]"},
+	{DiskSilent{time.Second}, "ERROR the disk did not respond within 1s: dropping the knocks that wait to be recorded, which open nothing " +
+		"[event=disk_silent]"},
+
+	{Ready{Watch{"nftknock", 5, 5, 1}}, "INFO ready: table inet nftknock, NFLOG group 5, 1 access [event=ready accesses=1]"},
+	{Ready{Watch{"nftknock", 5, 8, 0}}, "INFO ready: table inet nftknock, NFLOG groups 5 to 8, 0 accesses [event=ready accesses=0]"},
+	{Reloaded{Watch{"nftknock", 5, 5, 2}}, "INFO reloaded: table inet nftknock, NFLOG group 5, 2 accesses [event=reloaded accesses=2]"},
+	{ReloadFailed{errFull}, "ERROR reload failed, the old policy stays: the set is full [event=reload reason=the set is full]"},
+	{Stopped{}, "INFO stopped; the table and its running grants stay [event=stopped]"},
+	{PolicyWarning{"a.toml:7:2: weak; make it strong", Place{"a.toml", 7, 2}}, "WARN a.toml:7:2: weak; make it strong [event=policy file=a.toml line=7 column=2]"},
+	{PolicyWarningsOmitted{50}, "WARN and 50 more warnings: nftknockd check lists them [event=policy omitted=50]"},
+	{ControlFailed{errFull}, "ERROR the control socket failed: the set is full; knocks are honoured as before, but commands such as revoke " +
+		"do not reach the daemon: restart the service [event=control_failed reason=the set is full]"},
+	{NFLogCloseFailed{5, errFull}, "WARN cannot close NFLOG group 5: the set is full; the kernel closes it when the daemon has ended " +
+		"[event=nflog_close_failed reason=the set is full group=5]"},
+
+	{Lost{1}, "WARN 1 packet lost: they arrived faster than the daemon read them; a knock among them had no effect and must be sent again; " +
+		"if this continues without a flood, raise [nflog] workers [event=lost packets=1]"},
+	{Lost{70}, "WARN 70 packets lost: they arrived faster than the daemon read them; a knock among them had no effect and must be sent again; " +
+		"if this continues without a flood, raise [nflog] workers [event=lost packets=70]"},
+	{Overload{}, "WARN CPU budget exhausted: some knocks were not checked against every key [event=overload]"},
+	{LogLost{7, nil}, "ERROR 7 log lines were lost because the reader of the log was too slow [event=log_lost omitted=7]"},
+	{LogLost{1, errFull}, "ERROR 1 log line was lost: the set is full [event=log_lost omitted=1]"},
+}
+
+func written(l Line) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s [event=%s", l.Level, l.Text, l.Name)
+	for _, f := range l.Fields {
+		fmt.Fprintf(&b, " %s=%s", f.Key, f.Value)
+	}
+	return b.String() + "]"
+}
+
+func TestLines(t *testing.T) {
+	for _, l := range lines {
+		if diff := cmp.Diff(l.want, written(l.event.Line())); diff != "" {
+			t.Errorf("%T (-want +got):\n%s", l.event, diff)
+		}
+	}
+}
+
+// Every type with a method Line is in the table above, and so is tested and
+// documented.
+func TestEveryEventHasALine(t *testing.T) {
+	tested := make(map[string]bool)
+	for _, l := range lines {
+		tested[reflect.TypeOf(l.event).Name()] = true
+	}
+	declared := make(map[string]bool)
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv != nil && f.Name.Name == "Line" {
+				declared[f.Recv.List[0].Type.(*ast.Ident).Name] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(declared, tested); diff != "" || len(declared) == 0 {
+		t.Errorf("events (-declared +tested):\n%s", diff)
+	}
+}
+
+// docs/knocks.md says of every code what it means, and of no other.
+func TestCodesAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("code.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../docs/knocks.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared, told []string
+	for _, m := range regexp.MustCompile(`Code += "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		declared = append(declared, m[1])
+	}
+	_, table, _ := strings.Cut(string(page), "\n| reason | code | what it means |\n|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for row := range strings.Lines(table) {
+		for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(strings.Split(row, " | ")[1], -1) {
+			told = append(told, m[1])
+		}
+	}
+	slices.Sort(declared)
+	slices.Sort(told)
+	if diff := cmp.Diff(declared, told); diff != "" || len(told) == 0 {
+		t.Errorf("codes (-code.go +docs/knocks.md):\n%s", diff)
+	}
+	var listed []string
+	for _, c := range Codes() {
+		listed = append(listed, string(c))
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(declared, listed); diff != "" {
+		t.Errorf("codes (-code.go +Codes()):\n%s", diff)
+	}
+}
+
+// documented is a row of the table of events.
+type documented struct{ Levels, Fields []string }
+
+// docs/commands.md names every event, the levels it can have and the fields that
+// stand beside it.
+func TestEventsAreDocumented(t *testing.T) {
+	want := make(map[string]map[string]bool)
+	levels := make(map[string]map[string]bool)
+	for _, l := range lines {
+		line := l.event.Line()
+		if want[line.Name] == nil {
+			want[line.Name], levels[line.Name] = make(map[string]bool), make(map[string]bool)
+		}
+		levels[line.Name][strings.ToLower(line.Level.String())] = true
+		for _, f := range line.Fields {
+			want[line.Name][f.Key] = true
+		}
+		if _, ok := l.event.(limited); ok {
+			want[line.Name]["omitted"] = true
+		}
+	}
+	code := make(map[string]documented)
+	for name := range want {
+		code[name] = documented{slices.Sorted(maps.Keys(levels[name])), slices.Sorted(maps.Keys(want[name]))}
+	}
+	if diff := cmp.Diff(code, documentedEvents(t)); diff != "" {
+		t.Errorf("events (-code +docs/commands.md):\n%s", diff)
+	}
+}
+
+func documentedEvents(t *testing.T) map[string]documented {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Events\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	events := make(map[string]documented)
+	for row := range strings.Lines(section) {
+		cells := strings.Split(row, " | ")
+		name, ok := strings.CutPrefix(cells[0], "| `")
+		if !ok || len(cells) != 4 {
+			continue
+		}
+		levels, fields := strings.Split(cells[1], ", "), strings.Fields(strings.Trim(cells[3], "`| \n"))
+		slices.Sort(levels)
+		slices.Sort(fields)
+		if len(fields) == 0 {
+			fields = nil
+		}
+		events[strings.Trim(name, "`")] = documented{levels, fields}
+	}
+	return events
+}

@@ -1,0 +1,74 @@
+package event
+
+import (
+	"fmt"
+	"log/slog"
+
+	"nftknock/pkg/wording"
+)
+
+// Watch is what the daemon watches.
+type Watch struct {
+	Table       string
+	First, Last uint16 // NFLOG groups
+	Accesses    int
+}
+
+func (w Watch) line(name string) Line {
+	groups := fmt.Sprint("group ", w.First)
+	if w.Last != w.First {
+		groups = fmt.Sprint("groups ", w.First, " to ", w.Last)
+	}
+	text := fmt.Sprintf("%s: table inet %s, NFLOG %s, %s", name, w.Table, groups, wording.Count(w.Accesses, "access", "accesses"))
+	return Line{name, slog.LevelInfo, text, []slog.Attr{slog.Int("accesses", w.Accesses)}}
+}
+
+// Ready: from now on knocks are honoured.
+type Ready struct{ Watch }
+
+// Line implements Event.
+func (e Ready) Line() Line { return e.line("ready") }
+
+// Reloaded: the policy was read again, and holds.
+type Reloaded struct{ Watch }
+
+// Line implements Event.
+func (e Reloaded) Line() Line { return e.line("reloaded") }
+
+// ReloadFailed: the policy was read again, and the one before it still holds.
+type ReloadFailed struct{ Err error }
+
+// Line implements Event.
+func (e ReloadFailed) Line() Line {
+	return Line{"reload", slog.LevelError, "reload failed, the old policy stays: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
+}
+
+// Stopped: the daemon has ended as it should.
+type Stopped struct{}
+
+// Line implements Event.
+func (Stopped) Line() Line {
+	return Line{"stopped", slog.LevelInfo, "stopped; the table and its running grants stay", nil}
+}
+
+// ControlFailed: the control socket does not work any more.
+type ControlFailed struct{ Err error }
+
+// Line implements Event.
+func (e ControlFailed) Line() Line {
+	return Line{"control_failed", slog.LevelError, "the control socket failed: " + e.Err.Error() +
+		"; knocks are honoured as before, but commands such as revoke do not reach the daemon: restart the service",
+		[]slog.Attr{reason(e.Err)}}
+}
+
+// NFLogCloseFailed: a group could not be given back to the kernel.
+type NFLogCloseFailed struct {
+	Group uint16
+	Err   error
+}
+
+// Line implements Event.
+func (e NFLogCloseFailed) Line() Line {
+	return Line{"nflog_close_failed", slog.LevelWarn, fmt.Sprintf("cannot close NFLOG group %d: %v", e.Group, e.Err) +
+		"; the kernel closes it when the daemon has ended", []slog.Attr{reason(e.Err), slog.Int("group", int(e.Group))}}
+}

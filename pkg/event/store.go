@@ -1,0 +1,55 @@
+package event
+
+import (
+	"log/slog"
+	"time"
+
+	"nftknock/pkg/wording"
+)
+
+// StoreUnavailable: the replay store cannot be opened.
+type StoreUnavailable struct{ Err error }
+
+// Line implements Event.
+func (e StoreUnavailable) Line() Line {
+	return Line{"store_unavailable", slog.LevelError,
+		"replay store unavailable: refusing all keyed knocks and accesses with a limit: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
+}
+
+// StoreRecovered: the replay store works, after an event that said that it did not.
+type StoreRecovered struct{}
+
+// Line implements Event.
+func (StoreRecovered) Line() Line {
+	return Line{"store", slog.LevelInfo, "the replay store works again", nil}
+}
+
+// PruneFailed: spent tokens whose time is over cannot be taken out of the replay
+// store.
+type PruneFailed struct{ Err error }
+
+// Line implements Event.
+func (e PruneFailed) Line() Line {
+	return Line{"prune_failed", slog.LevelError, "cannot prune the replay store: " + e.Err.Error() +
+		"; it grows, and may refuse all keyed knocks: check the disk of [state] dir", []slog.Attr{reason(e.Err)}}
+}
+
+// StoreCloseFailed: the replay store could not be closed at the end.
+type StoreCloseFailed struct{ Err error }
+
+// Line implements Event.
+func (e StoreCloseFailed) Line() Line {
+	return Line{"store_close_failed", slog.LevelWarn, "cannot close the replay store: " + e.Err.Error() +
+		"; knocks that were honoured are recorded all the same", []slog.Attr{reason(e.Err)}}
+}
+
+// DiskSilent: the daemon stops without having recorded all knocks.
+type DiskSilent struct {
+	Waited time.Duration // for the replay store
+}
+
+// Line implements Event.
+func (e DiskSilent) Line() Line {
+	return Line{"disk_silent", slog.LevelError, "the disk did not respond within " + wording.Duration(e.Waited) +
+		": dropping the knocks that wait to be recorded, which open nothing", nil}
+}

@@ -1,0 +1,82 @@
+package event
+
+import "log/slog"
+
+// Repaired: another process changed the table, and it is as it was.
+type Repaired struct{ Table string }
+
+// Line implements Event.
+func (e Repaired) Line() Line {
+	return Line{"repaired", slog.LevelWarn,
+		"table inet " + e.Table + " was changed by another process and is restored, running grants included", nil}
+}
+
+func (e Repaired) limit() (class, string) { return repairs, "" }
+
+// RepairFailed: another process changed the table, and it could not be restored.
+type RepairFailed struct {
+	Table string
+	Err   error
+}
+
+// Line implements Event.
+func (e RepairFailed) Line() Line {
+	return Line{"repair_failed", slog.LevelError, "services may be open to everyone: cannot restore table inet " + e.Table +
+		", which another process changed: " + e.Err.Error() + "; retrying every second",
+		[]slog.Attr{reason(e.Err)}}
+}
+
+// NarrowFailed: what runs could not be held against the policy.
+type NarrowFailed struct{ Err error }
+
+// Line implements Event.
+func (e NarrowFailed) Line() Line {
+	return Line{"narrow_failed", slog.LevelError, "cannot end grants that the policy no longer allows: " + e.Err.Error() +
+		"; their sources still have access; retrying every second", []slog.Attr{reason(e.Err)}}
+}
+
+func (e NarrowFailed) limit() (class, string) { return failures, "" }
+
+// InterfaceProblem: something about an interface of the policy that its administrator
+// should know.
+type InterfaceProblem struct {
+	Interface string // its name
+	Text      string // a sentence: what is so, what follows, and what to do
+	Harmless  bool   // nobody needs to do anything
+}
+
+// Line implements Event.
+func (e InterfaceProblem) Line() Line {
+	line := Line{"interfaces", slog.LevelWarn, e.Text, []slog.Attr{slog.String("interface", e.Interface)}}
+	if e.Harmless {
+		line.Level = slog.LevelInfo
+	}
+	return line
+}
+
+// InterfacesUnlisted: the host's interfaces cannot be listed, so that more are
+// guarded than the policy says.
+type InterfacesUnlisted struct {
+	Err error
+	// Retried says that they are listed as soon as that is possible.
+	Retried bool
+}
+
+// Line implements Event.
+func (e InterfacesUnlisted) Line() Line {
+	text := "cannot list interfaces, so all but lo are guarded: " + e.Err.Error() + "; restart the service to retry"
+	if e.Retried {
+		text = "all interfaces but lo are guarded until they can be listed: " + e.Err.Error()
+	}
+	return Line{"interfaces", slog.LevelWarn, text, []slog.Attr{reason(e.Err)}}
+}
+
+// InterfacesFailed: the host's interfaces changed, and the table does not follow.
+type InterfacesFailed struct{ Err error }
+
+// Line implements Event.
+func (e InterfacesFailed) Line() Line {
+	return Line{"interfaces_failed", slog.LevelError, "cannot update the table for the host's interfaces, which changed: " + e.Err.Error() +
+		"; interfaces with new names are guarded, whether the policy lists them or not; retrying every second",
+		[]slog.Attr{reason(e.Err)}}
+}

@@ -1,0 +1,213 @@
+package spent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Open opens the store at path and locks it. It makes the file (mode 0600) if it
+// is missing, and its directory (0700). It reads the whole file, and refuses one
+// that is not wholly what a Store wrote: ErrDamaged. It refuses a file or directory
+// that others than root and the effective user own or may write. When another process
+// has the store open, it gives up after a second.
+func Open(path string) (*Store, error) {
+	if err := prepare(path); err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: path, file: file}
+	if err := s.open(); err != nil {
+		_ = release(file) // bbolt may have closed it
+		return nil, err
+	}
+	return s, nil
+}
+
+// open locks and verifies the file before bbolt sees it: bbolt trusts what it
+// maps, and part of what it does with that, in goroutines of its own, cannot be
+// protected.
+func (s *Store) open() error {
+	if err := lock(s.file); err != nil {
+		return fmt.Errorf("cannot lock store %q: %w", s.path, err)
+	}
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	l, err := verify(s.file, info.Size())
+	if errors.Is(err, errVersion) {
+		return fmt.Errorf("bad store %q: %w", s.path, err)
+	}
+	if err != nil {
+		return damaged(s.path, err)
+	}
+	s.tokens.Store(l.tokens)
+	err = protect(func() (err error) {
+		s.db, err = openDB(s.path, func(string, int, os.FileMode) (*os.File, error) { return s.file, nil })
+		return err
+	})
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		return damaged(s.path, p)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot open store %q: %w", s.path, err)
+	}
+	return nil
+}
+
+// openDB opens a file by bbolt, which syncs by default.
+func openDB(path string, open func(string, int, os.FileMode) (*os.File, error)) (*bbolt.DB, error) {
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:      lockTimeout,
+		OpenFile:     open,
+		NoStatistics: true,
+	})
+}
+
+// How long and how often Open tries to lock a file.
+const (
+	lockTimeout  = time.Second
+	lockInterval = 50 * time.Millisecond
+)
+
+// lock takes the lock that bbolt takes too: flock(2) succeeds again for the open file
+// that has the lock, and bbolt is given this one.
+func lock(file *os.File) error {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockInterval) {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return os.NewSyscallError("flock", err)
+		}
+		if time.Now().After(end) {
+			return errors.New("another process has it open: stop that, or use another store")
+		}
+	}
+}
+
+// prepare makes what is missing, and refuses a directory or file that others may
+// write, and anything but a regular file: a symbolic link would lead to a directory
+// that is not checked.
+func prepare(path string) error {
+	dir := filepath.Dir(path)
+	if err := makeDir(dir); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if err := checkAccess(dir, info); err != nil {
+		return err
+	}
+	info, err = os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := create(path); err != nil {
+			return fmt.Errorf("cannot make store %q: %w", path, err)
+		}
+		info, err = os.Lstat(path)
+	}
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("bad store %q: want a regular file", path)
+	}
+	return checkAccess(path, info)
+}
+
+func checkAccess(path string, info fs.FileInfo) error {
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	return checkOwnerMode(path, info.Mode().Perm(), owner, uint32(os.Geteuid()))
+}
+
+// checkOwnerMode refuses what others than root and the effective user self can
+// write: they could have spent tokens honoured again.
+func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
+	if owner != 0 && owner != self {
+		return fmt.Errorf("bad owner of %q: uid %d: want uid %d or root (chown)", path, owner, self)
+	}
+	if mode&0o022 != 0 {
+		return fmt.Errorf("bad mode %#o of %q: want none but the owner to write it (chmod go-w)", uint32(mode), path)
+	}
+	return nil
+}
+
+// makeDir makes a directory and those above it, and syncs their names to the disk.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if err := makeDir(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+// create makes an empty store under another name and links it to path when it
+// is whole, so that an empty or half-made file at path is always damage.
+func create(path string) error {
+	dir := filepath.Dir(path)
+	file, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // harmless if it stays
+	if err := file.Close(); err != nil {
+		return err
+	}
+	if err := initialize(file.Name()); err != nil {
+		return err
+	}
+	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// initialize writes the buckets of an empty store.
+func initialize(path string) error {
+	db, err := openDB(path, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{tokensBucket, expiriesBucket, countsBucket, metaBucket} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(metaBucket)
+		if err := meta.Put(versionKey, number(version)); err != nil {
+			return err
+		}
+		return meta.Put(ledgerKey, new(ledger).encode())
+	})
+}
+
+// syncDir writes the names in a directory to the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,111 @@
+package spent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// errVersion: the store is of another program's version.
+var errVersion = errors.New("unknown format version")
+
+// contents are what verify finds in a file.
+type contents struct {
+	ledger
+	// expiring and indexed add up the digests of the tokens that expire, in the
+	// bucket tokens and in the bucket expiries.
+	expiring, indexed uint64
+}
+
+// verify reads a whole file and returns its ledger. Everything that is in the
+// file must be as a Store writes it, and the ledger must agree.
+func verify(r io.ReaderAt, size int64) (ledger, error) {
+	im, err := readImage(r, size)
+	if err != nil {
+		return ledger{}, err
+	}
+	buckets := make(map[string][]byte)
+	err = im.walk(im.meta.root, within{}, func(e element) error {
+		if !e.bucket {
+			return errors.New("an entry is outside of the buckets")
+		}
+		buckets[string(e.key)] = e.value
+		return nil
+	})
+	if err != nil {
+		return ledger{}, err
+	}
+	want, err := readMeta(im, buckets[string(metaBucket)])
+	if err != nil {
+		return ledger{}, err
+	}
+	var c contents
+	readers := []struct {
+		bucket []byte
+		each   func(element) error
+	}{{tokensBucket, c.token}, {expiriesBucket, c.expiry}, {countsBucket, c.count}}
+	if len(buckets) != len(readers)+1 {
+		return ledger{}, errors.New("it has other buckets than a store has")
+	}
+	for _, r := range readers {
+		if err := im.bucket(buckets[string(r.bucket)], r.each); err != nil {
+			return ledger{}, fmt.Errorf("bucket %s: %w", r.bucket, err)
+		}
+	}
+	if c.tokens != want.tokens || c.sum != want.sum || c.expiring != c.indexed {
+		return ledger{}, errors.New("entries were altered or are missing")
+	}
+	return want, im.free()
+}
+
+// readMeta reads the bucket meta, which has to come first: other versions may
+// have other buckets.
+func readMeta(im *image, bucket []byte) (ledger, error) {
+	values := make(map[string][]byte)
+	err := im.bucket(bucket, func(e element) error {
+		values[string(e.key)] = e.value
+		return nil
+	})
+	if err != nil {
+		return ledger{}, fmt.Errorf("bucket %s: %w", metaBucket, err)
+	}
+	v := values[string(versionKey)]
+	if len(v) != numberSize {
+		return ledger{}, errors.New("it has no format version")
+	}
+	if n := parseNumber(v); n != version {
+		return ledger{}, fmt.Errorf("%w %d: want %d", errVersion, n, version)
+	}
+	return parseLedger(values[string(ledgerKey)])
+}
+
+var errForm = errors.New("an entry has a wrong form")
+
+func (c *contents) token(e element) error {
+	if len(e.key) != len(Token{}) || len(e.value) != numberSize {
+		return errForm
+	}
+	c.tokens++
+	d := digest(e.key, e.value)
+	c.sum += d
+	if parseNumber(e.value) != never {
+		c.expiring += d
+	}
+	return nil
+}
+
+func (c *contents) expiry(e element) error {
+	if len(e.key) != expiryKeySize || len(e.value) != 0 {
+		return errForm
+	}
+	c.indexed += digest(e.key[numberSize:], e.key[:numberSize])
+	return nil
+}
+
+func (c *contents) count(e element) error {
+	if len(e.value) != numberSize {
+		return errForm
+	}
+	c.sum += digest(e.key, e.value)
+	return nil
+}
