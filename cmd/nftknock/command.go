@@ -10,16 +10,16 @@ import (
 	"nftknock/pkg/keygen"
 )
 
-const long = `nftknock knocks at HOST, so that nftknockd there opens a service to this machine
-for a while. There are four kinds of knock:
+const long = `nftknock knocks at HOST, so that nftknockd there opens a service to this machine for
+a limited time. There are four kinds of knock:
 
-  shared     a sequence of packets that both sides know, as ELEMENTs in their
-             order (tcp/PORT, udp/PORT, icmp)
-  encrypted  a message sealed with a key, a byte a packet (-e)
+  shared     a sequence of packets that both sides know: ELEMENTs in their order,
+             each tcp/PORT, udp/PORT or icmp
+  encrypted  a message sealed with a key, one byte per packet (-e)
   spa        one packet of fwknop 2.x (--spa, or -n for its ~/.fwknoprc)
   totp       a one-time code as a phone computes it (--totp)
 
-What the command line leaves open is taken from an entry about HOST, or about its
+What the command line does not say is taken from the entry for HOST, or for its
 address, in the files --hosts and --rc:
 
   ["ssh.example.org"]                       ["vpn.example.org"]
@@ -28,7 +28,7 @@ address, in the files --hosts and --rc:
                                             open = "udp/51820"
 
 Keys come from --key-file, else from the entry, else from the environment
-(` + client.KeyVariable + `, ` + client.HMACKeyVariable + `), else they are asked for. nftknock keygen makes them.
+(` + client.KeyVariable + `, ` + client.HMACKeyVariable + `), else nftknock asks for them. nftknock keygen makes keys.
 
 Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 the port to verify
 stayed closed.`
@@ -38,14 +38,14 @@ const example = `  nftknock ssh.example.org                       as the files s
   nftknock -e -p 22 --key-file ssh.key ssh.example.org
   nftknock --spa --open tcp/22,udp/1194 10.3.2.1
   nftknock --totp ssh.example.org                asks for the code
-  nftknock -n office                             a stanza of fwknop's
-  nftknock -T ssh.example.org                    what would be sent?`
+  nftknock -n office                             a stanza of ~/.fwknoprc
+  nftknock -T ssh.example.org                    prints it and sends nothing`
 
 func newCommand(stdout, stderr io.Writer) *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:           "nftknock [flags] HOST [ELEMENT...]",
-		Short:         "knock at the ports of a host",
+		Short:         "Knock at the ports of a host",
 		Long:          long,
 		Example:       example,
 		SilenceErrors: true,

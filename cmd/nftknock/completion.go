@@ -38,7 +38,7 @@ func (o *options) addCompletions(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("knock", names(false))
 }
 
-// names are those that the files know.
+// names are the hosts that the files name.
 func (o *options) names(cmd *cobra.Command, stanzasOnly bool) []string {
 	hosts, err := o.loadHosts(cmd, io.Discard)
 	if err != nil {

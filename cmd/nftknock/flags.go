@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -30,12 +31,14 @@ type options struct {
 	hosts, rc          client.File
 }
 
-// settingFlag is the flag of a setting. It says no more than whether it was
-// given; the value is in the settings.
+// settingFlag is the flag of a setting. It knows only whether it was given; its
+// value is in the settings.
 type settingFlag struct {
 	settings *client.Settings
 	name     string // of the setting
-	label    string // of the flag
+	flag     string // its long name; empty for that of the setting, with dashes
+	short    string // its one-letter name; empty for none
+	label    string // how errors name it
 	given    bool
 }
 
@@ -54,7 +57,7 @@ func (f *settingFlag) Set(text string) error {
 
 func (f *settingFlag) String() string { return "" }
 
-// Type is bool for the one that has no value of its own.
+// Type is bool for the flag that may stand without a value.
 func (f *settingFlag) Type() string {
 	if f.name == "rotate" {
 		return "bool"
@@ -62,7 +65,7 @@ func (f *settingFlag) Type() string {
 	return "value"
 }
 
-// group is a part of the flags in the help.
+// group is a group of flags in the help.
 type group struct {
 	title string
 	*pflag.FlagSet
@@ -75,16 +78,17 @@ func newGroup(title string) group {
 }
 
 // setting adds the flag of a setting.
-func (o *options) setting(g group, flag, shorthand, name, usage string) {
-	label := "--" + flag
-	if shorthand != "" {
-		label = "-" + shorthand
+func (o *options) setting(g group, f settingFlag, usage string) {
+	f.settings = &o.settings
+	f.flag = cmp.Or(f.flag, strings.ReplaceAll(f.name, "_", "-"))
+	f.label = "--" + f.flag
+	if f.short != "" {
+		f.label = "-" + f.short
 	}
-	f := &settingFlag{settings: &o.settings, name: name, label: label}
-	o.flags = append(o.flags, f)
-	g.VarP(f, flag, shorthand, usage)
-	if name == "rotate" {
-		g.Lookup(flag).NoOptDefVal = "true"
+	o.flags = append(o.flags, &f)
+	g.VarP(&f, f.flag, f.short, usage)
+	if f.name == "rotate" {
+		g.Lookup(f.flag).NoOptDefVal = "true"
 	}
 }
 
@@ -110,7 +114,7 @@ func (o *options) kindFlags() group {
 	g.BoolVarP(&o.encrypt, "encrypt", "e", false, "an encrypted knock")
 	g.BoolVar(&o.spa, "spa", false, "single packet authorization, for nftknockd and fwknopd")
 	g.BoolVar(&o.totp, "totp", false, "a one-time code")
-	g.StringVarP(&o.stanza, "named-config", "n", "", "SPA as this `STANZA` of fwknop's file says; HOST may be left out")
+	g.StringVarP(&o.stanza, "named-config", "n", "", "SPA as this `STANZA` of ~/.fwknoprc says; HOST may be left out")
 	return g
 }
 
@@ -118,25 +122,25 @@ func (o *options) requestFlags() group {
 	g := newGroup("What encrypted knocks and SPA ask for")
 	g.StringVarP(&o.port, "port", "p", "", "open this `PORT`")
 	g.StringVarP(&o.protocol, "protocol", "P", "", "its `PROTOCOL`: tcp, udp or icmp (default tcp)")
-	o.setting(g, "open", "", "open", "or open these `SERVICES`: tcp/22 (SPA: tcp/22,udp/1194)")
-	o.setting(g, "allow", "a", "allow", "let this `ADDRESS` in (default source: that of the packets)")
-	o.setting(g, "user", "", "user", "as this `NAME` (default: the login name)")
-	o.setting(g, "timeout", "", "timeout", "SPA: for this `TIME`, such as 60s (default: as the server has it)")
+	o.setting(g, settingFlag{name: "open"}, "or open these `SERVICES`: tcp/22 (SPA: tcp/22,udp/1194)")
+	o.setting(g, settingFlag{name: "allow", short: "a"}, "let this `ADDRESS` in (default source: that of the packets)")
+	o.setting(g, settingFlag{name: "user"}, "knock as the user of this `NAME` (default: the login name)")
+	o.setting(g, settingFlag{name: "timeout"}, "SPA: open for this `TIME`, such as 60s (default: the server decides)")
 	return g
 }
 
 func (o *options) packetFlags() group {
-	g := newGroup("How they are sent")
-	o.setting(g, "encoding", "", "encoding", "encrypted: the `NAME` of the encoding, siv, article or fwknop-1.9 (default siv)")
-	o.setting(g, "port-base", "", "port_base", "encrypted, totp: the first of the `PORT`s (default 48000 for siv, 61000 for the other encodings, 40000 for totp)")
-	o.setting(g, "rotate", "r", "rotate", "encrypted, totp: every other packet is UDP (default: all are TCP)")
-	o.setting(g, "spa-port", "", "port", "SPA: the UDP `PORT` (default 62201)")
-	o.setting(g, "hmac", "", "hmac", "SPA: the `HASH` of the HMAC, or none (default sha256)")
-	o.setting(g, "digest", "", "digest", "SPA: the `HASH` of the message (default sha256)")
-	o.setting(g, "cipher", "", "cipher", "SPA: cbc or legacy, the `MODE` of encryption (default cbc)")
-	o.setting(g, "algorithm", "", "algorithm", "totp: the `HASH` sha1 or sha256 (default sha1)")
-	o.setting(g, "repeat", "", "repeat", "send it this `NUMBER` of times, 1 to 10 (default 2 for siv and totp, else 1)")
-	o.setting(g, "delay", "", "delay", "pause for this `TIME` between packets, such as 500ms (default 20ms for article and fwknop-1.9, else 0s)")
+	g := newGroup("How the packets are sent")
+	o.setting(g, settingFlag{name: "encoding"}, "encrypted: the `NAME` of the encoding, siv, article or fwknop-1.9 (default siv)")
+	o.setting(g, settingFlag{name: "port_base"}, "encrypted, totp: the first of the `PORT`s (default 48000 for siv, 61000 for the other encodings, 40000 for totp)")
+	o.setting(g, settingFlag{name: "rotate", short: "r"}, "encrypted, totp: every other packet is UDP (default: all are TCP)")
+	o.setting(g, settingFlag{name: "port", flag: "spa-port"}, "SPA: the UDP `PORT` (default 62201)")
+	o.setting(g, settingFlag{name: "hmac"}, "SPA: the `HASH` of the HMAC, or none (default sha256)")
+	o.setting(g, settingFlag{name: "digest"}, "SPA: the `HASH` of the message (default sha256)")
+	o.setting(g, settingFlag{name: "cipher"}, "SPA: cbc or legacy, the `MODE` of encryption (default cbc)")
+	o.setting(g, settingFlag{name: "algorithm"}, "totp: the `HASH` sha1 or sha256 (default sha1)")
+	o.setting(g, settingFlag{name: "repeat"}, "send the knock this `NUMBER` of times, 1 to 10 (default 2 for siv and totp, else 1)")
+	o.setting(g, settingFlag{name: "delay"}, "pause for this `TIME` between packets, such as 500ms (default 20ms for article and fwknop-1.9, else 0s)")
 	g.BoolVarP(&o.ip4, "ipv4", "4", false, "knock over IPv4")
 	g.BoolVarP(&o.ip6, "ipv6", "6", false, "knock over IPv6")
 	return g
@@ -144,8 +148,8 @@ func (o *options) packetFlags() group {
 
 func (o *options) keyFlags() group {
 	g := newGroup("Keys")
-	o.setting(g, "key-file", "", "key_file", "the `FILE` that holds the key, or the secret of one-time codes")
-	o.setting(g, "hmac-key-file", "", "hmac_key_file", "SPA: the `FILE` that holds the HMAC key")
+	o.setting(g, settingFlag{name: "key_file"}, "the `FILE` that holds the key, or the secret of one-time codes")
+	o.setting(g, settingFlag{name: "hmac_key_file"}, "SPA: the `FILE` that holds the HMAC key")
 	g.StringVar(&o.code, "code", "", "totp: this one-time `CODE`")
 	g.StringVar(&o.key, "key", "", "the key as `TEXT`, which other users of this machine can see")
 	return g
@@ -153,15 +157,15 @@ func (o *options) keyFlags() group {
 
 func (o *options) otherFlags() group {
 	g := newGroup("Other flags")
-	o.setting(g, "verify", "", "verify", "then wait until this `PORT` opens, such as tcp/22")
-	g.DurationVar(&o.verifyTimeout, "verify-timeout", 5*time.Second, "the `TIME` to wait for it")
-	g.StringVarP(&o.host, "knock", "k", "", "the `HOST`, as the 2004 client spelt it")
+	o.setting(g, settingFlag{name: "verify"}, "after the knock, wait until this `PORT` is open, such as tcp/22")
+	g.DurationVar(&o.verifyTimeout, "verify-timeout", 5*time.Second, "wait for it at most this `TIME`")
+	g.StringVarP(&o.host, "knock", "k", "", "the `HOST`, as the client of 2004 took it")
 	g.BoolVarP(&o.test, "test", "T", false, "print what would be sent and send nothing")
 	g.BoolVarP(&o.quiet, "quiet", "q", false, "print warnings and errors only")
-	g.BoolVar(&o.json, "json", false, "print one JSON object a line")
-	g.BoolVarP(&o.verbose, "verbose", "v", false, "say where settings and address come from")
-	g.StringVar(&o.hosts.Path, "hosts", o.hosts.Path, "`FILE` of hosts (TOML)")
-	g.StringVar(&o.rc.Path, "rc", o.rc.Path, "`FILE` of hosts in fwknop's forms")
+	g.BoolVar(&o.json, "json", false, "print JSON, one object per line")
+	g.BoolVarP(&o.verbose, "verbose", "v", false, "print where settings and address come from")
+	g.StringVar(&o.hosts.Path, "hosts", o.hosts.Path, "the `FILE` of hosts in TOML")
+	g.StringVar(&o.rc.Path, "rc", o.rc.Path, "the `FILE` of hosts in the formats of fwknop")
 	return g
 }
 

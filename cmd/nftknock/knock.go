@@ -27,8 +27,8 @@ func (o *options) run(cmd *cobra.Command, r client.Request, out events, stderr i
 		out.plan(k)
 		return nil
 	}
-	// Everything that is bound to fail fails before the first line says
-	// that a sequence is being sent.
+	// NB: what can be known to fail must fail here, before the line that says that
+	// a sequence is being sent.
 	sender, err := client.NewSender(k)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (o *options) prepare(cmd *cobra.Command, r client.Request, stderr io.Writer
 	}
 	o.say(stderr, "%s knock from %s, address %s", p.Kind, p.Origin, p.Dst)
 	if p.Kind == client.Encrypted || p.Kind == client.SPA {
-		o.say(stderr, "asks to open %s to %s, as user %s", services(p.Open), allowed(p), p.User)
+		o.say(stderr, "the knock asks to open %s to %s, as user %s", services(p.Open), allowed(p), p.User)
 	}
 	ring := client.Keyring{Getenv: os.Getenv, Prompt: prompt(cmd.Context(), stderr)}
 	if o.code != "" {
@@ -89,7 +89,7 @@ func services(open []port.Range) string {
 
 func allowed(p *client.Plan) string {
 	if p.Allow == client.Source {
-		return "whoever it comes from"
+		return "the sender of the packets"
 	}
 	return p.Allow.String()
 }

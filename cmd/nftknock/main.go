@@ -1,7 +1,7 @@
 // Command nftknock knocks at the ports of a host that runs nftknockd, so that
 // it opens a service to this machine for a while.
 //
-// What the terminal shows: progress on standard output, one line an event,
+// What the terminal shows: progress on standard output, one line per event,
 // text that begins with "[+] " or JSON; everything else on standard error, one
 // line each of "nftknock: error: ", "nftknock: hint: " and "nftknock: warning: ".
 // Questions go to the terminal.
@@ -74,35 +74,35 @@ func report(w io.Writer, command string, err error) int {
 	return exitFailed
 }
 
-// closedHints lists what keeps a port closed after a knock, the likely first.
+// closedHints prints what may keep a port closed after a knock, likely reasons first.
 func closedHints(w io.Writer, kind client.Kind) {
-	hints := []string{"the server's log knows the reason: journalctl -u nftknockd"}
+	hints := []string{"the server's log says why: journalctl -u nftknockd"}
 	hints = append(hints, closedReasons[kind]...)
-	hints = append(hints, "the server opens to the address it saw the knock from: behind NAT or a VPN it may differ from what its policy allows, and -4 or -6 may pick the other one")
+	hints = append(hints, "the server opens to the address that the knock came from: behind NAT or a VPN that may be one its policy does not allow; -4 and -6 choose between IPv4 and IPv6")
 	if kind != client.SPA {
-		hints = append(hints, "an access with require_os opens to that operating system only")
+		hints = append(hints, "an access with require_os opens only to that operating system")
 	}
 	for _, hint := range hints {
 		fmt.Fprintf(w, "nftknock: hint: %s\n", hint)
 	}
 }
 
-// closedReasons are those that a kind of knock has of its own.
+// closedReasons are hints for one kind of knock.
 var closedReasons = map[client.Kind][]string{
 	client.Shared: {
 		"is the sequence the same here and in the server's policy, element by element?",
 		"a policy with min_interval wants a pause between the knocks: --delay",
 	},
 	client.Encrypted: {
-		"are key, encoding and port base the same here and in the server's policy? does that open the service you asked for?",
-		"encoding siv holds the time: are the clocks of both sides right?",
+		"are key, encoding and port base the same here and in the server's policy? does its access open the service you asked for?",
+		"a knock of encoding siv contains the time: are the clocks of both sides right?",
 	},
 	client.SPA: {
-		"are keys, hash and port the same here and in the server's policy? does that open the services you asked for?",
-		"the packet holds the time: are the clocks of both sides right?",
+		"are keys, hash and port the same here and in the server's policy? does its access open the services you asked for?",
+		"the packet contains the time: are the clocks of both sides right?",
 	},
 	client.TOTP: {
 		"is the secret the same here and in the server's policy? does the phone compute eight digits?",
-		"a code is good for 30 seconds and once: are the clocks of both sides right?",
+		"a code is valid once and for 30 seconds: are the clocks of both sides right?",
 	},
 }

@@ -12,7 +12,7 @@ import (
 	"nftknock/pkg/port"
 )
 
-// events are what standard output tells of a knock.
+// events writes to standard output what happens to a knock.
 type events interface {
 	plan(k *client.Knock) // instead of all others
 	start(k *client.Knock)
@@ -60,7 +60,7 @@ func (t text) plan(k *client.Knock) {
 		t.line("then wait until %s is open", k.Verify)
 	}
 	if k.Holds > 0 {
-		t.line("It was made just now and holds for %d s, unless the server's policy says otherwise", k.Holds/time.Second)
+		t.line("The knock was made just now and is valid for %d s, unless the server's policy says otherwise", k.Holds/time.Second)
 	}
 }
 
@@ -113,5 +113,5 @@ func (t text) open(k *client.Knock, after time.Duration) {
 	t.line("%s on %s is open, after %s", k.Verify, k.Dst, after.Round(100*time.Microsecond))
 }
 
-// closed: the error on standard error says it.
+// closed writes nothing: the error goes to standard error.
 func (t text) closed(*client.Knock, time.Duration) {}

@@ -78,7 +78,7 @@ func (j jsonLines) plan(k *client.Knock) {
 
 func (j jsonLines) start(k *client.Knock) { j.begin("start", k) }
 
-// sent tells of the packets once, and of their repetitions as a whole.
+// sent writes one event per packet, and one per repetition of all packets.
 func (j jsonLines) sent(k *client.Knock, round, step int, p client.Packet) {
 	switch {
 	case round == 1:

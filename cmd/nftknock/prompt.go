@@ -12,8 +12,8 @@ import (
 	"nftknock/pkg/client"
 )
 
-// prompt asks on the terminal that standard input is, and gives the line that
-// is typed. An interrupt leaves the terminal as it was.
+// prompt asks on the terminal that is standard input and returns the line that is
+// typed. An interrupt restores the state of the terminal.
 func prompt(ctx context.Context, stderr io.Writer) func(question string, echo bool) ([]byte, error) {
 	return func(question string, echo bool) ([]byte, error) {
 		fd := int(os.Stdin.Fd())
@@ -27,7 +27,8 @@ func prompt(ctx context.Context, stderr io.Writer) func(question string, echo bo
 			line []byte
 			err  error
 		}
-		// A read from a terminal cannot be ended; the process will be.
+		// NB: a read from a terminal cannot be interrupted: after an interrupt the
+		// goroutine stays until the process ends.
 		typed := make(chan answer, 1)
 		go func() {
 			var a answer
@@ -41,7 +42,7 @@ func prompt(ctx context.Context, stderr io.Writer) func(question string, echo bo
 		select {
 		case a := <-typed:
 			if !echo {
-				fmt.Fprintln(stderr) // for that of the person, which is not shown
+				fmt.Fprintln(stderr) // the newline that was typed is not shown
 			}
 			return a.line, a.err
 		case <-ctx.Done():
@@ -51,7 +52,7 @@ func prompt(ctx context.Context, stderr io.Writer) func(question string, echo bo
 	}
 }
 
-// readLine reads as far as the end of a line, and no byte beyond.
+// readLine reads up to the end of a line, and no byte beyond.
 func readLine(r io.Reader) ([]byte, error) {
 	const longest = 1 << 10
 	var line []byte

@@ -16,7 +16,7 @@ import (
 	"nftknock/pkg/secret"
 )
 
-// request puts together what the command line asks for.
+// request makes the request of the command line.
 func (o *options) request(cmd *cobra.Command, args []string, stderr io.Writer) (client.Request, error) {
 	r := client.Request{Host: o.host, Network: client.IP, Stanza: o.stanza, Login: login.Name()}
 	switch {
@@ -45,7 +45,7 @@ func (o *options) request(cmd *cobra.Command, args []string, stderr io.Writer) (
 	return r, err
 }
 
-// check finds flags that contradict each other or cannot be meant.
+// check refuses flags that contradict each other or make no sense.
 func (o *options) check() error {
 	switch {
 	case o.ip4 && o.ip6:
@@ -65,7 +65,7 @@ var kindLabels = map[client.Kind]string{
 	client.Shared: "a sequence", client.Encrypted: "-e", client.SPA: "--spa", client.TOTP: "--totp",
 }
 
-// chooseKind sets the kind that flags and elements speak of, if any.
+// chooseKind sets the kind of knock that flags and elements ask for, if they do.
 func (o *options) chooseKind(elements []string) error {
 	var kinds []client.Kind
 	var labels []string
@@ -95,7 +95,7 @@ func (o *options) chooseKind(elements []string) error {
 	return nil
 }
 
-// chooseService takes -P and -p for what to open.
+// chooseService makes the service to open of -P and -p.
 func (o *options) chooseService() error {
 	if o.protocol == "" && o.port == "" {
 		return nil
@@ -123,14 +123,14 @@ func (o *options) chooseService() error {
 	return flag.Set(service)
 }
 
-// takeKey takes the key off the command line. NB: a flag that read it itself
-// would show it in its errors.
+// takeKey takes the key from the command line. NB: a flag that parsed the key would
+// show it in its errors.
 func (o *options) takeKey(stderr io.Writer) error {
 	if o.key == "" {
 		return nil
 	}
-	fmt.Fprintln(stderr, "nftknock: warning: --key: other users see it in the list of processes, and the shell keeps it in its history; "+
-		"--key-file, "+client.KeyVariable+" and the question on the terminal do not tell")
+	fmt.Fprintln(stderr, "nftknock: warning: --key: other users see the key in the list of processes, and the shell keeps it in its history: "+
+		"use --key-file, "+client.KeyVariable+" or the prompt instead")
 	if o.settings.KeyFile != "" {
 		return errors.New("--key and --key-file exclude each other")
 	}
@@ -140,7 +140,7 @@ func (o *options) takeKey(stderr io.Writer) error {
 	return err
 }
 
-// fits refuses flags that say nothing about the kind of knock it has come to be.
+// fits refuses flags that have no effect on the kind of knock.
 func (o *options) fits(kind client.Kind) error {
 	for _, f := range o.flags {
 		if !f.given {
@@ -151,17 +151,17 @@ func (o *options) fits(kind client.Kind) error {
 			for _, k := range kinds {
 				labels = append(labels, kindLabels[k])
 			}
-			return fmt.Errorf("%s has no use in a knock of kind %s: it goes with %s", f.label, kind, strings.Join(labels, ", "))
+			return fmt.Errorf("%s has no effect on a knock of kind %s: it goes with %s", f.label, kind, strings.Join(labels, ", "))
 		}
 	}
 	if o.code != "" && kind != client.TOTP {
-		return fmt.Errorf("--code has no use in a knock of kind %s: it goes with --totp", kind)
+		return fmt.Errorf("--code has no effect on a knock of kind %s: it goes with --totp", kind)
 	}
 	return nil
 }
 
-// elements reads the arguments behind the host, with or without the commas of
-// a file's line.
+// elements reads the arguments after the host, with or without commas between
+// elements.
 func elements(args []string) ([]port.Range, error) {
 	var list []port.Range
 	for _, arg := range args {
@@ -176,7 +176,7 @@ func elements(args []string) ([]port.Range, error) {
 	return list, nil
 }
 
-// loadHosts reads both files; one named on the command line must be there.
+// loadHosts reads both files. A file that the command line names must exist.
 func (o *options) loadHosts(cmd *cobra.Command, stderr io.Writer) ([]client.Host, error) {
 	o.hosts.Optional = !cmd.Flags().Changed("hosts")
 	o.rc.Optional = !cmd.Flags().Changed("rc")

@@ -9,20 +9,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/links"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/wording"
 )
 
 func newCheck(o *options) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Tell what is wrong with a policy",
-		Long: `check reads a policy and tells every error and weakness in it, with file, line
-and column. It needs no root and touches nothing. Exit status 0: the daemon would
-start, even if there are warnings; 2: it would not.`,
-		Args: cobra.MaximumNArgs(1),
+		Short: "Find the errors and weaknesses of a policy",
+		Long: `check reads a policy and prints every error and weakness in it, with file, line and
+column. It needs no root and changes nothing. Exit status 0: the daemon would start,
+even if there are warnings; 2: it would not.`,
+		Args: commands.Args("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := o.config
 			if len(args) == 1 {
@@ -31,13 +33,13 @@ start, even if there are warnings; 2: it would not.`,
 			return check(cmd.OutOrStdout(), file, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a finding: file line column severity message hint")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per finding: file line column severity message hint")
 	return cmd
 }
 
 func check(w io.Writer, file string, asJSON bool) error {
-	// What this host is like now is worth a warning, and no reason to fail
-	// where it cannot be told.
+	// The ports and interfaces of this host are for warnings only: check works
+	// without them.
 	inUse, err := policy.PortsInUse(os.DirFS("/proc/net"))
 	if err != nil {
 		inUse = nil
@@ -68,7 +70,7 @@ func check(w io.Writer, file string, asJSON bool) error {
 	return nil
 }
 
-// interfaces are those of this host, or none where they cannot be told.
+// interfaces lists the interfaces of this host, none if the kernel does not tell.
 func interfaces() []policy.Interface {
 	list, err := links.List()
 	if err != nil {
@@ -85,7 +87,7 @@ func interfaces() []policy.Interface {
 	return found
 }
 
-// summary is the last line a person reads.
+// summary is the last line of the output for people.
 func summary(file string, p *policy.Policy, diags policy.Diagnostics) string {
 	errs, warnings := 0, 0
 	for _, d := range diags {
@@ -97,12 +99,12 @@ func summary(file string, p *policy.Policy, diags policy.Diagnostics) string {
 	}
 	var found []string
 	if errs > 0 {
-		found = append(found, plural(errs, "error"))
+		found = append(found, wording.Count(errs, "error", "errors"))
 	} else {
 		found = append(found, "ok")
 	}
 	if warnings > 0 {
-		found = append(found, plural(warnings, "warning"))
+		found = append(found, wording.Count(warnings, "warning", "warnings"))
 	}
 	if errs == 0 {
 		enabled := 0
@@ -114,11 +116,4 @@ func summary(file string, p *policy.Policy, diags policy.Diagnostics) string {
 		found = append(found, fmt.Sprintf("%d of %d accesses enabled", enabled, len(p.Accesses)))
 	}
 	return file + ": " + strings.Join(found, ", ")
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

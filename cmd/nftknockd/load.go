@@ -9,8 +9,8 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// loadPlan reads the policy with its keys and works it out. Errors and warnings
-// are printed to w.
+// loadPlan reads the policy with its keys and makes the plan of it. Errors and
+// warnings are printed to w.
 func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	p, diags := plan.Load(path)
 	printDiagnostics(w, diags)
@@ -20,8 +20,8 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	return p, nil
 }
 
-// outlinePolicy reads the policy without its keys. Errors are printed to w; the
-// warnings come again with the keys.
+// outlinePolicy reads the policy without its keys. Errors are printed to w, and no
+// warnings: they come when the policy is read with its keys.
 func outlinePolicy(path string, w io.Writer) (*policy.Policy, error) {
 	p, diags := policy.Outline(path)
 	if diags.HasErrors() {
@@ -31,8 +31,8 @@ func outlinePolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
-// inspectPolicy reads the policy for somebody to look at, who may not be allowed
-// to read its keys. Errors and warnings are printed to w.
+// inspectPolicy reads the policy for display, which must work for users who may
+// not read the keys. Errors and warnings are printed to w.
 func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	p, diags := policy.Inspect(path)
 	printDiagnostics(w, diags)
@@ -42,7 +42,7 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
-// wantAccess refuses a policy that opens nothing.
+// wantAccess refuses a policy without an enabled access.
 func wantAccess(path string, p *policy.Policy) error {
 	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
 		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}

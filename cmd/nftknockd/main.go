@@ -32,7 +32,7 @@ func run() int {
 	}
 	var exit exitError
 	if !errors.As(err, &exit) {
-		// What cobra itself finds wrong is the command line.
+		// Errors of cobra and of package commands are about the command line.
 		hint := "nftknockd --help lists commands and flags"
 		if cmd.HasParent() {
 			hint = cmd.CommandPath() + " --help lists its flags"
@@ -46,7 +46,7 @@ func run() int {
 // exitError is an error that has its exit code, and perhaps a hint.
 type exitError struct {
 	code int
-	err  error // nil when everything has been said
+	err  error // nil when it has been printed already
 	hint string
 }
 
@@ -55,7 +55,7 @@ func (e exitError) Error() string { return fmt.Sprint(e.err) }
 func (e exitError) print(w io.Writer) {
 	switch diags := (policy.Diagnostics)(nil); {
 	case e.err == nil:
-	case errors.As(e.err, &diags): // each has its place and its severity
+	case errors.As(e.err, &diags): // each prints its place and severity
 		printDiagnostics(w, diags)
 	default:
 		fmt.Fprintln(w, "nftknockd: error:", e.err)
@@ -65,7 +65,7 @@ func (e exitError) print(w io.Writer) {
 	}
 }
 
-// failed makes an error of an operation that went wrong.
+// failed gives the error of an operation its exit code. Nil stays nil.
 func failed(err error) error {
 	if err == nil {
 		return nil
@@ -83,9 +83,10 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nftknockd",
 		Short: "Hide services behind port knocks",
-		Long: `nftknockd hides services of this host behind port knocks. It watches for knock
-sequences over NFLOG and lets a knocker through the nftables gate for a limited
-time, which the kernel ends.`,
+		Long: `nftknockd hides services of this host behind port knocks. It receives the packets of
+knocks over NFLOG. When a knock is right, it lets its sender reach the service for a
+limited time: as an element with a timeout in an nftables set, which the kernel
+removes.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -93,7 +94,7 @@ time, which the kernel ends.`,
 			return cmd.Help()
 		},
 	}
-	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "policy `file`; conf.d beside it is read too")
+	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")
 	root.AddCommand(
 		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o),
 		newFingerprint(&o), newKeygen(), commands.Version("nftknockd"),

@@ -8,14 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onTerminal reports whether somebody reads along.
+// onTerminal reports whether a file is a terminal.
 func onTerminal(file *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
 	return err == nil
 }
 
-// showProgress writes how far a long file has been read to a terminal, once a
-// second, until the function it returns is called.
+// showProgress writes once per second how much of a file has been read, until stop
+// is called. It writes to standard error, and nothing if that is no terminal.
 func showProgress(progress func() (float64, bool)) (stop func()) {
 	if !onTerminal(os.Stderr) {
 		return func() {}

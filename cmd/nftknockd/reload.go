@@ -5,21 +5,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/control"
 	"nftknock/pkg/policy"
 )
 
-// theOldStays is the hint where a daemon runs and has not taken the policy up.
-const theOldStays = "the daemon's policy stays as it was"
+// theOldStays is the hint where the daemon did not accept the new policy.
+const theOldStays = "the running daemon keeps its old policy"
 
 func newReload(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "reload",
-		Short: "Have the running daemon read its policy again",
-		Long: `reload checks the policy and has the running daemon take it up, over the socket of
-[control]. It returns when that is done. If it fails, the old policy stays, and
-exit status and message say so.`,
-		Args: cobra.NoArgs,
+		Short: "Make the running daemon read its policy again",
+		Long: `reload checks the policy and makes the running daemon read it again, over the control
+socket. It returns when the daemon has done so. If that fails, the daemon keeps its
+old policy, the message says why, and the exit status is not 0.`,
+		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, diags := policy.Load(o.config)
 			if diags.HasErrors() {
@@ -30,7 +31,7 @@ exit status and message say so.`,
 			if socket == "" {
 				return exitError{
 					code: exitUsage, err: errors.New("the policy has no control socket"),
-					hint: "send the daemon SIGHUP, and see its log for how that went",
+					hint: "send the daemon SIGHUP instead; its log says whether that worked",
 				}
 			}
 			err := control.NewClient(socket).Reload(cmd.Context())

@@ -7,9 +7,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/capture"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/replay"
+	"nftknock/pkg/wording"
 )
 
 func newReplay(o *options) *cobra.Command {
@@ -17,10 +19,10 @@ func newReplay(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Run a capture through the policy: who would have been let in, and why not",
-		Long: `replay reads a pcap or pcapng capture as if its packets arrived now, and tells of
-every knock in it what the daemon would have decided. It needs no root and
-touches nothing.`,
-		Args: cobra.ExactArgs(1),
+		Long: `replay reads a pcap or pcapng capture as if its packets arrived now, and prints for
+every knock in it what the daemon would have decided. It needs no root and changes
+nothing.`,
+		Args: commands.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
@@ -29,7 +31,7 @@ touches nothing.`,
 			return failed(replayFile(cmd.OutOrStdout(), p, args[0], asJSON))
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a knock: time src access knock verdict reason os open timeout step")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per knock: time src access knock verdict reason os open timeout step")
 	return cmd
 }
 
@@ -58,19 +60,16 @@ func replayFile(w io.Writer, p *plan.Plan, file string, asJSON bool) error {
 		return err
 	}
 	_, err = fmt.Fprintf(w, "%s: %s, %d to knock ports: %d granted, %d refused\n",
-		file, plural(capt.Packets(), "packet"), packets, granted, refused)
+		file, wording.Count(capt.Packets(), "packet", "packets"), packets, granted, refused)
 	return err
 }
 
-// timeFormat is how times of packets are printed, in UTC.
-const timeFormat = "2006-01-02T15:04:05.000Z"
-
 func sentence(o replay.Outcome) string {
-	s := o.Time.UTC().Format(timeFormat) + " " + o.Source + " " + o.Access + ": "
+	s := wording.Time(o.Time) + " " + o.Source + " " + o.Access + ": "
 	if o.Verdict == replay.Granted {
 		s += "granted " + o.Open + " for " + o.Timeout
 	} else {
-		s += fmt.Sprintf("refused after %s: %s", plural(o.Step, "element"), o.Reason)
+		s += fmt.Sprintf("refused after %s: %s", wording.Count(o.Step, "element", "elements"), o.Reason)
 	}
 	if o.OS != "" {
 		s += " (OS guess: " + o.OS + ")"

@@ -6,22 +6,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/control"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/wording"
 )
 
 func newRevoke(o *options) *cobra.Command {
 	var r control.Revocation
 	cmd := &cobra.Command{
 		Use:   "revoke ADDRESS|PREFIX [SERVICE]",
-		Short: "End grants of a source, and its connections",
-		Long: `revoke ends the running grants of an address, or of all within a prefix, to a
-service such as tcp/22, or to all. Connections that stand go on, unless --cut ends
-them: those that a grant let in, and those that stood before the daemon did. A
-grant of a prefix, or of a range of ports, ends as a whole or not at all; where one
-goes on, the exit status is 1. Who may knock can knock again: take the access out of
-the policy, and reload.`,
-		Args: cobra.RangeArgs(1, 2),
+		Short: "End the grants of an address or prefix, and with --cut its connections",
+		Long: `revoke ends the running grants of an address, or of all addresses in a prefix, to one
+service such as tcp/22, or to all services. Established connections go on, unless
+--cut ends them: those that a grant let in, and those that were there before the
+daemon started. A grant for a prefix or for a range of ports ends as a whole or not
+at all; if one goes on, the exit status is 1. Whoever may knock can knock again: to
+prevent that, take the access out of the policy and reload.`,
+		Args: commands.Args("ADDRESS", "[SERVICE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if r.Source, err = control.ParseSource(args[0]); err != nil {
@@ -41,27 +43,28 @@ the policy, and reload.`,
 			fmt.Fprintln(cmd.OutOrStdout(), revoked(done, r.Cut))
 			if done.StillIn != "" {
 				return exitError{
-					code: exitFailed, err: errors.New("still let in, by a grant for more than that: " + done.StillIn),
-					hint: "a grant ends as a whole: revoke its prefix, and no or all of its ports",
+					code: exitFailed, err: errors.New("still let in, by a grant for more than was revoked: " + done.StillIn),
+					hint: "a grant ends as a whole: revoke its whole prefix, and all of its ports or no SERVICE",
 				}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&r.Cut, "cut", false, "end its connections, too")
+	cmd.Flags().BoolVar(&r.Cut, "cut", false, "also end the connections of the address or prefix")
 	return cmd
 }
 
-// revoked says what was ended.
+// revoked is the sentence about what was ended.
 func revoked(done control.Revoked, cut bool) string {
-	text := plural(done.Grants, "grant") + " revoked"
+	text := wording.Count(done.Grants, "grant", "grants") + " revoked"
 	if cut {
-		text += ", " + plural(done.Connections, "connection") + " cut"
+		text += ", " + wording.Count(done.Connections, "connection", "connections") + " cut"
 	}
 	return text
 }
 
-// controlClient is for the daemon that the policy is for. It needs no keys.
+// controlClient gives a client of the daemon that runs this policy. It reads no
+// keys.
 func controlClient(file string) (*control.Client, error) {
 	p, diags := policy.Outline(file)
 	switch {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/links"
 	"nftknock/pkg/plan"
 )
@@ -12,18 +13,19 @@ import (
 func newRules(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rules",
-		Short: "Print the nftables table the policy calls for",
-		Long: `rules prints the table as "nft list table" would, without touching the kernel. The
-output shows knock ports and tripwires: it is as secret as the policy. With a list of
-interfaces, those that are not guarded are this host's of this moment.`,
-		Args: cobra.NoArgs,
+		Short: "Print the nftables table of the policy",
+		Long: `rules prints the nftables table of the policy, as "nft list table" would, without
+changing anything in the kernel. It shows knock ports and tripwires: keep it as secret
+as the policy. If the policy lists interfaces, the table leaves out the other
+interfaces that this host has now.`,
+		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := inspectPolicy(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
 			r := plan.Ruleset(p)
-			// As far as it can be told, the interfaces are those of this host, now.
+			// If they cannot be listed, the table is that of a host with lo alone.
 			if now, err := links.List(); err == nil {
 				r.Unguarded = links.Resolve(p.NFTables.Interfaces, now, nil).Unguarded
 			}

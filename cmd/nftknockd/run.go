@@ -11,6 +11,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
+	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
@@ -26,22 +27,22 @@ import (
 func newRun(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
-		Short: "Hide services and let knockers in, until SIGTERM or SIGINT",
-		Long: `run hides the services of the policy and watches for knocks, in the foreground.
-Services are hidden before keys and signature files are read: with one of these
-missing the daemon ends, and they stay hidden.
-SIGHUP, or "nftknockd reload", has it read the policy again; if that fails, the
-old one stays. SIGTERM and SIGINT stop the daemon and leave the table and its
-running grants in the kernel: services stay hidden, and grants end when they
-would have.`,
-		Args: cobra.NoArgs,
+		Short: "Run the daemon in the foreground, until SIGTERM or SIGINT",
+		Long: `run hides the services of the policy and waits for knocks, in the foreground. It hides
+the services before it reads keys and signature files: if one of these is missing,
+the daemon ends and the services stay hidden.
+
+SIGHUP, or "nftknockd reload", makes it read the policy again; if that fails, it keeps
+its old policy. SIGTERM and SIGINT stop the daemon and leave the table and the running
+grants in the kernel: services stay hidden, and grants end at their time.`,
+		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, err := outlinePolicy(o.config, cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
-			// A log whose reader has gone is no reason to end: a write to it fails
-			// instead.
+			// NB: without this, a write to a log whose reader has gone would end the
+			// process.
 			signal.Ignore(syscall.SIGPIPE)
 			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Log))
 			defer log.Close()
@@ -49,7 +50,7 @@ would have.`,
 			if err == nil {
 				return nil
 			}
-			// What is said last waits for no reader either.
+			// Through the queue, since standard error may block.
 			exit := startFailure(err)
 			exit.print(log)
 			return exitError{code: exit.code}
@@ -61,7 +62,7 @@ would have.`,
 func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends a stop that hangs.
+	// A second signal kills the process, in case the stop hangs.
 	context.AfterFunc(ctx, stop)
 
 	lines, level := logger.New(log, p.Log)
@@ -74,14 +75,14 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 		OpenGate:    func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
 		OpenStore:   func(path string) (spent.Spender, error) { return spent.Open(path) },
 		OpenLinks:   func() (daemon.Links, error) { return links.Open() },
-		// Without a service manager there is nobody to tell.
+		// Without a service manager it does nothing.
 		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
 	})
 	reloadOnHangup(ctx, d)
 	return d.Run(ctx)
 }
 
-// startFailure is how the command ends after an error of the daemon.
+// startFailure gives an error of the daemon its exit code and hint.
 func startFailure(err error) exitError {
 	exit := exitError{code: exitFailed, err: err}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
@@ -93,8 +94,8 @@ func startFailure(err error) exitError {
 	return exit
 }
 
-// reloadOnHangup turns SIGHUP into requests to reload until ctx is done. Those
-// that come during a reload are one.
+// reloadOnHangup reloads at each SIGHUP until ctx is done. Signals that come during
+// a reload count as one.
 func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP)
@@ -105,7 +106,7 @@ func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
 			case <-ctx.Done():
 				return
 			case <-signals:
-				// The log says how it went, and nobody else asked.
+				// The daemon logs its error.
 				_ = d.Reload(ctx)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// misfit is an error about a setting that is valid by itself but contradicts another.
+// misfit is a setting that is valid by itself and contradicts another.
 type misfit struct {
 	setting string
 	err     error
@@ -19,8 +19,7 @@ type misfit struct {
 
 func (m *misfit) Error() string { return m.err.Error() }
 
-// check returns the first contradiction between settings. It ignores settings that are
-// not set; see missing.
+// check finds settings that contradict each other. It accepts missing ones.
 func (s *Settings) check() *misfit {
 	for _, of := range []func(*Settings) *misfit{
 		(*Settings).checkBase, (*Settings).checkAllow, (*Settings).checkOpen, (*Settings).checkKeys, (*Settings).checkLength,
@@ -73,18 +72,17 @@ func (s *Settings) checkKeys() *misfit {
 	case s.HMACKey != nil && s.HMACKeyFile != "":
 		return &misfit{"hmac_key_file", errors.New("hmac_key and hmac_key_file exclude each other")}
 	case !s.wantsHMAC() && s.HMACKey != nil:
-		return &misfit{"hmac_key", errors.New("hmac none has no use for a hmac_key")}
+		return &misfit{"hmac_key", errors.New("hmac none and hmac_key exclude each other")}
 	case !s.wantsHMAC() && s.HMACKeyFile != "":
-		return &misfit{"hmac_key_file", errors.New("hmac none has no use for a hmac_key_file")}
+		return &misfit{"hmac_key_file", errors.New("hmac none and hmac_key_file exclude each other")}
 	}
 	return nil
 }
 
 func (s *Settings) wantsHMAC() bool { return s.HMAC == nil || *s.HMAC != 0 }
 
-// checkLength limits shared sequences to the length that the server accepts. A sequence
-// on the command line may be part of one, so it has no lower limit; parsers of files
-// check that a sequence is complete.
+// checkLength refuses sequences longer than the server takes. A short one may be
+// part of a sequence that a person types; the parser of a file checks for these.
 func (s *Settings) checkLength() *misfit {
 	if n := len(s.Sequence); n > knock.MaxSequence {
 		return &misfit{"sequence", fmt.Errorf("%d elements: want 1 to %d", n, knock.MaxSequence)}
@@ -92,8 +90,7 @@ func (s *Settings) checkLength() *misfit {
 	return nil
 }
 
-// missing returns an error if a setting is missing that the kind of knock requires. It
-// does not check keys.
+// missing finds what a knock of its kind needs and does not have, keys apart.
 func (s *Settings) missing() error {
 	switch s.Kind {
 	case Shared:

@@ -1,11 +1,11 @@
-// Package client sends knocks. It combines settings from hosts.toml, ~/.fwknoprc and the
-// command line into a Plan, makes packets of the plan and sends them, and can wait until
-// the service is open. Packets are sent with the operating system's own TCP/IP stack, so
-// that the server sees the system's fingerprint.
+// Package client sends knocks. It reads what to send (hosts.toml, ~/.fwknoprc, the
+// command line), makes packets of it, sends them with the operating system's own
+// stack, so that the fingerprint that the server sees is genuine, and can wait until
+// the service opens.
 //
-// Knocks with ICMP need privileges unless ping sockets are allowed; others need none. The
-// client gets no confirmation: it cannot tell a knock that was lost on the network from
-// one that arrived.
+// It needs no privileges where ping sockets are allowed, and none at all for
+// knocks without ICMP. A server never answers a knock: to the client, a knock that
+// was lost looks the same as one that arrived.
 package client
 
 import (
@@ -38,13 +38,13 @@ type Knock struct {
 	// Delay is the pause between two packets. A TCP packet of a knock that is not
 	// loose additionally takes up to AnswerWait.
 	Delay time.Duration
-	// Repeat is how often all packets are sent. They are the same each time.
+	// Repeat is how many times all packets are sent, the same ones each time.
 	Repeat int
 	// Clear and Sealed are the bytes of an encrypted knock before and after
 	// encryption; nil for others.
 	Clear, Sealed []byte
-	// Holds is how long the server accepts the knock, counted from the call that
-	// made it, with the default policy; 0 if that is unlimited or not known.
+	// Holds is how long after it was made the server accepts the knock, unless
+	// its policy says otherwise; 0 if for ever or not known.
 	Holds time.Duration
 	// Verify is the TCP port that should be open after the knock; the zero
 	// Range if none is set.
@@ -56,8 +56,8 @@ type Transmitter interface {
 	Send(ctx context.Context, p Packet) error
 }
 
-// The limits of the random pause before a knock is repeated. Two clients that began at
-// the same time so do not repeat at the same time.
+// The pause before a knock is repeated. It is random, so that two clients that
+// began at the same time do not stay in step.
 const (
 	minRepeatPause = 150 * time.Millisecond
 	maxRepeatPause = 450 * time.Millisecond

@@ -6,8 +6,8 @@ import "fmt"
 type Error struct {
 	Err  error
 	Hint string // what to do about it; may be empty
-	// Config is set if the request or a file is wrong, so that the same command
-	// fails again.
+	// Config: the request or a file is wrong, and the same request will fail
+	// again.
 	Config bool
 }
 
@@ -15,7 +15,7 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// configError returns an Error with Config set.
+// configError is an Error about a file or the command line.
 func configError(hint, format string, args ...any) *Error {
 	return &Error{Err: fmt.Errorf(format, args...), Hint: hint, Config: true}
 }

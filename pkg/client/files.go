@@ -18,9 +18,9 @@ type Host struct {
 	Origin   string   // FILE:LINE
 	// Stanza is set for a stanza of ~/.fwknoprc; Name is the name of the stanza.
 	Stanza bool
-	// Warnings are for users who knock at this host.
+	// Warnings are printed when a knock at this host is planned.
 	Warnings []string
-	// Err is a mistake in a stanza, which can then not be used. Settings are those
+	// Err is why nothing can be sent to this host; Settings are those that were
 	// read before it.
 	Err error
 }
@@ -52,10 +52,10 @@ func DefaultFiles() (hosts, rc File) {
 // maxFile is the size of the largest file that Load reads, in bytes.
 const maxFile = 1 << 20
 
-// Load reads the hosts of a file. It refuses a file that another user can write: that
-// user could change an address and receive the sequence with the next knock. If other
-// users can read the file, Load returns a warning, and refuses the file if it contains a
-// key.
+// Load reads the hosts of a file. It refuses a file that other users can write:
+// they could change an address and would be sent the sequence by the next knock. If
+// others can only read the file, warning says so; a file with a key in it is then
+// refused, too.
 func (f File) Load() (hosts []Host, warning string, err error) {
 	if f.Path == "" && f.Optional {
 		return nil, "", nil
@@ -83,8 +83,8 @@ func (f File) read() (data []byte, warning string, err error) {
 		return nil, "", &Error{Err: err, Config: true}
 	}
 	defer file.Close()
-	// NB: Stat of the open file, not of the path, which another process could have
-	// replaced since.
+	// NB: the check is of the open file, since its name could stand for another
+	// file by now.
 	info, err := file.Stat()
 	if err != nil {
 		return nil, "", err
@@ -102,17 +102,23 @@ func (f File) read() (data []byte, warning string, err error) {
 	return data, warning, nil
 }
 
-// place is a place in a file. Line and column count from 1; column is 0 if not known.
+// place is a place in a file. Lines and columns count from 1; column 0 stands for
+// the whole line.
 type place struct {
 	path         string
 	line, column int
 }
 
-// errorf returns an Error about the place, with Config set.
-func (at place) errorf(hint, format string, args ...any) *Error {
-	text := fmt.Sprintf("%s:%d", at.path, at.line)
-	if at.column > 0 {
-		text += fmt.Sprintf(":%d", at.column)
+// String gives FILE:LINE or FILE:LINE:COLUMN.
+func (p place) String() string {
+	s := fmt.Sprintf("%s:%d", p.path, p.line)
+	if p.column > 0 {
+		s += fmt.Sprintf(":%d", p.column)
 	}
-	return configError(hint, "%s: %s", text, fmt.Sprintf(format, args...))
+	return s
+}
+
+// fail is an Error about what stands there.
+func (p place) fail(hint, format string, args ...any) *Error {
+	return configError(hint, "%s: %s", p, fmt.Sprintf(format, args...))
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// find returns the first entry with a name, or nil. Stanzas come after all others,
-// because fwknop uses them only with -n.
+// find gives the first entry of a name, or nil. Stanzas come last: fwknop finds
+// them only by -n.
 func (r Request) find(name string) *Host {
 	for _, stanza := range []bool{false, true} {
 		for i := range r.Hosts {
@@ -43,12 +43,12 @@ func (r Request) findStanza() (*Host, error) {
 	}
 	hint := "a stanza begins with its name in brackets: [" + r.Stanza + "]"
 	if len(names) > 0 {
-		hint = "these are known: " + strings.Join(names, ", ")
+		hint = "there are: " + strings.Join(names, ", ")
 	}
-	return nil, configError(hint, "no stanza is called %q", r.Stanza)
+	return nil, configError(hint, "there is no stanza %q", r.Stanza)
 }
 
-// unknown returns the error for a host without an entry.
+// unknown is the error for a host without an entry.
 func unknown(host string, addrs []netip.Addr) error {
 	var tried []string
 	for _, addr := range addrs {

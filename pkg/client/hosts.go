@@ -17,7 +17,7 @@ import (
 // hostsExample is the hint to errors about the form of hosts.toml.
 const hostsExample = `a host looks like this: ["ssh.example.org"] and below it sequence = ["tcp/7000", "udp/8000"]`
 
-// ParseHosts reads hosts.toml, which has one table per host:
+// ParseHosts reads hosts.toml, one table per host:
 //
 //	["ssh.example.org"]
 //	address = "10.3.2.1"             # optional, an address or a name
@@ -82,10 +82,10 @@ func (d *hostsDecoder) syntaxError(err error) error {
 	return configError("", "%s: %v", d.path, err)
 }
 
-// mayHoldKey reports whether the line at an offset may contain a secret key, which an
-// error of package toml would show.
+// mayHoldKey reports whether a line may contain a secret key. The messages of
+// package toml would show it.
 func (d *hostsDecoder) mayHoldKey(offset int) bool {
-	offset = min(max(offset, 0), len(d.source)) // offsets of package toml may be out of bounds
+	offset = min(max(offset, 0), len(d.source)) // package toml may point beside
 	begin := strings.LastIndexByte(d.source[:offset], '\n') + 1
 	line, _, _ := strings.Cut(d.source[begin:], "\n")
 	return strings.Contains(strings.ToLower(line), "key")
@@ -93,7 +93,7 @@ func (d *hostsDecoder) mayHoldKey(offset int) bool {
 
 func (d *hostsDecoder) key(key toml.Key) error {
 	if !isHost(unbracket(key[0])) {
-		return d.errorAt(key, "", "bad host name %q: want the name or address that you type for this host", key[0])
+		return d.errorAt(key, "", "bad host name %q: want the name or address that you type to reach this host", key[0])
 	}
 	switch {
 	case len(key) == 1:
@@ -111,13 +111,13 @@ func (d *hostsDecoder) table(key toml.Key) error {
 	}
 	for _, h := range d.hosts {
 		if sameName(h.Name, key[0]) {
-			return d.errorAt(key, "", "host %q is listed twice, first at %s", key[0], h.Origin)
+			return d.errorAt(key, "", "host %q is defined twice, first at %s", key[0], h.Origin)
 		}
 	}
 	line, _ := d.lines.Place(d.offset(key))
 	d.hosts = append(d.hosts, Host{
 		Name:   key[0],
-		Origin: fmt.Sprintf("%s:%d", d.path, line),
+		Origin: place{d.path, line, 0}.String(),
 	})
 	return nil
 }
@@ -125,8 +125,8 @@ func (d *hostsDecoder) table(key toml.Key) error {
 func (d *hostsDecoder) value(key toml.Key) error {
 	i := len(d.hosts) - 1
 	if i < 0 || d.hosts[i].Name != key[0] {
-		// A dotted key sets a value without a header of its table. Only the form
-		// with a header is supported.
+		// NB: a dotted key sets a value without a table for the host. It is
+		// refused, so that a host is always a table.
 		return d.errorAtKey(key, hostsExample+"; a name with dots needs quotes", "unexpected key %s", key)
 	}
 	s, ok := settings[key[1]]
@@ -154,7 +154,7 @@ func (d *hostsDecoder) value(key toml.Key) error {
 	return nil
 }
 
-// complete checks the hosts after all keys are read, and sets what the file leaves out.
+// complete checks all hosts after they have been read.
 func (d *hostsDecoder) complete() error {
 	for i := range d.hosts {
 		h := &d.hosts[i]
@@ -181,24 +181,24 @@ func (d *hostsDecoder) complete() error {
 	return nil
 }
 
-// belongs returns an error for a key that cannot be used with the host's kind of knock.
+// belongs refuses keys that have no effect on a host's kind of knock.
 func (d *hostsDecoder) belongs(key toml.Key) error {
 	if len(key) < 2 {
 		return nil
 	}
 	h := d.host(key[0])
 	if kinds := Of(key[1]); !slices.Contains(kinds, h.Settings.Kind) {
-		return d.errorAtKey(key, "", "%s has no use in a host of knock = %q: it belongs to %s", key[1], h.Settings.Kind, or(kinds))
+		return d.errorAtKey(key, "", "%s has no effect with knock = %q: it belongs to %s", key[1], h.Settings.Kind, or(kinds))
 	}
 	if key[1] == "key" || key[1] == "hmac_key" {
 		line, _ := d.lines.Place(d.node(key).Key)
-		h.Warnings = append(h.Warnings, fmt.Sprintf("%s:%d: %s stands in the file itself: a %s_file of its own is easier to keep secret",
-			d.path, line, key[1], key[1]))
+		h.Warnings = append(h.Warnings, fmt.Sprintf("%s: %s stands in the file itself: a %s_file of its own is easier to keep secret",
+			place{d.path, line, 0}, key[1], key[1]))
 	}
 	return nil
 }
 
-// fits checks the combination of the settings of a host.
+// fits checks that the keys of a host go together and none is missing.
 func (d *hostsDecoder) fits(h *Host) error {
 	if m := h.Settings.check(); m != nil {
 		return d.errorAt(toml.Key{h.Name, m.setting}, "", "%v", m)
@@ -221,8 +221,8 @@ func (d *hostsDecoder) host(name string) *Host {
 	panic("client: a key of no host") // d.table has added one for each table
 }
 
-// keyPath returns the path of a key file. In hosts.toml it is absolute, begins with "~/",
-// or is relative to the directory of hosts.toml.
+// keyPath resolves the path of a key file: "~/" is the home directory, and other
+// relative paths are relative to the directory of hosts.toml.
 func (d *hostsDecoder) keyPath(path string) string {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		if home, err := os.UserHomeDir(); err == nil {

@@ -9,7 +9,7 @@ import (
 	"nftknock/pkg/tomlpos"
 )
 
-// texts returns the value of a key as text for setting.set, one text per list item.
+// texts gives the value of a key in the form that Settings.Set takes.
 func (d *hostsDecoder) texts(key toml.Key, s setting) ([]string, error) {
 	switch v := d.lookup(key).(type) {
 	case string:
@@ -66,9 +66,9 @@ func (d *hostsDecoder) errorAtKey(key toml.Key, hint, format string, args ...any
 	return d.errorAtOffset(d.node(key).Key, hint, format, args...)
 }
 
-// errorAtText returns an error about s, which is the value of a key or item i of it. Its
-// place is that of the item, or of the whole list if the item is written with escapes, so
-// that s does not appear in the file.
+// errorAtText is an error about s, which is the value of a key or item i of it. If
+// the item is written with escapes, s does not stand in the file, and the place is
+// that of the whole list.
 func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) error {
 	if _, ok := d.lookup(key).([]any); !ok {
 		return d.errorAt(key, "", "%v", err)
@@ -83,7 +83,7 @@ func (d *hostsDecoder) errorAtText(key toml.Key, i int, s string, err error) err
 
 func (d *hostsDecoder) errorAtOffset(offset int, hint, format string, args ...any) error {
 	line, column := d.lines.Place(offset)
-	return place{d.path, line, column}.errorf(hint, format, args...)
+	return place{d.path, line, column}.fail(hint, format, args...)
 }
 
 // offset returns where the value of a key begins: for a string after its quotes, for an

@@ -19,17 +19,17 @@ const (
 type Keyring struct {
 	// Getenv is os.Getenv.
 	Getenv func(string) string
-	// Prompt asks the user for a line. The terminal shows the typed text if echo is
-	// set. It returns ErrNoTerminal if there is no terminal.
+	// Prompt asks the person for a line; what is typed is shown if echo is set.
+	// It returns ErrNoTerminal where standard input is no terminal.
 	Prompt func(question string, echo bool) ([]byte, error)
 	// Code is the one-time code on the command line, or nil.
 	Code *uint32
 }
 
-// ErrNoTerminal: the user cannot be asked.
+// ErrNoTerminal means that Prompt cannot ask.
 var ErrNoTerminal = errors.New("standard input is no terminal")
 
-// Secrets are the keys of a knock. Keys that its kind does not use are nil.
+// Secrets are the keys of a knock. Those that its kind does not use are nil.
 type Secrets struct {
 	Key, HMACKey *secret.Key
 	// Code is a one-time code, with which Key is not needed; nil if there is none.
@@ -42,8 +42,8 @@ func (s *Secrets) Wipe() {
 	s.HMACKey.Wipe()
 }
 
-// Secrets returns the keys of the knock. Each is the key or the file in the settings, else
-// the environment variable, else the user is asked. The caller must wipe them.
+// Secrets finds the keys of the knock: as its settings say, in the environment, or
+// by asking, in this order. The caller must wipe them.
 func (p *Plan) Secrets(ring Keyring) (*Secrets, error) {
 	var s Secrets
 	if p.Kind == Shared {
@@ -70,13 +70,13 @@ func (p *Plan) Secrets(ring Keyring) (*Secrets, error) {
 	return &s, nil
 }
 
-// keySource lists the sources of one key. The first that has the key is used.
+// keySource lists where one key may come from, in the order of the fields.
 type keySource struct {
 	key      *secret.Key
 	file     string
 	variable string
-	question string // "" if the user must not be asked
-	want     string // the name of the key in errors
+	question string // what to ask the person; "" to ask nothing
+	want     string // names the key in errors
 	hint     string
 }
 
@@ -97,7 +97,7 @@ func (p *Plan) hmacSource() keySource {
 			"), or run nftknock on a terminal, where it asks; a server that wants no HMAC gets --hmac none"}
 }
 
-// find returns the key, or nil if no source has it and the user must not be asked.
+// find gives the key, or nil if no source has it and there is no question.
 func (ring Keyring) find(from keySource) (*secret.Key, error) {
 	switch {
 	case from.key != nil:

@@ -15,8 +15,8 @@ func unbracket(s string) string {
 	return s
 }
 
-// isHost reports whether s, without brackets, can be an address or the name of a host. A
-// name need not be a valid DNS name, since it may be defined in a file only.
+// isHost reports whether s, without brackets, can be an address or a host name,
+// which may be one that only a file defines.
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return true
@@ -26,8 +26,7 @@ func isHost(s string) bool {
 	})
 }
 
-// sameName reports whether two names or addresses are the same. Addresses are compared
-// by value, names without regard to case and to a final dot.
+// sameName compares names and addresses, whatever their written form.
 func sameName(a, b string) bool {
 	addrA, errA := netip.ParseAddr(unbracket(a))
 	addrB, errB := netip.ParseAddr(unbracket(b))

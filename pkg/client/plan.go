@@ -24,7 +24,7 @@ type Request struct {
 	Hosts []Host
 }
 
-// Plan describes a knock completely, except for its keys. Its Settings are complete.
+// Plan is a knock without its keys. Its Settings are complete.
 type Plan struct {
 	// Name is the name of the server on the command line or in a file.
 	Name string
@@ -32,7 +32,7 @@ type Plan struct {
 	Settings
 	// Origin is where the settings come from: FILE:LINE or "command line".
 	Origin string
-	// Warnings are for the user.
+	// Warnings are for the person.
 	Warnings []string
 }
 
@@ -55,7 +55,7 @@ func (r Request) Plan(ctx context.Context, lookup Lookup) (*Plan, error) {
 	}
 	p := &Plan{Name: cmp.Or(unbracket(r.Host), r.Stanza), Dst: addrs[0]}
 	if entry == nil {
-		// No entry has the name: one may have an address of the host as its name.
+		// An entry for one of the addresses is an entry for the host.
 		if entry, p.Dst = r.findAddress(addrs); entry == nil && r.Settings.Kind == "" {
 			return nil, unknown(host, addrs)
 		}
@@ -102,16 +102,14 @@ func (r Request) target() (host string, entry *Host, err error) {
 	return host, entry, nil
 }
 
-// settle combines the settings that the user typed with those of an entry, which may be
-// nil.
+// settle joins what the person typed with an entry, which may be nil.
 func (p *Plan) settle(typed Settings, entry *Host) {
 	p.Settings, p.Origin = typed, "command line"
 	if entry == nil {
 		return
 	}
 	p.Settings = typed.over(entry.Settings)
-	// Only the address and the port to verify are used of an entry of another kind, so
-	// its warnings do not apply.
+	// Only the address of an entry of another kind was used.
 	if p.Kind == entry.Settings.Kind {
 		p.Warnings = slices.Clone(entry.Warnings)
 		if typed.Sequence == nil {
@@ -120,8 +118,8 @@ func (p *Plan) settle(typed Settings, entry *Host) {
 	}
 }
 
-// complete sets defaults, and returns an error if settings contradict each other or are
-// missing.
+// complete fills in defaults, and refuses settings that contradict each other or
+// are missing.
 func (p *Plan) complete(login string) error {
 	p.Settings = p.over(defaults(p.Kind, p.Encoding))
 	if err := p.missing(); err != nil {
@@ -131,8 +129,8 @@ func (p *Plan) complete(login string) error {
 		return &Error{Err: m, Config: true}
 	}
 	if p.Kind == SPA && !p.wantsHMAC() {
-		p.Warnings = append(p.Warnings, "the packet has no HMAC, so that nobody can tell whether it was altered on its way: "+
-			"fwknopd takes it if it has no HMAC key either, nftknockd with allow_unauthenticated")
+		p.Warnings = append(p.Warnings, "the packet has no HMAC, so that the server cannot tell whether it was altered on its way: "+
+			"fwknopd accepts it if it has no HMAC key either, nftknockd with allow_unauthenticated")
 	}
 	if p.User != "" || !asks(p.Kind) {
 		return nil
@@ -144,5 +142,5 @@ func (p *Plan) complete(login string) error {
 	return nil
 }
 
-// asks reports whether a knock of this kind contains a request.
+// asks reports whether a kind of knock says what to open, and for whom.
 func asks(k Kind) bool { return k == Encrypted || k == SPA }

@@ -142,8 +142,8 @@ func TestPlanOfAllKinds(t *testing.T) {
 	hosts := hostsOf(t, everyKind, everyStanza)
 	v4, v6 := netip.MustParseAddr("10.3.2.1"), netip.MustParseAddr("fd00::1")
 	ssh := []port.Range{element(t, "tcp/22")}
-	none := "the packet has no HMAC, so that nobody can tell whether it was altered on its way: " +
-		"fwknopd takes it if it has no HMAC key either, nftknockd with allow_unauthenticated"
+	none := "the packet has no HMAC, so that the server cannot tell whether it was altered on its way: " +
+		"fwknopd accepts it if it has no HMAC key either, nftknockd with allow_unauthenticated"
 	for _, tt := range []struct {
 		name string
 		r    Request
@@ -220,9 +220,9 @@ func TestPlanMistakes(t *testing.T) {
 		{"bad IPv6 in the article's", Request{Host: "10.9.9.9", Settings: Settings{Kind: Encrypted, Encoding: Article, Open: ssh, Allow: netip.IPv6LinkLocalAllNodes()}}, true,
 			`bad address to allow ff02::1: encoding article holds IPv4 alone, siv holds both`},
 		{"bad login", Request{Host: "10.9.9.9", Login: "J. Doe", Settings: Settings{Kind: Encrypted, Open: ssh}}, true, `the login name "J. Doe" cannot stand in a knock`},
-		{"bad stanza", Request{Stanza: "Office"}, true, `no stanza is called "Office"`},
+		{"bad stanza", Request{Stanza: "Office"}, true, `there is no stanza "Office"`},
 		{"bad stanza without a server", Request{Stanza: "default"}, true, `rc:3: stanza "default" has no SPA_SERVER`},
-		{"bad line in a stanza", Request{Stanza: "bad"}, true, `rc:20: NAT_ACCESS: not done here: nothing is translated to other addresses`},
+		{"bad line in a stanza", Request{Stanza: "bad"}, true, `rc:20: NAT_ACCESS: not supported: nftknock asks for no address translation`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.r.Hosts = hosts

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -29,8 +28,8 @@ const rcExample = "a line looks like this: 10.3.2.1: tcp/7000, udp/8000"
 //	ACCESS        tcp/22,udp/1194
 //	KEY_BASE64    ...
 //
-// Variables in the stanza default apply to all stanzas that do not set them. A mistake in
-// a stanza is not returned but set as Err of its Host, so that other stanzas can be used.
+// The variables of the stanza default apply to all other stanzas that do not set
+// them. A mistake in a stanza is the Err of its Host and does not affect others.
 func ParseRC(path string, data []byte) ([]Host, error) {
 	p := rcParser{path: path}
 	const byteOrderMark = "\ufeff"
@@ -59,9 +58,10 @@ type rcParser struct {
 	stanzas stanzas
 
 	inStanza bool
-	open     bool // the last of hosts is being read
-	more     bool // and its last line ended in a comma
-	entry    int  // line number where it began
+	// open: the last of hosts is being read; more: its last line ended in a
+	// comma. entry is the line it began in.
+	open, more bool
+	entry      int
 }
 
 // statement reads a line, without its comment, that is not blank.
@@ -83,7 +83,7 @@ func (p *rcParser) statement(line string) error {
 		p.stanzas.add(p.line, line)
 		return nil
 	case colon < 0:
-		return p.at(line, 0).errorf(rcExample, "%q has no destination", strings.TrimSpace(line))
+		return p.at(line, 0).fail(rcExample, "%q has no destination", strings.TrimSpace(line))
 	}
 	p.inStanza = false
 	if err := p.destination(line[:colon]); err != nil {
@@ -116,14 +116,14 @@ func isEntry(line string, colon int) bool {
 func (p *rcParser) destination(s string) error {
 	name := unbracket(strings.TrimSpace(s))
 	if !isHost(name) {
-		return p.at(s, 0).errorf(rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
+		return p.at(s, 0).fail(rcExample, "bad destination %q: want a host name or an address", strings.TrimSpace(s))
 	}
 	for _, h := range p.hosts {
 		if sameName(h.Name, name) {
-			return p.at(s, 0).errorf("", "%s is listed twice, first at %s", name, h.Origin)
+			return p.at(s, 0).fail("", "%s is defined twice, first at %s", name, h.Origin)
 		}
 	}
-	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: fmt.Sprintf("%s:%d", p.path, p.line)})
+	p.hosts = append(p.hosts, Host{Name: name, Settings: Settings{Kind: Shared}, Origin: place{p.path, p.line, 0}.String()})
 	p.open, p.entry = true, p.line
 	return nil
 }
@@ -136,11 +136,11 @@ func (p *rcParser) elements(line string, offset int) error {
 		field, _, comma := strings.Cut(line[offset:], ",")
 		e, err := port.ParseKnock(strings.TrimSpace(field))
 		if err != nil {
-			return p.at(line, offset).errorf("", "%v", err)
+			return p.at(line, offset).fail("", "%v", err)
 		}
 		s.Sequence = append(s.Sequence, e)
 		if len(s.Sequence) > knock.MaxSequence {
-			return p.at(line, offset).errorf("", "%v", checkLength(len(s.Sequence)))
+			return p.at(line, offset).fail("", "%v", checkLength(len(s.Sequence)))
 		}
 		offset += len(field)
 		if comma {
@@ -151,7 +151,7 @@ func (p *rcParser) elements(line string, offset int) error {
 	return nil
 }
 
-// endEntry ends the present entry, if there is one.
+// endEntry is called after the last line of an entry.
 func (p *rcParser) endEntry() error {
 	if !p.open {
 		return nil
@@ -159,13 +159,13 @@ func (p *rcParser) endEntry() error {
 	s := &p.hosts[len(p.hosts)-1].Settings
 	p.open, p.more = false, false
 	if err := checkLength(len(s.Sequence)); err != nil {
-		return place{path: p.path, line: p.entry}.errorf("a sequence goes on in the next line only after a comma", "%v", err)
+		return place{p.path, p.entry, 0}.fail("a sequence goes on in the next line only after a comma", "%v", err)
 	}
 	return nil
 }
 
-// at returns the place of the first character of the line that is not blank, from offset
-// on.
+// at is the place of the first character at or behind an offset that is no blank,
+// in the line being read.
 func (p *rcParser) at(line string, offset int) place {
 	rest := line[offset:]
 	column := offset + len(rest) - len(strings.TrimLeft(rest, " \t")) + 1

@@ -17,15 +17,15 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// Set parses the text of a setting. The name is that in hosts.toml, one of Names. For a
-// list, Set is called once per item.
+// Set reads the text of a setting. Its name is that of hosts.toml. Each call for a
+// list adds one item. The name must be one of Names.
 func (s *Settings) Set(name, text string) error { return settings[name].set(s, text) }
 
 // Names returns the names of all settings, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(settings)) }
 
-// Of returns the kinds of knock that a setting can be used with. The name must be one of
-// Names.
+// Of gives the kinds of knock that a setting has an effect on. The name must
+// be one of Names.
 func Of(name string) []Kind {
 	if kinds := settings[name].kinds; kinds != nil {
 		return kinds
@@ -96,7 +96,7 @@ func into[T any](parse func(string) (T, error), field func(*Settings) *T) func(*
 	}
 }
 
-// pointed is into for a field that is a pointer, since zero is a value that can be set.
+// pointed is into for a field whose zero value is valid: the field is a pointer.
 func pointed[T any](parse func(string) (T, error), field func(*Settings) **T) func(*Settings, string) error {
 	return into(func(text string) (*T, error) {
 		v, err := parse(text)
@@ -126,7 +126,7 @@ func oneOf[T ~string](what, s string, all []T) (T, error) {
 	return "", fmt.Errorf("bad %s %q: want %s", what, s, or(all))
 }
 
-// or joins words as in "a, b or c".
+// or joins words: "a, b or c".
 func or[T ~string](words []T) string {
 	var b strings.Builder
 	for i, w := range words {
@@ -149,8 +149,8 @@ func parseAddress(s string) (string, error) {
 	return s, nil
 }
 
-// ParseVerify reads the port to verify, "tcp/22". It must be TCP, in which an open port
-// answers every client.
+// ParseVerify reads the port to verify, "tcp/22". With UDP, an open port need not
+// answer.
 func ParseVerify(s string) (port.Range, error) {
 	e, err := port.ParseKnock(s)
 	if err != nil || e.Protocol != packet.TCP {
@@ -231,7 +231,7 @@ func parseBool(s string) (bool, error) {
 	return b, nil
 }
 
-// parseHMAC reads the name of a hash function, or "none" as zero.
+// parseHMAC reads a hash function, or "none".
 func parseHMAC(s string) (spa.Hash, error) {
 	if s == "none" {
 		return 0, nil

@@ -12,8 +12,9 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// Settings are the settings of a knock in a file or on the command line. A field with its
-// zero value is not set, and the next source of settings is used for it.
+// Settings say where and how to knock, as a file or the command line does. A
+// field with its zero value is not set: its value then comes from the next source,
+// see over.
 type Settings struct {
 	Kind Kind
 	// Address is the destination of the knock, an address or a name.
@@ -22,20 +23,20 @@ type Settings struct {
 	Verify port.Range
 	// Delay is the pause between two packets.
 	Delay *time.Duration
-	// Repeat is how often all packets are sent, 1 to MaxRepeat.
+	// Repeat is how many times all packets are sent, 1 to MaxRepeat.
 	Repeat int
 
 	Sequence []port.Range // of a shared knock
 
 	// Encoding is the encoding of an encrypted knock.
 	Encoding Encoding
-	// PortBase is the first of the ports of an encrypted knock or a one-time code.
-	// With Rotate every second of their packets is UDP instead of TCP.
+	// PortBase is the first port of an encrypted knock and of a one-time code.
+	// Rotate makes every other of their packets UDP instead of TCP.
 	PortBase uint16
 	Rotate   *bool
 
-	// Allow is the address that the knock requests access for. The default, Source,
-	// stands for the sender.
+	// Allow is the address that the knock asks to let in. Source, the default,
+	// stands for the sender of the packets.
 	Allow netip.Addr
 	// Open are the services that the knock requests: exactly one if it is encrypted,
 	// and no ICMP if it is SPA.
@@ -45,8 +46,8 @@ type Settings struct {
 
 	// Port is the UDP port of the SPA server.
 	Port uint16
-	// Timeout is how long access is requested for with SPA, in whole seconds. If it is
-	// not set the server decides.
+	// Timeout is for how long SPA asks to open, in whole seconds; if it is not
+	// set, the server decides.
 	Timeout time.Duration
 	HMAC    *spa.Hash // points to zero for SPA without HMAC
 	Digest  spa.Hash
@@ -66,15 +67,15 @@ var Source = netip.IPv4Unspecified()
 // MaxRepeat bounds Settings.Repeat.
 const MaxRepeat = 10
 
-// over returns the settings with fields that are not set taken from base. If the two are
-// for different kinds of knock, only Address and Verify of base are used.
+// over gives the settings, with those that are not set taken from a base. If the
+// two are for different kinds of knock, only what any knock needs is taken.
 func (s Settings) over(base Settings) Settings {
 	if s.Kind != "" && base.Kind != "" && s.Kind != base.Kind {
 		base = Settings{Address: base.Address, Verify: base.Verify}
 	}
 	if s.HMACKey != nil || s.HMACKeyFile != "" {
 		if !base.wantsHMAC() {
-			base.HMAC = nil // "none" would contradict the key
+			base.HMAC = nil // an HMAC key asks for an HMAC
 		}
 	}
 	s.Kind = cmp.Or(s.Kind, base.Kind)
@@ -114,7 +115,7 @@ func (s Settings) over(base Settings) Settings {
 // different ports may be in different queues of a network card or a router.
 const orderDelay = 20 * time.Millisecond
 
-// defaults returns the default settings of a kind of knock.
+// defaults are the settings of a kind of knock where no source sets others.
 func defaults(kind Kind, encoding Encoding) Settings {
 	s := Settings{Kind: kind, Delay: new(time.Duration), Repeat: 1, Rotate: new(bool), Allow: Source}
 	const burst = 2 // a repetition makes up for lost packets, since their order does not matter

@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// sourcePort sends packets that have one source port, the same number for UDP and TCP.
-// If another socket uses the TCP port, the system chooses a port per TCP packet; the
-// server does not require that they are equal.
+// sourcePort sends packets that all leave from one port, the same number for UDP
+// and TCP. If another socket has the TCP port, TCP packets leave from any port: a
+// server does not need the same one.
 type sourcePort struct {
 	network string
 	conn    *net.UDPConn // not connected, so that ICMP answers cause no errors

@@ -23,9 +23,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	if p.Timeout > 0 { // fwknop has a type of message for it
 		m.Type = spa.AccessTimeout
 	}
-	for _, e := range p.Open {
-		m.Services = append(m.Services, e)
-	}
+	m.Services = append(m.Services, p.Open...)
 	payload, err := key.Seal(m, rand.Reader)
 	if err != nil {
 		return err
@@ -35,7 +33,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	return nil
 }
 
-// hmacBytes returns the bytes of a key, or nil for nil.
+// hmacBytes gives the bytes of a key, nil for no key.
 func hmacBytes(key *secret.Key) []byte {
 	if key == nil {
 		return nil

@@ -94,7 +94,7 @@ func (s *stanzas) hosts(path string) []Host {
 	var list []Host
 	for _, st := range s.list {
 		r := stanzaReader{path: path, host: Host{
-			Name: st.name, Settings: Settings{Kind: SPA}, Stanza: true, Origin: fmt.Sprintf("%s:%d", path, st.line),
+			Name: st.name, Settings: Settings{Kind: SPA}, Stanza: true, Origin: place{path, st.line, 0}.String(),
 		}}
 		if st.name != defaultStanza {
 			r.read(base)
@@ -121,7 +121,7 @@ func (r *stanzaReader) read(lines []stanzaLine) {
 			return
 		}
 		if l.err != "" {
-			r.host.Err = place{path: r.path, line: l.number}.errorf("", "%s", l.err)
+			r.host.Err = place{r.path, l.number, 0}.fail("", "%s", l.err)
 			return
 		}
 		seen[l.variable] = true
@@ -130,7 +130,7 @@ func (r *stanzaReader) read(lines []stanzaLine) {
 			err = fmt.Errorf("%s is set too: want one of them", other)
 		}
 		if err != nil {
-			r.host.Err = place{path: r.path, line: l.number}.errorf("", "%s: %v", l.variable, err)
+			r.host.Err = place{r.path, l.number, 0}.fail("", "%s: %v", l.variable, err)
 		}
 	}
 }
@@ -148,9 +148,9 @@ func (r *stanzaReader) variable(l stanzaLine) error {
 		return nil
 	}
 	if v.refused {
-		return fmt.Errorf("not done here: %s", v.reason)
+		return fmt.Errorf("not supported: %s", v.reason)
 	}
-	r.host.Warnings = append(r.host.Warnings, fmt.Sprintf("%s:%d: %s has no effect: %s", r.path, l.number, l.variable, v.reason))
+	r.host.Warnings = append(r.host.Warnings, fmt.Sprintf("%s: %s has no effect: %s", place{r.path, l.number, 0}, l.variable, v.reason))
 	return nil
 }
 

@@ -10,11 +10,10 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// variable describes a variable of fwknop 2.6.10's ~/.fwknoprc.
+// variable says how a variable of fwknop 2.6.10's ~/.fwknoprc is read.
 type variable struct {
-	set func(r *stanzaReader, value string) error // nil if it has no counterpart here
-	// refused is set if the knock would be wrong without the variable. Other
-	// variables without a counterpart cause a warning.
+	set func(r *stanzaReader, value string) error // nil if it has no counterpart
+	// refused: without the variable the knock would do something else.
 	refused bool
 	reason  string // of the error or warning
 }
@@ -36,10 +35,10 @@ var variables = map[string]variable{
 	"ENCRYPTION_MODE":  {set: same("cipher")},
 	"USE_HMAC":         {set: setUseHMAC},
 
-	"NAT_ACCESS":       {refused: true, reason: "nothing is translated to other addresses"},
-	"NAT_LOCAL":        {refused: true, reason: "nothing is translated to other ports"},
-	"NAT_PORT":         {refused: true, reason: "nothing is translated to other ports"},
-	"NAT_RAND_PORT":    {refused: true, reason: "nothing is translated to other ports"},
+	"NAT_ACCESS":       {refused: true, reason: "nftknock asks for no address translation"},
+	"NAT_LOCAL":        {refused: true, reason: "nftknock asks for no port translation"},
+	"NAT_PORT":         {refused: true, reason: "nftknock asks for no port translation"},
+	"NAT_RAND_PORT":    {refused: true, reason: "nftknock asks for no port translation"},
 	"USE_GPG":          {refused: true, reason: "keys are symmetric, GnuPG is not used"},
 	"SPOOF_SOURCE_IP":  {refused: true, reason: "packets leave with this host's own address"},
 	"TIME_OFFSET":      {refused: true, reason: "set this host's clock instead"},
@@ -68,8 +67,8 @@ var variables = map[string]variable{
 	"VERBOSE":               {set: ignore}, // -v does that
 }
 
-// rivals are pairs of variables for the same setting. fwknop uses the first of a pair,
-// whichever line is first.
+// rivals are two variables for the same value. If both are set, fwknop takes
+// one and ignores the other, wherever they stand.
 var rivals = map[string]string{
 	"KEY": "KEY_BASE64", "KEY_BASE64": "KEY",
 	"HMAC_KEY": "HMAC_KEY_BASE64", "HMAC_KEY_BASE64": "HMAC_KEY",
@@ -106,12 +105,12 @@ func setAccess(r *stanzaReader, value string) error {
 
 func setAllow(r *stanzaReader, value string) error {
 	if strings.EqualFold(value, "resolve") {
-		return errors.New("not done here: " + resolveReason)
+		return errors.New("not supported: " + resolveReason)
 	}
 	return r.host.Settings.Set("allow", strings.ToLower(value))
 }
 
-// setTimeout reads a number of seconds. With 0 the server decides.
+// setTimeout reads seconds; with 0 the server decides.
 func setTimeout(r *stanzaReader, value string) error {
 	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
@@ -124,7 +123,8 @@ func setTimeout(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("timeout", value+"s")
 }
 
-// setKey sets a passphrase.
+// setKey takes the text as it is: to fwknop "base64:..." is a passphrase like any
+// other.
 func setKey(r *stanzaReader, value string) error {
 	// Not secret.Parse: in fwknop "base64:" in a passphrase has no special meaning.
 	r.host.Settings.Key = secret.New([]byte(value))
@@ -144,14 +144,14 @@ func setHMACKeyBase64(r *stanzaReader, value string) error {
 	return r.host.Settings.Set("hmac_key", "base64:"+value)
 }
 
-// setHMACHash reads the name of a hash function. fwknop has no "none".
+// setHMACHash reads a hash; fwknop has no "none".
 func setHMACHash(r *stanzaReader, value string) error {
 	h, err := spa.ParseHash(value)
 	r.host.Settings.HMAC = &h
 	return err
 }
 
-// setUseHMAC reads USE_HMAC. With a key for the HMAC, fwknop uses it whatever the value.
+// setUseHMAC: with an HMAC key, fwknop uses an HMAC whatever USE_HMAC says.
 func setUseHMAC(r *stanzaReader, value string) error {
 	r.hmac = strings.EqualFold(value, "Y")
 	return nil

@@ -31,8 +31,8 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	defer cancel()
 	dialer := net.Dialer{
 		KeepAlive: -1,
-		// NB: the wait begins in Control, after the socket was made. Package net does
-		// not check ctx between Control and connect(2), so the SYN is sent even if
+		// NB: the wait begins here and not with the dialing. Between here and
+		// connect(2) package net does not look at ctx, so the SYN leaves even if
 		// the process is scheduled late.
 		Control: func(_, _ string, c syscall.RawConn) error {
 			time.AfterFunc(o.wait, cancel)
@@ -58,8 +58,9 @@ func sendSYN(parent context.Context, dst netip.Addr, port uint16, o synOptions) 
 	return sendError(err, "tcp/%d", port)
 }
 
-// answered reports whether an error of connect is an answer of the destination, so that
-// the SYN was sent, and not a failure of this host.
+// answered reports whether an error is a refusal by the far end, after which the
+// knock has been sent, and no failure of this host. Both come from connect; since
+// checkRoute found a route, this host can fail in few ways.
 func answered(err error) bool {
 	// checkRoute has found a route, so that few errors of this host are left
 	// (localFailures). connectex is the call on Windows.
@@ -75,12 +76,12 @@ func answered(err error) bool {
 	return true
 }
 
-// sendError returns the error for a packet that this host did not send.
+// sendError is the error of a packet that this host refused to send.
 func sendError(err error, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	e := &Error{Err: fmt.Errorf("%s: %w", what, innermost(err))}
 	if errors.Is(err, os.ErrPermission) {
-		e.Hint = "a firewall on this machine forbids it (look at its output rules)"
+		e.Hint = "a firewall on this machine forbids it: see its output rules"
 	}
 	return e
 }

@@ -12,9 +12,9 @@ import (
 var ErrClosed = errors.New("port did not open")
 
 const (
-	// firstTry is the timeout of the first attempt to connect. Each further attempt
-	// may take twice as long: if the first SYN arrives before the grant, little time
-	// is lost, and a long round trip time is allowed for in the end.
+	// firstTry is how long the first attempt to connect may take; each further one
+	// may take twice as long, so that a first SYN that came before the grant costs
+	// little time and a connection with a long round trip still succeeds.
 	firstTry = 100 * time.Millisecond
 	// retryPause is the shortest time from the beginning of one attempt to the next,
 	// for ports that refuse at once.

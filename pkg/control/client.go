@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// ErrNotRunning: nothing listens on the socket.
-var ErrNotRunning = errors.New("the daemon is not running, or has another control socket")
+// ErrNotRunning means that no process listens on the socket.
+var ErrNotRunning = errors.New("the daemon is not running, or uses another control socket")
 
 // maxAnswer bounds what a client reads; the errors of a policy are long.
 const maxAnswer = 1 << 20
@@ -38,15 +38,15 @@ func NewClient(path string) *Client {
 	return c
 }
 
-// Reload has the daemon read its policy again, and returns when it has done
-// so. The error says why the old policy stays, or wraps ErrNotRunning.
+// Reload makes the daemon read its policy again, and returns when it has done
+// so. The error says why the daemon keeps its old policy, or wraps ErrNotRunning.
 func (c *Client) Reload(ctx context.Context) error {
 	_, err := c.post(ctx, "/reload")
 	return err
 }
 
-// Revoke has the daemon end grants. The error says what it could not do, or wraps
-// ErrNotRunning.
+// Revoke makes the daemon end grants. The error says what it could not do, or
+// wraps ErrNotRunning.
 func (c *Client) Revoke(ctx context.Context, r Revocation) (Revoked, error) {
 	a, err := c.post(ctx, "/revoke?"+r.encode())
 	if err != nil || a.Revoked == nil {
@@ -56,7 +56,7 @@ func (c *Client) Revoke(ctx context.Context, r Revocation) (Revoked, error) {
 }
 
 func (c *Client) post(ctx context.Context, path string) (answer, error) {
-	// The host is nobody: the transport knows where to go.
+	// The transport ignores the host of the URL.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://nftknockd"+path, nil)
 	if err != nil {
 		return answer{}, err
@@ -68,7 +68,7 @@ func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	defer resp.Body.Close()
 	var a answer
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
-		return answer{}, fmt.Errorf("control socket %s: the daemon's answer (%s) makes no sense: %w", c.path, resp.Status, err)
+		return answer{}, fmt.Errorf("control socket %s: cannot read the daemon's answer (%s): %w", c.path, resp.Status, err)
 	}
 	switch {
 	case a.Error != "":
@@ -79,13 +79,13 @@ func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	return a, nil
 }
 
-// dialReason says what a failed connection means.
+// dialReason gives the reason for a failed connection.
 func dialReason(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotRunning
 	case errors.Is(err, fs.ErrPermission):
-		return errors.New("permission denied: run as the daemon's user, which is root")
+		return errors.New("permission denied: run this as the user of the daemon, usually root")
 	}
 	return err
 }

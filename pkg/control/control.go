@@ -5,9 +5,9 @@
 //	POST /revoke    end grants; source=ADDRESS or PREFIX, service=tcp/22 (all
 //	                without it), cut=true to end connections, too
 //
-// Every answer is a JSON object. If what was asked for failed, it has status
-// 409 and says why in "error". Whatever else comes is refused by net/http, in
-// bounded time and memory.
+// Every answer is a JSON object. If the request failed, the answer has status 409
+// and says why in "error". All other requests are refused by net/http, in bounded
+// time and memory.
 package control
 
 import (
@@ -25,10 +25,9 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Handler is what the daemon can be asked to do. Its methods may be called
-// from several goroutines.
+// Handler carries out requests. Its methods may be called from several goroutines.
 type Handler interface {
-	// Reload reads the policy again. Its error says why the old one stays.
+	// Reload reads the policy again. Its error says why the old one is kept.
 	Reload(context.Context) error
 	// Revoke ends grants.
 	Revoke(context.Context, Revocation) (Revoked, error)
@@ -38,7 +37,7 @@ type Handler interface {
 type Revocation struct {
 	Source  netip.Prefix // those of sources within it
 	Service string       // such as "tcp/22", and those within it; empty for all
-	Cut     bool         // end connections, too, whatever let them in
+	Cut     bool         // also end connections, whatever let them in
 }
 
 // Revoked says what was ended.
@@ -126,7 +125,7 @@ func ParseSource(s string) (netip.Prefix, error) {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	if p.Masked() != p {
-		return netip.Prefix{}, fmt.Errorf("bad source %q: the prefix is %s, the address %s", s, p.Masked(), p.Addr())
+		return netip.Prefix{}, fmt.Errorf("bad source %q: it has bits beyond its prefix: want %s, or the address %s", s, p.Masked(), p.Addr())
 	}
 	return p, nil
 }
@@ -137,6 +136,6 @@ func respond(w http.ResponseWriter, a answer, err error) {
 		a.Error = err.Error()
 		w.WriteHeader(http.StatusConflict)
 	}
-	// A client that has gone needs no answer.
+	// An error means that the client has gone.
 	_ = json.NewEncoder(w).Encode(a)
 }

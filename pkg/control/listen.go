@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// ErrRunning: another daemon listens on the socket.
-var ErrRunning = errors.New("another daemon listens there")
+// ErrRunning means that another process listens on the socket.
+var ErrRunning = errors.New("another process, probably a daemon, listens there")
 
 // Listen makes the socket at path, which only this user may then open, and
 // the directory it is in if just that one is missing. A socket that a killed
@@ -19,13 +19,13 @@ var ErrRunning = errors.New("another daemon listens there")
 func Listen(path string) (net.Listener, error) {
 	l, err := listen(path)
 	if err != nil {
-		return nil, fmt.Errorf(`control socket %s: %w (socket in [control] chooses another place, "" none)`, path, err)
+		return nil, fmt.Errorf(`control socket %s: %w (set socket in [control] to another path, or to "" for no socket)`, path, err)
 	}
 	return l, nil
 }
 
 func listen(path string) (net.Listener, error) {
-	// Only the path is wrong with a missing parent; Mkdir would hide that.
+	// NB: not MkdirAll, which would hide a mistake in the path.
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, reason(err)
 	}
@@ -47,14 +47,14 @@ func listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// removeStale removes a socket on which nobody listens.
+// removeStale removes a socket on which no process listens.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
 		return reason(err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("there is a file that is no socket")
+		return errors.New("a file that is no socket is there")
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/wording"
 )
 
 // Grammar is how signatures are written.
@@ -22,8 +23,8 @@ const (
 // Grammars are all of them.
 var Grammars = []Grammar{P0F3, P0F2, PF}
 
-// Answer is what a database makes of one SYN. Its JSON is an interface that
-// others rely on.
+// Answer is what a database says about one SYN. Programs rely on the form of its
+// JSON.
 type Answer struct {
 	Src     netip.Addr `json:"src"`
 	Dst     netip.Addr `json:"dst"`
@@ -38,12 +39,12 @@ type Answer struct {
 	Class      string `json:"class"`
 	Confidence string `json:"confidence"` // "exact", "family", "low", "none"
 	Distance   uint8  `json:"distance"`   // in hops; see p0f.Match
-	// Signature is how the SYN looks, in the grammar asked for. The older ones
-	// have no word for IPv6, whose signatures are always of version 3.
+	// Signature describes the SYN in the grammar asked for. The older grammars
+	// cannot describe IPv6, whose signatures are always of version 3.
 	Signature string `json:"signature"`
 }
 
-// NewAnswer asks the database about a pure SYN.
+// NewAnswer matches a pure SYN against the database.
 func NewAnswer(db *p0f.Database, p *packet.Packet, g Grammar) Answer {
 	m := db.Match(p)
 	a := Answer{
@@ -68,8 +69,8 @@ func observed(p *packet.Packet, g Grammar) string {
 	return s.String()
 }
 
-// observed2 gives the signature in one of the older grammars, if g is one and
-// has words for p.
+// observed2 gives the signature in one of the older grammars, if g is one and can
+// describe p.
 func observed2(p *packet.Packet, g Grammar) (s p0f.Signature2, ok bool) {
 	if g == P0F3 {
 		return s, false
@@ -98,12 +99,7 @@ func (a Answer) guess() string {
 	return a.Label + " (" + strings.Join(said, ", ") + ")"
 }
 
-func hops(n uint8) string {
-	if n == 1 {
-		return "1 hop"
-	}
-	return fmt.Sprintf("%d hops", n)
-}
+func hops(n uint8) string { return wording.Count(int(n), "hop", "hops") }
 
 // Header is what a file of rules begins with.
 func Header(g Grammar) string {
@@ -113,8 +109,8 @@ func Header(g Grammar) string {
 	return ""
 }
 
-// Rule gives lines for a file of one's own that know SYNs like p, in a grammar. NAME
-// and VERSION are to be filled in.
+// Rule gives lines for a signature file that match SYNs like p, in a grammar. NAME
+// and VERSION are to be replaced.
 func Rule(p *packet.Packet, g Grammar) string {
 	if s, ok := observed2(p, g); ok {
 		if g == PF {
@@ -124,7 +120,7 @@ func Rule(p *packet.Packet, g Grammar) string {
 	}
 	s, _ := p0f.Observe(p)
 	if g != P0F3 {
-		return "# " + s.Rule().String() // the older grammars have no word for IPv6
+		return "# " + s.Rule().String() // the older grammars cannot describe IPv6
 	}
 	return "label = s:other:NAME:VERSION\nsig   = " + s.Rule().String()
 }

@@ -18,6 +18,7 @@ import (
 
 	"nftknock/pkg/capture"
 	"nftknock/pkg/fingerprint"
+	"nftknock/pkg/kernlog"
 	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
 )
@@ -218,6 +219,74 @@ func TestFromLogGivesTheSYNs(t *testing.T) {
 	long := fingerprint.FromLog("kern.log", strings.NewReader("short\n"+strings.Repeat("x", 2<<20)))
 	if _, _, err := long.Next(); err == nil || !strings.Contains(err.Error(), "kern.log: line 2: ") {
 		t.Errorf("a line of 2 MiB: %v", err)
+	}
+}
+
+func TestNotes(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		skipped fingerprint.Skipped
+		n       int
+		want    []string
+	}{
+		{"nothing to say", fingerprint.Skipped{Others: 7}, 1, nil},
+		{"no SYN", fingerprint.Skipped{Others: 1}, 0, []string{"found no SYN among 1 packet or line"}},
+		{"lost", fingerprint.Skipped{Lost: 2}, 1, []string{"2 SYNs are missing: packets came faster than they were read"}},
+		{"broken", fingerprint.Skipped{Broken: 2, Why: errors.New("line 1: torn")}, 1,
+			[]string{"could not read 2 of its packets or lines, the first: line 1: torn"}},
+		{"no options", fingerprint.Skipped{NoOptions: 1}, 1, []string{"passed over 1 SYN: " + kernlog.ErrNoOptions.Error()}},
+	} {
+		if diff := cmp.Diff(test.want, test.skipped.Notes(test.n)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+// fullDisk fails every write.
+type fullDisk struct{}
+
+var errFull = errors.New("full")
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
+
+func TestReport(t *testing.T) {
+	syn, _ := hex.DecodeString(linux4)
+	for _, test := range []struct {
+		name   string
+		report fingerprint.Report
+		n      int
+		want   []string // in the output, in this order
+	}{
+		{"lines", fingerprint.Report{}, 2, []string{"1970-01-01T00:00:01.000Z 192.0.2.7:34111 > ", "1970-01-01T00:00:01.000Z "}},
+		{"the first", fingerprint.Report{Count: 1}, 1, []string{"1970-01-01T00:00:01.000Z "}},
+		{"details", fingerprint.Report{Format: fingerprint.Details, Count: 1}, 1, []string{"\n    IPv4: ", "sequence number 1234567890", "\n    quirk "}},
+		{"JSON", fingerprint.Report{Format: fingerprint.JSON}, 2, []string{`{"src":"192.0.2.7",`, "}\n", `{"src":"192.0.2.7",`}},
+		{"summary", fingerprint.Report{Summary: true}, 2, []string{"SYNs", "      2  100.0%"}},
+		{"summary in JSON", fingerprint.Report{Summary: true, Format: fingerprint.JSON}, 2, []string{`"count":2}`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.report.Grammar = fingerprint.P0F3
+			// The source fails after two: what came before is reported.
+			src := func() fingerprint.Source {
+				return fingerprint.FromPackets(&given{packets: [][]byte{syn, syn, nil}, errs: []error{nil, nil, io.ErrUnexpectedEOF}})
+			}
+			var out bytes.Buffer
+			n, err := test.report.Write(&out, p0f.Builtin(), src())
+			if n != test.n || errors.Is(err, io.ErrUnexpectedEOF) != (test.report.Count == 0) {
+				t.Errorf("%d SYNs, %v", n, err)
+			}
+			rest := out.String()
+			for _, want := range test.want {
+				_, after, found := strings.Cut(rest, want)
+				if !found {
+					t.Fatalf("no %q in\n%s", want, &out)
+				}
+				rest = after
+			}
+			if _, err := test.report.Write(fullDisk{}, p0f.Builtin(), src()); !errors.Is(err, errFull) {
+				t.Errorf("a full disk: %v", err)
+			}
+		})
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package fingerprint tells the operating systems behind the SYNs of captures,
-// of a running host, and of kernel logs, for people and programs to read.
+// Package fingerprint reads the TCP SYNs of captures, of the running host and of
+// kernel logs, and reports for each which operating system sent it, in text or
+// JSON.
 package fingerprint
 
 import (
@@ -12,6 +13,7 @@ import (
 	"nftknock/pkg/capture"
 	"nftknock/pkg/kernlog"
 	"nftknock/pkg/packet"
+	"nftknock/pkg/wording"
 )
 
 // Source gives SYNs one after the other.
@@ -20,22 +22,44 @@ type Source interface {
 	// is not known. The packet is good until the next call. After the last one
 	// the error is io.EOF.
 	Next() (time.Time, *packet.Packet, error)
-	// Skipped is what Next has passed over so far.
+	// Skipped tells what Next has passed over so far.
 	Skipped() Skipped
+	// HasSequence reports whether the sequence numbers of the packets are real.
+	HasSequence() bool
 }
 
 // Skipped counts what a Source passed over.
 type Skipped struct {
 	Others    int   // packets or lines that are no SYN
 	NoOptions int   // SYNs logged without their TCP options
-	Broken    int   // what could not be read
-	Why       error // of the first that could not be read, with its place
+	Broken    int   // packets or lines that could not be read
+	Why       error // why the first of these could not, with its place
+	Lost      int   // SYNs that the kernel dropped, since Next was called too late
 }
 
 func (s *Skipped) broken(err error) {
 	if s.Broken++; s.Broken == 1 {
 		s.Why = err
 	}
+}
+
+// Notes are sentences about what was passed over, for a person who has seen n
+// SYNs of the Source.
+func (s Skipped) Notes(n int) []string {
+	var notes []string
+	if s.Lost > 0 {
+		notes = append(notes, wording.Count(s.Lost, "SYN is", "SYNs are")+" missing: packets came faster than they were read")
+	}
+	if s.Broken > 0 {
+		notes = append(notes, fmt.Sprintf("could not read %d of its packets or lines, the first: %v", s.Broken, s.Why))
+	}
+	if s.NoOptions > 0 {
+		notes = append(notes, fmt.Sprintf("passed over %s: %v", wording.Count(s.NoOptions, "SYN", "SYNs"), kernlog.ErrNoOptions))
+	}
+	if n == 0 {
+		notes = append(notes, fmt.Sprintf("found no SYN among %s", wording.Count(s.Others, "packet or line", "packets or lines")))
+	}
+	return notes
 }
 
 // Packets is what capture.Reader and capture.LiveReader have in common.
@@ -54,6 +78,8 @@ type packetSource struct {
 }
 
 func (s *packetSource) Skipped() Skipped { return s.skipped }
+
+func (s *packetSource) HasSequence() bool { return true }
 
 func (s *packetSource) Next() (time.Time, *packet.Packet, error) {
 	for {
@@ -99,6 +125,10 @@ type logSource struct {
 }
 
 func (s *logSource) Skipped() Skipped { return s.skipped }
+
+// HasSequence is false also where rules log sequence numbers: kernlog gives 1 for
+// those that are not logged.
+func (s *logSource) HasSequence() bool { return false }
 
 func (s *logSource) Next() (time.Time, *packet.Packet, error) {
 	for s.lines.Scan() {

@@ -12,7 +12,7 @@ import (
 )
 
 // maxUnknown bounds how many kinds of unknown SYNs a summary tells apart: on a live
-// network it is strangers who make them.
+// network anyone can send more of them.
 const maxUnknown = 1000
 
 // Summary counts answers; it comes from NewSummary.
@@ -21,10 +21,10 @@ type Summary struct {
 	total   int
 	known   map[kind]int
 	unknown map[string]int // by Rule
-	others  int            // unknown and not in it, for want of room
+	others  int            // unknown, and not counted there since it was full
 }
 
-// kind is what a summary counts as one.
+// kind is one kind of sender.
 type kind struct {
 	Label      string `json:"label"`
 	Family     string `json:"family"`
@@ -67,7 +67,7 @@ func (s *Summary) Print(w io.Writer) error {
 		fmt.Fprintf(&b, "%7d  %5.1f%%  %-10s  %s\n", n, 100*float64(n)/float64(s.total), k.Confidence, name)
 	}
 	if len(s.unknown) > 0 {
-		fmt.Fprintf(&b, "\nTo know the unknown ones, give them names in a file of your own:\n\n%s", Header(s.grammar))
+		fmt.Fprintf(&b, "\nTo name the unknown ones, put these lines into a signature file of your own and replace NAME and VERSION:\n\n%s", Header(s.grammar))
 	}
 	for _, rule := range ordered(s.unknown) {
 		fmt.Fprintf(&b, "%s\n", rule)
@@ -79,7 +79,7 @@ func (s *Summary) Print(w io.Writer) error {
 	return err
 }
 
-// PrintJSON writes one object a kind of sender, the most frequent first: label,
+// PrintJSON writes one object per kind of sender, the most frequent first: label,
 // family, class, confidence, count.
 func (s *Summary) PrintJSON(w io.Writer) error {
 	enc := json.NewEncoder(w)

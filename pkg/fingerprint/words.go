@@ -9,8 +9,8 @@ import (
 	"nftknock/pkg/packet"
 )
 
-// Words says what is in the headers of a pure SYN, a line a header or option. The
-// sequence number is left out where it is not known, as of most logs.
+// Words describes the headers of a pure SYN, one line per header or option. The
+// sequence number is left out where it is not known, as in most logs.
 func Words(p *packet.Packet, sequenceKnown bool) []string {
 	s, _ := p0f.Observe(p)
 	lines := []string{ipWords(p, s), tcpWords(p, s, sequenceKnown)}
@@ -147,7 +147,7 @@ var quirkWords = []struct {
 	{p0f.QuirkURG, "urgf+: URG is set"},
 	{p0f.QuirkPSH, "pushf+: PSH is set"},
 	{p0f.QuirkTSZero, "ts1-: its own timestamp is zero"},
-	{p0f.QuirkTSPeer, "ts2+: it echoes a timestamp nobody can have sent"},
+	{p0f.QuirkTSPeer, "ts2+: it echoes a timestamp, though there was none to echo"},
 	{p0f.QuirkPadding, "opt+: bytes behind the end of options are not all zero"},
 	{p0f.QuirkScale, "exws: its window scale is beyond what is allowed, 14"},
 	{p0f.QuirkBad, "bad: its options are malformed"},

@@ -16,9 +16,8 @@ type Reader struct {
 	socket
 	stream
 
-	config        Config
-	pace          pace
-	receiveBuffer int
+	config Config
+	pace   pace
 
 	closed    atomic.Bool
 	closeOnce sync.Once
@@ -59,10 +58,6 @@ func (r *Reader) start() error {
 	if err := r.conn.SetReadBuffer(r.config.ReceiveBuffer); err != nil {
 		return fmt.Errorf("nflog: set receive buffer: %w", err)
 	}
-	var err error
-	if r.receiveBuffer, err = r.conn.ReadBuffer(); err != nil {
-		return fmt.Errorf("nflog: get receive buffer: %w", err)
-	}
 	if err := r.admitAnswers(); err != nil {
 		return err
 	}
@@ -73,11 +68,6 @@ func (r *Reader) start() error {
 	}
 	return r.admitAll()
 }
-
-// ReceiveBuffer returns the size of the receive buffer in bytes, for comparison with
-// Config.ReceiveBuffer. The kernel doubles the size it is asked for, because it charges
-// its own structures to the buffer; the result is half of that.
-func (r *Reader) ReceiveBuffer() int { return r.receiveBuffer / 2 }
 
 // Read fills rec with the next packet. See Source. After an error other than
 // os.ErrClosed the Reader must be closed.

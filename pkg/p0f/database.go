@@ -57,10 +57,7 @@ func (db *Database) Labels() []Label { return slices.Clone(db.labels) }
 // database.
 func (db *Database) Label(id LabelID) Label { return db.labels[id] }
 
-// Len returns the number of signatures.
-func (db *Database) Len() int { return len(db.entries) }
-
-// ErrTooMany: the databases to merge have more than 16384 signatures together.
+// ErrTooMany: more signatures than a database holds, 16384.
 var ErrTooMany = fmt.Errorf("p0f: more than %d signatures", maxEntries)
 
 // Merge returns a database with the signatures of all dbs. Where two fit equally

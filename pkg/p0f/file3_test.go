@@ -65,8 +65,8 @@ func TestParse(t *testing.T) {
 		if diff := cmp.Diff(want, db.Labels()); diff != "" {
 			t.Errorf("labels (-want +got):\n%s", diff)
 		}
-		if db.Len() != 6 {
-			t.Errorf("%d signatures, want 6", db.Len())
+		if len(db.entries) != 6 {
+			t.Errorf("%d signatures, want 6", len(db.entries))
 		}
 		if first := db.entries[0].signature.String(); first != "*:64-:0:1460:1024,0:mss::0" {
 			t.Errorf("the first is %s, want the tool's", first)
@@ -143,7 +143,7 @@ func TestParseBoundsTheNumberOfSignatures(t *testing.T) {
 		line(i)
 	}
 	db, err := Parse("f.fp", strings.NewReader(b.String()))
-	if err != nil || db.Len() != maxEntries {
+	if err != nil || len(db.entries) != maxEntries {
 		t.Fatal(err)
 	}
 	if db, err := Merge(db, Builtin()); db != nil || !errors.Is(err, ErrTooMany) {
@@ -176,7 +176,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if db.Len() == 0 {
+		if len(db.entries) == 0 {
 			t.Fatal("an empty database")
 		}
 		// Every label exists, and every signature is found under its layouts.

@@ -44,8 +44,8 @@ func TestInteropDatabasesOfDebianLoadWhole(t *testing.T) {
 	want := countLines(t, debianP0f, func(section, line string) bool {
 		return section == "[tcp:request]" && strings.HasPrefix(line, "sig")
 	})
-	if db.Len() != want || want == 0 {
-		t.Errorf("%s: %d signatures, want %d", debianP0f, db.Len(), want)
+	if len(db.entries) != want || want == 0 {
+		t.Errorf("%s: %d signatures, want %d", debianP0f, len(db.entries), want)
 	}
 
 	if db, err = Load(debianPF); err != nil {
@@ -55,8 +55,8 @@ func TestInteropDatabasesOfDebianLoadWhole(t *testing.T) {
 		return line != "" && line[0] != '#'
 	})
 	// Systems that share a signature have one.
-	if db.Len() > lines || db.Len() < lines*9/10 {
-		t.Errorf("%s: %d signatures in %d lines", debianPF, db.Len(), lines)
+	if len(db.entries) > lines || len(db.entries) < lines*9/10 {
+		t.Errorf("%s: %d signatures in %d lines", debianPF, len(db.entries), lines)
 	}
 	// Every line's system is in some label.
 	var labels strings.Builder

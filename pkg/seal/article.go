@@ -86,12 +86,7 @@ func (a *Article) Open(b []byte) (Message, bool) {
 	if !ok {
 		return Message{}, false
 	}
-	m, ok := parseHead(text)
-	if !ok {
-		return Message{}, false
-	}
-	m.User = string(user)
-	return m, true
+	return parseHead(text, user)
 }
 
 // articleSum returns the checksum of a clear text. It does not include the address,

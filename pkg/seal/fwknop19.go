@@ -135,12 +135,7 @@ func parseFwknop19(text []byte) (Message, bool) {
 	if text[checksum] != sum(text[:checksum]) || !printableUser(user) {
 		return Message{}, false
 	}
-	m, ok := parseHead(text)
-	if !ok {
-		return Message{}, false
-	}
-	m.User = string(user)
-	return m, true
+	return parseHead(text, user)
 }
 
 // keyIV is the key of AES-256 and the IV of CBC.

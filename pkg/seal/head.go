@@ -33,14 +33,15 @@ func putHead(b []byte, m Message) error {
 	return nil
 }
 
-// parseHead reads the head except for the checksum.
-func parseHead(b []byte) (m Message, ok bool) {
+// parseHead gives a message of a user. It leaves the checksum to its caller, too.
+func parseHead(b, user []byte) (m Message, ok bool) {
 	m.Protocol = b[6]
 	m.Port = binary.BigEndian.Uint16(b[4:])
 	if !validProtocol(m.Protocol) || !validPort(m.Protocol, m.Port) {
 		return Message{}, false
 	}
 	m.Address = specified(netip.AddrFrom4([4]byte(b)))
+	m.User = string(user)
 	return m, true
 }
 

@@ -31,6 +31,9 @@ func Duration(d time.Duration) string {
 	return s
 }
 
+// Time writes a moment in UTC, to the millisecond: "2026-01-02T15:04:05.678Z".
+func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 // Source writes whom a grant is for: an address, or a prefix of several.
 func Source(p netip.Prefix) string {
 	if p.IsSingleIP() {

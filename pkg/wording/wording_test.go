@@ -35,3 +35,10 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+func TestTime(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6_999_999, time.FixedZone("", 3600))
+	if got, want := Time(at), "2026-01-02T02:04:05.006Z"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -37,7 +37,7 @@ var imports = map[string][]string{
 	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/port", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
 	"pkg/kernlog":     {"pkg/packet"},
-	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet"},
+	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet", "pkg/wording"},
 	// The kernel; nothing of knocks.
 	"pkg/flows":    {"pkg/packet"},
 	"pkg/nflog":    {},
@@ -60,7 +60,7 @@ var imports = map[string][]string{
 	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/kernlog", "pkg/keygen", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/spent"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/spent", "pkg/wording"},
 }
 
 func goList(t *testing.T, args ...string) []string {

@@ -16,11 +16,16 @@ func (e UsageError) Error() string { return e.Err.Error() }
 
 func (e UsageError) Unwrap() error { return e.Err }
 
-// NoArgs refuses arguments, as cobra.NoArgs does, which calls them unknown
-// commands.
-func NoArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return UsageError{fmt.Errorf("unexpected argument %q", args[0])}
+// Args wants the named arguments, of which those in brackets may be left out. Its
+// errors say which is missing or too many, where those of cobra only count.
+func Args(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch n := len(args); {
+		case n > len(names):
+			return UsageError{fmt.Errorf("unexpected argument %q", args[len(names)])}
+		case n < len(names) && names[n][0] != '[':
+			return UsageError{fmt.Errorf("%s is missing", names[n])}
+		}
+		return nil
 	}
-	return nil
 }

@@ -36,7 +36,7 @@ func Keygen(side keygen.Side) *cobra.Command {
 		Example: fmt.Sprintf(`  %[1]s keygen -o ssh.key               the key in ssh.key
   %[1]s keygen --hmac -o spa.key        two keys, in spa.key and spa.key.hmac
   %[1]s keygen --totp -o phone.key      a secret, and its QR code`, side.Program()),
-		Args: NoArgs,
+		Args: Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if o.Algorithm, err = totp.ParseAlgorithm(algorithm); err != nil {
