@@ -72,12 +72,27 @@ func NewReader(name string, rd io.Reader) (*Reader, error) {
 	return r, nil
 }
 
-func (r *Reader) openClassic(rd io.Reader) error {
-	c, err := pcapgo.NewReader(rd)
+func (r *Reader) openClassic(rd *bufio.Reader) error {
+	magic, _ := rd.Peek(2)                           // Peek(4) succeeded before
+	packed := bytes.Equal(magic, []byte{0x1f, 0x8b}) // gzip (RFC 1952, section 2.3.1)
+	file := &countingReader{r: rd}
+	c, err := pcapgo.NewReader(file)
 	if err != nil {
 		return err
 	}
-	r.read = c.ReadPacketData
+	// The lengths of the file's header and of a record's (draft-ietf-opsawg-pcap).
+	const header, record = 24, 16
+	used := int64(header)
+	r.read = func() ([]byte, gopacket.CaptureInfo, error) {
+		data, info, err := c.ReadPacketData()
+		// gopacket returns io.EOF for a file that ends right after a record's header,
+		// too. Then not all that was read is used.
+		if errors.Is(err, io.EOF) && !packed && file.n.Load() != used {
+			err = io.ErrUnexpectedEOF
+		}
+		used += record + int64(len(data))
+		return data, info, err
+	}
 	r.link = func(gopacket.CaptureInfo) (layers.LinkType, error) { return c.LinkType(), nil }
 	return nil
 }
@@ -106,9 +121,8 @@ var ErrNotIP = errors.New("not an IP packet")
 func (r *Reader) Next() (time.Time, []byte, error) {
 	data, ci, err := r.read()
 	switch {
-	// gopacket returns io.ErrUnexpectedEOF for a file that ends inside a packet, and
-	// io.EOF at the end (also for a pcap file that ends after a record's header).
-	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+	// A file that ends inside a packet gives io.ErrUnexpectedEOF.
+	case errors.Is(err, io.EOF):
 		return time.Time{}, nil, io.EOF
 	case err != nil:
 		return time.Time{}, nil, fmt.Errorf("%s: after packet %d: %w", r.name, r.packet, err)

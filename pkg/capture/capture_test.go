@@ -127,6 +127,8 @@ func TestBadCaptures(t *testing.T) {
 		"empty":             {nil, "shorter than a file header"},
 		"text":              {[]byte("Nov 23 23:36:01 host kernel: IN=eth0"), "not a pcap or pcapng capture"},
 		"cut in a packet":   {whole[:len(whole)-3], "after packet 0"},
+		"cut before it":     {whole[:24+16], "after packet 0: unexpected EOF"},
+		"cut in a header":   {whole[:24+7], "after packet 0: unexpected EOF"},
 		"unknown link type": {pcap(t, 147, ip4), "link type 147"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -169,15 +169,17 @@ func parseState(ad *netlink.AttributeDecoder, over *bool) error {
 	// CTA_PROTOINFO_TCP and CTA_PROTOINFO_TCP_STATE (enums ctattr_protoinfo and
 	// ctattr_protoinfo_tcp, same header).
 	const tcp, state = 1, 1
-	// TCP_CONNTRACK_TIME_WAIT (include/uapi/linux/netfilter/nf_conntrack_tcp.h, enum
-	// tcp_conntrack). CLOSE follows, and then SYN_SENT2, a simultaneous open.
-	const timeWait = 7
+	// TCP_CONNTRACK_TIME_WAIT and TCP_CONNTRACK_CLOSE (enum tcp_conntrack in
+	// include/uapi/linux/netfilter/nf_conntrack_tcp.h). SYN_SENT2, a simultaneous open,
+	// comes after them in the enum, and is not over.
+	const timeWait, closed = 7, 8
 	for ad.Next() {
 		if ad.Type() == tcp {
 			ad.Nested(func(n *netlink.AttributeDecoder) error {
 				for n.Next() {
 					if n.Type() == state {
-						*over = n.Uint8() >= timeWait
+						s := n.Uint8()
+						*over = s == timeWait || s == closed
 					}
 				}
 				return n.Err()

@@ -49,6 +49,19 @@ func TestParseFlow(t *testing.T) {
 	}
 }
 
+// A connection is over in TIME_WAIT and CLOSE, and not in a simultaneous open, whose
+// state has a higher number.
+func TestStates(t *testing.T) {
+	v4 := tuple("192.0.2.1:1000", "198.51.100.1:22")
+	for state, want := range map[byte]bool{1: false, 3: false, 6: false, 7: true, 8: true, 9: false} {
+		tcp := attributes(netlink.Attribute{Type: netlink.Nested | 1, Data: attributes(netlink.Attribute{Type: 1, Data: []byte{state}})})
+		f, ok := parseFlow(entry(packet.TCP, v4, v4.Reversed(), netlink.Attribute{Type: netlink.Nested | attrState, Data: tcp}))
+		if !ok || f.Over != want {
+			t.Errorf("state %d: over %v, %v; want %v", state, f.Over, ok, want)
+		}
+	}
+}
+
 func FuzzParseFlow(f *testing.F) {
 	v4, v6 := tuple("192.0.2.1:1000", "198.51.100.1:22"), tuple("[2001:db8::1]:1000", "[2001:db8::2]:53")
 	f.Add(entry(packet.TCP, v4, v4.Reversed()))
