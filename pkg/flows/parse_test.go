@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -59,6 +60,17 @@ func TestStates(t *testing.T) {
 		if !ok || f.Over != want {
 			t.Errorf("state %d: over %v, %v; want %v", state, f.Over, ok, want)
 		}
+	}
+}
+
+// Without tcp_diag a listing of sockets is answered by ENOENT, which elsewhere stands for
+// a connection that has ended.
+func TestExplain(t *testing.T) {
+	if err := explainDump(unix.ENOENT); !errors.Is(err, ErrUnsupported) || errors.Is(err, ErrGone) {
+		t.Errorf("a listing: %v", err)
+	}
+	if err := explain(unix.ENOENT); !errors.Is(err, ErrGone) {
+		t.Errorf("a connection: %v", err)
 	}
 }
 

@@ -43,7 +43,7 @@ func (t *Table) Sockets(found func(Socket)) error {
 			Data:   request(family, connected, [sockidLen]byte{}),
 		})
 		if err != nil {
-			return fmt.Errorf("list TCP sockets: %w", explain(err))
+			return fmt.Errorf("list TCP sockets: %w", explainDump(err))
 		}
 		for _, m := range replies {
 			if s, ok := parseSocket(m.Data); ok {
@@ -52,6 +52,16 @@ func (t *Table) Sockets(found func(Socket)) error {
 		}
 	}
 	return nil
+}
+
+// explainDump is explain for a listing, in which ENOENT has another meaning: inet_diag
+// has no handler for TCP, because the module tcp_diag cannot be loaded (inet_diag_lock_handler
+// in net/ipv4/inet_diag.c).
+func explainDump(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return errors.Join(ErrUnsupported, err)
+	}
+	return explain(err)
 }
 
 // Destroy closes a socket that Sockets has listed: the peer receives a reset, and the
