@@ -1,0 +1,163 @@
+package knock_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
+	"nftknock/pkg/port"
+	"nftknock/pkg/seal"
+	"nftknock/pkg/totp"
+)
+
+// The tests of this file: a knock whose time is over has no influence on a later
+// one of the same source, although the engine ends only two overdue knocks per
+// packet and handles the packet first.
+
+// wrongSIV sends two bursts of a key that no access has.
+func wrongSIV(t testing.TB, e *knock.Engine, at time.Time) []knock.Verdict {
+	t.Helper()
+	b := burst(alice, token(t, sivKey(t, 2), knockSSH(at)), rotated)
+	return append(send(e, at, b...), send(e, at.Add(300*time.Millisecond), b...)...)
+}
+
+func TestSIVWrongKeyAfterASuccess(t *testing.T) {
+	for name, gap := range map[string]time.Duration{
+		"soon":               5 * time.Second,
+		"when it is overdue": 11 * time.Second,
+		"a minute later":     61 * time.Second,
+	} {
+		config := knock.Config{Accesses: []knock.Access{sivAccess(sivKey(t, 1))}}
+		e := engine(t, config)
+		check(t, "right key", send(e, epoch, burst(alice, token(t, sivKey(t, 1), knockSSH(epoch)), rotated)...), "granted")
+		adopter := engine(t, config)
+		adopter.Adopt(e)
+		check(t, name, wrongSIV(t, adopter, epoch.Add(gap)), "38: no key opens it")
+	}
+}
+
+// A group has the longest time of its accesses, and not that of other groups.
+func TestSIVWrongKeyBesideAPatientGroup(t *testing.T) {
+	patient := sivAccess(sivKey(t, 3))
+	s := patient.Knock.(knock.SIV)
+	s.Base, s.Within = 1024, time.Hour
+	patient.Knock = s
+	e := engine(t, knock.Config{Accesses: []knock.Access{sivAccess(sivKey(t, 1)), patient}})
+	for i := range 3 {
+		at := epoch.Add(time.Duration(i) * 15 * time.Second)
+		check(t, "wrong key", wrongSIV(t, e, at), "38: no key opens it")
+	}
+}
+
+// A source that never pauses for as long as a knock may take is told of again.
+func TestSIVWrongKeysWithoutAPause(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{sivAccess(sivKey(t, 1))}})
+	stray := burst(alice, make([]byte, seal.SIVLen6), udp)[45]
+	var said []knock.Verdict
+	for second := range 60 {
+		at := epoch.Add(time.Duration(second) * time.Second)
+		if second%20 == 0 {
+			said = append(said, wrongSIV(t, e, at)...)
+		} else if second%20 < 9 {
+			said = append(said, e.Handle(at, stray)...)
+		}
+	}
+	check(t, "in a minute", said, "38: no key opens it, 38: no key opens it, 38: no key opens it")
+}
+
+func TestOrderedWrongKeyAfterAVerdict(t *testing.T) {
+	for name, keys := range orderedKeys(t) {
+		want := map[string]string{"article": "16: no key opens it", "fwknop-1.9": "32: no key opens it"}[name]
+		for before, key := range map[string]sealer{"a success": keys[0], "a wrong key": keys[1]} {
+			e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(keys[0])}})
+			send(e, epoch, row(alice, key.message(t, knockSSH(time.Time{})), tcp)...)
+			// The knock before ends with this one's first packet, or has.
+			at := epoch.Add(time.Minute)
+			said := send(e, at, row(alice, keys[1].message(t, knockSSH(time.Time{})), tcp)...)
+			said = append(said, e.Flush(at.Add(time.Minute))...)
+			if name == "article" && before == "a wrong key" {
+				want = "16: no key opens it, 16: no key opens it" // each when its time is over
+			}
+			check(t, name+" after "+before, said, want)
+		}
+	}
+}
+
+// Packets that trickle in are no knock, however many there are in the end.
+func TestOrderedCountsWhatCameInTime(t *testing.T) {
+	key := articleKey(t, "fwknoptest")
+	e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(key)}})
+	var said []knock.Verdict
+	for i, p := range row(alice, make([]byte, 40), udp) {
+		said = append(said, e.Handle(epoch.Add(time.Duration(i)*9*time.Second), p)...)
+	}
+	said = append(said, e.Flush(epoch.Add(time.Hour))...)
+	check(t, "one packet per nine seconds", said, "")
+}
+
+// A packet repeats one of the same knock, not one of a knock before.
+func TestTOTPRepetitionsHaveATime(t *testing.T) {
+	secret := totpSecret(t, 1)
+	packets := dial(alice, secret.Code(totp.Step(epoch)))
+	e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
+	check(t, "first pair", e.Handle(epoch, packets[0]), "")
+	check(t, "all pairs", send(e, epoch.Add(11*time.Second), packets...), "granted")
+}
+
+func TestOrderedRepetitionsHaveATime(t *testing.T) {
+	key := articleKey(t, "fwknoptest")
+	packets := row(alice, key.message(t, knockSSH(time.Time{})), tcp)
+	e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(key)}})
+	check(t, "first byte", e.Handle(epoch, packets[0]), "")
+	other := row(alice, []byte{200}, udp)[0]
+	check(t, "another packet", e.Handle(epoch.Add(9*time.Second), other), "")
+	check(t, "all bytes", send(e, epoch.Add(11*time.Second), packets...), "granted")
+}
+
+// The packet that finds a shared knock overdue may be an element of the next one
+// that overtook the first.
+func TestSharedElementThatOvertookTheFirst(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{access(t, "tcp/1000, udp/2000, tcp/3000")}})
+	check(t, "half a knock", send(e, epoch, touch(alice, port.Single(packet.TCP, 1000))), "")
+	const late = "1: packets too far apart"
+	got := play(t, e, alice, "61000ms udp/2000, 61050ms tcp/1000, 62000ms tcp/3000")
+	if want := late + ", granted"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestTripwireDoesNotVoidWhatIsOver(t *testing.T) {
+	e := engine(t, knock.Config{
+		Accesses:  []knock.Access{access(t, "tcp/1000, udp/2000, tcp/3000")},
+		Tripwires: []port.Range{port.Single(packet.TCP, 666)},
+	})
+	got := play(t, e, alice, "0s tcp/1000, 1s udp/2000, 61s tcp/666")
+	if want := "2: sequence not completed"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Where the table is full of overdue knocks, none that is in time makes room.
+func TestOverdueKnocksMakeRoomFirst(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{access(t, "tcp/1000, tcp/2000")}, MaxSources: 8})
+	first := port.Single(packet.TCP, 1000)
+	for i := range uint32(5) {
+		e.Handle(epoch, touch(address(i<<8), first)) // a prefix each
+	}
+	later := epoch.Add(59 * time.Second)
+	for i := range uint32(3) {
+		e.Handle(later, touch(address(7<<8+i), first)) // the busiest prefix
+	}
+	var said []knock.Verdict
+	later = epoch.Add(61 * time.Second)
+	said = append(said, e.Handle(later, touch(address(9<<8), first))...)
+	said = append(said, e.Handle(later, touch(address(7<<8), port.Single(packet.TCP, 2000)))...)
+	if n := e.Stats().Evicted; n != 0 {
+		t.Errorf("%d evicted, want none", n)
+	}
+	if !slices.ContainsFunc(said, func(v knock.Verdict) bool { return v.Granted() }) {
+		t.Errorf("%q, want one granted", words(said))
+	}
+}
