@@ -111,15 +111,16 @@ func (f *totpFamily) take(group int, a *arrival) {
 	g := f.list[group]
 	n := f.of(a, group, g.lifetime())
 	s := &n.state
-	s.dropOlder(a.now - g.within)
+	since := a.now - g.within
 	offset := f.offset(group, a)
 	lane := offset / totp.LaneWidth
 	pair := a.part(byte(offset % totp.LaneWidth))
-	if pair.repeats(&s.pairs[lane]) {
+	if last := &s.pairs[lane]; last.at >= since && pair.repeats(last) {
 		return // or it would be the first pair of the next code
 	}
 	s.pairs[lane] = pair
 	s.touched |= 1 << lane
+	s.dropOlder(since)
 	if s.touched != 1<<totp.Lanes-1 {
 		return
 	}
@@ -134,12 +135,11 @@ func (f *totpFamily) take(group int, a *arrival) {
 	c.check(code)
 }
 
-// dropOlder removes the pairs that came before a time: those of a code that was
-// never completed, and those that nothing repeats any more.
+// dropOlder has the pairs that came before a time no longer count: they are of a
+// code that was never completed.
 func (s *totpState) dropOlder(before int64) {
 	for i := range s.pairs {
 		if s.pairs[i].at < before {
-			s.pairs[i] = part{}
 			s.touched &^= 1 << i
 		}
 	}
