@@ -38,7 +38,7 @@ func (p *progress) complete(access int, sealed []byte, article []byte) bool {
 
 // FuzzKeys turns bytes into packets of two sources to the ports of a sealed
 // knock, an ordered one and a one-time code: right bytes and wrong ones. Nothing
-// is granted to who has not sent all of a right knock.
+// is granted to a source that has not sent all of a right knock.
 func FuzzKeys(f *testing.F) {
 	siv, rows, secret := sivKey(f, 1), articleKey(f, "fwknoptest"), totpSecret(f, 1)
 	sealed := token(f, siv, knockSSH(epoch))

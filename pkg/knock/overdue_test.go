@@ -51,7 +51,8 @@ func TestSIVWrongKeyBesideAPatientGroup(t *testing.T) {
 	}
 }
 
-// A source that never pauses for as long as a knock may take is told of again.
+// A source that never pauses for as long as a knock may take gets one verdict per
+// time of a knock.
 func TestSIVWrongKeysWithoutAPause(t *testing.T) {
 	e := engine(t, knock.Config{Accesses: []knock.Access{sivAccess(sivKey(t, 1))}})
 	stray := burst(alice, make([]byte, seal.SIVLen6), udp)[45]

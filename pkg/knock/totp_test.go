@@ -208,8 +208,8 @@ func TestTOTPWithin(t *testing.T) {
 	}
 }
 
-// A right code that opens nothing is told with its token all the same: whoever
-// saw it must not have more luck with it.
+// A right code that opens nothing has a verdict with its token all the same: whoever
+// saw it must not be able to use it.
 func TestTOTPCodeIsSpentWhereItOpensNothing(t *testing.T) {
 	secret := totpSecret(t, 1)
 	code := secret.Code(totp.Step(epoch))
@@ -220,20 +220,20 @@ func TestTOTPCodeIsSpentWhereItOpensNothing(t *testing.T) {
 		}
 		return said[0].Request.Token
 	}
-	heard := func() *knock.Engine {
+	fresh := func() *knock.Engine {
 		return engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
 	}
-	good := token(send(heard(), epoch, dial(alice, code)...), knock.None)
+	good := token(send(fresh(), epoch, dial(alice, code)...), knock.None)
 
-	e := heard()
+	e := fresh()
 	for n := range 10 { // forged in alice's name
 		send(e, epoch, dial(alice, wrongCode(n, secret))...)
 	}
 	if token(send(e, epoch, dial(alice, code)...), knock.TooManyCodes) != good {
-		t.Error("another token for a source that is not heard")
+		t.Error("another token for a source that used up its share")
 	}
 
-	e = heard()
+	e = fresh()
 	p := dial(alice, code)
 	send(e, epoch, p[0], p[1], p[2])
 	if said := send(e, epoch.Add(10*time.Second), p[3]); token(said, knock.None) != good {

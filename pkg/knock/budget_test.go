@@ -13,7 +13,7 @@ import (
 )
 
 // A knock that there was no time to look at is refused when it expires, however
-// good it was, and its token told, so that it can be spent.
+// good it was, and its verdict has the token, so that it can be spent.
 func TestNothingIsGrantedLate(t *testing.T) {
 	key, err := seal.NewSIV(make([]byte, 64))
 	if err != nil {
