@@ -1,9 +1,13 @@
 package knock_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
@@ -160,5 +164,127 @@ func TestOverdueKnocksMakeRoomFirst(t *testing.T) {
 	}
 	if !slices.ContainsFunc(said, func(v knock.Verdict) bool { return v.Granted() }) {
 		t.Errorf("%q, want one granted", words(said))
+	}
+}
+
+// script is a history of packets of one source.
+type script struct {
+	t       testing.TB
+	rng     *rand.Rand
+	now     time.Time
+	events  []event
+	sealers map[string][2]sealer
+}
+
+type event struct {
+	at     time.Time
+	packet *packet.Packet
+}
+
+// add sends some packets 10 ms apart, of which some are lost, and pauses.
+func (s *script) add(packets []*packet.Packet) {
+	lost := s.rng.IntN(4) * s.rng.IntN(2) * 8 // in a hundred
+	for _, p := range packets {
+		if s.rng.IntN(100) >= lost {
+			s.events = append(s.events, event{s.now, p})
+			s.now = s.now.Add(10 * time.Millisecond)
+		}
+	}
+	pauses := []time.Duration{0, 300 * time.Millisecond, time.Second, 4 * time.Second, 9 * time.Second, 12 * time.Second}
+	s.now = s.now.Add(pauses[s.rng.IntN(len(pauses))])
+}
+
+// act adds what a source may do: a knock of some kind, with a right key or a wrong
+// one, once or twice, or some packets of any knock.
+func (s *script) act() {
+	key := uint32(1 + s.rng.IntN(2)) // 1 is right
+	var packets []*packet.Packet
+	switch s.rng.IntN(5) {
+	case 0:
+		m := knockSSH(s.now)
+		if s.rng.IntN(3) == 0 {
+			m = wide(m)
+		}
+		packets = burst(alice, token(s.t, sivKey(s.t, key), m), rotated)
+	case 1:
+		m := s.sealers["article"][key-1].message(s.t, knockSSH(time.Time{}))
+		packets = row(alice, m, rotated)
+	case 2:
+		m := s.sealers["fwknop-1.9"][key-1].message(s.t, knockSSH(time.Time{}))
+		packets = row(alice, m, rotated)
+	case 3:
+		packets = dial(alice, totpSecret(s.t, key).Code(totp.Step(s.now)))
+	case 4:
+		for _, n := range [][]uint16{{1000, 2000, 3000}, {2000, 1000, 3000}, {1000, 3000}, {2000}, {3000, 2000}, {666}}[s.rng.IntN(6)] {
+			packets = append(packets, touch(alice, port.Single(packet.TCP, n)))
+		}
+	}
+	for range 1 + s.rng.IntN(2) {
+		s.add(packets)
+	}
+}
+
+// verdicts describes what an engine decides on some events, in order. The reasons of
+// a shared sequence whose time is over depend on the packet that ends it.
+func verdicts(of []knock.Verdict) (all []string) {
+	for _, v := range of {
+		if v.Reason == knock.TooSlow {
+			v.Reason = knock.Incomplete
+		}
+		all = append(all, fmt.Sprintf("%d %s", v.Access, say(v)))
+	}
+	return all
+}
+
+func feed(e *knock.Engine, events []event) (said []knock.Verdict) {
+	for _, ev := range events {
+		said = append(said, e.Handle(ev.at, ev.packet)...)
+	}
+	return said
+}
+
+// After a pause of two minutes, whatever a source did before, its packets get the
+// verdicts that they would get of an engine that never saw it, and nothing but the
+// verdicts on what was unfinished.
+func TestWhatIsOverHasNoInfluence(t *testing.T) {
+	keys := orderedKeys(t)
+	config := knock.Config{
+		Accesses: []knock.Access{
+			sivAccess(sivKey(t, 1)), orderedAccess(keys["article"][0]), orderedAccess(keys["fwknop-1.9"][0]),
+			totpAccess("phone", totpSecret(t, 1)), access(t, "tcp/1000, tcp/2000, tcp/3000"),
+		},
+		Tripwires: []port.Range{port.Single(packet.TCP, 666)},
+	}
+	for seed := range uint64(thorough(3000, 300)) {
+		s := script{t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: epoch, sealers: keys}
+		for range 1 + s.rng.IntN(6) {
+			s.act()
+		}
+		before := s.events
+		s.now, s.events = s.now.Add(2*time.Minute), nil
+		for range 1 + s.rng.IntN(6) {
+			s.act()
+		}
+		alone := engine(t, config)
+		feed(alone, before)
+		want := verdicts(alone.Flush(s.now.Add(time.Hour)))
+		fresh := engine(t, config)
+		said := feed(fresh, s.events)
+		want = append(want, verdicts(append(said, fresh.Flush(s.now.Add(time.Hour))...))...)
+
+		used := engine(t, config)
+		feed(used, before)
+		if seed%2 == 0 {
+			adopter := engine(t, config)
+			adopter.Adopt(used)
+			used = adopter
+		}
+		said = feed(used, s.events)
+		got := verdicts(append(said, used.Flush(s.now.Add(time.Hour))...))
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("seed %d (-want +got):\n%s", seed, diff)
+		}
 	}
 }

@@ -232,7 +232,10 @@ func (f *sharedFamily) advance(a *arrival, n *pending[sharedState], positions ui
 			f.complete(a, n, t)
 			return
 		case voided:
-			refusal = f.verdict(n, t, reason)
+			// If both are void, the verdict is on the one that came further.
+			if v := f.verdict(n, t, reason); v.Step >= refusal.Step {
+				refusal = v
+			}
 			t.seen = 0
 		case unfinished:
 			ongoing = true
