@@ -3,6 +3,7 @@ package knock
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"time"
@@ -15,7 +16,8 @@ import (
 // Access describes one knock and what it must satisfy.
 type Access struct {
 	Name string
-	// Source tells who may knock; nil lets everyone.
+	// Source reports whether packets of an address count; nil stands for every
+	// address.
 	Source func(netip.Addr) bool
 
 	// RequireOS, unless nil, must match the label of every SYN of the knock,
@@ -27,19 +29,34 @@ type Access struct {
 	// Expires, unless zero, is when the access ends.
 	Expires time.Time
 
+	// Knock is a Shared, SIV, Ordered, TOTP or SPA, or a pointer to one, with
+	// its key. New refuses a nil one.
 	Knock Kind
 }
 
 // Kind is a kind of knock: Shared, SIV, Ordered, TOTP or SPA.
 type Kind interface {
-	// Ports are those that the packets of the knock go to, for the engine and
-	// for the kernel alike. Neither keys nor times count for them.
+	// Ports gives those that the packets of the knock go to, for the engine and
+	// for the kernel alike. It needs neither keys nor times.
 	Ports() []port.Range
-	// join has an engine that is being made watch for the knock of an access.
+	// join adds the knock of an access to its family in an engine that is being
+	// made.
 	join(*Engine, *rule) error
 }
 
-// portsFrom gives a range of so many ports from base on for each protocol.
+// The errors of an access without a knock, and of a knock without a key.
+var (
+	errNoKind = errors.New("it has no knock")
+	errNoKey  = errors.New("its knock has no key")
+)
+
+// isNil reports whether a kind is nil or a nil pointer, whose methods would panic.
+func isNil(k Kind) bool {
+	v := reflect.ValueOf(k)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// portsFrom gives the range of width ports from base on for each protocol.
 func portsFrom(base uint16, width int, protocols []packet.Protocol) []port.Range {
 	ranges := make([]port.Range, len(protocols))
 	for i, p := range protocols {
@@ -48,20 +65,22 @@ func portsFrom(base uint16, width int, protocols []packet.Protocol) []port.Range
 	return ranges
 }
 
-// rule is an access as the hot path wants it.
+// rule is an access with what is computed once from it.
 type rule struct {
 	Access
-	index   int    // see place
-	allowed []bool // by label: whether RequireOS lets it in; nil without a requirement
+	index   int    // of the access in Config.Accesses
+	allowed []bool // by label: whether RequireOS accepts it; nil without a requirement
 }
 
-func newRule(a Access, db *p0f.Database) (*rule, error) {
-	if a.RequireOS != nil && db == nil {
-		return nil, errors.New("an operating system is required, but there are no fingerprints")
-	}
-	r := &rule{Access: a}
-	if a.RequireOS == nil {
+// newRule gives the rule of the access with an index. It is an error if the
+// access requires a system and there are no fingerprints.
+func newRule(a Access, index int, db *p0f.Database) (*rule, error) {
+	r := &rule{Access: a, index: index}
+	switch {
+	case a.RequireOS == nil:
 		return r, nil
+	case db == nil:
+		return nil, errors.New("an operating system is required, but there are no fingerprints")
 	}
 	if r.OSConfidence == p0f.None {
 		r.OSConfidence = p0f.Family
@@ -72,16 +91,26 @@ func newRule(a Access, db *p0f.Database) (*rule, error) {
 	return r, nil
 }
 
-// place is the index of the access in Config.Accesses.
-func (r *rule) place() int { return r.index }
+// accessIndex gives the index of the access in Config.Accesses.
+func (r *rule) accessIndex() int { return r.index }
 
-// admits reports whether an address may knock at all.
+// onlyAccess gives the index of the only access of some, or NoAccess if there are
+// several: it is whom a knock was meant for that no key opens.
+func onlyAccess[K interface{ accessIndex() int }](keys []K) int {
+	if len(keys) == 1 {
+		return keys[0].accessIndex()
+	}
+	return NoAccess
+}
+
+// admits reports whether packets of an address count.
 func (r *rule) admits(source netip.Addr) bool { return r.Source == nil || r.Source(source) }
 
 // expired reports whether the access has ended.
 func (r *rule) expired(at time.Time) bool { return !r.Expires.IsZero() && at.After(r.Expires) }
 
-// satisfiedBy reports whether a fingerprint meets the OS requirement.
+// satisfiedBy reports whether a fingerprint meets the requirement, which there
+// must be.
 func (r *rule) satisfiedBy(m p0f.Match) bool {
 	return m.Confidence >= r.OSConfidence && m.Confidence != p0f.None && r.allowed[m.Label]
 }
@@ -89,7 +118,7 @@ func (r *rule) satisfiedBy(m p0f.Match) bool {
 // sameLabels reports whether two databases number their labels alike.
 func sameLabels(a, b *p0f.Database) bool { return slices.Equal(labels(a), labels(b)) }
 
-// labels are those of a database, none for no database.
+// labels gives those of a database, none for nil.
 func labels(db *p0f.Database) []p0f.Label {
 	if db == nil {
 		return nil

@@ -1,22 +1,24 @@
-// Package knock recognises port knocks in a stream of packets: shared
-// sequences, sealed ones, one-time codes and single packets that carry an
-// authorization (SPA).
+// Package knock recognises port knocks in a stream of packets: shared sequences,
+// sealed messages (SIV, Ordered), one-time codes (TOTP) and single packets that
+// carry an authorization (SPA).
+//
+// Each kind has a family in the engine, which holds the unfinished knocks of that
+// kind, at most one per source and group: accesses whose packets go to the same
+// ports are a group, and their keys tell them apart.
 //
 // The engine is pure: packets and their arrival times come in, verdicts go
 // out. It has no clock, starts no goroutine, does no input or output and logs
 // nothing. Once its tables have grown to what traffic needs, handling a packet
 // allocates nothing unless it completes a knock that a key authenticates; its
-// memory is bounded whatever arrives, and so is the work a second that keys
+// memory is bounded whatever arrives, and so is the work per second that keys
 // may cost. An Engine belongs to one goroutine; several engines share nothing.
 //
-// Whether a token was used before is not for the engine to know: it hands
-// out each with its verdict, and who grants must ask a store of spent ones.
+// The engine does not know whether a token was used before: it gives each with
+// its verdict, and whoever grants must look it up in a store of spent tokens.
 package knock
 
 import (
-	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"nftknock/pkg/p0f"
@@ -30,206 +32,193 @@ type Config struct {
 	// Tripwires are ports whose touch voids the source's half-done shared
 	// sequences.
 	Tripwires []port.Range
-	// MaxSources bounds the table of half-done shared sequences. Knocks of
-	// other kinds take more room each; their tables are smaller by that.
+	// MaxSources bounds the table of half-done shared sequences. A knock of
+	// another kind takes more memory; their tables are smaller by that factor.
 	MaxSources int
-	// Fingerprints tells operating systems; nil leaves them untold.
+	// Fingerprints identifies operating systems; with nil none is identified,
+	// and an access that requires one is an error.
 	Fingerprints *p0f.Database
 }
 
 // Stats counts what an Engine did since it was made.
 type Stats struct {
-	Packets uint64 // that touched a knock port or tripwire
+	Packets uint64 // that went to a knock port or tripwire
 	Sources int    // half-done knocks now
 	Evicted uint64 // half-done knocks that had to make room
-	// Untried counts how often keys were left untried on what a source sent:
-	// more came than the engine gives time to.
+	// Untried counts how often keys were left untried on what a source sent,
+	// since the budget for them was used up.
 	Untried uint64
 }
 
-// Engine watches for the knocks of one Config.
+// Engine recognises the knocks of one Config. It is for one goroutine at a time.
 type Engine struct {
 	db       *p0f.Database
 	families []family // all of the next five
-	shared   *sequences
-	lanes    *lanes
-	streams  *streams
-	codes    *codes
-	spa      *datagrams
+	shared   *sharedFamily
+	siv      *sivFamily
+	ordered  *orderedFamily
+	totp     *totpFamily
+	spa      *spaFamily
 	spans    []span // of all families but shared
 	work     *work
-	epoch    time.Time
-	at       time.Time // of the packet in hand
+	epoch    time.Time // the first time seen
 	stats    Stats
-	verdicts []Verdict
+	// arrival is memory for the one that Handle and Flush pass on. A local
+	// variable would be allocated per packet: it escapes through the calls of
+	// interfaces.
+	arrival arrival
 }
 
-// family is what the engine knows of one kind of knock.
+// family recognises one kind of knock.
 type family interface {
-	// expire ends up to n knocks whose time has run out.
-	expire(now int64, n int)
+	// prepare is called once, when all accesses have joined.
+	prepare()
+	// expire ends up to n knocks whose time is over.
+	expire(m *moment, n int)
 	// flush ends all half-done knocks.
-	flush()
+	flush(m *moment)
 	// adopt takes over what the same family of another engine holds.
 	// sameLabels says that both number labels alike.
 	adopt(old family, sameLabels bool)
 	// sources counts the half-done knocks.
 	sources() int
-	// prepare is called once, when all accesses have joined.
-	prepare()
 }
 
-// listener is a family whose knocks come to ranges of ports. Those that come
-// to the same are a group.
+// listener is a family whose knocks come to ranges of ports, by group.
 type listener interface {
 	// take handles a packet to a port of a group.
-	take(group int, el port.Range, p *packet.Packet, now int64)
+	take(group int, a *arrival)
 }
 
-// span is a range of ports on which a group listens.
+// span is a range of ports that a group's packets go to.
 type span struct {
 	ports    port.Range
 	listener listener
 	group    int
 }
 
-// New makes an engine with empty tables. The keys of the accesses are cloned:
-// one Config serves several engines.
+// expiries is how many overdue knocks of each family a packet ends: more than it
+// can begin, so that there are never many.
+const expiries = 2
+
+// New makes an engine with empty tables. The keys of the accesses are cloned or
+// only read: one Config serves several engines. Its error names the access.
 func New(c Config) (*Engine, error) {
 	if c.MaxSources < 1 {
 		return nil, fmt.Errorf("bad bound of %d half-done knocks: want 1 or more", c.MaxSources)
 	}
 	e := &Engine{db: c.Fingerprints, work: newWork()}
-	// A half-done shared sequence of usual length is a quarter of the size of
-	// the pairs of a code, and a sixteenth of that of the bytes of a message.
+	// A half-done shared sequence of usual length takes a quarter of the memory
+	// of the pairs of a code, and a sixteenth of that of the bytes of a message.
 	room := max(c.MaxSources/16, 16)
-	e.shared = newSequences(e, c.MaxSources)
-	e.lanes = newLanes(e, room)
-	e.streams = newStreams(e, room)
-	e.codes = newCodes(e, 4*room)
-	e.spa = newDatagrams(e)
-	e.families = []family{e.shared, e.lanes, e.streams, e.codes, e.spa}
+	e.shared = newSharedFamily(e, c.MaxSources)
+	e.siv = newSIVFamily(e, room)
+	e.ordered = newOrderedFamily(e, room)
+	e.totp = newTOTPFamily(e, 4*room)
+	e.spa = newSPAFamily(e)
+	e.families = []family{e.shared, e.siv, e.ordered, e.totp, e.spa}
 	for i, a := range c.Accesses {
 		if err := e.join(a, i); err != nil {
 			return nil, fmt.Errorf("access %q: %w", a.Name, err)
 		}
 	}
-	e.shared.lay(c.Tripwires)
+	e.shared.addTripwires(c.Tripwires)
 	for _, f := range e.families {
 		f.prepare()
 	}
 	return e, nil
 }
 
-// errNoKind is the error of an access without a knock, which nothing could open.
-var errNoKind = errors.New("it has no knock")
-
-// join adds an access.
+// join adds the access with an index.
 func (e *Engine) join(a Access, index int) error {
-	if a.Knock == nil {
+	if isNil(a.Knock) {
 		return errNoKind
 	}
-	r, err := newRule(a, e.db)
+	r, err := newRule(a, index, e.db)
 	if err != nil {
 		return err
 	}
-	r.index = index
 	return a.Knock.join(e, r)
 }
 
 // Stats returns the counts so far.
 func (e *Engine) Stats() Stats {
 	s := e.stats
+	s.Untried = e.Untried()
 	for _, f := range e.families {
 		s.Sources += f.sources()
 	}
 	return s
 }
 
-// Untried is that of Stats.
-func (e *Engine) Untried() uint64 { return e.stats.Untried }
+// Untried returns Stats().Untried without computing the rest.
+func (e *Engine) Untried() uint64 { return e.work.untried }
 
 // Handle takes a packet that arrived at a time and returns what it decided,
-// usually nothing. The verdicts are valid until the next call.
+// usually nothing. The verdicts are valid until the next call of Handle or Flush.
+// Times may not go backwards. The packet is not kept.
 func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
-	e.verdicts = e.verdicts[:0]
-	now := e.clock(at)
-	// A mapped address is none that packets come from, and would be taken for
-	// the IPv4 address in it.
-	if el, ok := elementOf(p); ok && !p.Src.Is4In6() {
-		touched := e.shared.take(el, p, now)
-		for i := range e.spans {
-			if s := &e.spans[i]; s.ports.Has(el.Protocol, el.First) {
-				s.listener.take(s.group, el, p, now)
-				touched = true
-			}
-		}
-		if touched {
+	a := e.begin(at)
+	el, ok := elementOf(p)
+	// A mapped address is none that packets come from, and its key would be that
+	// of the IPv4 address in it.
+	if ok && !p.Src.Is4In6() {
+		a.packet, a.element = p, el
+		if e.dispatch(a) {
 			e.stats.Packets++
 		}
+		a.packet = nil
 	}
 	for _, f := range e.families {
-		f.expire(now, 2)
+		f.expire(&a.moment, expiries)
 	}
-	return e.verdicts
+	return a.verdicts
 }
 
-// Flush ends all half-done knocks, as if nothing more could come.
+// dispatch gives a packet to every family that its port belongs to, and reports
+// whether there was one.
+func (e *Engine) dispatch(a *arrival) (any bool) {
+	any = e.shared.take(a)
+	for i := range e.spans {
+		if s := &e.spans[i]; s.ports.Has(a.element.Protocol, a.element.First) {
+			s.listener.take(s.group, a)
+			any = true
+		}
+	}
+	return any
+}
+
+// Flush ends all half-done knocks, as if nothing more could come. The verdicts
+// are valid until the next call of Handle or Flush.
 func (e *Engine) Flush(at time.Time) []Verdict {
-	e.verdicts = e.verdicts[:0]
-	e.clock(at)
+	a := e.begin(at)
 	for _, f := range e.families {
-		f.flush()
+		f.flush(&a.moment)
 	}
-	return e.verdicts
+	return a.verdicts
 }
 
-// Adopt takes over the half-done knocks of an engine that this one replaces,
-// for what both have alike. The old engine must not be used afterwards. Marks
-// hold labels by number: where the databases number them otherwise, knocks
-// that require an operating system are left, and the others forget what they
-// knew of theirs. The youngest knocks are taken over where there is no room for
-// all.
+// begin starts an arrival, or just a moment, without verdicts.
+func (e *Engine) begin(at time.Time) *arrival {
+	a := &e.arrival
+	a.time, a.now = at, e.clock(at)
+	a.verdicts = a.verdicts[:0]
+	a.db, a.matched, a.match = e.db, false, noSystem
+	return a
+}
+
+// Adopt takes over the half-done knocks of an engine that this one replaces, of
+// the accesses that both have. The old engine must not be used afterwards. Marks
+// hold labels by number: where the databases number them otherwise, shared
+// sequences that require an operating system are left, and the fingerprints of
+// all other knocks are forgotten. Where there is no room for all knocks, the
+// youngest are taken over.
 func (e *Engine) Adopt(old *Engine) {
-	e.epoch, e.work, e.stats.Untried = old.epoch, old.work, old.stats.Untried
+	e.epoch, *e.work = old.epoch, *old.work
 	same := sameLabels(e.db, old.db)
 	for i, f := range e.families {
 		f.adopt(old.families[i], same)
 	}
-}
-
-// fingerprint tells the system behind a SYN; other packets have none.
-func (e *Engine) fingerprint(p *packet.Packet) p0f.Match {
-	if e.db == nil || p.Protocol != packet.TCP {
-		return p0f.Match{}
-	}
-	return e.db.Match(p)
-}
-
-// say adds a verdict of the packet in hand.
-func (e *Engine) say(v Verdict) {
-	v.Time = e.at
-	e.verdicts = append(e.verdicts, v)
-}
-
-// spend reports whether there is time for something that costs so much.
-func (e *Engine) spend(cost int64) bool {
-	ok := e.work.spend(cost)
-	if !ok {
-		e.stats.Untried++
-	}
-	return ok
-}
-
-// elementOf tells which element a packet is.
-func elementOf(p *packet.Packet) (el port.Range, ok bool) {
-	switch {
-	case p.PureSYN(), p.Protocol == packet.UDP:
-		return port.Single(p.Protocol, p.DstPort), true
-	case p.EchoRequest():
-		return port.Echo, true
-	}
-	return port.Range{}, false
 }
 
 // clock turns a time into nanoseconds since the first one seen, by the
@@ -238,15 +227,5 @@ func (e *Engine) clock(at time.Time) int64 {
 	if e.epoch.IsZero() {
 		e.epoch = at
 	}
-	e.at = at
 	return int64(at.Sub(e.epoch))
 }
-
-// moment gives the time of a point on the engine's clock, by that of the packet
-// in hand.
-func (e *Engine) moment(now int64) time.Time {
-	return e.at.Add(time.Duration(now - e.clock(e.at)))
-}
-
-// sourceKey is the key of a packet's sender.
-func sourceKey(a netip.Addr) key { return key(a.As16()) }

@@ -2,11 +2,12 @@ package knock
 
 import "hash/maphash"
 
-// key is an address as a hash table wants it: 16 bytes without a pointer.
+// key is an address without the pointer of a netip.Addr, so that it hashes fast.
 // IPv4 addresses are mapped (RFC 4291, section 2.5.5.2).
 type key [16]byte
 
-// node is what an index holds: a struct with a key and room for one link.
+// node is what an index holds: a struct with a key and room for one link. N is the
+// struct, so that methods are called on it without an interface.
 type node[N any] interface {
 	*N
 	indexKey() key
@@ -17,11 +18,11 @@ type node[N any] interface {
 // that adding one allocates nothing and the table's size is known from the
 // start. Several nodes may have the same key.
 type index[N any, P node[N]] struct {
-	seed    maphash.Seed // unknown to senders, who choose the keys
-	buckets []*N         // a power of two
+	seed    maphash.Seed // senders choose the keys, and must not know the hashes
+	buckets []*N         // their number is a power of two
 }
 
-// newIndex makes an index for up to n nodes, give or take.
+// newIndex makes an index for about n nodes. More make it slower.
 func newIndex[N any, P node[N]](n int) index[N, P] {
 	size := 1
 	for size < n {
@@ -31,6 +32,7 @@ func newIndex[N any, P node[N]](n int) index[N, P] {
 }
 
 func (x *index[N, P]) bucket(k key) **N {
+	// len - 1 of a power of two masks the low bits, as the remainder would.
 	return &x.buckets[maphash.Comparable(x.seed, k)&uint64(len(x.buckets)-1)]
 }
 

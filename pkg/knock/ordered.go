@@ -1,6 +1,7 @@
 package knock
 
 import (
+	"fmt"
 	"time"
 
 	"nftknock/pkg/packet"
@@ -22,133 +23,171 @@ type Ordered struct {
 	Terms
 }
 
-// Ports are one for each value of a byte.
-func (o Ordered) Ports() []port.Range { return portsFrom(o.Base, 256, o.Protocols) }
-
-func (o Ordered) join(e *Engine, r *rule) error {
-	o.Key = cloneKey(o.Key)
-	e.streams.add(ordered{r, o})
-	return nil
-}
-
 // OrderedKey opens the message that its encoding makes of a knock.
 type OrderedKey interface {
 	Len() int // of a message, in bytes
 	Open(message []byte) (seal.Message, bool)
 }
 
-// ordered is the knock of an access as the hot path wants it.
-type ordered struct {
+// Ports gives one port for each value of a byte.
+func (o Ordered) Ports() []port.Range { return portsFrom(o.Base, 256, o.Protocols) }
+
+func (o Ordered) join(e *Engine, r *rule) error {
+	k := orderedAccess{rule: r, Ordered: o}
+	switch key := o.Key.(type) {
+	case nil:
+		return errNoKey
+	case *seal.Article:
+		if key == nil {
+			return errNoKey
+		}
+		k.article = key.Clone()
+	case *seal.Fwknop19:
+		if key == nil {
+			return errNoKey
+		}
+		k.salted = key.Clone()
+	default:
+		return fmt.Errorf("bad key %T: want a *seal.Article or *seal.Fwknop19", key)
+	}
+	e.ordered.add(k)
+	return nil
+}
+
+// orderedAccess is an access with an Ordered, and its key by encoding: one of
+// article and salted is nil. Called through an interface, Open would have every
+// message allocated.
+type orderedAccess struct {
 	*rule
 	Ordered
+	article *seal.Article
+	salted  *seal.Fwknop19
 }
 
-// streams watches for ordered knocks. Those with the same base and protocols
-// are a group.
-type streams struct {
-	tracker[stream]
-	layouts
-	groups  []*streamGroup  // one a layout
-	message [maxStream]byte // the one in hand
-}
-
-type streamGroup struct {
-	keys []ordered
-	// salted is that some key is a *seal.Fwknop19, plain that some is a
-	// *seal.Article.
-	salted, plain bool
-}
-
-func newStreams(e *Engine, room int) *streams {
-	s := new(streams)
-	s.engine, s.drop = e, s.refuse
-	s.table = newTable(room, func(*stream) {}, (*stream).reset)
-	return s
-}
-
-func (s *streams) prepare() { s.listen(s.engine, s) }
-
-func (s *streams) add(k ordered) {
-	s.patience = max(s.patience, int64(k.Within))
-	i := s.group(k.Ports())
-	if i == len(s.groups) {
-		s.groups = append(s.groups, new(streamGroup))
+// length gives the number of bytes of a message.
+func (k *orderedAccess) length() int {
+	if k.article != nil {
+		return seal.ArticleLen
 	}
-	g := s.groups[i]
+	return seal.Fwknop19Len
+}
+
+// open reads a message, and reports whether it was one of this key.
+func (k *orderedAccess) open(message []byte) (seal.Message, bool) {
+	if k.article != nil {
+		return k.article.Open(message)
+	}
+	return k.salted.Open(message)
+}
+
+// orderedFamily recognises Ordered knocks.
+type orderedFamily struct {
+	tracker[orderedState]
+	groups[orderedGroup]
+}
+
+type orderedGroup struct {
+	within int64 // the longest
+	keys   []orderedAccess
+	// article and salted say that some access has a key of that encoding.
+	article, salted bool
+}
+
+func newOrderedFamily(e *Engine, room int) *orderedFamily {
+	f := new(orderedFamily)
+	f.engine, f.ended = e, f.verdictOnEnd
+	f.table = newTable(room, func(*orderedState) {}, func(s *orderedState) { *s = orderedState{} })
+	return f
+}
+
+func (f *orderedFamily) add(k orderedAccess) {
+	g := f.group(k.Ports())
 	g.keys = append(g.keys, k)
-	if k.Key.Len() == seal.Fwknop19Len {
-		g.salted = true
-	} else {
-		g.plain = true
-	}
+	g.within = max(g.within, int64(k.Within))
+	g.article = g.article || k.article != nil
+	g.salted = g.salted || k.salted != nil
+	f.patience = max(f.patience, int64(k.Within))
 }
 
-// cloneKey gives a key that no other engine uses.
-func cloneKey(k OrderedKey) OrderedKey {
-	switch k := k.(type) {
-	case *seal.Article:
-		return k.Clone()
-	case *seal.Fwknop19:
-		return k.Clone()
-	}
-	return k
+func (f *orderedFamily) prepare() { f.register(f.engine, f) }
+
+// maxOrdered is the number of bytes of the longest message.
+const maxOrdered = seal.Fwknop19Len
+
+// orderedState holds the last bytes that came from a source.
+type orderedState struct {
+	parts  [maxOrdered]part // a ring
+	count  int              // of all that came
+	tokens recentTokens
+	noKey  instant // when a verdict last said that no key opens a message
 }
 
-// maxStream is the number of bytes of the longest message.
-const maxStream = seal.Fwknop19Len
+// back gives the byte that came n before the last, if that many came.
+func (s *orderedState) back(n int) *part { return &s.parts[(s.count-1-n)%maxOrdered] }
 
-// stream holds the last bytes that came from a source.
-type stream struct {
-	bytes  [maxStream]part // a ring
-	count  int             // of all that came
-	judged judged
-	told   bool
-}
-
-func (s *stream) reset() { *s = stream{} }
-
-// back gives the byte that came n before the last.
-func (s *stream) back(n int) *part { return &s.bytes[(s.count-1-n)%maxStream] }
-
-func (s *stream) put(b part) {
-	s.bytes[s.count%maxStream] = b
+func (s *orderedState) put(p part) {
+	s.parts[s.count%maxOrdered] = p
 	s.count++
 }
 
-// repeats reports whether a packet is one of the last few once more.
-func (s *stream) repeats(b *part) bool {
+// repeats reports whether a packet is once more one of the last few that came
+// since a time.
+func (s *orderedState) repeats(p *part, since int64) bool {
 	const few = 8
 	for i := range min(few, s.count) {
-		if b.repeats(s.back(i)) {
+		if o := s.back(i); o.at >= since && p.repeats(o) {
 			return true
 		}
 	}
 	return false
 }
 
-func (s *streams) take(group int, el port.Range, p *packet.Packet, now int64) {
-	g := s.groups[group]
-	s.engine.work.charge(workOrdered, p.Src, now)
-	n := s.of(p.Src, group, now)
-	b := s.engine.part(p, byte(s.layouts.offset(group, el.First)), now)
-	if n.state.repeats(&b) {
+// sinceToken counts the bytes that came since a time, the last maxOrdered at most,
+// and after the last token and its repetitions.
+func (s *orderedState) sinceToken(since int64) int {
+	for i := range min(s.count, maxOrdered) {
+		if at := s.back(i).at; at < since || s.tokens.mayRepeat(at) {
+			return i
+		}
+	}
+	return min(s.count, maxOrdered)
+}
+
+func (f *orderedFamily) take(group int, a *arrival) {
+	g := f.list[group]
+	n := f.of(a, group, g.within)
+	p := a.part(byte(f.offset(group, a)))
+	if n.state.repeats(&p, a.now-g.within) {
 		return
 	}
-	n.state.put(b)
-	if g.plain && n.state.count >= seal.ArticleLen {
-		s.try(g, n, seal.ArticleLen, now)
+	n.state.put(p)
+	account := f.engine.work.account(workOrdered, a.packet.Src, a.now)
+	search := orderedSearch{&a.moment, account, g, n}
+	if g.article && n.state.count >= seal.ArticleLen {
+		search.try(seal.ArticleLen)
 	}
 	if g.salted && n.state.count >= seal.Fwknop19Len {
-		s.try(g, n, seal.Fwknop19Len, now)
+		search.try(seal.Fwknop19Len)
 	}
 }
 
-// try looks whether the last bytes are a message of a length.
-func (s *streams) try(g *streamGroup, n *pending[stream], length int, now int64) {
-	for i := range length {
-		s.message[length-1-i] = n.state.back(i).value
+// orderedSearch looks for a message that ends with the last packet of a source.
+type orderedSearch struct {
+	moment  *moment // when the packet came; takes the verdicts
+	account account
+	group   *orderedGroup
+	knock   *pending[orderedState]
+}
+
+// try takes the last bytes for a message of a length. If not all keys could be
+// tried, nothing is known and there is no verdict.
+func (s *orderedSearch) try(length int) {
+	var buffer [maxOrdered]byte
+	message := buffer[:length]
+	st := &s.knock.state
+	for i := range message {
+		message[length-1-i] = st.back(i).value
 	}
-	message := s.message[:length]
 	cost := int64(costBlock)
 	if length == seal.Fwknop19Len {
 		if !seal.Salted(message) {
@@ -156,78 +195,85 @@ func (s *streams) try(g *streamGroup, n *pending[stream], length int, now int64)
 		}
 		cost = costSalted
 	}
-	out := finding{engine: s.engine}
-	for i := range g.keys {
-		k := &g.keys[i]
-		if k.Key.Len() != length || now-n.state.back(length-1).at > int64(k.Within) {
+	first := st.back(length - 1).at
+	out := finding{source: s.knock.source, step: length}
+	for i := range s.group.keys {
+		k := &s.group.keys[i]
+		if k.length() != length || s.moment.now-first > int64(k.Within) {
 			continue
 		}
 		if out.granted() {
 			break
 		}
-		if !s.engine.spend(cost) {
-			if out.any {
+		if !s.account.spend(cost) {
+			if out.found {
 				break
 			}
-			return // not all keys were tried, so nothing is known
+			return
 		}
-		if m, ok := k.Key.Open(message); ok {
-			s.judge(k, n, m, message, &out)
+		if m, ok := k.open(message); ok {
+			s.check(k, m, message, &out)
 		}
 	}
-	s.tell(g, n, message, &out, now)
+	s.conclude(&out, first)
 }
 
-// judge judges a message that a key opens.
-func (s *streams) judge(k *ordered, n *pending[stream], m seal.Message, message []byte, out *finding) {
+// check adds what an access grants of a message that its key opens.
+func (s *orderedSearch) check(k *orderedAccess, m seal.Message, message []byte, out *finding) {
 	sys := systems{rule: k.rule}
 	for i := len(message) - 1; i >= 0; i-- {
-		sys.see(&n.state.back(i).stamp)
+		sys.add(&s.knock.state.back(i).stamp)
 	}
-	req := sealedRequest(m, message, n.source, s.engine.at)
-	out.add(&sys, n.source, len(message), req, k.judge(&k.Terms, req, n.source, s.engine.at, false))
+	source, at := s.knock.source, s.moment.time
+	req := sealedRequest(m, message, source, at)
+	out.add(&sys, req, k.refusal(&k.Terms, req, source, at))
 }
 
-// tell says what came of a message, once for all its repetitions.
-func (s *streams) tell(g *streamGroup, n *pending[stream], message []byte, out *finding, now int64) {
-	switch {
-	case out.any:
-		id := idOf(out.verdict.Request.Token[:])
-		if !n.state.judged.echoes(id, now) {
-			n.state.judged.record(id, now)
-			out.say()
+// conclude adds the verdict on a message whose first packet came at a time, one for
+// all its repetitions.
+func (s *orderedSearch) conclude(out *finding, first int64) {
+	st, now := &s.knock.state, s.moment.now
+	if out.found {
+		id := tokenID(out.verdict.Request.Token[:])
+		if !st.tokens.repeats(id, first, now) {
+			st.tokens.add(id, now)
+			s.moment.add(out.verdict)
 		}
-	case len(message) == seal.Fwknop19Len && !n.state.told:
-		// It begins as only such a message does.
-		n.state.told = true
-		s.engine.say(Verdict{Access: sole(g.keys), Source: n.source, Reason: NoKey, Step: len(message)})
+		return
+	}
+	// Any 16 bytes may be a message of an article key, which has to wait for the
+	// end of the knock. But only a salted one begins as this does.
+	if out.step == seal.Fwknop19Len && !st.noKey.within(s.group.within, now) {
+		st.noKey = instant{now, true}
+		s.moment.add(Verdict{Access: onlyAccess(s.group.keys), Source: out.source, Reason: NoKey, Step: out.step})
 	}
 }
 
-// refuse says that what a source has sent was no knock, if it was as many
-// packets as one has, or nearly.
-func (s *streams) refuse(n *pending[stream], why Reason) {
-	g, st := s.groups[n.group], &n.state
+// verdictOnEnd adds the verdict that what a source has sent was no knock, if it was
+// as many packets as one has, or mostly.
+func (f *orderedFamily) verdictOnEnd(m *moment, n *pending[orderedState], why Reason) {
+	g, st := f.list[n.group], &n.state
 	least := seal.Fwknop19Len
-	if g.plain {
+	if g.article {
 		least = seal.ArticleLen
 	}
+	came := st.sinceToken(n.since - g.within)
 	switch {
-	case st.judged.any() || st.told || st.count < least*3/4:
+	case st.noKey.within(g.within, n.since) || came < least*3/4:
 		return
-	case st.count >= least:
+	case came >= least:
 		why = NoKey
 	}
-	s.engine.say(Verdict{Access: sole(g.keys), Source: n.source, Reason: why, Step: min(st.count, maxStream)})
+	m.add(Verdict{Access: onlyAccess(g.keys), Source: n.source, Reason: why, Step: came})
 }
 
-func (s *streams) adopt(from family, sameLabels bool) {
-	old := from.(*streams)
-	s.adoptFrom(&old.tracker, s.from(old.layouts), func(to, st *stream) {
-		*to = *st
+func (f *orderedFamily) adopt(from family, sameLabels bool) {
+	old := from.(*orderedFamily)
+	f.adoptFrom(&old.tracker, f.from(&old.groups), func(to, s *orderedState) {
+		*to = *s
 		if !sameLabels {
-			for i := range to.bytes {
-				to.bytes[i].os = noSystem
+			for i := range to.parts {
+				to.parts[i].os = noSystem
 			}
 		}
 	})

@@ -89,7 +89,7 @@ func TestOrderedKnock(t *testing.T) {
 			b[i], b[i+1] = b[i+1], b[i]
 			return b
 		}
-		inVain := map[string]string{
+		refused := map[string]string{
 			"article":    "16: no key opens it",
 			"fwknop-1.9": "32: no key opens it",
 		}[name]
@@ -105,12 +105,12 @@ func TestOrderedKnock(t *testing.T) {
 			{"rotated", row(alice, message, rotated), "granted"},
 			{"junk before", row(alice, slices.Concat(junk, message), rotated), "granted"},
 			{"junk after", row(alice, slices.Concat(message, junk), rotated), "granted"},
-			{"junk between", row(alice, slices.Concat(message[:9], junk, message[9:]), rotated), strings.Replace(inVain, "16", "22", 1)},
+			{"junk between", row(alice, slices.Concat(message[:9], junk, message[9:]), rotated), strings.Replace(refused, "16", "22", 1)},
 			{"retransmitted between", retransmitted, "granted"},
 			{"twice", row(alice, slices.Concat(message, message), rotated), "granted"},
-			{"first two swapped", row(alice, swapped(0), tcp), inVain},
-			{"last two swapped", row(alice, swapped(n-2), tcp), inVain},
-			{"wrong key", row(alice, wrong.message(t, knockSSH(time.Time{})), tcp), inVain},
+			{"first two swapped", row(alice, swapped(0), tcp), refused},
+			{"last two swapped", row(alice, swapped(n-2), tcp), refused},
+			{"wrong key", row(alice, wrong.message(t, knockSSH(time.Time{})), tcp), refused},
 			{"half", row(alice, message[:n/2], tcp), ""},
 			{"nearly all", row(alice, message[:n-1], tcp), fmt.Sprintf("%d: sequence not completed", n-1)},
 		} {

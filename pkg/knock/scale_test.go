@@ -42,13 +42,13 @@ func kinds(b *testing.B) map[string]scaled {
 	single := memo(func(n uint32) *spa.Key { return spaKey(b, n) })
 	return map[string]scaled{
 		"siv": {
-			func(n uint32) knock.Access { return sealedAccess(siv(n)) },
+			func(n uint32) knock.Access { return sivAccess(siv(n)) },
 			func(n uint32, src netip.Addr, at time.Time) []*packet.Packet {
 				return burst(src, token(b, siv(n), knockSSH(at)), udp)
 			},
 		},
 		"totp": {
-			func(n uint32) knock.Access { return oneTimeAccess(fmt.Sprint(n), code(n)) },
+			func(n uint32) knock.Access { return totpAccess(fmt.Sprint(n), code(n)) },
 			func(n uint32, src netip.Addr, at time.Time) []*packet.Packet {
 				return dial(src, code(n).Code(totp.Step(at)))
 			},

@@ -91,8 +91,8 @@ func TestAScanDoesNotLockAnyoneOut(t *testing.T) {
 	}
 }
 
-// A tripwire packet forged in the name of someone who knocks slowly costs him
-// ten seconds and no more.
+// A tripwire packet forged in the name of a slow knocker costs that one ten seconds
+// and no more.
 func TestAForgedTripwireLocksNobodyOutForLong(t *testing.T) {
 	const slow = "%ds tcp/31337, %ds tcp/7212, %ds tcp/49152" // 12 s from first to last
 	for wait, want := range map[int]string{9: "3: looks like a port scan", 10: "granted"} {

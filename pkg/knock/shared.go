@@ -13,12 +13,12 @@ import (
 
 // Shared is a sequence of packets that both sides know.
 //
-// Per source and access there is one slot an element. An element may arrive
-// before its predecessor by up to Reorder, neighbours keep their intervals, and
-// all arrive Within. The repetition of an element already seen changes nothing.
+// Each element has one slot per source and access. An element may arrive before
+// its predecessor by up to Reorder, neighbours keep their intervals, and all
+// arrive Within. The repetition of an element already seen changes nothing.
 // A knock port out of order or a tripwire voids the source's half-done knock,
-// and the first element begins it anew. Packets to any other port are nothing
-// to the engine.
+// and the first element begins a new one. Packets to any other port change
+// nothing.
 type Shared struct {
 	Sequence []port.Range // MinSequence to MaxSequence
 
@@ -31,13 +31,14 @@ type Shared struct {
 	Reorder time.Duration
 }
 
-// The lengths a shared sequence may have.
+// The lengths a shared sequence may have. The maximum is what the bitmaps of
+// positions have room for.
 const (
 	MinSequence = 2
 	MaxSequence = 32
 )
 
-// Ports are the elements that have a port, in order.
+// Ports gives the elements that have a port, in order.
 func (s Shared) Ports() []port.Range {
 	var ranges []port.Range
 	for _, r := range s.Sequence {
@@ -49,7 +50,7 @@ func (s Shared) Ports() []port.Range {
 }
 
 func (s Shared) join(e *Engine, r *rule) error {
-	q, err := newSequence(r, s)
+	q, err := newSharedAccess(r, s)
 	if err != nil {
 		return err
 	}
@@ -57,18 +58,19 @@ func (s Shared) join(e *Engine, r *rule) error {
 	return nil
 }
 
-// sequence is the shared sequence of an access as the hot path wants it.
-type sequence struct {
+// sharedAccess is an access with a Shared and what is computed once from it. Sets
+// of positions of the sequence are bitmaps: bit i stands for Sequence[i].
+type sharedAccess struct {
 	*rule
 	Shared
-	all  uint32   // the bits of all elements
+	all  uint32   // all positions
 	same []uint32 // same[i]: the positions that hold the same element as i
 	syns uint32   // the positions that are TCP
 
 	min, max, within, reorder int64 // nanoseconds
 }
 
-func newSequence(r *rule, s Shared) (*sequence, error) {
+func newSharedAccess(r *rule, s Shared) (*sharedAccess, error) {
 	n := len(s.Sequence)
 	switch {
 	case n < MinSequence || n > MaxSequence:
@@ -76,10 +78,10 @@ func newSequence(r *rule, s Shared) (*sequence, error) {
 	case s.Within <= 0:
 		return nil, errors.New("no time to knock within")
 	}
-	q := &sequence{
+	q := &sharedAccess{
 		rule:    r,
 		Shared:  s,
-		all:     1<<n - 1,
+		all:     1<<n - 1, // for 32, 1<<32 overflows to 0 before 1 is subtracted
 		same:    make([]uint32, n),
 		min:     int64(s.MinInterval),
 		max:     int64(s.MaxInterval),
@@ -99,7 +101,8 @@ func newSequence(r *rule, s Shared) (*sequence, error) {
 	return q, nil
 }
 
-func (q *sequence) interval(d int64) Reason {
+// checkInterval checks the time between two neighbours.
+func (q *sharedAccess) checkInterval(d int64) Reason {
 	switch {
 	case q.min > 0 && d < q.min:
 		return TooFast
@@ -110,103 +113,99 @@ func (q *sequence) interval(d int64) Reason {
 }
 
 // sameKnock reports whether half a knock for q is half a knock for other.
-func (q *sequence) sameKnock(other *sequence) bool {
+func (q *sharedAccess) sameKnock(other *sharedAccess) bool {
 	return q.Name == other.Name && slices.Equal(q.Sequence, other.Sequence)
 }
 
-// sequences watches for shared sequences.
-type sequences struct {
-	tracker[attempts]
-	list    []*sequence
+// sharedFamily recognises shared sequences. Each access is a group of its own.
+type sharedFamily struct {
+	tracker[sharedState]
+	list    []*sharedAccess
 	roles   map[port.Range]*role
 	trips   *trips
 	room    int // of the table
 	longest int // elements of the longest sequence
 }
 
-// role is what one port means.
+// role is what packets to one port, or echo requests, are.
 type role struct {
 	tripwire bool
 	steps    []step
 }
 
-// step is the place of an element in an access's sequence.
+// step is where an element stands in the sequence of an access.
 type step struct {
-	sequence  int // in sequences.list
+	access    int // index in sharedFamily.list
 	positions uint32
 }
 
-func newSequences(e *Engine, room int) *sequences {
-	s := &sequences{roles: make(map[port.Range]*role), trips: newTrips(), room: room}
-	s.engine, s.drop = e, s.refuse
-	return s
+func newSharedFamily(e *Engine, room int) *sharedFamily {
+	f := &sharedFamily{roles: make(map[port.Range]*role), trips: newTrips(), room: room}
+	f.engine, f.ended = e, f.verdictOnEnd
+	return f
 }
 
-// lay makes ports tripwires.
-func (s *sequences) lay(tripwires []port.Range) {
-	for _, w := range tripwires {
-		s.role(w).tripwire = true
+// addTripwires makes ports tripwires.
+func (f *sharedFamily) addTripwires(ports []port.Range) {
+	for _, r := range ports {
+		f.role(r).tripwire = true
 	}
 }
 
-// prepare makes the table. Each half-done knock has marks for the longest sequence.
-func (s *sequences) prepare() {
-	longest := s.longest
-	s.table = newTable(s.room, func(a *attempts) {
-		marks := make([]mark, len(a)*longest)
-		for i := range a {
-			a[i].marks, marks = marks[:longest:longest], marks[longest:]
+// prepare makes the table, whose marks have room for the longest sequence.
+func (f *sharedFamily) prepare() {
+	longest := f.longest
+	f.table = newTable(f.room, func(s *sharedState) {
+		marks := make([]mark, len(s)*longest)
+		for i := range s {
+			s[i].marks, marks = marks[:longest:longest], marks[longest:]
 		}
-	}, func(a *attempts) {
-		for i := range a {
-			a[i].seen = 0
-		}
-	})
+	}, (*sharedState).reset)
 }
 
-func (s *sequences) add(q *sequence) {
-	s.longest = max(s.longest, len(q.Sequence))
-	s.patience = max(s.patience, q.within)
+func (f *sharedFamily) add(q *sharedAccess) {
+	f.longest = max(f.longest, len(q.Sequence))
+	f.patience = max(f.patience, q.within)
 	for j, el := range q.Sequence {
-		if q.same[j]&(1<<j-1) == 0 { // its first occurrence
-			role := s.role(el)
-			role.steps = append(role.steps, step{sequence: len(s.list), positions: q.same[j]})
+		// 1<<j - 1 are the positions before j: an element that occurs several
+		// times is added once, with all its positions.
+		if q.same[j]&(1<<j-1) == 0 {
+			role := f.role(el)
+			role.steps = append(role.steps, step{access: len(f.list), positions: q.same[j]})
 		}
 	}
-	s.list = append(s.list, q)
+	f.list = append(f.list, q)
 }
 
-func (s *sequences) role(el port.Range) *role {
-	r := s.roles[el]
+// role gives the role of an element, a new one if it has none.
+func (f *sharedFamily) role(el port.Range) *role {
+	r := f.roles[el]
 	if r == nil {
 		r = new(role)
-		s.roles[el] = r
+		f.roles[el] = r
 	}
 	return r
 }
 
-// take handles a packet and reports whether it means anything here.
-func (s *sequences) take(el port.Range, p *packet.Packet, now int64) bool {
-	role := s.roles[el]
+// take handles a packet and reports whether it went to a knock port or tripwire.
+func (f *sharedFamily) take(a *arrival) bool {
+	role := f.roles[a.element]
 	if role == nil {
 		return false
 	}
-	k := sourceKey(p.Src)
 	if role.tripwire {
-		s.trip(k, now)
+		f.trip(a)
 		return true
 	}
-	m := mark{at: now, os: s.engine.fingerprint(p)}
 	for _, step := range role.steps {
-		q := s.list[step.sequence]
-		if !q.admits(p.Src) {
+		if !f.list[step.access].admits(a.packet.Src) {
 			continue
 		}
-		if n := s.table.find(k, step.sequence); n != nil {
-			s.advance(q, n, step.positions, m)
+		if n := f.table.find(a.key(), step.access); n != nil {
+			f.advance(a, n, step.positions)
 		} else {
-			// It may be an element that hurried ahead of the first.
-			s.begin(p.Src, step.sequence, now).state[0].begin(step.positions, m)
+			// It may be an element that overtook the first.
+			f.begin(a, step.access).state.begin(step.positions, a.mark())
 		}
 	}
 	return true
@@ -214,98 +213,113 @@ func (s *sequences) take(el port.Range, p *packet.Packet, now int64) bool {
 
 // advance takes a source's half-done knock one packet further.
 //
-// Where the first element comes again, it may be a repetition, or the knocker
-// may have begun anew; nobody can tell yet. So a knock has two attempts: the
-// older goes on as if it were the one, the younger begins as if it were the
+// Where the first element comes again, it may be a repetition, or the sender may
+// have begun again; nothing distinguishes the two yet. So a knock has two attempts:
+// the older continues as if it were the one, the younger begins as if it were the
 // other, and whichever completes first counts.
-func (s *sequences) advance(q *sequence, n *pending[attempts], positions uint32, m mark) {
-	alive := false
+func (f *sharedFamily) advance(a *arrival, n *pending[sharedState], positions uint32) {
+	q, m := f.list[n.group], a.mark()
+	overdue := a.now-n.since > q.within
+	ongoing := false
 	var refusal Verdict
 	for i := range n.state {
-		a := &n.state[i]
-		if a.seen == 0 {
+		t := &n.state[i]
+		if t.seen == 0 {
 			continue
 		}
-		switch out, reason := a.feed(q, positions, m); out {
+		switch result, reason := t.feed(q, positions, m); result {
 		case completed:
-			s.complete(q, n, a, m.at)
+			f.complete(a, n, t)
 			return
 		case voided:
-			refusal = s.verdict(n, a, reason)
-			a.seen = 0
-		case ongoing:
-			alive = true
+			// If both are void, the verdict is on the one that came further.
+			if v := f.verdict(n, t, reason); v.Step >= refusal.Step {
+				refusal = v
+			}
+			t.seen = 0
+		case unfinished:
+			ongoing = true
 		}
 	}
-	if !alive {
-		s.engine.say(refusal)
+	if !ongoing {
+		a.add(refusal)
 	}
 	switch {
-	case positions&first != 0:
+	case positions&first != 0, overdue:
+		// After an overdue knock, which is voided now, any element may be one of
+		// the next that overtook the first.
 		n.state.begin(positions, m)
-		s.table.renew(n, m.at)
-	case !alive:
-		s.table.remove(n)
+		f.table.renew(n, a.now)
+	case !ongoing:
+		f.table.remove(n)
 	}
 }
 
-// complete judges a knock whose elements have all arrived as they should.
-func (s *sequences) complete(q *sequence, n *pending[attempts], a *attempt, now int64) {
-	v := s.verdict(n, a, None)
-	duration := max(now-a.start, q.reorder)
+// complete adds the verdict on a knock whose elements have all arrived by the
+// rules, and ends it.
+func (f *sharedFamily) complete(a *arrival, n *pending[sharedState], t *attempt) {
+	q := f.list[n.group]
+	v := f.verdict(n, t, None)
+	duration := max(a.now-t.start, q.reorder)
 	switch {
-	case q.expired(s.engine.at):
+	case q.expired(a.time):
 		v.Reason = Expired
-	case s.trips.recently(n.key, a.start, duration):
+	case f.trips.recently(n.key, t.start, duration):
 		v.Reason = Scan
 	case q.allowed != nil:
 		for i := range q.Sequence {
-			if q.syns&(1<<i) != 0 && !q.satisfiedBy(a.marks[i].os) {
-				v.OS, v.Reason = a.marks[i].os, WrongOS
+			if q.syns&(1<<i) != 0 && !q.satisfiedBy(t.marks[i].os) {
+				v.OS, v.Reason = t.marks[i].os, WrongOS
 				break
 			}
 		}
 	}
-	s.engine.say(v)
-	s.table.remove(n)
+	a.add(v)
+	f.table.remove(n)
 }
 
-// trip voids everything the source has begun.
-func (s *sequences) trip(k key, now int64) {
-	s.trips.record(k, now)
-	for n := s.table.knocks.first(k); n != nil; n = s.table.knocks.first(k) {
-		s.end(n, Tripwire)
+// trip records the touch of a tripwire and voids the half-done knocks of its
+// source. Those whose time is over end as they would have without it.
+func (f *sharedFamily) trip(a *arrival) {
+	k := a.key()
+	f.trips.record(k, a.now)
+	for n := f.table.knocks.first(k); n != nil; n = f.table.knocks.first(k) {
+		why := Tripwire
+		if a.now-n.since > f.list[n.group].within {
+			why = Incomplete
+		}
+		f.end(&a.moment, n, why)
 	}
 }
 
-// refuse says why a half-done knock is given up.
-func (s *sequences) refuse(n *pending[attempts], why Reason) {
-	s.engine.say(s.verdict(n, n.state.furthest(), why))
+// verdictOnEnd adds the verdict on a half-done knock that is given up.
+func (f *sharedFamily) verdictOnEnd(m *moment, n *pending[sharedState], why Reason) {
+	m.add(f.verdict(n, n.state.furthest(), why))
 }
 
-func (s *sequences) verdict(n *pending[attempts], a *attempt, why Reason) Verdict {
-	q := s.list[n.group]
-	v := Verdict{Access: q.index, Source: n.source, Reason: why, Step: bits.OnesCount32(a.seen)}
-	if seen := a.seen & q.syns; seen != 0 {
-		v.OS = a.marks[bits.Len32(seen)-1].os
+func (f *sharedFamily) verdict(n *pending[sharedState], t *attempt, why Reason) Verdict {
+	q := f.list[n.group]
+	v := Verdict{Access: q.index, Source: n.source, Reason: why, Step: bits.OnesCount32(t.seen)}
+	if seen := t.seen & q.syns; seen != 0 {
+		v.OS = t.marks[bits.Len32(seen)-1].os // the highest bit: the last SYN
 	}
 	return v
 }
 
-func (s *sequences) adopt(from family, sameLabels bool) {
-	old := from.(*sequences)
-	s.trips = old.trips
+func (f *sharedFamily) adopt(from family, sameLabels bool) {
+	old := from.(*sharedFamily)
+	f.trips = old.trips
 	same := make([]int, len(old.list))
 	for i, q := range old.list {
-		same[i] = slices.IndexFunc(s.list, q.sameKnock)
-		if to := same[i]; to >= 0 && !sameLabels && (q.allowed != nil || s.list[to].allowed != nil) {
+		same[i] = slices.IndexFunc(f.list, q.sameKnock)
+		if to := same[i]; to >= 0 && !sameLabels && (q.allowed != nil || f.list[to].allowed != nil) {
 			same[i] = -1
 		}
 	}
-	s.adoptFrom(&old.tracker, func(i int) int { return same[i] }, func(to, a *attempts) {
+	f.adoptFrom(&old.tracker, func(i int) int { return same[i] }, func(to, s *sharedState) {
 		if !sameLabels {
-			a.forgetSystems()
+			s.forgetSystems()
 		}
-		to.copy(a)
+		to.copy(s)
 	})
 }

@@ -5,14 +5,14 @@ import (
 	"net/netip"
 )
 
-// pending is one source's half-done knock, of whatever kind S describes. group
-// tells apart the knocks that a source may have half-done at the same time.
+// pending is one source's half-done knock, of the kind that S describes. group
+// distinguishes the knocks that a source may have half-done at the same time.
 type pending[S any] struct {
 	key    key
 	source netip.Addr
 	group  int
 	state  S
-	since  int64 // when it was last begun anew
+	since  int64 // when it was begun or last renewed
 
 	chain  *pending[S] // in the index
 	prefix *prefix[S]
@@ -23,8 +23,8 @@ type pending[S any] struct {
 func (k *pending[S]) indexKey() key           { return k.key }
 func (k *pending[S]) indexNext() **pending[S] { return &k.chain }
 
-// prefix is the neighbourhood that shares one fair share of the table: an
-// IPv4 /24 or an IPv6 /48.
+// prefix counts the half-done knocks of an IPv4 /24 or an IPv6 /48: the networks
+// that the table is divided among.
 type prefix[S any] struct {
 	key    key
 	count  int
@@ -39,13 +39,13 @@ func (p *prefix[S]) indexNext() **prefix[S] { return &p.chain }
 
 // table holds the half-done knocks, at most max of them. When it is full the
 // oldest knock of the busiest prefix makes room, so that a flood from many
-// addresses of a network costs that network's knocks and not a stranger's.
+// addresses of a network costs that network's knocks and not those of others.
 // Among equally busy prefixes it is the one that has been so for longest.
-// Every operation takes constant time. Memory is taken in steps as the table
+// Every operation takes constant time. Memory is allocated in steps as the table
 // fills for the first time, and kept.
 type table[S any] struct {
 	max, len int
-	prepare  func(*S) // gives a state its room, once
+	prepare  func(*S) // allocates what a state points to, once
 	reset    func(*S) // empties a state
 	knocks   index[pending[S], *pending[S]]
 	prefixes index[prefix[S], *prefix[S]]
@@ -85,10 +85,10 @@ func (t *table[S]) find(k key, group int) *pending[S] {
 // full reports whether the next add needs the victim removed first.
 func (t *table[S]) full() bool { return t.len == t.max }
 
-// victim is the knock that goes first when room is needed.
+// victim gives the knock that makes room for the next one. The table must be full.
 func (t *table[S]) victim() *pending[S] { return t.ranks[t.busiest].first.of.knocks.first.of }
 
-// oldest is the knock that began the longest time ago, or nil.
+// oldest gives the knock whose since is the longest ago, or nil.
 func (t *table[S]) oldest() *pending[S] {
 	if t.ages.first == nil {
 		return nil
@@ -119,7 +119,7 @@ func (t *table[S]) adopt(n *pending[S], group int) *pending[S] {
 	return t.add(n.key, n.source, group, n.since)
 }
 
-// all gives the knocks, the oldest first. The table must not change meanwhile.
+// all yields the knocks, the oldest first. The table must not change meanwhile.
 func (t *table[S]) all() iter.Seq[*pending[S]] {
 	return func(yield func(*pending[S]) bool) {
 		for l := t.ages.first; l != nil && yield(l.of); l = l.next {
@@ -127,7 +127,7 @@ func (t *table[S]) all() iter.Seq[*pending[S]] {
 	}
 }
 
-// renew makes a knock that begins anew the youngest.
+// renew makes a knock the youngest.
 func (t *table[S]) renew(n *pending[S], now int64) {
 	n.since = now
 	t.ages.remove(&n.age)
@@ -136,7 +136,7 @@ func (t *table[S]) renew(n *pending[S], now int64) {
 	n.prefix.knocks.append(&n.peer)
 }
 
-// remove takes a knock out.
+// remove takes a knock out. Its state may be used until the next add.
 func (t *table[S]) remove(n *pending[S]) {
 	t.knocks.remove(n)
 	t.ages.remove(&n.age)
@@ -164,6 +164,7 @@ func (t *table[S]) rerank(p *prefix[S], count int) {
 	if count > 0 {
 		t.ranks[count].append(&p.rank)
 	}
+	// count differs from the one before by one, so the loop takes one step at most.
 	t.busiest = max(t.busiest, count)
 	for t.busiest > 0 && t.ranks[t.busiest].first == nil {
 		t.busiest--
@@ -175,9 +176,9 @@ func (t *table[S]) prefixOf(n *pending[S]) *prefix[S] {
 	k := n.key
 	bytes := 6 // an IPv6 /48
 	if n.source.Is4() {
-		bytes = 15 // an IPv4 /24, mapped
+		bytes = 15 // an IPv4 /24: 12 bytes before the address, and 3 of it
 	}
-	clear(k[bytes:])
+	clear(k[bytes:]) // k is a copy
 	if p := t.prefixes.first(k); p != nil {
 		return p
 	}
@@ -190,6 +191,7 @@ func (t *table[S]) prefixOf(n *pending[S]) *prefix[S] {
 // takeKnock returns an unused knock with an empty state.
 func (t *table[S]) takeKnock() *pending[S] {
 	if t.freeKnocks == nil {
+		// All nodes made so far are in the table: len of them.
 		nodes := make([]pending[S], min(growth, t.max-t.len))
 		for i := range nodes {
 			n := &nodes[i]

@@ -6,47 +6,46 @@ import (
 	"time"
 )
 
-// work bounds the time that looking for keys may take, for every source and
-// for all of them together, of each kind of knock by itself: a flood of one is
-// nothing to the others. Whoever knows no key cannot be told from who does
-// before his packets have been tried against the keys, so there has to be a
-// bound that honest knocks, few as they are, do not meet.
+// work bounds the time that trying keys may take, per source and for all sources
+// together, for each kind of knock by itself: a flood of one kind takes nothing
+// from the others. A sender without a key cannot be told from one with a key
+// before its packets have been tried against the keys, so there has to be a bound
+// that honest knocks, few as they are, stay below.
 //
-// It counts nominal time, not measured one: what is decided must not depend on
-// how busy the machine is. Sources that fall on the same bucket share it.
+// It counts nominal time, not measured time: decisions must not depend on how busy
+// the machine is. Sources whose hashes fall on the same bucket share it.
 type work struct {
 	seed    maphash.Seed
 	sources [1 << 12]bucket
 	totals  [numWorkKinds]bucket
-
-	source, total *bucket // the ones that are charged
+	untried uint64 // see Stats
 }
 
-// workKind is a kind of knock that keys are looked for.
+// workKind is a kind of knock whose keys are tried one by one.
 type workKind int
 
 const (
-	workSealed workKind = iota
+	workSIV workKind = iota
 	workOrdered
-	workDatagram
+	workSPA
 	numWorkKinds
 )
 
 // The nominal costs of what is bounded, in nanoseconds: about what a processor
 // of 2020 takes.
 const (
-	costChoice  = 150  // to put a message together and look for keys with its hint
-	costLook    = 40   // a cheap look at a sealed message
-	costOpen    = 1500 // opening what passed it
+	costChoice  = 150  // to put a message together and find the keys with its hint
+	costLook    = 40   // a cheap look at a SIV message
+	costOpen    = 1500 // opening a message that passed it
 	costBlock   = 60   // one block of a cipher whose key is ready
 	costSalted  = 1200 // a key that is derived first
-	costHMAC    = 250  // of one packet, and a nanosecond a byte
+	costHMAC    = 250  // of one packet, and a nanosecond per byte
 	costDecrypt = 2500 // of one packet
 )
 
-// A source may cost a fiftieth of a processor in the long run and all together,
-// of each kind, a tenth, with some to spend at once: enough for a valid packet
-// at the end of 10,000 keys.
+// A source may cost a fiftieth of a processor in the long run, and all together,
+// for each kind, a tenth. The bursts are what may be spent at once: enough for a
+// valid packet whose key is the last of 10,000.
 const (
 	sourceShare = 0.02
 	sourceBurst = int64(40 * time.Millisecond)
@@ -56,44 +55,56 @@ const (
 
 func newWork() *work { return &work{seed: maphash.MakeSeed()} }
 
-// charge has the spending that follows go to the account of a source, which for
-// IPv6 is its /64, and of a kind of knock.
-func (w *work) charge(kind workKind, source netip.Addr, now int64) {
+// account gives the budget of a source, which for IPv6 is its /64, for a kind of
+// knock, as it is now. It is valid for as long as now does not change.
+func (w *work) account(kind workKind, source netip.Addr, now int64) account {
 	k := sourceKey(source)
 	if source.Is6() {
 		clear(k[8:])
 	}
-	w.source = &w.sources[maphash.Comparable(w.seed, k)%uint64(len(w.sources))]
-	w.source.refill(now, sourceShare, sourceBurst)
-	w.total = &w.totals[kind]
-	w.total.refill(now, totalShare, totalBurst)
+	a := account{
+		source: &w.sources[maphash.Comparable(w.seed, k)%uint64(len(w.sources))],
+		total:  &w.totals[kind],
+		work:   w,
+	}
+	a.source.refill(now, sourceShare, sourceBurst)
+	a.total.refill(now, totalShare, totalBurst)
+	return a
 }
 
-// spend takes nominal nanoseconds from the source's share and everyone's, and
-// reports whether both had some left. The last to be let through may overdraw:
-// what it costs is not known before.
-func (w *work) spend(cost int64) bool {
-	if w.source.left() <= 0 || w.total.left() <= 0 {
+// account is what trying keys on the packets of one source is charged to.
+type account struct {
+	source, total *bucket
+	work          *work
+}
+
+// spend takes nominal nanoseconds from the source's budget and from the total, and
+// reports whether both had some left; if not, it counts keys as untried. The last
+// expense may overdraw: some costs are known only afterwards.
+func (a account) spend(cost int64) bool {
+	if a.source.left() <= 0 || a.total.left() <= 0 {
+		a.work.untried++
 		return false
 	}
-	w.take(cost)
+	a.take(cost)
 	return true
 }
 
-// take spends without asking, for what is worth it whatever is left: a message
+// take spends whatever is left, for what must not be skipped: opening a message
 // that a key seems to fit.
-func (w *work) take(cost int64) {
-	w.source.spent += cost
-	w.total.spent += cost
+func (a account) take(cost int64) {
+	a.source.spent += cost
+	a.total.spent += cost
 }
 
 // bucket is what may be spent. Its zero value is full.
 type bucket struct {
-	spent int64 // below the burst
+	spent int64 // nanoseconds, below burst unless overdrawn
 	burst int64
-	at    int64
+	at    int64 // of the last refill
 }
 
+// refill gives back share nanoseconds per nanosecond since the last refill.
 func (b *bucket) refill(now int64, share float64, burst int64) {
 	b.burst = burst
 	if elapsed := now - b.at; elapsed > 0 {

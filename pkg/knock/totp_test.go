@@ -23,8 +23,8 @@ func totpSecret(t testing.TB, n uint32) *totp.Secret {
 	return s
 }
 
-// oneTimeAccess closes after 40 wrong codes, and to a source after 10.
-func oneTimeAccess(name string, s *totp.Secret) knock.Access {
+// totpAccess closes after 40 wrong codes, and to a source after 10.
+func totpAccess(name string, s *totp.Secret) knock.Access {
 	return knock.Access{Name: name, Knock: knock.TOTP{
 		Secret: s, Base: totp.DefaultBase, Protocols: both, Within: 10 * time.Second, MaxAttempts: 40,
 	}}
@@ -54,7 +54,7 @@ func wrongCode(n int, s *totp.Secret) uint32 {
 	return code
 }
 
-func TestOneTimeCode(t *testing.T) {
+func TestTOTPCode(t *testing.T) {
 	secret := totpSecret(t, 1)
 	now := totp.Step(epoch)
 	right := dial(alice, secret.Code(now))
@@ -84,17 +84,17 @@ func TestOneTimeCode(t *testing.T) {
 		{"two steps early", at(2), "4: no key opens it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+			e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
 			said := send(e, epoch, c.packets...)
 			check(t, "said", append(said, e.Flush(epoch.Add(time.Minute))...), c.want)
 		})
 	}
 }
 
-func TestOneTimeRequest(t *testing.T) {
+func TestTOTPRequest(t *testing.T) {
 	secret := totpSecret(t, 1)
 	now := totp.Step(epoch)
-	e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret), oneTimeAccess("tablet", secret)}})
+	e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret), totpAccess("tablet", secret)}})
 	var requests []*knock.Request
 	for i := range 2 {
 		said := send(e, epoch.Add(time.Duration(i)*5*time.Second), dial(alice, secret.Code(now))...)
@@ -128,10 +128,10 @@ func guess(e *knock.Engine, at time.Time, secret *totp.Secret, from, n int, sour
 	return said
 }
 
-func TestOneTimeSourceIsNotHeardAfterItsShare(t *testing.T) {
+func TestTOTPSourceHasAShareOfWrongCodes(t *testing.T) {
 	secret := totpSecret(t, 1)
 	code := func(at time.Time) uint32 { return secret.Code(totp.Step(at)) }
-	e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+	e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
 	for i, v := range guess(e, epoch, secret, 0, 12, alice) {
 		want := knock.NoKey
 		if i >= 10 {
@@ -147,31 +147,31 @@ func TestOneTimeSourceIsNotHeardAfterItsShare(t *testing.T) {
 	check(t, "in the next step", send(e, next, dial(alice, code(next))...), "granted")
 }
 
-func TestOneTimeManySources(t *testing.T) {
+func TestTOTPManySources(t *testing.T) {
 	secret := totpSecret(t, 1)
 	code := func(at time.Time) uint32 { return secret.Code(totp.Step(at)) }
 	sources := []netip.Addr{address(1), address(2), address(3), address(4), address(5)}
-	narrow := oneTimeAccess("narrow", totpSecret(t, 2))
+	narrow := totpAccess("narrow", totpSecret(t, 2))
 	narrow.Source = func(a netip.Addr) bool { return a == bob || a == carol }
-	e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret), narrow}})
+	e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret), narrow}})
 	guess(e, epoch, secret, 0, 40, sources...)
 	check(t, "after 40", send(e, epoch, dial(alice, code(epoch))...), "granted")
 	guess(e, epoch, secret, 40, 1, sources...)
 	later := epoch.Add(5 * time.Second)
 	check(t, "after 41", send(e, later, dial(alice, code(later))...), "4: too many wrong codes")
 	check(t, "an access that is not for them", send(e, later, dial(bob, totpSecret(t, 2).Code(totp.Step(later)))...), "granted")
-	again := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+	again := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
 	again.Adopt(e)
 	check(t, "in the engine after", send(again, later, dial(carol, code(later))...), "4: too many wrong codes")
 	next := epoch.Add(totp.Period)
 	check(t, "in the next step", send(again, next, dial(alice, code(next))...), "granted")
 }
 
-func TestOneTimeManyAccesses(t *testing.T) {
+func TestTOTPManyAccesses(t *testing.T) {
 	const n = 10_000
 	var accesses []knock.Access
 	for i := range uint32(n) {
-		accesses = append(accesses, oneTimeAccess(fmt.Sprint(i), totpSecret(t, i)))
+		accesses = append(accesses, totpAccess(fmt.Sprint(i), totpSecret(t, i)))
 	}
 	e := engine(t, knock.Config{Accesses: accesses})
 	for i := uint32(0); i < n; i += 777 {
@@ -186,9 +186,9 @@ func TestOneTimeManyAccesses(t *testing.T) {
 	}
 }
 
-func TestOneTimeSource(t *testing.T) {
+func TestTOTPSource(t *testing.T) {
 	secret := totpSecret(t, 1)
-	a := oneTimeAccess("phone", secret)
+	a := totpAccess("phone", secret)
 	a.Source = func(s netip.Addr) bool { return s == bob }
 	e := engine(t, knock.Config{Accesses: []knock.Access{a}})
 	code := secret.Code(totp.Step(epoch))
@@ -196,21 +196,21 @@ func TestOneTimeSource(t *testing.T) {
 	check(t, "right", send(e, epoch, dial(bob, code)...), "granted")
 }
 
-func TestOneTimeWithin(t *testing.T) {
+func TestTOTPWithin(t *testing.T) {
 	secret := totpSecret(t, 1)
 	for lasts, want := range map[time.Duration]string{
 		10 * time.Second: "granted", 10*time.Second + 1: "",
 	} {
-		e := engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+		e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
 		packets := dial(alice, secret.Code(totp.Step(epoch)))
 		check(t, "beginning", send(e, epoch, packets[:3]...), "")
 		check(t, lasts.String(), e.Handle(epoch.Add(lasts), packets[3]), want)
 	}
 }
 
-// A right code that opens nothing is told with its token all the same: whoever
-// saw it must not have more luck with it.
-func TestOneTimeCodeIsSpentWhereItOpensNothing(t *testing.T) {
+// A right code that opens nothing has a verdict with its token all the same: whoever
+// saw it must not be able to use it.
+func TestTOTPCodeIsSpentWhereItOpensNothing(t *testing.T) {
 	secret := totpSecret(t, 1)
 	code := secret.Code(totp.Step(epoch))
 	token := func(said []knock.Verdict, want knock.Reason) [32]byte {
@@ -220,20 +220,20 @@ func TestOneTimeCodeIsSpentWhereItOpensNothing(t *testing.T) {
 		}
 		return said[0].Request.Token
 	}
-	heard := func() *knock.Engine {
-		return engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret)}})
+	fresh := func() *knock.Engine {
+		return engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})
 	}
-	good := token(send(heard(), epoch, dial(alice, code)...), knock.None)
+	good := token(send(fresh(), epoch, dial(alice, code)...), knock.None)
 
-	e := heard()
+	e := fresh()
 	for n := range 10 { // forged in alice's name
 		send(e, epoch, dial(alice, wrongCode(n, secret))...)
 	}
 	if token(send(e, epoch, dial(alice, code)...), knock.TooManyCodes) != good {
-		t.Error("another token for a source that is not heard")
+		t.Error("another token for a source that used up its share")
 	}
 
-	e = heard()
+	e = fresh()
 	p := dial(alice, code)
 	send(e, epoch, p[0], p[1], p[2])
 	if said := send(e, epoch.Add(10*time.Second), p[3]); token(said, knock.None) != good {
@@ -242,8 +242,8 @@ func TestOneTimeCodeIsSpentWhereItOpensNothing(t *testing.T) {
 
 	// Two accesses with one secret have one code, and it opens one of them: the
 	// first in the policy.
-	other := oneTimeAccess("tablet", secret)
-	e = engine(t, knock.Config{Accesses: []knock.Access{oneTimeAccess("phone", secret), other}})
+	other := totpAccess("tablet", secret)
+	e = engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret), other}})
 	said := send(e, epoch, dial(alice, code)...)
 	if token(said, knock.None) != good || said[0].Access != 0 {
 		t.Errorf("%+v, want the first access and the token of its secret", said)

@@ -13,7 +13,7 @@ import (
 )
 
 // A knock that there was no time to look at is refused when it expires, however
-// good it was, and its token told, so that it can be spent.
+// good it was, and its verdict has the token, so that it can be spent.
 func TestNothingIsGrantedLate(t *testing.T) {
 	key, err := seal.NewSIV(make([]byte, 64))
 	if err != nil {
@@ -39,7 +39,7 @@ func TestNothingIsGrantedLate(t *testing.T) {
 	alice, eve := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	e.clock(now)
 	for lane, b := range token {
-		e.work.totals[workSealed] = bucket{spent: totalBurst} // by others, just now
+		e.work.totals[workSIV] = bucket{spent: totalBurst} // by others, just now
 		if said := send(alice, now, lane, b); len(said) != 0 {
 			t.Fatalf("at byte %d: %+v", lane, said)
 		}
@@ -54,29 +54,24 @@ func TestNothingIsGrantedLate(t *testing.T) {
 }
 
 // What a flood of SPA packets may cost is not taken from other kinds.
-func TestKindsHaveTimeOfTheirOwn(t *testing.T) {
+func TestKindsHaveBudgetsOfTheirOwn(t *testing.T) {
 	w := newWork()
 	flooder, honest := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	w.charge(workDatagram, flooder, 0)
-	w.total.spent = totalBurst
-	w.charge(workDatagram, honest, 0)
-	if w.spend(1) {
-		t.Error("more was spent on datagrams than there was")
+	w.account(workSPA, flooder, 0).total.spent = totalBurst
+	if w.account(workSPA, honest, 0).spend(1) {
+		t.Error("more was spent on SPA than there was")
 	}
-	w.charge(workSealed, honest, 0)
-	if !w.spend(1) {
-		t.Error("nothing was left for sealed knocks")
+	if !w.account(workSIV, honest, 0).spend(1) {
+		t.Error("nothing was left for SIV")
 	}
 }
 
 // A site of IPv6 has as many addresses as it likes.
 func TestASiteIsOneSource(t *testing.T) {
 	w := newWork()
-	w.charge(workSealed, netip.MustParseAddr("2001:db8:1:2::1"), 0)
-	w.source.spent = sourceBurst
-	w.charge(workSealed, netip.MustParseAddr("2001:db8:1:2:ffff::9"), 0)
-	if w.spend(1) {
-		t.Error("another address of the same /64 had a share of its own")
+	w.account(workSIV, netip.MustParseAddr("2001:db8:1:2::1"), 0).source.spent = sourceBurst
+	if w.account(workSIV, netip.MustParseAddr("2001:db8:1:2:ffff::9"), 0).spend(1) {
+		t.Error("another address of the same /64 had a budget of its own")
 	}
 }
 
@@ -101,8 +96,7 @@ func TestAuthenticPacketsAreRead(t *testing.T) {
 	}
 	alice := netip.MustParseAddr("192.0.2.1")
 	e.clock(now)
-	e.work.charge(workDatagram, alice, 0)
-	e.work.source.spent = sourceBurst - 1
+	e.work.account(workSPA, alice, 0).source.spent = sourceBurst - 1
 	said := e.Handle(now, &packet.Packet{
 		Version: 4, Protocol: packet.UDP, Src: alice, DstPort: 62201, Payload: payload,
 	})

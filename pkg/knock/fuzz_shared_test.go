@@ -52,10 +52,10 @@ func possible(a knock.Shared, history []arrival) bool {
 	return choose(0)
 }
 
-// FuzzEngine turns bytes into packets of two sources to a handful of ports.
+// FuzzShared turns bytes into packets of two sources to a handful of ports.
 // Whatever is granted must have been possible by the oracle, from that
 // source's packets since its last tripwire.
-func FuzzEngine(f *testing.F) {
+func FuzzShared(f *testing.F) {
 	f.Add([]byte{0, 10, 1, 10, 2, 10})
 	f.Add([]byte{0, 10, 2, 1, 1, 1, 5, 1, 0, 40, 1, 40, 2, 40})
 	f.Add([]byte{3, 10, 3, 0, 0, 50, 4, 10, 0, 200, 255, 255})

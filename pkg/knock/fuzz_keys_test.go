@@ -36,15 +36,15 @@ func (p *progress) complete(access int, sealed []byte, article []byte) bool {
 	return p.digits == [totp.Lanes]bool{true, true, true, true}
 }
 
-// FuzzSealed turns bytes into packets of two sources to the ports of a sealed
+// FuzzKeys turns bytes into packets of two sources to the ports of a sealed
 // knock, an ordered one and a one-time code: right bytes and wrong ones. Nothing
-// is granted to who has not sent all of a right knock.
-func FuzzSealed(f *testing.F) {
+// is granted to a source that has not sent all of a right knock.
+func FuzzKeys(f *testing.F) {
 	siv, rows, secret := sivKey(f, 1), articleKey(f, "fwknoptest"), totpSecret(f, 1)
 	sealed := token(f, siv, knockSSH(epoch))
 	article := rows.message(f, knockSSH(time.Time{}))
 	pairs := totp.Pairs(secret.Code(totp.Step(epoch)))
-	accesses := []knock.Access{sealedAccess(siv), orderedAccess(rows), oneTimeAccess("phone", secret)}
+	accesses := []knock.Access{sivAccess(siv), orderedAccess(rows), totpAccess("phone", secret)}
 
 	var whole, ordered []byte
 	for i := range sealed {
@@ -118,7 +118,7 @@ func FuzzSealed(f *testing.F) {
 
 func TestFloodsOfSourcesAreBounded(t *testing.T) {
 	e := engine(t, knock.Config{Accesses: []knock.Access{
-		sealedAccess(sivKey(t, 1)), orderedAccess(articleKey(t, "fwknoptest")), oneTimeAccess("phone", totpSecret(t, 1)),
+		sivAccess(sivKey(t, 1)), orderedAccess(articleKey(t, "fwknoptest")), totpAccess("phone", totpSecret(t, 1)),
 	}, MaxSources: 1024})
 	for i := range uint32(10_000) {
 		for _, n := range []uint16{seal.DefaultLaneBase, seal.DefaultBase, totp.DefaultBase} {
