@@ -70,8 +70,8 @@ var lines = []struct {
 	{Unrecorded{unknown, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
 		"[event=unrecorded src=192.168.10.2 reason=the set is full]"},
 
-	{Refused{Knock: unknown, Code: CodeNoKey, Reason: "no key opens it", Step: 7}, "INFO knock refused for 192.168.10.2: no key opens it " +
-		"[event=refused src=192.168.10.2 reason=no key opens it code=no_key step=7]"},
+	{Refused{Knock: unknown, Code: CodeNoKey, Reason: "no key matches", Step: 7}, "INFO knock refused for 192.168.10.2: no key matches " +
+		"[event=refused src=192.168.10.2 reason=no key matches code=no_key step=7]"},
 	{Refused{Knock: shared, Code: CodeOutOfOrder, Reason: "sequence out of order", Step: 1},
 		"DEBUG port knock access sequence refused for 192.168.10.2: sequence out of order " +
 			"[event=refused src=192.168.10.2 access=ssh knock=shared reason=sequence out of order code=out_of_order step=1]"},

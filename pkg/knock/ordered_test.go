@@ -90,8 +90,8 @@ func TestOrderedKnock(t *testing.T) {
 			return b
 		}
 		refused := map[string]string{
-			"article":    "16: no key opens it",
-			"fwknop-1.9": "32: no key opens it",
+			"article":    "16: no key matches",
+			"fwknop-1.9": "32: no key matches",
 		}[name]
 		retransmitted := row(alice, message, tcp)
 		retransmitted = slices.Insert(retransmitted, 5, retransmitted[2], retransmitted[4])
@@ -129,7 +129,7 @@ func TestOrderedSaysNoKeyForSaltedAtOnce(t *testing.T) {
 	e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(key)}})
 	packets := row(alice, wrong.message(t, knockSSH(time.Time{})), tcp)
 	check(t, "31 of 32", send(e, epoch, packets[:31]...), "")
-	check(t, "32 of 32", send(e, epoch, packets[31]), "32: no key opens it")
+	check(t, "32 of 32", send(e, epoch, packets[31]), "32: no key matches")
 	check(t, "again", send(e, epoch, row(alice, wrong.message(t, knockSSH(time.Time{})), tcp)...), "")
 }
 

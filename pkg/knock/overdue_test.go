@@ -39,7 +39,7 @@ func TestSIVWrongKeyAfterASuccess(t *testing.T) {
 		check(t, "right key", send(e, epoch, burst(alice, token(t, sivKey(t, 1), knockSSH(epoch)), rotated)...), "granted")
 		adopter := engine(t, config)
 		adopter.Adopt(e)
-		check(t, name, wrongSIV(t, adopter, epoch.Add(gap)), "38: no key opens it")
+		check(t, name, wrongSIV(t, adopter, epoch.Add(gap)), "38: no key matches")
 	}
 }
 
@@ -52,7 +52,7 @@ func TestSIVWrongKeyBesideAPatientGroup(t *testing.T) {
 	e := engine(t, knock.Config{Accesses: []knock.Access{sivAccess(sivKey(t, 1)), patient}})
 	for i := range 3 {
 		at := epoch.Add(time.Duration(i) * 15 * time.Second)
-		check(t, "wrong key", wrongSIV(t, e, at), "38: no key opens it")
+		check(t, "wrong key", wrongSIV(t, e, at), "38: no key matches")
 	}
 }
 
@@ -68,14 +68,14 @@ func TestSIVWrongKeysWithoutAPause(t *testing.T) {
 		if second%20 == 15 {
 			b := burst(alice, token(t, sivKey(t, 2), knockSSH(at)), rotated)
 			check(t, fmt.Sprintf("first burst at %d s", second), send(e, at, b...), "")
-			check(t, fmt.Sprintf("second burst at %d s", second), send(e, at.Add(300*time.Millisecond), b...), "38: no key opens it")
+			check(t, fmt.Sprintf("second burst at %d s", second), send(e, at.Add(300*time.Millisecond), b...), "38: no key matches")
 		}
 	}
 }
 
 func TestOrderedWrongKeyAfterAVerdict(t *testing.T) {
 	for name, keys := range orderedKeys(t) {
-		want := map[string]string{"article": "16: no key opens it", "fwknop-1.9": "32: no key opens it"}[name]
+		want := map[string]string{"article": "16: no key matches", "fwknop-1.9": "32: no key matches"}[name]
 		for before, key := range map[string]sealer{"a success": keys[0], "a wrong key": keys[1]} {
 			e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(keys[0])}})
 			send(e, epoch, row(alice, key.message(t, knockSSH(time.Time{})), tcp)...)
@@ -84,7 +84,7 @@ func TestOrderedWrongKeyAfterAVerdict(t *testing.T) {
 			said := send(e, at, row(alice, keys[1].message(t, knockSSH(time.Time{})), tcp)...)
 			said = append(said, e.Flush(at.Add(time.Minute))...)
 			if name == "article" && before == "a wrong key" {
-				want = "16: no key opens it, 16: no key opens it" // each when its time is over
+				want = "16: no key matches, 16: no key matches" // each when its time is over
 			}
 			check(t, name+" after "+before, said, want)
 		}

@@ -483,13 +483,13 @@ func TestSIVWrongKey(t *testing.T) {
 
 	e := engine(t, config)
 	check(t, "first burst", send(e, epoch, b...), "")
-	check(t, "second burst", send(e, epoch.Add(time.Second), b...), "38: no key opens it")
+	check(t, "second burst", send(e, epoch.Add(time.Second), b...), "38: no key matches")
 	check(t, "third burst", send(e, epoch.Add(2*time.Second), b...), "")
 	check(t, "end", e.Flush(epoch.Add(time.Minute)), "")
 
 	e = engine(t, config)
 	send(e, epoch, b...)
-	check(t, "once, and no more", e.Handle(epoch.Add(11*time.Second), touch(carol, ssh)), "38: no key opens it")
+	check(t, "once, and no more", e.Handle(epoch.Add(11*time.Second), touch(carol, ssh)), "38: no key matches")
 
 	e = engine(t, config)
 	check(t, "30 of 38", send(e, epoch, b[:30]...), "")

@@ -100,7 +100,7 @@ func TestSPATerms(t *testing.T) {
 		{"too old", spaAccess(key), key, clock(-61 * time.Second), "1: too old"},
 		{"a window new", spaAccess(key), key, clock(time.Minute), "granted"},
 		{"too new", spaAccess(key), key, clock(61 * time.Second), "1: too new"},
-		{"wrong key", spaAccess(key), other, askSSH(epoch), "1: no key opens it"},
+		{"wrong key", spaAccess(key), other, askSSH(epoch), "1: no key matches"},
 		{"wrong user", terms(func(o *knock.Terms) { o.Users = []string{"root"} }), key, askSSH(epoch), "1: the user may not knock here"},
 		{"other address", spaAccess(key), key, allowing(carol), "1: asks for another address than its own"},
 		{"other address allowed", terms(func(o *knock.Terms) { o.AllowOther = true }), key, allowing(bob), "granted"},

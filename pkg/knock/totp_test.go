@@ -73,15 +73,15 @@ func TestTOTPCode(t *testing.T) {
 		{"twice", slices.Concat(right, right), "granted"},
 		{"digits typed again", slices.Concat(wrong[:3], right), "granted"},
 		{"the last typed again", slices.Concat(right[:3], right[:2], right[3:]), "granted"},
-		{"wrong", wrong, "4: no key opens it"},
-		{"wrong, then right", slices.Concat(wrong, right), "4: no key opens it, granted"},
-		{"wrong with repetitions, then right", slices.Concat(interleaved(wrong, wrong), right), "4: no key opens it, granted"},
-		{"wrong with late repetitions, then right", slices.Concat(wrong, wrong[2:], right), "4: no key opens it, granted"},
+		{"wrong", wrong, "4: no key matches"},
+		{"wrong, then right", slices.Concat(wrong, right), "4: no key matches, granted"},
+		{"wrong with repetitions, then right", slices.Concat(interleaved(wrong, wrong), right), "4: no key matches, granted"},
+		{"wrong with late repetitions, then right", slices.Concat(wrong, wrong[2:], right), "4: no key matches, granted"},
 		{"three of four", right[:3], ""},
 		{"a step late", at(-1), "granted"},
 		{"a step early", at(1), "granted"},
-		{"two steps late", at(-2), "4: no key opens it"},
-		{"two steps early", at(2), "4: no key opens it"},
+		{"two steps late", at(-2), "4: no key matches"},
+		{"two steps early", at(2), "4: no key matches"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := engine(t, knock.Config{Accesses: []knock.Access{totpAccess("phone", secret)}})

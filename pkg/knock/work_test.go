@@ -132,7 +132,7 @@ func TestWorkOfLanesIsBounded(t *testing.T) {
 	later := epoch.Add(20 * time.Second)
 	// The first packet of the right knock ends the flood, as of which all lanes are full.
 	said := send(e, later, burst(alice, token(t, sivKey(t, 999), knockSSH(later)), udp)...)
-	check(t, "the flooder's, later", said, "50: no key opens it, granted")
+	check(t, "the flooder's, later", said, "50: no key matches, granted")
 }
 
 // What is looked for when knocks expire is at the cost of their senders, not of

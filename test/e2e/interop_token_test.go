@@ -54,7 +54,7 @@ func TestInteropFwknopClient(t *testing.T) {
 		{"bad a port that is not opened", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/80 -s " + hmac, "asks for a port that the access does not open: tcp/80"},
 		{"bad another address", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.0.2.77 " + hmac, "asks for another address than its own: 192.0.2.77"},
 		{"bad user", `require_user = ["root"]`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s " + hmac, "the user may not knock here"},
-		{"bad key", "", "base64:" + hmacKey[:42] + "A=", "base64:" + cipherKey, "-A tcp/22 -s " + hmac, "no key opens it"},
+		{"bad key", "", "base64:" + hmacKey[:42] + "A=", "base64:" + cipherKey, "-A tcp/22 -s " + hmac, "no key matches"},
 		{"bad command", "", "base64:" + cipherKey, "base64:" + hmacKey, "-C /bin/true -a 192.168.10.2 " + hmac, "commands are never run"},
 		{"bad NAT", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.168.10.2 -N 10.0.0.5,55000 " + hmac, "none is forwarded in this version"},
 		{"bad clock", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s --time-offset-minus 10M " + hmac, "too old: it was made 10m"},

@@ -229,7 +229,7 @@ func TestEncryptedRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name, policy, key, flags, log string
 	}{
-		{"key", "", hmacKey, "-p 22", "no key opens it"},
+		{"key", "", hmacKey, "-p 22", "no key matches"},
 		{"user", `require_user = ["root"]`, cipherKey, "-p 22 --user mbr", "the user may not knock here"},
 		{"port", "", cipherKey, "-p 80", "asks for a port that the access does not open: tcp/80"},
 		{"address", "", cipherKey, "-p 22 -a 192.0.2.77", "asks for another address than its own: 192.0.2.77"},
