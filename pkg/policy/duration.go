@@ -2,8 +2,9 @@ package policy
 
 import (
 	"fmt"
-	"strings"
 	"time"
+
+	"nftknock/pkg/wording"
 )
 
 // duration reads a string such as "30s", from lo to hi.
@@ -37,7 +38,7 @@ func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 		return
 	case d < lo || d > hi:
 		t.fail(t.valueAt(key), fmt.Sprintf("%s = %s is out of range", key, quote(s)),
-			fmt.Sprintf("want a duration from %s to %s", short(lo), short(hi)))
+			fmt.Sprintf("want a duration from %s to %s", wording.Duration(lo), wording.Duration(hi)))
 		return
 	}
 	*dst = d
@@ -51,16 +52,4 @@ func (t *table) bareNumber(key string, v any, seconds string, likely bool) {
 	}
 	t.fail(t.valueAt(key), fmt.Sprintf("%s = %v has no unit", key, v),
 		fmt.Sprintf(`durations are strings with a unit: %s = %q`, key, seconds))
-}
-
-// short writes a duration without zero units at its end: "1m", not "1m0s".
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"nftknock/pkg/invalid"
 )
 
 var errNotRegular = errors.New("not a regular file")
@@ -72,11 +74,11 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	const othersWrite = 0o022
 	switch {
 	case owner != 0 && self == 0:
-		return hinted{fmt.Sprintf("bad owner uid %d: want root", owner), "chown root " + path}
+		return invalid.Newf("root: chown root "+path, "bad owner uid %d", owner)
 	case owner != 0 && owner != self:
-		return hinted{fmt.Sprintf("bad owner uid %d: want uid %d or root", owner, self), "chown root " + path}
+		return invalid.Newf(fmt.Sprintf("uid %d or root: chown root %s", self, path), "bad owner uid %d", owner)
 	case mode&othersWrite != 0:
-		return hinted{fmt.Sprintf("bad mode %#o: group or others can write it", uint32(mode)), "chmod go-w " + path}
+		return invalid.Newf("write permission for the owner alone: chmod go-w "+path, "bad mode %#o: group or others can write it", uint32(mode))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/secret"
 )
 
@@ -65,12 +66,12 @@ func unseen(err error) bool {
 func (s keySlot) trouble(place string, err error) (message, hint string) {
 	var path *fs.PathError
 	if !errors.As(err, &path) {
-		message, hint = split(err)
+		message, hint = halves(err)
 		return place + ": " + printable(message), printable(hint)
 	}
 	hint = "want a file that holds the key, of mode 0600"
 	if place == s.credentialKey() {
-		hint = howCredentialsCome
+		hint = "want " + howCredentialsCome
 	}
 	return place + ": " + reason(err), hint
 }
@@ -81,9 +82,9 @@ var credentialName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
 
 func isCredential(s string) bool { return credentialName.MatchString(s) && s != "." && s != ".." }
 
-const howCredentialsCome = "the service manager passes them with LoadCredential=NAME:PATH"
+const howCredentialsCome = "LoadCredential=NAME:PATH in the unit file of the service"
 
-var errNoCredentials = hinted{"no credentials", howCredentialsCome}
+var errNoCredentials = invalid.New("the service manager passes no credentials", howCredentialsCome)
 
 // readCredential reads a credential that the service manager has passed. Who can
 // read it is the service manager's business: where it uses an access list for
@@ -109,7 +110,7 @@ func readCredential(name string) ([]byte, error) {
 	switch {
 	case err == nil:
 		clear(buf)
-		return nil, fmt.Errorf("the credential is too large: want at most %d bytes", most)
+		return nil, invalid.New("the credential is too large", fmt.Sprintf("at most %d bytes", most))
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		clear(buf)
 		return nil, err

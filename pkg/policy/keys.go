@@ -111,8 +111,7 @@ func (s keySlot) read(t *table) bool {
 func (s keySlot) take(t *table, place string, text []byte) bool {
 	defer clear(text)
 	if err := s.set(text); err != nil {
-		message, hint := split(err)
-		t.fail(t.valueAt(place), message, hint)
+		t.refuse(t.valueAt(place), err)
 		return false
 	}
 	return true

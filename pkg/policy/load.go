@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/port"
 )
 
@@ -95,8 +96,10 @@ func (l *loader) fail(file, message, hint string) {
 
 // unread reports a file that was not read, with a hint where the error has none.
 func (l *loader) unread(file string, err error, hint string) {
-	if h := (hinted{}); errors.As(err, &h) {
-		l.fail(file, h.message, h.hint)
+	var e *invalid.Error
+	if errors.As(err, &e) {
+		message, want := halves(err)
+		l.fail(file, message, want)
 		return
 	}
 	l.fail(file, reason(err), hint)

@@ -36,7 +36,7 @@ var accessName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 // was reported.
 func readAccess(t *table) *Access {
 	kind := KnockShared
-	known := !t.has("knock") || choice(t, "knock", &kind, knocks)
+	known := !t.has("knock") || choice(t, "knock", &kind, words[Knock]{known: knocks})
 	access := defaultAccess(kind)
 	a := &access
 	a.Pos = t.at()
@@ -45,10 +45,10 @@ func readAccess(t *table) *Access {
 	readSource(t, &a.Source)
 	readOpen(t, &a.Open)
 	t.duration("timeout", &a.Timeout, minTimeout, maxTimeout)
-	integer(t, "limit", &a.Limit, 1, maxLimit)
+	integer(t, "limit", &a.Limit, bounds{1, maxLimit})
 	t.boolean("single_use", &a.SingleUse)
-	readPrefix(t, "prefix4", &a.Prefix4, minPrefix4, 32)
-	readPrefix(t, "prefix6", &a.Prefix6, minPrefix6, 128)
+	readPrefix(t, "prefix4", &a.Prefix4, bounds{minPrefix4, 32})
+	readPrefix(t, "prefix6", &a.Prefix6, bounds{minPrefix6, 128})
 	t.date("expires", &a.Expires)
 	if known {
 		readKnock(t, a)
@@ -76,9 +76,10 @@ func readKnock(t *table, a *Access) {
 	}
 }
 
-// readPrefix reads the length of a prefix; that of a whole address is none.
-func readPrefix(t *table, key string, dst *int, shortest, whole int64) {
-	if integer(t, key, dst, shortest, whole) && int64(*dst) == whole {
+// readPrefix reads the length of a prefix. The greatest one, that of a single
+// address, is the same as none.
+func readPrefix(t *table, key string, dst *int, within bounds) {
+	if integer(t, key, dst, within) && int64(*dst) == within.most {
 		*dst = 0
 	}
 }
@@ -107,8 +108,7 @@ func readSource(t *table, dst *SourceFilter) {
 		f.add(i)
 	}
 	if err := f.check(); err != nil {
-		message, hint := split(err)
-		t.fail(t.valueAt("source"), message, hint)
+		t.refuse(t.valueAt("source"), err)
 		return
 	}
 	*dst = f
@@ -150,7 +150,7 @@ func readOpen(t *table, dst *[]port.Range) {
 // readOS reads what a knock with SYNs may require of them.
 func readOS(t *table, a *Access) {
 	readRequireOS(t, &a.RequireOS)
-	choice(t, "os_confidence", &a.OSConfidence, []OSConfidence{ConfidenceHigh, ConfidenceLow})
+	choice(t, "os_confidence", &a.OSConfidence, words[OSConfidence]{known: []OSConfidence{ConfidenceHigh, ConfidenceLow}})
 }
 
 func readRequireOS(t *table, dst **regexp.Regexp) {

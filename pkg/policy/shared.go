@@ -8,6 +8,7 @@ import (
 	"nftknock/pkg/knock"
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Bounds of a knock's timing.
@@ -62,11 +63,11 @@ func checkIntervals(t *table, a *Access) {
 	steps := time.Duration(max(len(a.Sequence)-1, 1))
 	switch least := a.MinInterval * steps; {
 	case t.has("max_interval") && a.MinInterval > a.MaxInterval:
-		t.fail(t.valueAt("min_interval"), fmt.Sprintf("min_interval %s is above max_interval %s", short(a.MinInterval), short(a.MaxInterval)),
+		t.fail(t.valueAt("min_interval"), fmt.Sprintf("min_interval %s is above max_interval %s", wording.Duration(a.MinInterval), wording.Duration(a.MaxInterval)),
 			"want it to be at most that")
 	case least > a.Within:
 		t.fail(t.valueAt("min_interval"), fmt.Sprintf("no knock can be in time: %d intervals of at least %s take %s, within is %s",
-			steps, short(a.MinInterval), short(least), short(a.Within)),
-			fmt.Sprintf("want within at least %s or a smaller min_interval", short(least)))
+			steps, wording.Duration(a.MinInterval), wording.Duration(least), wording.Duration(a.Within)),
+			fmt.Sprintf("want within at least %s or a smaller min_interval", wording.Duration(least)))
 	}
 }

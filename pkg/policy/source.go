@@ -1,10 +1,11 @@
 package policy
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"nftknock/pkg/invalid"
 )
 
 // SourceFilter says which addresses may knock: those in Include that are not
@@ -58,16 +59,16 @@ func (f *SourceFilter) add(i sourceItem) {
 func (f SourceFilter) check() error {
 	switch {
 	case len(f.Include)+len(f.Exclude) == 0:
-		return hinted{"source is empty, so nobody may knock", `want addresses, prefixes or "any"`}
+		return invalid.New("source is empty, so nobody may knock", `addresses, prefixes or "any"`)
 	case len(f.Include) == 0:
-		return hinted{"source only excludes, so nobody may knock", `put what it is to include beside it, such as "any"`}
+		return invalid.New("source only excludes, so nobody may knock", `an entry without "!" too, such as "any"`)
 	}
 	for _, p := range f.Include {
 		if !coveredBy(p, f.Exclude) {
 			return nil
 		}
 	}
-	return hinted{"source excludes all it includes, so nobody may knock", "leave one of the two out"}
+	return invalid.New("source excludes all that it includes, so nobody may knock", "an address that may knock")
 }
 
 // coveredBy reports whether one of the prefixes holds all of p.
@@ -83,7 +84,7 @@ func parseSourceItem(s string) (sourceItem, error) {
 	}
 	text, exclude := strings.CutPrefix(s, "!")
 	if text == "any" {
-		return sourceItem{}, hinted{`source "!any" excludes everyone`, "leave it out"}
+		return sourceItem{}, invalid.New(`source "!any" excludes everyone`, `an address or a prefix behind "!"`)
 	}
 	p, err := parsePrefix(text)
 	if err != nil {
@@ -93,9 +94,9 @@ func parseSourceItem(s string) (sourceItem, error) {
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
-	bad := errors.New("bad source " + quote(s) + `: want an address, a prefix such as 10.0.0.0/8, or "any"; "!" excludes`)
+	bad := invalid.Newf(`an address, a prefix such as 10.0.0.0/8, or "any"; "!" in front excludes`, "bad source %s", quote(s))
 	if strings.Contains(s, "%") {
-		return netip.Prefix{}, hinted{"source " + quote(s) + " has a zone", "packets have none: list the interface in nftables.interfaces instead"}
+		return netip.Prefix{}, invalid.Newf(`the address without "%" and what follows it; nftables.interfaces chooses interfaces`, "source %s has a zone", quote(s))
 	}
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
@@ -103,7 +104,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 			return netip.Prefix{}, bad
 		}
 		if a.Is4In6() {
-			return netip.Prefix{}, hinted{"source " + quote(s) + " is an IPv4 address in IPv6 form", "want " + a.Unmap().String()}
+			return netip.Prefix{}, invalid.Newf(a.Unmap().String(), "source %s is an IPv4 address in IPv6 form", quote(s))
 		}
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
@@ -113,9 +114,9 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, bad
 	case p.Addr().Is4In6():
 		v4 := netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)).Masked()
-		return netip.Prefix{}, hinted{"source " + quote(s) + " is an IPv4 prefix in IPv6 form", "want " + v4.String()}
+		return netip.Prefix{}, invalid.Newf(v4.String(), "source %s is an IPv4 prefix in IPv6 form", quote(s))
 	case p != p.Masked():
-		return netip.Prefix{}, hinted{"source " + quote(s) + " has bits set behind the prefix", "want " + p.Masked().String() + ", or " + p.Addr().String() + " for the one address"}
+		return netip.Prefix{}, invalid.Newf(p.Masked().String()+", or "+p.Addr().String()+" for the one address", "source %s has bits set behind the prefix", quote(s))
 	}
 	return p, nil
 }

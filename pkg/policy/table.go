@@ -22,6 +22,9 @@ type table struct {
 	values   map[string]any
 	known    []string // keys asked for
 	reported []string // keys of which it was said that they do not belong here
+	// namesUnknown: unknown keys are shown, whatever they are. In other tables one
+	// may be a secret that lost its quotes, and only what resembles a key is shown.
+	namesUnknown bool
 }
 
 // has reports whether the key is present, and marks it as known.
@@ -86,7 +89,7 @@ func (t *table) mismatch(key, want string) {
 
 // section returns the table of a key, an empty one if it is absent or no table.
 func (t *table) section(key string) *table {
-	sub := &table{doc: t.doc, node: &tomlpos.Node{}}
+	sub := &table{doc: t.doc, node: &tomlpos.Node{}, namesUnknown: true}
 	if !t.has(key) {
 		return sub
 	}
@@ -149,10 +152,14 @@ func (t *table) finish() {
 		if unknown++; unknown > maxUnknown {
 			return
 		}
-		hint := "known here: " + strings.Join(t.known, ", ")
-		if near := nearest(key, t.known); near != "" {
+		near := nearest(key, t.known)
+		message, hint := "unknown key", "known here: "+strings.Join(t.known, ", ")
+		if near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
-		t.fail(t.keyAt(key), "unknown key "+quote(key), hint)
+		if near != "" || t.namesUnknown || nearest(key, allKeys()) != "" {
+			message += " " + quote(key)
+		}
+		t.fail(t.keyAt(key), message, hint)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // What is legal and weak. Only enabled accesses are looked at. That anyone on
@@ -107,20 +108,20 @@ func warnTiming(e entry) {
 	steps := time.Duration(len(e.Sequence) - 1)
 	switch {
 	case e.MaxInterval < leastInterval && t.has("max_interval"):
-		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s is hard to keep to over a real network", short(e.MaxInterval)),
-			fmt.Sprintf("want %s or more", short(leastInterval)))
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s is hard to keep to over a real network", wording.Duration(e.MaxInterval)),
+			fmt.Sprintf("want %s or more", wording.Duration(leastInterval)))
 	case e.Within < leastInterval*steps:
-		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network with %d elements", short(e.Within), len(e.Sequence)),
-			fmt.Sprintf("want %s or more", short(leastInterval*steps)))
+		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network with %d elements", wording.Duration(e.Within), len(e.Sequence)),
+			fmt.Sprintf("want %s or more", wording.Duration(leastInterval*steps)))
 	case e.MaxInterval-e.MinInterval < leastInterval:
 		t.warn(t.valueAt("min_interval"), fmt.Sprintf("only %s lie between min_interval and the longest interval allowed, hard to keep to over a real network",
-			short(e.MaxInterval-e.MinInterval)), fmt.Sprintf("want %s or more", short(leastInterval)))
+			wording.Duration(e.MaxInterval-e.MinInterval)), fmt.Sprintf("want %s or more", wording.Duration(leastInterval)))
 	}
 	if t.has("max_interval") && e.MaxInterval > e.Within {
-		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", short(e.MaxInterval), short(e.Within)), "")
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", wording.Duration(e.MaxInterval), wording.Duration(e.Within)), "")
 	}
 	if e.Timeout > longTimeout {
-		t.warn(t.valueAt("timeout"), fmt.Sprintf("timeout %s is long for a sequence that an observer can repeat", short(e.Timeout)),
+		t.warn(t.valueAt("timeout"), fmt.Sprintf("timeout %s is long for a sequence that an observer can repeat", wording.Duration(e.Timeout)),
 			"established connections outlive it: it need only be long enough to connect")
 	}
 }
@@ -159,8 +160,8 @@ func warnRange(e entry) {
 			"scanners and services use these: want a port_base of 1024 or more")
 	}
 	if e.Within < leastWithin {
-		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network", short(e.Within)),
-			fmt.Sprintf("want %s or more", short(leastWithin)))
+		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network", wording.Duration(e.Within)),
+			fmt.Sprintf("want %s or more", wording.Duration(leastWithin)))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"nftknock/pkg/wording"
 )
 
 // WriteTOML writes the policy with every default filled in, in the form of a
@@ -141,7 +143,7 @@ func (a *Access) writeOS(w io.Writer) {
 }
 
 func writeDuration(w io.Writer, key string, d time.Duration) {
-	fmt.Fprintf(w, "%s = %s\n", key, tomlString(short(d)))
+	fmt.Fprintf(w, "%s = %s\n", key, tomlString(wording.Duration(d)))
 }
 
 func texts[T fmt.Stringer](items []T) []string {

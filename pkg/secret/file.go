@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"nftknock/pkg/invalid"
 )
 
 // maxFile bounds a file that holds a secret, in bytes.
@@ -34,7 +36,8 @@ func ReadFile(path string) (*Key, error) {
 //
 // The file must be a regular one; a pipe is refused without waiting for its
 // writer. On Unix it must belong to root or to the effective user, and give no
-// permission to group and others. An error of package os is wrapped.
+// permission to group and others. An error of package os is wrapped; any other is
+// an *invalid.Error.
 func ReadLine(path string) ([]byte, error) {
 	file, err := open(path)
 	if err != nil {
@@ -48,7 +51,7 @@ func ReadLine(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("bad key file %s: want a regular file", path)
+		return nil, invalid.Newf("a regular file", "bad key file %s", path)
 	}
 	if err := checkAccess(path, info); err != nil {
 		return nil, err
@@ -59,7 +62,7 @@ func ReadLine(path string) ([]byte, error) {
 	n, err := io.ReadFull(file, buf)
 	switch {
 	case err == nil:
-		return nil, fmt.Errorf("bad key file %s: want at most %d bytes", path, maxFile)
+		return nil, invalid.Newf(fmt.Sprintf("at most %d bytes", maxFile), "bad key file %s", path)
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, err
 	}
@@ -73,9 +76,9 @@ func oneLine(path string, text []byte) ([]byte, error) {
 	line = bytes.Trim(line, blanks)
 	switch {
 	case len(bytes.Trim(rest, blanks)) > 0:
-		return nil, fmt.Errorf("bad key file %s: want one line", path)
+		return nil, invalid.Newf("one line", "bad key file %s", path)
 	case len(line) == 0:
-		return nil, fmt.Errorf("bad key file %s: empty: want one line", path)
+		return nil, invalid.Newf("one line", "bad key file %s: empty", path)
 	}
 	return bytes.Clone(line), nil
 }

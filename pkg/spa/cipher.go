@@ -6,6 +6,8 @@ import (
 	"crypto/md5"
 	"fmt"
 	"strings"
+
+	"nftknock/pkg/invalid"
 )
 
 // Cipher is how a packet is encrypted.
@@ -30,7 +32,7 @@ func ParseCipher(s string) (Cipher, error) {
 	case "legacy":
 		return Legacy, nil
 	}
-	return 0, fmt.Errorf("bad cipher %q: want cbc or legacy", s)
+	return 0, invalid.Newf("cbc or legacy", "bad cipher %q", s)
 }
 
 // String gives the name that ParseCipher reads.

@@ -38,15 +38,7 @@ func locate(text string) (root *Node, end int, why failure) {
 	root = &Node{}
 	table := root
 	for l.gap(); l.peek() != 0; l.gap() {
-		if l.peek() == '[' {
-			table = l.header(root)
-		} else {
-			l.pair(table, 0)
-		}
-		l.blanks()
-		if c := l.peek(); c != 0 && c != '#' && c != '\r' && c != '\n' {
-			l.stop(failSyntax)
-		}
+		table = l.statement(root, table)
 	}
 	if l.pos < len(text) {
 		l.stop(failSyntax)
@@ -54,7 +46,27 @@ func locate(text string) (root *Node, end int, why failure) {
 	return root, l.pos, l.fail
 }
 
-type locator struct{ scanner }
+// A locator builds the nodes of a text.
+type locator struct {
+	scanner
+	current Statement
+}
+
+// statement reads a header or a pair, up to the end of its line, and returns the
+// table of the pairs behind it.
+func (l *locator) statement(root, table *Node) *Node {
+	if l.peek() == '[' {
+		table = l.header(root)
+	} else {
+		l.pair(table, 0)
+	}
+	l.blanks()
+	// TOML wants each statement on a line of its own (section "Key/Value Pair").
+	if c := l.peek(); c != 0 && c != '#' && c != '\r' && c != '\n' {
+		l.stop(failSyntax)
+	}
+	return table
+}
 
 // header reads "[a.b]" or "[[a.b]]" and returns the table it begins.
 func (l *locator) header(root *Node) *Node {
@@ -71,6 +83,10 @@ func (l *locator) header(root *Node) *Node {
 	}
 	last := len(parts) - 1
 	parent := root.descend(parts[:last])
+	// A further [[a]] adds an item to a, which defines nothing twice.
+	if known, ok := parent.Children[parts[last].name]; !array || ok && len(known.Items) == 0 {
+		l.define(parent, parts[last].name, parts[0].offset)
+	}
 	if array {
 		return parent.child(parts[last].name, parts[last].offset).item(start)
 	}
@@ -87,7 +103,11 @@ func (l *locator) pair(table *Node, depth int) {
 		return
 	}
 	last := len(parts) - 1
+	if depth == 0 {
+		l.current.Key = parts[last].name
+	}
 	parent := table.descend(parts[:last])
+	l.define(parent, parts[last].name, parts[0].offset)
 	l.value(parent.child(parts[last].name, parts[last].offset), depth)
 }
 
@@ -99,6 +119,9 @@ func (l *locator) value(n *Node, depth int) {
 	}
 	l.blanks()
 	n.Value = l.pos
+	if depth == 0 {
+		l.current.Value = l.pos
+	}
 	switch {
 	case l.accept("["):
 		l.list("]", func() { l.value(n.item(l.pos), depth+1) })

@@ -21,10 +21,10 @@ var imports = map[string][]string{
 	"pkg/version": {},
 	"pkg/login":   {},
 	// Keys and what they seal; what was spent.
-	"pkg/secret": {"pkg/redact"},
+	"pkg/secret": {"pkg/invalid", "pkg/redact"},
 	"pkg/seal":   {"pkg/redact"},
-	"pkg/spa":    {"pkg/packet", "pkg/port"},
-	"pkg/totp":   {"pkg/redact"},
+	"pkg/spa":    {"pkg/invalid", "pkg/packet", "pkg/port"},
+	"pkg/totp":   {"pkg/invalid", "pkg/redact"},
 	"pkg/redact": {},
 	"pkg/replay": {},
 	// The packet path.
@@ -44,7 +44,7 @@ var imports = map[string][]string{
 	"pkg/logqueue": {},
 	// What people write.
 	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/policy":  {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/wording"},
 	// What happened; nothing of who knows it.
 	"pkg/event": {"pkg/port"},
 	// The running daemon from outside.
