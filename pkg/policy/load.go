@@ -230,6 +230,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	checkLayouts(l.entries)
 	checkProtected(l.entries)
 	checkRanges(l.entries)
+	checkShares(l.entries)
 	warnShared(l.entries)
 	enabled := false
 	for _, e := range l.entries {
