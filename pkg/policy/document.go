@@ -26,12 +26,14 @@ type document struct {
 // parse reads text and returns its top table, or nil after reporting why there
 // is none.
 func parse(file, text string, diags *Diagnostics) *table {
+	// The parser takes one byte order mark off itself, and counts offsets from there.
 	text = strings.TrimLeft(text, "\ufeff")
 	d := &document{file: file, text: text, diags: diags}
 	if len(text) > maxFileSize {
 		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 8 MiB")
 		return nil
 	}
+	// From here on diagnostics have places.
 	d.lines = tomlpos.NewLines(text)
 	if i := notText(text); i >= 0 {
 		d.report(d.pos(i), SeverityError, fmt.Sprintf("byte 0x%02x is not UTF-8 text", text[i]), "save the file as UTF-8")
@@ -41,6 +43,7 @@ func parse(file, text string, diags *Diagnostics) *table {
 		d.report(d.pos(i), SeverityError, fmt.Sprintf("control character 0x%02x", text[i]), "TOML allows none but tabs and line ends; remove it")
 		return nil
 	}
+	// First, since the parser recurses without a bound (see pkg/tomlpos).
 	root, err := tomlpos.Locate(text)
 	var deep *tomlpos.DepthError
 	if errors.As(err, &deep) {
@@ -78,6 +81,7 @@ func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '
 func notText(s string) int {
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
+		// With size 3 it is the replacement character itself, which is text.
 		if r == utf8.RuneError && size == 1 || r == 0 {
 			return i
 		}
@@ -93,6 +97,7 @@ func (d *document) pos(offset int) Pos {
 	offset = max(0, min(offset, len(d.text)))
 	between := d.text[min(offset, d.lastOffset):max(offset, d.lastOffset)]
 	switch {
+	// Another line: its beginning is found by bisection.
 	case d.last.Line == 0 || strings.Contains(between, "\n"):
 		line, column := d.lines.Place(offset)
 		d.last = Pos{File: d.file, Line: line, Column: column}

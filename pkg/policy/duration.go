@@ -10,17 +10,19 @@ import (
 // duration reads a string such as "30s", from lo to hi.
 //
 // A bare number is an error whatever its value: a decoder that took it for
-// nanoseconds would turn "timeout = 30" into an element the kernel rounds to
-// no timeout at all, a door open for ever.
+// nanoseconds would turn "timeout = 30" into a set element whose timeout the kernel
+// rounds down to none: the service would stay open.
 func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 	if !t.has(key) {
 		return
 	}
 	var s string
 	switch v := t.values[key].(type) {
+	// TOML has no type for durations, so they are strings.
 	case string:
 		s = v
 	case int64:
+		// Up to a day it is likely that seconds are meant.
 		t.bareNumber(key, v, fmt.Sprintf("%ds", v), v >= 0 && v <= 86400)
 		return
 	case float64:
@@ -30,6 +32,7 @@ func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 		t.mismatch(key, `a duration in quotes, such as "30s"`)
 		return
 	}
+	// It reads no days and no blanks; the hint says so.
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:

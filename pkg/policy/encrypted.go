@@ -18,6 +18,8 @@ func readEncrypted(t *table, a *Access) {
 	if t.has("encoding") && !choice(t, "encoding", &a.Encoding, words[Encoding]{known: []Encoding{EncodingSIV, EncodingArticle, EncodingFwknop19}}) {
 		a.Encoding = "" // nothing that depends on it is looked at
 	}
+	// The default and the greatest base depend on how many ports the encoding takes: 256,
+	// or 12800 of siv.
 	maxBase := int64(seal.MaxBase)
 	switch a.Encoding {
 	case EncodingSIV:
@@ -58,7 +60,7 @@ func readSealedWindow(t *table, a *Access) {
 		t.misplaced("window", fmt.Sprintf("encoding %q has no window: it carries no time", string(a.Encoding)),
 			fmt.Sprintf("window is for encoding %q", string(EncodingSIV)))
 	default:
-		t.has("window")
+		t.has("window") // known, whatever the encoding was meant to be
 	}
 }
 

@@ -51,6 +51,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	// The open file is looked at, not its name, which may by now be another's.
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -86,6 +87,7 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 // reason strips an error of the path, which the diagnostic names already.
 func reason(err error) string {
 	var p *fs.PathError
+	// Behind the path there is the system's own text, such as "permission denied".
 	if errors.As(err, &p) {
 		return "cannot read it: " + p.Err.Error()
 	}

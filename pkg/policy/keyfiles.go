@@ -19,6 +19,7 @@ import (
 func (l *loader) openKeys() {
 	for i := range l.entries {
 		e := &l.entries[i]
+		// The key of a disabled access need not be there.
 		if !e.active() {
 			continue
 		}
@@ -64,6 +65,8 @@ func unseen(err error) bool {
 // NB: not with the path that could not be opened, which may be the secret itself,
 // written where its place was wanted.
 func (s keySlot) trouble(place string, err error) (message, hint string) {
+	// Errors without a path are those of what was read. They may quote a file's name,
+	// and nothing of what is in it.
 	var path *fs.PathError
 	if !errors.As(err, &path) {
 		message, hint = halves(err)
@@ -91,10 +94,12 @@ var errNoCredentials = invalid.New("the service manager passes no credentials", 
 // that, the mode of the file looks as if its group could.
 func readCredential(name string) ([]byte, error) {
 	const most = 4 << 10
+	// systemd.exec(5): set for services with LoadCredential= and its like only.
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
 		return nil, errNoCredentials
 	}
+	// The name has no slash (isCredential), so the path stays in the directory.
 	path := filepath.Join(dir, name)
 	if err := regular(path); err != nil {
 		return nil, err
@@ -104,7 +109,8 @@ func readCredential(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// One buffer that never grows leaves no copies behind.
+	// One buffer that never grows leaves no copies behind. It has room for a byte more
+	// than there may be: if that is read too, the credential is too large.
 	buf := make([]byte, most+1)
 	n, err := io.ReadFull(f, buf)
 	switch {
@@ -115,5 +121,6 @@ func readCredential(name string) ([]byte, error) {
 		clear(buf)
 		return nil, err
 	}
+	// A byte order mark, as some editors put in front of UTF-8, is no part of a key.
 	return bytes.TrimPrefix(buf[:n], []byte("\ufeff")), nil
 }

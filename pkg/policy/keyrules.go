@@ -23,6 +23,7 @@ func (a *Access) setKey(text []byte) error {
 		return err
 	}
 	if err := checkKey(k, a); err != nil {
+		// A key that is not used must not stay in memory.
 		k.Wipe()
 		return err
 	}
@@ -52,6 +53,7 @@ func (a *Access) setSecret(text []byte) (err error) {
 func checkKey(k *secret.Key, a *Access) error {
 	switch n := len(k.Bytes()); {
 	case a.Knock == KnockSPA:
+		// fwknop reads Rijndael keys of 32 bytes at most (pkg/spa, maxSecret).
 		if n > maxSPAKey {
 			return invalid.Newf(fmt.Sprintf("at most %d for knock %q", maxSPAKey, string(KnockSPA)), "bad key of %d bytes", n)
 		}
@@ -67,6 +69,8 @@ func checkKey(k *secret.Key, a *Access) error {
 
 func checkSIVKey(k *secret.Key) error {
 	switch n := len(k.Bytes()); {
+	// seal.NewSIVPassphrase stretches a passphrase; seal.NewSIV takes raw bytes as they
+	// are, for AES-SIV of 128 or 256 bits (RFC 5297).
 	case k.Passphrase() && n < minPassphrase:
 		return invalid.Newf(fmt.Sprintf(`%d or more; better a key, which "nftknockd keygen" makes`, minPassphrase), "bad passphrase of %d bytes", n)
 	case !k.Passphrase() && n != 32 && n != 64:
@@ -79,6 +83,7 @@ func checkSIVKey(k *secret.Key) error {
 func checkTextKey(k *secret.Key, e Encoding, most int) error {
 	want := fmt.Sprintf("text of %d to %d bytes for encoding %q", minPassphrase, most, string(e))
 	switch n := len(k.Bytes()); {
+	// Both programs take the key as a line of text.
 	case !k.Passphrase():
 		return invalid.New("bad key: it is written as base64", want)
 	case n < minPassphrase || n > most:

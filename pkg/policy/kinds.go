@@ -81,10 +81,12 @@ func refuseOthers(t *table, kind Knock) {
 			continue
 		}
 		message := `knock "` + string(kind) + `" has no ` + k.name
+		// For most keys the name of the kind says why it lacks them.
 		if k.why != "" {
 			message += ": " + k.why
 		}
 		hint := k.name + " is for knock " + oneOf(k.of)
+		// Who forgets it is told of a kind that is nowhere in the file.
 		if !t.has("knock") {
 			hint += "; without the key knock an access is " + `"shared"`
 		}

@@ -21,6 +21,7 @@ func readMessage(t *table, a *Access, carried int) {
 	if !list(t, "require_user", &a.RequireUser, unique(parse, "user")) {
 		return
 	}
+	// nil requires nothing, so an empty list must not be taken for a strict one.
 	switch n := len(a.RequireUser); {
 	case n == 0:
 		t.fail(t.valueAt("require_user"), "require_user is empty, which is no requirement", "want user names; leave it out to require none")

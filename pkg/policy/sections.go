@@ -49,6 +49,7 @@ func readSections(root *table, p *Policy) {
 	t = root.section("engine")
 	integer(t, "max_sources", &p.Engine.MaxSources, bounds{minSources, maxSources})
 	integer(t, "tripwires", &p.Engine.Tripwires, bounds{0, maxTripwires})
+	// The default is no reason to warn.
 	if n := p.Engine.Tripwires; t.has("tripwires") && n < fewTripwires {
 		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may open a door", n),
 			fmt.Sprintf("one scan in six opens three ports with none; want %d, the default, or more", defaults().Engine.Tripwires))
@@ -82,6 +83,7 @@ func readState(t *table, c *State) {
 func readNFLog(t *table, c *NFLog) {
 	integer(t, "group", &c.Group, bounds{0, maxGroup})
 	integer(t, "workers", &c.Workers, bounds{1, maxWorkers})
+	// Each worker has a group of its own, and group numbers have 16 bits.
 	if last := int(c.Group) + c.Workers - 1; last > maxGroup {
 		t.fail(t.valueAt("workers"), fmt.Sprintf("%d workers from group %d on need groups up to %d", c.Workers, c.Group, last),
 			fmt.Sprintf("the last group is %d: lower group to %d", maxGroup, maxGroup-c.Workers+1))
@@ -101,6 +103,7 @@ func readNFTables(t *table, c *NFTables) {
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
 		t.fail(t.valueAt("interfaces"), fmt.Sprintf("%d interfaces are too many", len(c.Interfaces)), fmt.Sprintf("the limit is %d", maxInterfaces))
 	}
+	// Pairs of labels that begin at odd numbers cannot overlap (gate.Ruleset.Label).
 	if integer(t, "label", &c.Label, bounds{1, gate.LabelBits - 1}) && c.Label%2 == 0 {
 		t.fail(t.valueAt("label"), fmt.Sprintf("label = %d is even", c.Label), fmt.Sprintf("the one below it is used, too: want an odd one, such as %d", c.Label+1))
 	}
@@ -136,8 +139,10 @@ func checkTable(s string) error {
 func parseInterface(s string) (string, error) {
 	const maxName = 15 // IFNAMSIZ with the NUL at its end is 16
 	switch {
+	// The kernel cuts no name: a longer one is never that of an interface.
 	case s == "" || len(s) > maxName:
 		return "", invalid.Newf(fmt.Sprintf("a name of 1 to %d bytes", maxName), "bad interface %s", quote(s))
+	// nft takes a star for a pattern, which the rules here do not have.
 	case strings.Contains(s, "*"):
 		return "", invalid.Newf("each interface listed by its name", "interface %s is a pattern", quote(s))
 	case s == "." || s == ".." || strings.ContainsFunc(s, func(r rune) bool {
@@ -151,6 +156,7 @@ func parseInterface(s string) (string, error) {
 // unique wraps the parser of a list's items so that it refuses the second of
 // two equal ones.
 func unique(parse func(string) (string, error), what string) func(string) (string, error) {
+	// Lives as long as the parser: one list, since each list makes its own.
 	seen := make(map[string]bool)
 	return func(s string) (string, error) {
 		v, err := parse(s)

@@ -48,6 +48,7 @@ func checkShares(entries []entry) {
 			accesses = append(accesses, e.Access)
 		}
 	}
+	// IPv4 and IPv6 have sets of their own, and a knock opens for one address.
 	shares := Shares(accesses)
 	for _, e := range entries {
 		if share := shares[e.Name]; e.active() && len(e.Open) > share {

@@ -23,36 +23,27 @@ var (
 // Anyone returns the filter that "any" stands for.
 func Anyone() SourceFilter { return SourceFilter{Include: []netip.Prefix{all4, all6}} }
 
-// ParseSource reads the written form of a filter: addresses, prefixes, "any",
-// and any of these but "any" behind "!" to exclude it. Prefixes must be
-// canonical: 10.0.0.0/8 and not 10.0.0.1/8.
-func ParseSource(items []string) (SourceFilter, error) {
-	var f SourceFilter
-	for _, s := range items {
-		i, err := parseSourceItem(s)
-		if err != nil {
-			return SourceFilter{}, err
-		}
-		f.add(i)
-	}
-	if err := f.check(); err != nil {
-		return SourceFilter{}, err
-	}
-	return f, nil
-}
-
 // sourceItem is one string of a filter.
 type sourceItem struct {
 	exclude  bool
 	prefixes []netip.Prefix
 }
 
-func (f *SourceFilter) add(i sourceItem) {
-	if i.exclude {
-		f.Exclude = append(f.Exclude, i.prefixes...)
-	} else {
-		f.Include = append(f.Include, i.prefixes...)
+// newSourceFilter makes a filter of its strings. A filter that lets nobody in is an
+// error.
+func newSourceFilter(items []sourceItem) (SourceFilter, error) {
+	var f SourceFilter
+	for _, i := range items {
+		if i.exclude {
+			f.Exclude = append(f.Exclude, i.prefixes...)
+		} else {
+			f.Include = append(f.Include, i.prefixes...)
+		}
 	}
+	if err := f.check(); err != nil {
+		return SourceFilter{}, err
+	}
+	return f, nil
 }
 
 // check refuses filters that let nobody in.
@@ -63,6 +54,8 @@ func (f SourceFilter) check() error {
 	case len(f.Include) == 0:
 		return invalid.New("source only excludes, so nobody may knock", `an entry without "!" too, such as "any"`)
 	}
+	// Exclusions that cover an inclusion only together are not found: to add prefixes
+	// up is more than a likely mistake is worth.
 	for _, p := range f.Include {
 		if !coveredBy(p, f.Exclude) {
 			return nil
@@ -78,6 +71,8 @@ func coveredBy(p netip.Prefix, by []netip.Prefix) bool {
 	})
 }
 
+// parseSourceItem reads an address, a prefix or "any", or one of the first two behind
+// "!" to exclude it. Prefixes must be canonical: 10.0.0.0/8 and not 10.0.0.1/8.
 func parseSourceItem(s string) (sourceItem, error) {
 	if s == "any" {
 		return sourceItem{prefixes: Anyone().Include}, nil
@@ -98,6 +93,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "%") {
 		return netip.Prefix{}, invalid.Newf(`the address without "%" and what follows it; nftables.interfaces chooses interfaces`, "source %s has a zone", quote(s))
 	}
+	// netip.ParsePrefix refuses an address alone, so the two are told apart first.
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
@@ -113,9 +109,11 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	case err != nil:
 		return netip.Prefix{}, bad
 	case p.Addr().Is4In6():
+		// IPv4 addresses are the last 32 bits of ::ffff:0:0/96 (RFC 4291, 2.5.5.2).
 		v4 := netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)).Masked()
 		return netip.Prefix{}, invalid.Newf(v4.String(), "source %s is an IPv4 prefix in IPv6 form", quote(s))
 	case p != p.Masked():
+		// Either the length or the address is a typing error, and nothing tells which.
 		return netip.Prefix{}, invalid.Newf(p.Masked().String()+", or "+p.Addr().String()+" for the one address", "source %s has bits set behind the prefix", quote(s))
 	}
 	return p, nil
@@ -147,8 +145,10 @@ func (f SourceFilter) overlaps(g SourceFilter) bool {
 			if !p.Overlaps(q) {
 				continue
 			}
+			// Two prefixes overlap only if one holds the other: the smaller one is
+			// the intersection.
 			if q.Bits() < p.Bits() {
-				q = p // the smaller one is the intersection
+				q = p
 			}
 			if !coveredBy(q, f.Exclude) && !coveredBy(q, g.Exclude) {
 				return true
@@ -158,10 +158,11 @@ func (f SourceFilter) overlaps(g SourceFilter) bool {
 	return false
 }
 
-// Strings gives the form that ParseSource reads.
+// Strings gives the items of a policy's source that make this filter.
 func (f SourceFilter) Strings() []string {
 	var out []string
 	for rest := f.Include; len(rest) > 0; {
+		// "any" was read as these two, in this order.
 		if len(rest) > 1 && rest[0] == all4 && rest[1] == all6 {
 			out, rest = append(out, "any"), rest[2:]
 			continue

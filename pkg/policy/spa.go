@@ -22,6 +22,7 @@ func readSPA(t *table, a *Access) {
 }
 
 func readMaxTimeout(t *table, a *Access) {
+	// A packet may ask for less time than timeout, and for more only up to this.
 	a.MaxTimeout = a.Timeout
 	t.duration("max_timeout", &a.MaxTimeout, minTimeout, maxTimeout)
 	if a.MaxTimeout < a.Timeout {

@@ -38,6 +38,7 @@ func (d *document) explainSyntax(offset int) (message, hint string) {
 	// The parser reports a repetition where it begins, or behind its opening quote.
 	case s.Again != 0 && (offset == s.Again || offset == s.Again+1):
 		return "this key or table is defined a second time", "the first is at " + d.pos(s.First).String() + "; remove one of them"
+	// A key cannot begin with a bracket.
 	case s.Value == 0 && d.at(s.Offset) == '[':
 		return "this header of a table is not TOML", "want a name in brackets, such as [nflog], or in double brackets, [[access]]"
 	case s.Value == 0 || offset < s.Value:
@@ -54,9 +55,12 @@ func (d *document) explainValue(s tomlpos.Statement, offset int) (message, hint 
 	if slices.Contains(allKeys(), s.Key) {
 		what = "the value of " + s.Key
 	}
+	// The first byte of a value tells its type in TOML.
 	switch c := d.at(s.Value); {
 	case c == '"' && d.at(offset) == '\\':
 		return "bad escape in " + what, quotes
+	// The parser reports a string that does not end at the end of the line, or of the
+	// text for one in three quotes.
 	case (c == '"' || c == '\'') && (offset == len(d.text) || d.at(offset) == '\n' || d.at(offset) == '\r'):
 		return what + " has no quote at its end", "want it on the line where the string begins"
 	case c == '"' || c == '\'':

@@ -49,6 +49,7 @@ func integer[N ~int | ~uint8 | ~uint16](t *table, key string, dst *N, within bou
 		return false
 	}
 	want := fmt.Sprintf("an integer from %d to %d", within.least, within.most)
+	// The decoder gives an int64 for every integer, and a float64 for 5.0.
 	n, ok := t.values[key].(int64)
 	switch {
 	case !ok:
@@ -144,12 +145,14 @@ func list[T any](t *table, key string, dst *[]T, parse func(string) (T, error)) 
 			t.refuse(t.itemAt(key, i), err)
 			good = false
 		}
+		// A bad item takes its place too, so that the next ones keep their numbers.
 		out = append(out, v)
 	}
 	switch {
 	case !good:
 		return false
 	case len(out) == 0:
+		// As where the key is absent, so that written and read again it is the same.
 		out = nil
 	}
 	*dst = out
@@ -198,14 +201,18 @@ func (t *table) date(key string, dst *time.Time) bool {
 		t.mismatch(key, want)
 		return false
 	}
+	// The decoder tells TOML's four types of date and time apart by the names of these
+	// locations (internal/tz.go of BurntSushi/toml).
 	switch v.Location().String() {
 	case "time-local":
 		t.fail(t.valueAt(key), key+" is a time without a date", "want "+want)
 		return false
 	case "date-local", "datetime-local":
-		// The parser takes today's offset from UTC for every day of the year.
+		// The decoder takes today's offset from UTC for every day of the year, which
+		// is wrong by an hour where summer time begins or ends in between.
 		v = time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), v.Nanosecond(), time.Local)
 	}
+	// Later years do not fit the four digits of RFC 3339 in all time zones.
 	if v.Year() < 1970 || v.Year() > 9000 {
 		t.fail(t.valueAt(key), fmt.Sprintf("%s has the year %d", key, v.Year()), "want a year from 1970 to 9000")
 		return false

@@ -90,6 +90,7 @@ func (l *locator) header(root *Node) *Node {
 	if array {
 		return parent.child(parts[last].name, parts[last].offset).item(start)
 	}
+	// The name may be known from a header such as [a.b]; its own header is its place.
 	n := parent.descend(parts[last:])
 	n.Key, n.Value = parts[last].offset, start
 	return n
@@ -122,6 +123,7 @@ func (l *locator) value(n *Node, depth int) {
 	if depth == 0 {
 		l.current.Value = l.pos
 	}
+	// The first byte tells the type. A list recurses, which maxDepth bounds.
 	switch {
 	case l.accept("["):
 		l.list("]", func() { l.value(n.item(l.pos), depth+1) })
@@ -136,6 +138,7 @@ func (l *locator) value(n *Node, depth int) {
 func (l *locator) list(end string, element func()) {
 	for l.gap(); l.fail == failNone && !l.accept(end); l.gap() {
 		element()
+		// TOML 1.1 allows newlines and a last comma in inline tables too.
 		l.gap()
 		if !l.accept(",") && l.peek() != end[0] {
 			l.stop(failSyntax)

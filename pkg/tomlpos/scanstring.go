@@ -18,6 +18,7 @@ func (s *scanner) quoted(quote byte) {
 		case c == quote:
 			s.pos++
 			return
+		// What is escaped cannot end the string. In single quotes there are no escapes.
 		case c == '\\' && quote == '"':
 			s.pos++
 			if s.peek() == '\n' {
@@ -33,7 +34,7 @@ func (s *scanner) quoted(quote byte) {
 // may stand before the three that end it, so it ends with the first run of
 // three or more.
 func (s *scanner) multiline(quote byte) {
-	run := 0
+	run := 0 // quotes in a row
 	for c := s.peek(); c != 0; c = s.peek() {
 		switch {
 		case c == quote:
@@ -86,6 +87,7 @@ func escaped(s string) (rune, int) {
 		}
 		return utf8.DecodeRuneInString(s)
 	}
+	// Cut off: the parser refuses the text, so any character will do.
 	if len(s) <= digits {
 		return utf8.RuneError, len(s)
 	}

@@ -25,6 +25,7 @@ func StatementAt(text string, offset int) (s Statement, ok bool) {
 	root := &Node{}
 	table := root
 	for l.gap(); l.peek() != 0 && l.pos <= offset; l.gap() {
+		// After a failure peek gives 0, so the statement that fails is the last one.
 		l.current = Statement{Offset: l.pos}
 		table = l.statement(root, table)
 		s, ok = l.current, true
