@@ -378,9 +378,15 @@ func TestAgreementByChance(t *testing.T) {
 		} else if testing.Verbose() {
 			t.Log(diags[slices.IndexFunc(diags, func(d policy.Diagnostic) bool { return d.Severity == policy.SeverityError })])
 		}
-		if checkAgreement(t, text); t.Failed() {
-			t.Fatalf("the policy:\n%.4000s", text)
-		}
+		// The check may end the test, so the policy is logged whatever happens.
+		func() {
+			defer func() {
+				if t.Failed() {
+					t.Logf("the policy:\n%.20000s", text)
+				}
+			}()
+			checkAgreement(t, text)
+		}()
 	}
 	if accepted < policies/10 {
 		t.Errorf("%d of %d policies were accepted", accepted, policies)

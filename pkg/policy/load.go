@@ -238,7 +238,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	// Errors first: what is warned of is looked at in sound accesses only.
 	checkNames(l.entries)
 	checkLayouts(l.entries)
-	checkProtected(l.entries)
+	checkProtected(l.entries, l.policy.NFLog.Workers)
 	checkRanges(l.entries)
 	checkShares(l.entries)
 	warnShared(l.entries)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // knockPorts are the ports to which knocks go, with the accesses that they are of.
@@ -12,6 +13,8 @@ type knockPorts struct {
 	elements map[port.Range]entry // of sequences: the first access with each
 	layouts  []entry              // the first access with each
 	warned   map[overlap]bool
+	among    map[port.Range]bool // services among the ports of EncodingSIV
+	workers  int
 }
 
 // An overlap is a service that lies among the knock ports of an access.
@@ -20,10 +23,16 @@ type overlap struct {
 	service port.Range
 }
 
+// maxLogRules bounds the services among the knock ports of EncodingSIV, times the
+// workers. The table logs the packets to each such service by rules of its own, one
+// per worker and IP version. A SYN to a hidden port passes all of them, and some
+// thousands are too many for one transaction.
+const maxLogRules = 1024
+
 // checkProtected refuses to open a port that some access knocks on: it could
 // not both be hidden and look like any closed port of the host.
-func checkProtected(entries []entry) {
-	k := knockPorts{elementsOf(entries), layouts(entries), make(map[overlap]bool)}
+func checkProtected(entries []entry, workers int) {
+	k := knockPorts{elementsOf(entries), layouts(entries), make(map[overlap]bool), make(map[port.Range]bool), workers}
 	// More of them are an error of their own (checkLayouts). Without the bound,
 	// 16384 accesses with as many layouts would take minutes.
 	k.layouts = k.layouts[:min(len(k.layouts), maxLayouts)]
@@ -89,8 +98,13 @@ func (k knockPorts) checkLayout(e entry, i int, by entry) {
 	switch {
 	case !by.lanes():
 		e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on: want another "+by.portKey()+" there")
+	case !k.among[s] && (len(k.among)+1)*k.workers > maxLogRules:
+		e.table.fail(e.table.itemAt("open", i),
+			fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d), as %d other services do, and each of them needs %s",
+				s, by.Name, ports[n].First, ports[n].Last, len(k.among), wording.Count(k.workers, "rule", "rules, one per worker")),
+			fmt.Sprintf("the limit is %d such rules: want another port_base there", maxLogRules))
 	case !k.warned[overlap{by.Access, s}]:
-		k.warned[overlap{by.Access, s}] = true
+		k.warned[overlap{by.Access, s}], k.among[s] = true, true
 		e.table.warn(e.table.itemAt("open", i), fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): one knock in 256 fails from a source that already has a grant",
 			el, by.Name, ports[n].First, ports[n].Last), "another port_base there avoids it")
 	}
