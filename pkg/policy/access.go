@@ -177,6 +177,7 @@ func defaultAccess(kind Knock) Access {
 // Equal reports whether two accesses are the same, keys and all, but for the
 // place where they are written. Keys are compared in constant time.
 func (a *Access) Equal(b *Access) bool {
+	// Keys first: reflect.DeepEqual would compare their functions, which are never equal.
 	return a.Key.Equal(b.Key) && a.HMACKey.Equal(b.HMACKey) && a.Secret.Equal(b.Secret) &&
 		expression(a.RequireOS) == expression(b.RequireOS) &&
 		a.Expires.Equal(b.Expires) &&

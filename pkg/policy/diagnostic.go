@@ -75,6 +75,7 @@ func (ds Diagnostics) Error() string {
 // sort orders ds by the order of files, then line and column. Those of one
 // place stay as they are.
 func (ds Diagnostics) sort(files []string) {
+	// Checks that look at several accesses come last, and so do their diagnostics.
 	rank := make(map[string]int, len(files))
 	for i, f := range files {
 		rank[f] = i

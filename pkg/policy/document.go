@@ -3,11 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
@@ -30,17 +26,24 @@ type document struct {
 // parse reads text and returns its top table, or nil after reporting why there
 // is none.
 func parse(file, text string, diags *Diagnostics) *table {
+	// The parser takes one byte order mark off itself, and counts offsets from there.
 	text = strings.TrimLeft(text, "\ufeff")
 	d := &document{file: file, text: text, diags: diags}
 	if len(text) > maxFileSize {
 		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 8 MiB")
 		return nil
 	}
+	// From here on diagnostics have places.
 	d.lines = tomlpos.NewLines(text)
 	if i := notText(text); i >= 0 {
 		d.report(d.pos(i), SeverityError, fmt.Sprintf("byte 0x%02x is not UTF-8 text", text[i]), "save the file as UTF-8")
 		return nil
 	}
+	if i := strings.IndexFunc(text, isControl); i >= 0 {
+		d.report(d.pos(i), SeverityError, fmt.Sprintf("control character 0x%02x", text[i]), "TOML allows none but tabs and line ends; remove it")
+		return nil
+	}
+	// First, since the parser recurses without a bound (see pkg/tomlpos).
 	root, err := tomlpos.Locate(text)
 	var deep *tomlpos.DepthError
 	if errors.As(err, &deep) {
@@ -69,11 +72,16 @@ func decode(text string) (values map[string]any, err error) {
 	return values, err
 }
 
+// isControl reports the characters that TOML allows nowhere (section "Comment",
+// and of strings "Basic" and "Literal").
+func isControl(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
+
 // notText returns the offset of the first byte that is not UTF-8, or is NUL, as
 // in files of UTF-16; -1 if there is none.
 func notText(s string) int {
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
+		// With size 3 it is the replacement character itself, which is text.
 		if r == utf8.RuneError && size == 1 || r == 0 {
 			return i
 		}
@@ -82,76 +90,6 @@ func notText(s string) int {
 	return -1
 }
 
-// reportSyntax reports an error of the TOML parser.
-func (d *document) reportSyntax(err error) {
-	var p toml.ParseError
-	if !errors.As(err, &p) {
-		d.report(Pos{File: d.file}, SeverityError, err.Error(), "")
-		return
-	}
-	message, hint := strings.TrimSuffix(shorten(printable(p.Message), 200), "."), ""
-	switch {
-	case !quotable(p.LastKey) && !harmless.MatchString(message):
-		message, hint = "this value is not TOML", "strings stand in double quotes, with \\\" and \\\\ for \" and \\"
-	case strings.HasPrefix(message, "expected value but found"):
-		hint = "strings stand in double quotes"
-	case strings.HasPrefix(message, "invalid escape"):
-		hint = `in double quotes, \ is written \\; in single quotes it is an ordinary character`
-	case strings.HasPrefix(message, "Key "):
-		message = "k" + message[1:]
-	}
-	d.report(d.pos(p.Position.Start), SeverityError, message, hint)
-}
-
-// harmless is what the parser says without quoting more of a value than a
-// character.
-var harmless = regexp.MustCompile(`^(unexpected |expected .* but got ('.{1,12}'|end of file)|Key 'access\.[a-z_]+' has)`)
-
-// quotable reports whether what stands as the value of a key, in the parser's
-// form of it, may be shown: the parser quotes what it cannot read. A key that is
-// none of ours may be that of a secret, misspelt.
-func quotable(key string) bool {
-	section, name, _ := strings.Cut(key, ".")
-	if section == "access" {
-		return isAccessKey(name) && !maybeSecret(name)
-	}
-	return (key == "" || slices.Contains(sectionNames, section)) && !maybeSecret(key)
-}
-
-// maybeSecret reports whether a key looks like that of a secret, whose value
-// must not be shown.
-func maybeSecret(key string) bool {
-	key = strings.ToLower(key)
-	return slices.ContainsFunc([]string{"key", "secret", "pass", "psk", "hmac", "token"},
-		func(word string) bool { return strings.Contains(key, word) })
-}
-
-// shorten cuts s, at a character, to about limit bytes.
-func shorten(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "..."
-}
-
-// printable escapes newlines and whatever else would not stay in one line of a
-// terminal. The parser quotes some of what it cannot read as it is.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRune(r)
-		b.WriteString(quoted[1 : len(quoted)-1])
-	}
-	return b.String()
-}
-
-// quote is %q for input of any length.
-func quote(s string) string { return fmt.Sprintf("%q", shorten(s, 80)) }
-
 // pos translates an offset. On the line where it was asked for before it counts
 // columns from there, lest it take the square of the line's length to report on
 // a policy of one line.
@@ -159,6 +97,7 @@ func (d *document) pos(offset int) Pos {
 	offset = max(0, min(offset, len(d.text)))
 	between := d.text[min(offset, d.lastOffset):max(offset, d.lastOffset)]
 	switch {
+	// Another line: its beginning is found by bisection.
 	case d.last.Line == 0 || strings.Contains(between, "\n"):
 		line, column := d.lines.Place(offset)
 		d.last = Pos{File: d.file, Line: line, Column: column}

@@ -2,24 +2,27 @@ package policy
 
 import (
 	"fmt"
-	"strings"
 	"time"
+
+	"nftknock/pkg/wording"
 )
 
 // duration reads a string such as "30s", from lo to hi.
 //
 // A bare number is an error whatever its value: a decoder that took it for
-// nanoseconds would turn "timeout = 30" into an element the kernel rounds to
-// no timeout at all, a door open for ever.
+// nanoseconds would turn "timeout = 30" into a set element whose timeout the kernel
+// rounds down to none: the service would stay open.
 func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 	if !t.has(key) {
 		return
 	}
 	var s string
 	switch v := t.values[key].(type) {
+	// TOML has no type for durations, so they are strings.
 	case string:
 		s = v
 	case int64:
+		// Up to a day it is likely that seconds are meant.
 		t.bareNumber(key, v, fmt.Sprintf("%ds", v), v >= 0 && v <= 86400)
 		return
 	case float64:
@@ -29,6 +32,7 @@ func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 		t.mismatch(key, `a duration in quotes, such as "30s"`)
 		return
 	}
+	// It reads no days and no blanks; the hint says so.
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
@@ -37,7 +41,7 @@ func (t *table) duration(key string, dst *time.Duration, lo, hi time.Duration) {
 		return
 	case d < lo || d > hi:
 		t.fail(t.valueAt(key), fmt.Sprintf("%s = %s is out of range", key, quote(s)),
-			fmt.Sprintf("want a duration from %s to %s", short(lo), short(hi)))
+			fmt.Sprintf("want a duration from %s to %s", wording.Duration(lo), wording.Duration(hi)))
 		return
 	}
 	*dst = d
@@ -51,16 +55,4 @@ func (t *table) bareNumber(key string, v any, seconds string, likely bool) {
 	}
 	t.fail(t.valueAt(key), fmt.Sprintf("%s = %v has no unit", key, v),
 		fmt.Sprintf(`durations are strings with a unit: %s = %q`, key, seconds))
-}
-
-// short writes a duration without zero units at its end: "1m", not "1m0s".
-func short(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

@@ -15,9 +15,11 @@ const (
 
 // readEncrypted reads the keys of an encrypted knock.
 func readEncrypted(t *table, a *Access) {
-	if t.has("encoding") && !choice(t, "encoding", &a.Encoding, []Encoding{EncodingSIV, EncodingArticle, EncodingFwknop19}) {
+	if t.has("encoding") && !choice(t, "encoding", &a.Encoding, words[Encoding]{known: []Encoding{EncodingSIV, EncodingArticle, EncodingFwknop19}}) {
 		a.Encoding = "" // nothing that depends on it is looked at
 	}
+	// The default and the greatest base depend on how many ports the encoding takes: 256,
+	// or 12800 of siv.
 	maxBase := int64(seal.MaxBase)
 	switch a.Encoding {
 	case EncodingSIV:
@@ -25,7 +27,7 @@ func readEncrypted(t *table, a *Access) {
 	case EncodingArticle, EncodingFwknop19:
 		a.PortBase = seal.DefaultBase
 	}
-	integer(t, "port_base", &a.PortBase, 1, maxBase)
+	integer(t, "port_base", &a.PortBase, bounds{1, maxBase})
 	readProtocol(t, a)
 	t.duration("within", &a.Within, minWithin, maxWithin)
 	readOS(t, a)
@@ -37,7 +39,7 @@ func readEncrypted(t *table, a *Access) {
 
 // readProtocol reads what the packets of a knock may be.
 func readProtocol(t *table, a *Access) {
-	choice(t, "protocol", &a.Protocol, []Protocol{ProtocolAny, ProtocolTCP, ProtocolUDP})
+	choice(t, "protocol", &a.Protocol, words[Protocol]{known: []Protocol{ProtocolAny, ProtocolTCP, ProtocolUDP}})
 }
 
 // checkSYN refuses to require a fingerprint where there is none.
@@ -58,7 +60,7 @@ func readSealedWindow(t *table, a *Access) {
 		t.misplaced("window", fmt.Sprintf("encoding %q has no window: it carries no time", string(a.Encoding)),
 			fmt.Sprintf("window is for encoding %q", string(EncodingSIV)))
 	default:
-		t.has("window")
+		t.has("window") // known, whatever the encoding was meant to be
 	}
 }
 

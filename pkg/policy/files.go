@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"nftknock/pkg/invalid"
 )
 
 var errNotRegular = errors.New("not a regular file")
@@ -49,6 +51,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	// The open file is looked at, not its name, which may by now be another's.
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -72,11 +75,11 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	const othersWrite = 0o022
 	switch {
 	case owner != 0 && self == 0:
-		return hinted{fmt.Sprintf("bad owner uid %d: want root", owner), "chown root " + path}
+		return invalid.Newf("root: chown root "+path, "bad owner uid %d", owner)
 	case owner != 0 && owner != self:
-		return hinted{fmt.Sprintf("bad owner uid %d: want uid %d or root", owner, self), "chown root " + path}
+		return invalid.Newf(fmt.Sprintf("uid %d or root: chown root %s", self, path), "bad owner uid %d", owner)
 	case mode&othersWrite != 0:
-		return hinted{fmt.Sprintf("bad mode %#o: group or others can write it", uint32(mode)), "chmod go-w " + path}
+		return invalid.Newf("write permission for the owner alone: chmod go-w "+path, "bad mode %#o: group or others can write it", uint32(mode))
 	}
 	return nil
 }
@@ -84,6 +87,7 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 // reason strips an error of the path, which the diagnostic names already.
 func reason(err error) string {
 	var p *fs.PathError
+	// Behind the path there is the system's own text, such as "permission denied".
 	if errors.As(err, &p) {
 		return "cannot read it: " + p.Err.Error()
 	}

@@ -12,6 +12,7 @@ type Interface struct {
 // warnInterfaces warns of listed interfaces by which something else is guarded
 // than the list says.
 func warnInterfaces(t *table, listed []string, host []Interface) {
+	// Every host has at least lo: none means that nobody has looked.
 	if len(host) == 0 {
 		return
 	}
@@ -28,6 +29,8 @@ func warnInterfaces(t *table, listed []string, host []Interface) {
 			t.warn(at, quote(name)+" is an alternative name of interface "+quote(h.Name)+", which is guarded",
 				"want "+quote(h.Name)+": it has that name from the start")
 		}
+		// The interface of a packet that came in by a port of a bridge or bond is the
+		// bridge or bond.
 		if h.Master != "" && !slices.Contains(listed, h.Master) {
 			t.warn(at, "interface "+quote(name)+" is part of "+quote(h.Master)+", from which its packets come: all of that is guarded",
 				"list "+quote(h.Master)+" to say that it is meant")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/secret"
 )
 
@@ -18,6 +19,7 @@ import (
 func (l *loader) openKeys() {
 	for i := range l.entries {
 		e := &l.entries[i]
+		// The key of a disabled access need not be there.
 		if !e.active() {
 			continue
 		}
@@ -63,14 +65,16 @@ func unseen(err error) bool {
 // NB: not with the path that could not be opened, which may be the secret itself,
 // written where its place was wanted.
 func (s keySlot) trouble(place string, err error) (message, hint string) {
+	// Errors without a path are those of what was read. They may quote a file's name,
+	// and nothing of what is in it.
 	var path *fs.PathError
 	if !errors.As(err, &path) {
-		message, hint = split(err)
+		message, hint = halves(err)
 		return place + ": " + printable(message), printable(hint)
 	}
 	hint = "want a file that holds the key, of mode 0600"
 	if place == s.credentialKey() {
-		hint = howCredentialsCome
+		hint = "want " + howCredentialsCome
 	}
 	return place + ": " + reason(err), hint
 }
@@ -81,19 +85,21 @@ var credentialName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,255}$`)
 
 func isCredential(s string) bool { return credentialName.MatchString(s) && s != "." && s != ".." }
 
-const howCredentialsCome = "the service manager passes them with LoadCredential=NAME:PATH"
+const howCredentialsCome = "LoadCredential=NAME:PATH in the unit file of the service"
 
-var errNoCredentials = hinted{"no credentials", howCredentialsCome}
+var errNoCredentials = invalid.New("the service manager passes no credentials", howCredentialsCome)
 
 // readCredential reads a credential that the service manager has passed. Who can
 // read it is the service manager's business: where it uses an access list for
 // that, the mode of the file looks as if its group could.
 func readCredential(name string) ([]byte, error) {
 	const most = 4 << 10
+	// systemd.exec(5): set for services with LoadCredential= and its like only.
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if dir == "" {
 		return nil, errNoCredentials
 	}
+	// The name has no slash (isCredential), so the path stays in the directory.
 	path := filepath.Join(dir, name)
 	if err := regular(path); err != nil {
 		return nil, err
@@ -103,16 +109,18 @@ func readCredential(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	// One buffer that never grows leaves no copies behind.
+	// One buffer that never grows leaves no copies behind. It has room for a byte more
+	// than there may be: if that is read too, the credential is too large.
 	buf := make([]byte, most+1)
 	n, err := io.ReadFull(f, buf)
 	switch {
 	case err == nil:
 		clear(buf)
-		return nil, fmt.Errorf("the credential is too large: want at most %d bytes", most)
+		return nil, invalid.New("the credential is too large", fmt.Sprintf("at most %d bytes", most))
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		clear(buf)
 		return nil, err
 	}
+	// A byte order mark, as some editors put in front of UTF-8, is no part of a key.
 	return bytes.TrimPrefix(buf[:n], []byte("\ufeff")), nil
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/secret"
 	"nftknock/pkg/totp"
 )
@@ -22,6 +23,7 @@ func (a *Access) setKey(text []byte) error {
 		return err
 	}
 	if err := checkKey(k, a); err != nil {
+		// A key that is not used must not stay in memory.
 		k.Wipe()
 		return err
 	}
@@ -36,7 +38,7 @@ func (a *Access) setHMACKey(text []byte) error {
 	}
 	if n := len(k.Bytes()); n > maxHMACKey {
 		k.Wipe()
-		return hinted{fmt.Sprintf("bad HMAC key of %d bytes", n), fmt.Sprintf("want at most %d", maxHMACKey)}
+		return invalid.Newf(fmt.Sprintf("at most %d", maxHMACKey), "bad HMAC key of %d bytes", n)
 	}
 	a.HMACKey = k
 	return nil
@@ -51,8 +53,9 @@ func (a *Access) setSecret(text []byte) (err error) {
 func checkKey(k *secret.Key, a *Access) error {
 	switch n := len(k.Bytes()); {
 	case a.Knock == KnockSPA:
+		// fwknop reads Rijndael keys of 32 bytes at most (pkg/spa, maxSecret).
 		if n > maxSPAKey {
-			return hinted{fmt.Sprintf("bad key of %d bytes", n), fmt.Sprintf("knock %q wants at most %d", string(KnockSPA), maxSPAKey)}
+			return invalid.Newf(fmt.Sprintf("at most %d for knock %q", maxSPAKey, string(KnockSPA)), "bad key of %d bytes", n)
 		}
 	case a.Encoding == EncodingSIV:
 		return checkSIVKey(k)
@@ -66,23 +69,25 @@ func checkKey(k *secret.Key, a *Access) error {
 
 func checkSIVKey(k *secret.Key) error {
 	switch n := len(k.Bytes()); {
+	// seal.NewSIVPassphrase stretches a passphrase; seal.NewSIV takes raw bytes as they
+	// are, for AES-SIV of 128 or 256 bits (RFC 5297).
 	case k.Passphrase() && n < minPassphrase:
-		return hinted{fmt.Sprintf("bad passphrase of %d bytes", n),
-			fmt.Sprintf(`want %d or more; better a key, which "nftknockd keygen" makes`, minPassphrase)}
+		return invalid.Newf(fmt.Sprintf(`%d or more; better a key, which "nftknockd keygen" makes`, minPassphrase), "bad passphrase of %d bytes", n)
 	case !k.Passphrase() && n != 32 && n != 64:
-		return hinted{fmt.Sprintf("bad key of %d bytes", n), `want 32 or 64: "nftknockd keygen" makes such a key`}
+		return invalid.Newf(`32 or 64: "nftknockd keygen" makes such a key`, "bad key of %d bytes", n)
 	}
 	return nil
 }
 
 // checkTextKey checks a key of those who know bare text only.
 func checkTextKey(k *secret.Key, e Encoding, most int) error {
-	want := fmt.Sprintf("encoding %q wants text of %d to %d bytes", string(e), minPassphrase, most)
+	want := fmt.Sprintf("text of %d to %d bytes for encoding %q", minPassphrase, most, string(e))
 	switch n := len(k.Bytes()); {
+	// Both programs take the key as a line of text.
 	case !k.Passphrase():
-		return hinted{"bad key: it is written as base64", want}
+		return invalid.New("bad key: it is written as base64", want)
 	case n < minPassphrase || n > most:
-		return hinted{fmt.Sprintf("bad key of %d bytes", n), want}
+		return invalid.Newf(want, "bad key of %d bytes", n)
 	}
 	return nil
 }

@@ -54,6 +54,7 @@ func readKey(t *table, a *Access) {
 	if s.read(t) {
 		return
 	}
+	// An authenticator app wants base32, all others the bytes of a key.
 	command := "nftknockd keygen"
 	if a.Knock == KnockTOTP {
 		command += " --totp"
@@ -66,6 +67,7 @@ func readHMACKey(t *table, a *Access) {
 	s := a.keySlots()[1]
 	switch {
 	case s.read(t):
+	// Encrypted packets without an HMAC can be changed bit by bit (AES-CBC).
 	case !a.AllowUnauthenticated:
 		t.fail(t.at(), "this access has no HMAC key, and packets without HMAC can be altered on their way",
 			`want hmac_key_file or hmac_key_credential ("nftknockd keygen" makes a key), or allow_unauthenticated = true`)
@@ -83,12 +85,14 @@ func (s keySlot) read(t *table) bool {
 		return false
 	case 1:
 	default:
+		// Which one the administrator means cannot be told, and the wrong one may be old.
 		t.fail(t.keyAt(found[1]), fmt.Sprintf("%s is there, and so is %s", found[1], found[0]), "want one of them")
 		return true
 	}
 	place := found[0]
 	var inline string
 	switch place {
+	// A key in the policy is read at once; others wait for openKeys.
 	case s.name:
 		if t.text(place, &inline) {
 			s.take(t, place, []byte(inline))
@@ -109,10 +113,11 @@ func (s keySlot) read(t *table) bool {
 // take hands over the written form of the key, which is wiped, and reports
 // whether it was good.
 func (s keySlot) take(t *table, place string, text []byte) bool {
+	// Wiped in any case. The strings of the decoder stay until they are collected:
+	// a key in the policy itself gets a warning, for that among other things.
 	defer clear(text)
 	if err := s.set(text); err != nil {
-		message, hint := split(err)
-		t.fail(t.valueAt(place), message, hint)
+		t.refuse(t.valueAt(place), err)
 		return false
 	}
 	return true

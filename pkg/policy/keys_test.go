@@ -163,7 +163,7 @@ func TestLoadSaysWhatIsWrongWithAKey(t *testing.T) {
 		{"encrypted", "key_file = " + bad["lines"], `main.toml:5:12: error: key_file: bad key file KEYS/lines; want one line`},
 		{"encrypted", "key_file = " + bad["short"], `main.toml:5:12: error: bad key of 3 bytes; want 32 or 64: "nftknockd keygen" makes such a key`},
 		{"totp", "key_file = " + bad["short"], `main.toml:5:12: error: bad secret: character 7; want base32, the letters A to Z and the digits 2 to 7`},
-		{"encrypted", "key_credential = none", `main.toml:5:18: error: key_credential: cannot read it: no such file or directory; the service manager passes them with LoadCredential=NAME:PATH`},
+		{"encrypted", "key_credential = none", `main.toml:5:18: error: key_credential: cannot read it: no such file or directory; want LoadCredential=NAME:PATH in the unit file of the service`},
 		{"encrypted", "key_credential = lines", `main.toml:5:18: error: bad key: holds a control character; want raw bytes written as base64:DATA`},
 	} {
 		name, value, _ := strings.Cut(tt.key, " = ")

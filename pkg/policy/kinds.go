@@ -60,9 +60,9 @@ var kindKeys = []kindKey{
 // commonKeys are the keys that all accesses have.
 var commonKeys = []string{"name", "enabled", "source", "knock", "open", "timeout", "limit", "expires", "single_use", "prefix4", "prefix6"}
 
-// isAccessKey reports whether some access can have a key.
-func isAccessKey(name string) bool {
-	return slices.Contains(commonKeys, name) || slices.ContainsFunc(kindKeys, func(k kindKey) bool { return k.name == name })
+// allKeys are the names of all sections and keys that a policy can have.
+func allKeys() []string {
+	return slices.Concat([]string{"access"}, sectionNames, sectionKeys, commonKeys, keysOfKinds(), laterAccess, laterNFTables)
 }
 
 // keysOfKinds are the names of all kindKeys.
@@ -81,10 +81,12 @@ func refuseOthers(t *table, kind Knock) {
 			continue
 		}
 		message := `knock "` + string(kind) + `" has no ` + k.name
+		// For most keys the name of the kind says why it lacks them.
 		if k.why != "" {
 			message += ": " + k.why
 		}
 		hint := k.name + " is for knock " + oneOf(k.of)
+		// Who forgets it is told of a kind that is nowhere in the file.
 		if !t.has("knock") {
 			hint += "; without the key knock an access is " + `"shared"`
 		}

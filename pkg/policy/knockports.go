@@ -12,6 +12,7 @@ import (
 // which are nil.
 func (a *Access) Kind() knock.Kind {
 	switch {
+	// By kind, and encrypted ones by encoding: siv has a time, the others have none.
 	case a.Knock == KnockShared:
 		return knock.Shared{
 			Sequence:    a.Sequence,
@@ -80,6 +81,7 @@ func layouts(entries []entry) (all []entry) {
 		if !e.active() || e.Knock == KnockShared {
 			continue
 		}
+		// Ranges as text, since a slice is no key of a map.
 		if l := (layout{e.Knock, port.Join(e.KnockPorts())}); !seen[l] {
 			seen[l] = true
 			all = append(all, e)
@@ -94,6 +96,7 @@ func checkLayouts(entries []entry) {
 	if len(all) <= maxLayouts {
 		return
 	}
+	// The first one that is too much gets the error; any other could go as well.
 	e := all[maxLayouts]
 	e.table.fail(e.table.valueAt(e.portKey()),
 		fmt.Sprintf("the accesses knock on %d different ranges of ports, and the limit is %d", len(all), maxLayouts),

@@ -39,6 +39,7 @@ func (t *table) ineffective(key, want string, ok func(string) bool) {
 	case !t.text(key, &s):
 	case !ok(s):
 		t.fail(t.valueAt(key), "bad "+key+" "+quote(s), "want "+want)
+	// No error: metrics that are missing open nothing.
 	case s != "":
 		t.warn(t.keyAt(key), key+" has no effect in this version", "")
 	}
@@ -53,7 +54,8 @@ func isListen(s string) bool {
 	if path, ok := strings.CutPrefix(s, "unix:"); ok || s == "" {
 		return !ok || isSocket(path)
 	}
-	// A name would have to be resolved, which may fail at every start.
+	// Only addresses: a name would have to be resolved, which may fail at every start.
+	// IPv6 addresses stand in brackets, so the port is behind the last colon.
 	host, port, ok := cutLast(s, ":")
 	if !ok {
 		return false

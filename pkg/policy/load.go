@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/port"
 )
 
@@ -95,8 +96,10 @@ func (l *loader) fail(file, message, hint string) {
 
 // unread reports a file that was not read, with a hint where the error has none.
 func (l *loader) unread(file string, err error, hint string) {
-	if h := (hinted{}); errors.As(err, &h) {
-		l.fail(file, h.message, h.hint)
+	var e *invalid.Error
+	if errors.As(err, &e) {
+		message, want := halves(err)
+		l.fail(file, message, want)
 		return
 	}
 	l.fail(file, reason(err), hint)
@@ -104,6 +107,8 @@ func (l *loader) unread(file string, err error, hint string) {
 
 // load reads the policy and opens what it names.
 func (l *loader) load(path string) {
+	// Errors in the files are no reason not to look at what they name: an administrator
+	// wants to hear of everything at once.
 	if root := l.read(path); root != nil {
 		l.openDatabases(root.section("fingerprint"))
 	}
@@ -115,6 +120,7 @@ func (l *loader) load(path string) {
 func (l *loader) read(path string) *table {
 	data, err := readFile(path)
 	if err != nil {
+		// The package installs a sample and no policy: a first start ends here.
 		hint := ""
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
@@ -134,6 +140,7 @@ func (l *loader) main(file string, data []byte) *table {
 		return nil
 	}
 	readSections(root, &l.policy)
+	// The host's interfaces are known to Check only.
 	warnInterfaces(root.section("nftables"), l.policy.NFTables.Interfaces, l.host)
 	l.accesses(root)
 	root.finish()
@@ -144,14 +151,16 @@ func (l *loader) main(file string, data []byte) *table {
 func (l *loader) confDir(dir string) {
 	list, err := os.ReadDir(dir)
 	if err != nil {
-		// A link that leads nowhere is no missing directory: what it led to
-		// may be on a disk that is not mounted yet.
+		// A missing directory is fine. A link that leads nowhere is not: what it led
+		// to may be on a disk that is not mounted yet, with accesses on it.
 		if _, lstat := os.Lstat(dir); lstat == nil || !errors.Is(err, fs.ErrNotExist) {
 			l.fail(dir, reason(err), "")
 		}
 		return
 	}
+	// os.ReadDir sorts by name, which is the order that the administrator is told.
 	for _, f := range list {
+		// Editors and package managers leave hidden files and others behind (.swp, .bak).
 		if filepath.Ext(f.Name()) != ".toml" || strings.HasPrefix(f.Name(), ".") {
 			continue
 		}
@@ -175,6 +184,7 @@ func (l *loader) confFile(path string) {
 		return
 	}
 	l.accesses(root)
+	// Two files that set the same key would be settled by the order of their names.
 	for _, section := range sectionNames {
 		if _, ok := root.values[section]; ok {
 			root.has(section)
@@ -187,8 +197,9 @@ func (l *loader) confFile(path string) {
 // parse turns one file's text into a table, within the bounds.
 func (l *loader) parse(file string, data []byte) *table {
 	l.files = append(l.files, file)
+	// Reported already, for the file that was too much.
 	if l.size > maxTotalSize {
-		return nil // reported
+		return nil
 	}
 	if l.size += len(data); l.size > maxTotalSize {
 		l.fail(file, "the policy files are too large together", "the limit is 16 MiB")
@@ -203,6 +214,7 @@ func (l *loader) accesses(root *table) {
 			t.fail(t.at(), "too many accesses", fmt.Sprintf("the limit is %d", maxAccesses))
 			return
 		}
+		// Warnings come later (result), so whatever is reported here is an error.
 		before := len(l.diags)
 		a := readAccess(t)
 		l.entries = append(l.entries, entry{Access: a, table: t, sound: len(l.diags) == before})
@@ -223,10 +235,12 @@ func (l *loader) openDatabases(t *table) {
 
 // result applies the rules that look at several accesses and ends the load.
 func (l *loader) result() (*Policy, Diagnostics) {
+	// Errors first: what is warned of is looked at in sound accesses only.
 	checkNames(l.entries)
 	checkLayouts(l.entries)
-	checkProtected(l.entries)
+	checkProtected(l.entries, l.policy.NFLog.Workers)
 	checkRanges(l.entries)
+	checkShares(l.entries)
 	warnShared(l.entries)
 	enabled := false
 	for _, e := range l.entries {
@@ -237,6 +251,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 		}
 		l.policy.Accesses = append(l.policy.Accesses, *e.Access)
 	}
+	// With errors, the accesses that are missing may be those with the errors.
 	if !enabled && !l.diags.HasErrors() {
 		l.diags = append(l.diags, Diagnostic{
 			File: l.files[0], Severity: SeverityWarning,

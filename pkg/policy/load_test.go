@@ -101,7 +101,7 @@ func TestLoad(t *testing.T) {
 			},
 			diags: []string{
 				"conf.d/b.toml:1:2: error: [nflog] may not stand in a file of conf.d; move it to the main file; here only [[access]] may stand",
-				"conf.d/b.toml:3:2: error: unknown key \"loging\"; known here: access, nflog",
+				"conf.d/b.toml:3:2: error: unknown key; known here: access, nflog",
 			},
 		},
 		{
@@ -133,8 +133,8 @@ func TestLoad(t *testing.T) {
 				"conf.d/c.toml/file": "",
 			},
 			diags: []string{
-				"main.toml:1:7: error: expected '.' or ']' to end table name, but got '\\n' instead",
-				"conf.d/a.toml:1:1: error: unknown key \"x\"; known here: access",
+				"main.toml:1:7: error: this header of a table is not TOML; want a name in brackets, such as [nflog], or in double brackets, [[access]]",
+				"conf.d/a.toml:1:1: error: unknown key; known here: access",
 				"conf.d/b.toml:5:11: error: timeout = 5 has no unit; durations are strings with a unit: timeout = \"5s\"",
 				"conf.d/c.toml: error: not a regular file; every conf.d/*.toml is read; rename it if it is not meant to be",
 			},

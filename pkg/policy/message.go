@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"strings"
+
+	"nftknock/pkg/invalid"
 )
 
 // Bounds of require_user.
@@ -19,6 +21,7 @@ func readMessage(t *table, a *Access, carried int) {
 	if !list(t, "require_user", &a.RequireUser, unique(parse, "user")) {
 		return
 	}
+	// nil requires nothing, so an empty list must not be taken for a strict one.
 	switch n := len(a.RequireUser); {
 	case n == 0:
 		t.fail(t.valueAt("require_user"), "require_user is empty, which is no requirement", "want user names; leave it out to require none")
@@ -32,10 +35,10 @@ func readMessage(t *table, a *Access, carried int) {
 func parseUser(s string, carried int) (string, error) {
 	switch {
 	case s == "" || len(s) > maxUser || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", hinted{"bad user " + quote(s), fmt.Sprintf("want 1 to %d printable ASCII characters and no blanks", maxUser)}
+		return "", invalid.Newf(fmt.Sprintf("1 to %d printable ASCII characters and no blanks", maxUser), "bad user %s", quote(s))
 	case len(s) > carried:
-		return "", hinted{fmt.Sprintf("user %q has %d bytes, and this encoding carries %d", s, len(s), carried),
-			fmt.Sprintf("want what the client cuts it to, %q", s[:carried])}
+		return "", invalid.Newf(fmt.Sprintf("what the client cuts it to, %q", s[:carried]),
+			"user %q has %d bytes, and this encoding carries %d", s, len(s), carried)
 	}
 	return s, nil
 }

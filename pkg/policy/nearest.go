@@ -8,6 +8,7 @@ func nearest(s string, candidates []string) string {
 	const maxEdits = 2
 	best, found := maxEdits+1, ""
 	for _, c := range candidates {
+		// TOML's keys have upper and lower case, and people forget it.
 		if strings.EqualFold(s, c) {
 			return c
 		}
@@ -26,6 +27,8 @@ func abs(n int) int { return max(n, -n) }
 // edits counts the bytes to insert, delete, replace or swap with a neighbour to
 // make b of a (optimal string alignment).
 func edits(a, b string) int {
+	// Three rows of the usual table are enough: older is the one before prev, which
+	// swapped neighbours need.
 	var older []int
 	prev := make([]int, len(b)+1)
 	for j := range prev {

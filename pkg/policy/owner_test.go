@@ -22,7 +22,7 @@ func TestPoliciesThatOthersCanWriteAreRefused(t *testing.T) {
 				p, diags := load(filepath.Join(dir, "main.toml"))
 				var want []string
 				if mode&0o022 != 0 {
-					want = []string{file + ": error: bad mode " + "0" + modeText(mode) + ": group or others can write it; chmod go-w " + file}
+					want = []string{file + ": error: bad mode " + "0" + modeText(mode) + ": group or others can write it; want write permission for the owner alone: chmod go-w " + file}
 				}
 				if diff := cmp.Diff(want, lines(dir, diags)); diff != "" || (p == nil) != (want != nil) {
 					t.Errorf("%s of %s with mode %#o: policy %v, diagnostics:\n%s", name, file, mode, p != nil, diff)
@@ -45,12 +45,12 @@ func TestOwnersOfPolicies(t *testing.T) {
 		{"ok ours", 1000, 1000, ""},
 		{"ok root's", 0, 1000, ""},
 		{"ok root's, who runs", 0, 0, ""},
-		{"bad somebody's", 1000, 0, "bad owner uid 1000: want root; chown root /etc/p.toml"},
-		{"bad somebody else's", 1000, 1001, "bad owner uid 1000: want uid 1001 or root; chown root /etc/p.toml"},
+		{"bad somebody's", 1000, 0, "bad owner uid 1000; want root: chown root /etc/p.toml"},
+		{"bad somebody else's", 1000, 1001, "bad owner uid 1000; want uid 1001 or root: chown root /etc/p.toml"},
 	} {
 		got := ""
 		if err := checkOwnerMode("/etc/p.toml", 0o644, c.owner, c.self); err != nil {
-			message, hint := split(err)
+			message, hint := halves(err)
 			got = message + "; " + hint
 		}
 		if got != c.want {

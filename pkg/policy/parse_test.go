@@ -80,16 +80,3 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
-
-func TestShort(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", time.Millisecond: "1ms", time.Second: "1s", time.Minute: "1m", 70 * time.Second: "1m10s",
-		time.Hour: "1h", 10 * time.Hour: "10h", 70 * time.Minute: "1h10m", time.Hour + time.Second: "1h0m1s",
-		10 * time.Minute: "10m", 1500 * time.Millisecond: "1.5s",
-	} {
-		got := short(d)
-		if back, err := time.ParseDuration(got); got != want || err != nil || back != d {
-			t.Errorf("%v: %q, want %q", d, got, want)
-		}
-	}
-}

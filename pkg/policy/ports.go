@@ -37,7 +37,7 @@ func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
 			return nil, err
 		}
 		err = readSockets(f, table.protocol, inUse)
-		f.Close()
+		f.Close() // nothing was written
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", table.name, err)
 		}
@@ -67,6 +67,7 @@ func readSockets(r io.Reader, protocol packet.Protocol, inUse map[port.Range]boo
 		if len(fields) < 4 || fields[3] != state {
 			continue
 		}
+		// The fields are sl, local_address, rem_address, st.
 		local, err := parseSocketAddr(fields[1])
 		if err != nil {
 			return err
@@ -94,6 +95,7 @@ func parseSocketAddr(s string) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, bad
 	}
-	a, _ := netip.AddrFromSlice(b)
+	a, _ := netip.AddrFromSlice(b) // of 4 or 16 bytes
+	// A socket of IPv6 that serves IPv4 too shows mapped addresses.
 	return netip.AddrPortFrom(a.Unmap(), uint16(n)), nil
 }

@@ -5,26 +5,36 @@ import (
 	"slices"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
-// knockers are the accesses by what they knock on.
-type knockers struct {
+// knockPorts are the ports to which knocks go, with the accesses that they are of.
+type knockPorts struct {
 	elements map[port.Range]entry // of sequences: the first access with each
 	layouts  []entry              // the first access with each
-	warned   map[laneService]bool
+	warned   map[overlap]bool
+	among    map[port.Range]bool // services among the ports of EncodingSIV
+	workers  int
 }
 
-// laneService is a service that lies in the lanes of an access.
-type laneService struct {
+// An overlap is a service that lies among the knock ports of an access.
+type overlap struct {
 	by      *Access
 	service port.Range
 }
 
+// maxLogRules bounds the services among the knock ports of EncodingSIV, times the
+// workers. The table logs the packets to each such service by rules of its own, one
+// per worker and IP version. A SYN to a hidden port passes all of them, and some
+// thousands are too many for one transaction.
+const maxLogRules = 1024
+
 // checkProtected refuses to open a port that some access knocks on: it could
 // not both be hidden and look like any closed port of the host.
-func checkProtected(entries []entry) {
-	k := knockers{elementsOf(entries), layouts(entries), make(map[laneService]bool)}
-	// Were there more, that would be an error of its own.
+func checkProtected(entries []entry, workers int) {
+	k := knockPorts{elementsOf(entries), layouts(entries), make(map[overlap]bool), make(map[port.Range]bool), workers}
+	// More of them are an error of their own (checkLayouts). Without the bound,
+	// 16384 accesses with as many layouts would take minutes.
 	k.layouts = k.layouts[:min(len(k.layouts), maxLayouts)]
 	for _, e := range entries {
 		if !e.active() {
@@ -61,7 +71,9 @@ func elementsOf(entries []entry) map[port.Range]entry {
 }
 
 // element finds the first port of a service that is an element of a sequence.
-func (k knockers) element(s port.Range) (port.Range, entry, bool) {
+func (k knockPorts) element(s port.Range) (port.Range, entry, bool) {
+	// Elements are single ports, and a service has 1024 ports at most: to look each
+	// of them up is quicker than to go through all sequences.
 	for n := range s.Ports() {
 		if by, ok := k.elements[s.At(n)]; ok {
 			return s.At(n), by, true
@@ -71,23 +83,29 @@ func (k knockers) element(s port.Range) (port.Range, entry, bool) {
 }
 
 // checkLayout looks for a port of item i of open, a service, among those of a
-// layout. The lanes of EncodingSIV are so many that it is no error there: our
-// table lets the packets of knocks through to a hidden port, and only once a
-// source is let in it looks at them no more.
-func (k knockers) checkLayout(e entry, i int, by entry) {
+// layout. That is no error with EncodingSIV, which takes 12800 ports: the table logs
+// packets to a hidden port that is a knock port too, and stops to do so only for a
+// source that has a grant for it.
+func (k knockPorts) checkLayout(e entry, i int, by entry) {
 	s, ports := e.Open[i], by.KnockPorts()
 	n := slices.IndexFunc(ports, s.Overlaps)
 	if n < 0 {
 		return
 	}
+	// There is one range per protocol, so this is the only one.
 	both, _ := s.Common(ports[n])
 	el := both.At(0)
 	switch {
 	case !by.lanes():
 		e.table.fail(e.table.itemAt("open", i), alsoKnocked(el, by), "a port is either opened or knocked on: want another "+by.portKey()+" there")
-	case !k.warned[laneService{by.Access, s}]:
-		k.warned[laneService{by.Access, s}] = true
-		e.table.warn(e.table.itemAt("open", i), fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): from a source that is let in already, one knock in 256 fails",
+	case !k.among[s] && (len(k.among)+1)*k.workers > maxLogRules:
+		e.table.fail(e.table.itemAt("open", i),
+			fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d), as %d other services do, and each of them needs %s",
+				s, by.Name, ports[n].First, ports[n].Last, len(k.among), wording.Count(k.workers, "rule", "rules, one per worker")),
+			fmt.Sprintf("the limit is %d such rules: want another port_base there", maxLogRules))
+	case !k.warned[overlap{by.Access, s}]:
+		k.warned[overlap{by.Access, s}], k.among[s] = true, true
+		e.table.warn(e.table.itemAt("open", i), fmt.Sprintf("%s lies among the knock ports of access %q (%d to %d): one knock in 256 fails from a source that already has a grant",
 			el, by.Name, ports[n].First, ports[n].Last), "another port_base there avoids it")
 	}
 }
@@ -112,6 +130,7 @@ func checkRanges(entries []entry) {
 			continue
 		}
 		for i, s := range e.Open {
+			// Single ports share one set per form, so they do not count.
 			if s.Ports() == 1 {
 				continue
 			}

@@ -16,15 +16,15 @@ const (
 	maxOpenPorts   = 1024
 	maxRegexp      = 1024
 
-	// minTimeout: the kernel takes a timeout below its clock's tick for none
-	// at all. maxTimeout: whoever needs a door open for longer than a day
-	// wants a firewall rule.
+	// minTimeout: the kernel is told a timeout in milliseconds and takes 0 for none
+	// (nf_msecs_to_jiffies64); a second is far enough from there. maxTimeout: a service that is to be open for
+	// longer than a day needs a firewall rule and no knock.
 	minTimeout = time.Second
 	maxTimeout = 24 * time.Hour
 
 	maxLimit = 1_000_000_000
 
-	// Shorter prefixes than these are no carrier's pool any more.
+	// Shorter prefixes than these hold more than the pool of one network operator.
 	minPrefix4, minPrefix6 = 8, 16
 )
 
@@ -35,8 +35,9 @@ var accessName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 // readAccess reads one [[access]]. What it returns is only of use if no error
 // was reported.
 func readAccess(t *table) *Access {
+	// Which other keys there can be depends on the kind, so it is read first.
 	kind := KnockShared
-	known := !t.has("knock") || choice(t, "knock", &kind, knocks)
+	known := !t.has("knock") || choice(t, "knock", &kind, words[Knock]{known: knocks})
 	access := defaultAccess(kind)
 	a := &access
 	a.Pos = t.at()
@@ -45,10 +46,10 @@ func readAccess(t *table) *Access {
 	readSource(t, &a.Source)
 	readOpen(t, &a.Open)
 	t.duration("timeout", &a.Timeout, minTimeout, maxTimeout)
-	integer(t, "limit", &a.Limit, 1, maxLimit)
+	integer(t, "limit", &a.Limit, bounds{1, maxLimit})
 	t.boolean("single_use", &a.SingleUse)
-	readPrefix(t, "prefix4", &a.Prefix4, minPrefix4, 32)
-	readPrefix(t, "prefix6", &a.Prefix6, minPrefix6, 128)
+	readPrefix(t, "prefix4", &a.Prefix4, bounds{minPrefix4, 32})
+	readPrefix(t, "prefix6", &a.Prefix6, bounds{minPrefix6, 128})
 	t.date("expires", &a.Expires)
 	if known {
 		readKnock(t, a)
@@ -63,6 +64,7 @@ func readAccess(t *table) *Access {
 
 // readKnock reads the keys of the kind of the access.
 func readKnock(t *table, a *Access) {
+	// First, so that the readers can tell that a key was reported already.
 	refuseOthers(t, a.Knock)
 	switch a.Knock {
 	case KnockShared:
@@ -76,9 +78,10 @@ func readKnock(t *table, a *Access) {
 	}
 }
 
-// readPrefix reads the length of a prefix; that of a whole address is none.
-func readPrefix(t *table, key string, dst *int, shortest, whole int64) {
-	if integer(t, key, dst, shortest, whole) && int64(*dst) == whole {
+// readPrefix reads the length of a prefix. The greatest one, that of a single
+// address, is the same as none.
+func readPrefix(t *table, key string, dst *int, within bounds) {
+	if integer(t, key, dst, within) && int64(*dst) == within.most {
 		*dst = 0
 	}
 }
@@ -102,13 +105,9 @@ func readSource(t *table, dst *SourceFilter) {
 		t.fail(t.valueAt("source"), fmt.Sprintf("source has %d entries", len(items)), fmt.Sprintf("the limit is %d", maxSourceItems))
 		return
 	}
-	var f SourceFilter
-	for _, i := range items {
-		f.add(i)
-	}
-	if err := f.check(); err != nil {
-		message, hint := split(err)
-		t.fail(t.valueAt("source"), message, hint)
+	f, err := newSourceFilter(items)
+	if err != nil {
+		t.refuse(t.valueAt("source"), err)
 		return
 	}
 	*dst = f
@@ -124,6 +123,8 @@ func readOpen(t *table, dst *[]port.Range) {
 	if !list(t, "open", &services, port.ParseService) {
 		return
 	}
+	// Bounded by ports and not by items, since the rules that compare services with
+	// knock ports look at every port.
 	ports := 0
 	for _, s := range services {
 		ports += s.Ports()
@@ -136,6 +137,7 @@ func readOpen(t *table, dst *[]port.Range) {
 		t.fail(t.valueAt("open"), fmt.Sprintf("this access opens %d ports", ports), fmt.Sprintf("the limit is %d an access", maxOpenPorts))
 		return
 	}
+	// Two elements for one port would be two grants, of which one ends first.
 	for i, s := range services {
 		for _, other := range services[:i] {
 			if other.Overlaps(s) {
@@ -150,7 +152,7 @@ func readOpen(t *table, dst *[]port.Range) {
 // readOS reads what a knock with SYNs may require of them.
 func readOS(t *table, a *Access) {
 	readRequireOS(t, &a.RequireOS)
-	choice(t, "os_confidence", &a.OSConfidence, []OSConfidence{ConfidenceHigh, ConfidenceLow})
+	choice(t, "os_confidence", &a.OSConfidence, words[OSConfidence]{known: []OSConfidence{ConfidenceHigh, ConfidenceLow}})
 }
 
 func readRequireOS(t *table, dst **regexp.Regexp) {

@@ -22,6 +22,7 @@ func (e entry) active() bool { return e.sound && e.Enabled }
 func checkNames(entries []entry) {
 	first := make(map[string]Pos)
 	for _, e := range entries {
+		// One without a name was reported when it was read.
 		if e.Name == "" {
 			continue
 		}
@@ -43,6 +44,8 @@ func warnShared(entries []entry) {
 			continue
 		}
 		seen := make(map[string]bool)
+		// A sequence has 32 elements at most, so 500 parts: to look each of them up
+		// takes time in proportion to the accesses, where pairs would take its square.
 		key := sequenceKey(e.Sequence)
 		for from := 0; from < len(key); from += keySize {
 			for to := from + keySize*knock.MinSequence; to <= len(key); to += keySize {
@@ -99,6 +102,7 @@ const keySize = 3
 func sequenceKey(seq []port.Range) string {
 	b := make([]byte, 0, keySize*len(seq))
 	for _, el := range seq {
+		// Elements are single ports or icmp, whose First and Last are the same.
 		b = append(b, byte(el.Protocol), byte(el.First>>8), byte(el.First))
 	}
 	return string(b)

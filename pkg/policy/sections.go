@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/invalid"
 )
 
 // Bounds of the main sections.
@@ -24,6 +25,18 @@ const (
 // sectionNames are the tables of the main file, which are no accesses.
 var sectionNames = []string{"nflog", "nftables", "fingerprint", "engine", "state", "log", "metrics", "control"}
 
+// sectionKeys are the keys of these tables.
+var sectionKeys = []string{
+	"group", "workers",
+	"table", "mode", "hide", "owner", "interfaces", "label",
+	"databases",
+	"max_sources", "tripwires",
+	"dir",
+	"format", "level",
+	"listen",
+	"socket",
+}
+
 // readSections fills everything but the accesses.
 func readSections(root *table, p *Policy) {
 	readNFLog(root.section("nflog"), &p.NFLog)
@@ -34,8 +47,9 @@ func readSections(root *table, p *Policy) {
 	t.finish()
 
 	t = root.section("engine")
-	integer(t, "max_sources", &p.Engine.MaxSources, minSources, maxSources)
-	integer(t, "tripwires", &p.Engine.Tripwires, 0, maxTripwires)
+	integer(t, "max_sources", &p.Engine.MaxSources, bounds{minSources, maxSources})
+	integer(t, "tripwires", &p.Engine.Tripwires, bounds{0, maxTripwires})
+	// The default is no reason to warn.
 	if n := p.Engine.Tripwires; t.has("tripwires") && n < fewTripwires {
 		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may open a door", n),
 			fmt.Sprintf("one scan in six opens three ports with none; want %d, the default, or more", defaults().Engine.Tripwires))
@@ -43,8 +57,8 @@ func readSections(root *table, p *Policy) {
 	t.finish()
 
 	t = root.section("log")
-	choice(t, "format", &p.Log.Format, []LogFormat{LogAuto, LogText, LogJSON}, "journal")
-	choice(t, "level", &p.Log.Level, []LogLevel{LevelDebug, LevelInfo, LevelWarn, LevelError})
+	choice(t, "format", &p.Log.Format, words[LogFormat]{known: []LogFormat{LogAuto, LogText, LogJSON}, later: []LogFormat{"journal"}})
+	choice(t, "level", &p.Log.Level, words[LogLevel]{known: []LogLevel{LevelDebug, LevelInfo, LevelWarn, LevelError}})
 	t.finish()
 
 	readState(root.section("state"), &p.State)
@@ -67,8 +81,9 @@ func readState(t *table, c *State) {
 }
 
 func readNFLog(t *table, c *NFLog) {
-	integer(t, "group", &c.Group, 0, maxGroup)
-	integer(t, "workers", &c.Workers, 1, maxWorkers)
+	integer(t, "group", &c.Group, bounds{0, maxGroup})
+	integer(t, "workers", &c.Workers, bounds{1, maxWorkers})
+	// Each worker has a group of its own, and group numbers have 16 bits.
 	if last := int(c.Group) + c.Workers - 1; last > maxGroup {
 		t.fail(t.valueAt("workers"), fmt.Sprintf("%d workers from group %d on need groups up to %d", c.Workers, c.Group, last),
 			fmt.Sprintf("the last group is %d: lower group to %d", maxGroup, maxGroup-c.Workers+1))
@@ -79,37 +94,42 @@ func readNFLog(t *table, c *NFLog) {
 func readNFTables(t *table, c *NFTables) {
 	if t.text("table", &c.Table) {
 		if err := checkTable(c.Table); err != nil {
-			message, hint := split(err)
-			t.fail(t.valueAt("table"), message, hint)
+			t.refuse(t.valueAt("table"), err)
 		}
 	}
-	choice(t, "mode", &c.Mode, []Mode{ModeGate}, "set", "mark")
-	choice(t, "hide", &c.Hide, []Hide{HideDrop, HideReject})
-	choice(t, "owner", &c.Owner, []Owner{OwnerAuto, OwnerOn, OwnerOff})
+	choice(t, "mode", &c.Mode, words[Mode]{known: []Mode{ModeGate}, later: []Mode{"set", "mark"}})
+	choice(t, "hide", &c.Hide, words[Hide]{known: []Hide{HideDrop, HideReject}})
+	choice(t, "owner", &c.Owner, words[Owner]{known: []Owner{OwnerAuto, OwnerOn, OwnerOff}})
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
 		t.fail(t.valueAt("interfaces"), fmt.Sprintf("%d interfaces are too many", len(c.Interfaces)), fmt.Sprintf("the limit is %d", maxInterfaces))
 	}
-	if integer(t, "label", &c.Label, 1, gate.LabelBits-1) && c.Label%2 == 0 {
+	// Pairs of labels that begin at odd numbers cannot overlap (gate.Ruleset.Label).
+	if integer(t, "label", &c.Label, bounds{1, gate.LabelBits - 1}) && c.Label%2 == 0 {
 		t.fail(t.valueAt("label"), fmt.Sprintf("label = %d is even", c.Label), fmt.Sprintf("the one below it is used, too: want an odd one, such as %d", c.Label+1))
 	}
 	t.unsupported(laterNFTables)
 	t.finish()
 }
 
-// identifier is what nft's scanner takes for a name (scanner.l), without the
-// slash and the backslash it would also take.
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
+// tableName is what nft reads as a name without quotes, and the kernel as a table's.
+// The kernel takes up to 255 bytes (NFT_NAME_MAXLEN).
+var tableName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 
 // foreign are the names under which others keep tables of family inet. We
 // replace our table as a whole, so none of them can be ours.
 var foreign = []string{"filter", "nat", "mangle", "raw", "security", "firewalld", "fw4"}
 
+// checkTable refuses names that the gate would refuse (gate.Ruleset.Validate) or
+// that nft could not read back.
 func checkTable(s string) error {
+	const want = `a name of its own, such as "nftknock"`
 	switch {
-	case len(s) > 64 || !identifier.MatchString(s):
-		return hinted{"bad table " + quote(s), `want at most 64 letters, digits, "_", "-" and ".", the first a letter or "_"`}
+	case !tableName.MatchString(s):
+		return invalid.Newf(`at most 64 letters, digits, "_", "-" and ".", the first a letter`, "bad table %s", quote(s))
 	case slices.Contains(foreign, s):
-		return hinted{"table " + quote(s) + " is a name that other firewall software uses", `the daemon replaces its whole table: want one of its own, such as "nftknock"`}
+		return invalid.Newf(want+": the daemon replaces its whole table", "table %s is a name that other firewall software uses", quote(s))
+	case slices.Contains(nftWords, s):
+		return invalid.Newf(want, "table %s is a word of nft's language, so nft could not load a saved ruleset", quote(s))
 	}
 	return nil
 }
@@ -119,14 +139,16 @@ func checkTable(s string) error {
 func parseInterface(s string) (string, error) {
 	const maxName = 15 // IFNAMSIZ with the NUL at its end is 16
 	switch {
+	// The kernel cuts no name: a longer one is never that of an interface.
 	case s == "" || len(s) > maxName:
-		return "", hinted{"bad interface " + quote(s), fmt.Sprintf("names have 1 to %d bytes", maxName)}
+		return "", invalid.Newf(fmt.Sprintf("a name of 1 to %d bytes", maxName), "bad interface %s", quote(s))
+	// nft takes a star for a pattern, which the rules here do not have.
 	case strings.Contains(s, "*"):
-		return "", hinted{"interface " + quote(s) + " is a pattern", "list each interface by its name"}
+		return "", invalid.Newf("each interface listed by its name", "interface %s is a pattern", quote(s))
 	case s == "." || s == ".." || strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`/:"\`, r)
 	}):
-		return "", hinted{"bad interface " + quote(s), `names have no blanks and none of / : " \`}
+		return "", invalid.Newf(`a name without blanks, "/", ":", "\" and quotes`, "bad interface %s", quote(s))
 	}
 	return s, nil
 }
@@ -134,11 +156,12 @@ func parseInterface(s string) (string, error) {
 // unique wraps the parser of a list's items so that it refuses the second of
 // two equal ones.
 func unique(parse func(string) (string, error), what string) func(string) (string, error) {
+	// Lives as long as the parser: one list, since each list makes its own.
 	seen := make(map[string]bool)
 	return func(s string) (string, error) {
 		v, err := parse(s)
 		if err == nil && seen[v] {
-			err = hinted{what + " " + quote(s) + " is listed twice", "remove one"}
+			err = invalid.Newf("it listed once", "%s %s is listed twice", what, quote(s))
 		}
 		seen[v] = true
 		return v, err
@@ -163,7 +186,7 @@ func readDatabases(t *table, c *Fingerprint) {
 
 func parseDatabase(s string) (string, error) {
 	if s != Builtin && !isPath(s) {
-		return "", hinted{"bad database " + quote(s), `want "builtin" or an absolute path`}
+		return "", invalid.Newf(`"builtin" or an absolute path`, "bad database %s", quote(s))
 	}
 	return s, nil
 }

@@ -1,10 +1,11 @@
 package policy
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"nftknock/pkg/invalid"
 )
 
 // SourceFilter says which addresses may knock: those in Include that are not
@@ -22,17 +23,22 @@ var (
 // Anyone returns the filter that "any" stands for.
 func Anyone() SourceFilter { return SourceFilter{Include: []netip.Prefix{all4, all6}} }
 
-// ParseSource reads the written form of a filter: addresses, prefixes, "any",
-// and any of these but "any" behind "!" to exclude it. Prefixes must be
-// canonical: 10.0.0.0/8 and not 10.0.0.1/8.
-func ParseSource(items []string) (SourceFilter, error) {
+// sourceItem is one string of a filter.
+type sourceItem struct {
+	exclude  bool
+	prefixes []netip.Prefix
+}
+
+// newSourceFilter makes a filter of its strings. A filter that lets nobody in is an
+// error.
+func newSourceFilter(items []sourceItem) (SourceFilter, error) {
 	var f SourceFilter
-	for _, s := range items {
-		i, err := parseSourceItem(s)
-		if err != nil {
-			return SourceFilter{}, err
+	for _, i := range items {
+		if i.exclude {
+			f.Exclude = append(f.Exclude, i.prefixes...)
+		} else {
+			f.Include = append(f.Include, i.prefixes...)
 		}
-		f.add(i)
 	}
 	if err := f.check(); err != nil {
 		return SourceFilter{}, err
@@ -40,34 +46,22 @@ func ParseSource(items []string) (SourceFilter, error) {
 	return f, nil
 }
 
-// sourceItem is one string of a filter.
-type sourceItem struct {
-	exclude  bool
-	prefixes []netip.Prefix
-}
-
-func (f *SourceFilter) add(i sourceItem) {
-	if i.exclude {
-		f.Exclude = append(f.Exclude, i.prefixes...)
-	} else {
-		f.Include = append(f.Include, i.prefixes...)
-	}
-}
-
 // check refuses filters that let nobody in.
 func (f SourceFilter) check() error {
 	switch {
 	case len(f.Include)+len(f.Exclude) == 0:
-		return hinted{"source is empty, so nobody may knock", `want addresses, prefixes or "any"`}
+		return invalid.New("source is empty, so nobody may knock", `addresses, prefixes or "any"`)
 	case len(f.Include) == 0:
-		return hinted{"source only excludes, so nobody may knock", `put what it is to include beside it, such as "any"`}
+		return invalid.New("source only excludes, so nobody may knock", `an entry without "!" too, such as "any"`)
 	}
+	// Exclusions that cover an inclusion only together are not found: to add prefixes
+	// up is more than a likely mistake is worth.
 	for _, p := range f.Include {
 		if !coveredBy(p, f.Exclude) {
 			return nil
 		}
 	}
-	return hinted{"source excludes all it includes, so nobody may knock", "leave one of the two out"}
+	return invalid.New("source excludes all that it includes, so nobody may knock", "an address that may knock")
 }
 
 // coveredBy reports whether one of the prefixes holds all of p.
@@ -77,13 +71,15 @@ func coveredBy(p netip.Prefix, by []netip.Prefix) bool {
 	})
 }
 
+// parseSourceItem reads an address, a prefix or "any", or one of the first two behind
+// "!" to exclude it. Prefixes must be canonical: 10.0.0.0/8 and not 10.0.0.1/8.
 func parseSourceItem(s string) (sourceItem, error) {
 	if s == "any" {
 		return sourceItem{prefixes: Anyone().Include}, nil
 	}
 	text, exclude := strings.CutPrefix(s, "!")
 	if text == "any" {
-		return sourceItem{}, hinted{`source "!any" excludes everyone`, "leave it out"}
+		return sourceItem{}, invalid.New(`source "!any" excludes everyone`, `an address or a prefix behind "!"`)
 	}
 	p, err := parsePrefix(text)
 	if err != nil {
@@ -93,17 +89,18 @@ func parseSourceItem(s string) (sourceItem, error) {
 }
 
 func parsePrefix(s string) (netip.Prefix, error) {
-	bad := errors.New("bad source " + quote(s) + `: want an address, a prefix such as 10.0.0.0/8, or "any"; "!" excludes`)
+	bad := invalid.Newf(`an address, a prefix such as 10.0.0.0/8, or "any"; "!" in front excludes`, "bad source %s", quote(s))
 	if strings.Contains(s, "%") {
-		return netip.Prefix{}, hinted{"source " + quote(s) + " has a zone", "packets have none: list the interface in nftables.interfaces instead"}
+		return netip.Prefix{}, invalid.Newf(`the address without "%" and what follows it; nftables.interfaces chooses interfaces`, "source %s has a zone", quote(s))
 	}
+	// netip.ParsePrefix refuses an address alone, so the two are told apart first.
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
 		if err != nil {
 			return netip.Prefix{}, bad
 		}
 		if a.Is4In6() {
-			return netip.Prefix{}, hinted{"source " + quote(s) + " is an IPv4 address in IPv6 form", "want " + a.Unmap().String()}
+			return netip.Prefix{}, invalid.Newf(a.Unmap().String(), "source %s is an IPv4 address in IPv6 form", quote(s))
 		}
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
@@ -112,10 +109,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	case err != nil:
 		return netip.Prefix{}, bad
 	case p.Addr().Is4In6():
+		// IPv4 addresses are the last 32 bits of ::ffff:0:0/96 (RFC 4291, 2.5.5.2).
 		v4 := netip.PrefixFrom(p.Addr().Unmap(), max(p.Bits()-96, 0)).Masked()
-		return netip.Prefix{}, hinted{"source " + quote(s) + " is an IPv4 prefix in IPv6 form", "want " + v4.String()}
+		return netip.Prefix{}, invalid.Newf(v4.String(), "source %s is an IPv4 prefix in IPv6 form", quote(s))
 	case p != p.Masked():
-		return netip.Prefix{}, hinted{"source " + quote(s) + " has bits set behind the prefix", "want " + p.Masked().String() + ", or " + p.Addr().String() + " for the one address"}
+		// Either the length or the address is a typing error, and nothing tells which.
+		return netip.Prefix{}, invalid.Newf(p.Masked().String()+", or "+p.Addr().String()+" for the one address", "source %s has bits set behind the prefix", quote(s))
 	}
 	return p, nil
 }
@@ -146,8 +145,10 @@ func (f SourceFilter) overlaps(g SourceFilter) bool {
 			if !p.Overlaps(q) {
 				continue
 			}
+			// Two prefixes overlap only if one holds the other: the smaller one is
+			// the intersection.
 			if q.Bits() < p.Bits() {
-				q = p // the smaller one is the intersection
+				q = p
 			}
 			if !coveredBy(q, f.Exclude) && !coveredBy(q, g.Exclude) {
 				return true
@@ -157,10 +158,11 @@ func (f SourceFilter) overlaps(g SourceFilter) bool {
 	return false
 }
 
-// Strings gives the form that ParseSource reads.
+// Strings gives the items of a policy's source that make this filter.
 func (f SourceFilter) Strings() []string {
 	var out []string
 	for rest := f.Include; len(rest) > 0; {
+		// "any" was read as these two, in this order.
 		if len(rest) > 1 && rest[0] == all4 && rest[1] == all6 {
 			out, rest = append(out, "any"), rest[2:]
 			continue

@@ -7,6 +7,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// parseSource reads the items of a source.
+func parseSource(items []string) (SourceFilter, error) {
+	var parsed []sourceItem
+	for _, s := range items {
+		i, err := parseSourceItem(s)
+		if err != nil {
+			return SourceFilter{}, err
+		}
+		parsed = append(parsed, i)
+	}
+	return newSourceFilter(parsed)
+}
+
 func TestSourceContains(t *testing.T) {
 	tests := []struct {
 		filter  []string
@@ -23,7 +36,7 @@ func TestSourceContains(t *testing.T) {
 		{[]string{"::/0"}, []string{"2001:db8::1"}, []string{"192.0.2.1", "::ffff:192.0.2.1"}},
 	}
 	for _, tt := range tests {
-		f, err := ParseSource(tt.filter)
+		f, err := parseSource(tt.filter)
 		if err != nil {
 			t.Errorf("%q: %v", tt.filter, err)
 			continue
@@ -38,7 +51,7 @@ func TestSourceContains(t *testing.T) {
 				t.Errorf("%q contains %s", tt.filter, a)
 			}
 		}
-		again, err := ParseSource(f.Strings())
+		again, err := parseSource(f.Strings())
 		if err != nil {
 			t.Errorf("%q: %v", f.Strings(), err)
 		}
@@ -59,7 +72,7 @@ func TestSourceZeroValuesLetNobody(t *testing.T) {
 }
 
 func TestSourceContainsDoesNotAllocate(t *testing.T) {
-	f, err := ParseSource([]string{"10.0.0.0/8", "2001:db8::/32", "!10.1.0.0/16", "fe80::/10"})
+	f, err := parseSource([]string{"10.0.0.0/8", "2001:db8::/32", "!10.1.0.0/16", "fe80::/10"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +99,8 @@ func TestSourceOverlaps(t *testing.T) {
 		{[]string{"any", "!10.0.0.0/8"}, []string{"10.1.0.0/16", "192.0.2.1"}, true},
 	}
 	for _, tt := range tests {
-		a, errA := ParseSource(tt.a)
-		b, errB := ParseSource(tt.b)
+		a, errA := parseSource(tt.a)
+		b, errB := parseSource(tt.b)
 		if errA != nil || errB != nil {
 			t.Fatal(errA, errB)
 		}
@@ -98,7 +111,7 @@ func TestSourceOverlaps(t *testing.T) {
 }
 
 func BenchmarkSourceContains(b *testing.B) {
-	f, err := ParseSource([]string{"10.0.0.0/8", "2001:db8::/32", "192.168.0.0/16", "!192.168.7.0/24"})
+	f, err := parseSource([]string{"10.0.0.0/8", "2001:db8::/32", "192.168.0.0/16", "!192.168.7.0/24"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -114,14 +127,14 @@ func FuzzParseSource(f *testing.F) {
 		f.Add(s, "any")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		got, err := ParseSource([]string{a, b})
+		got, err := parseSource([]string{a, b})
 		if err != nil {
 			if diff := cmp.Diff(SourceFilter{}, got, equal); diff != "" {
 				t.Errorf("an error and a filter: %s", diff)
 			}
 			return
 		}
-		again, err := ParseSource(got.Strings())
+		again, err := parseSource(got.Strings())
 		if err != nil {
 			t.Fatalf("%q: %v", got.Strings(), err)
 		}

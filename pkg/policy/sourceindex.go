@@ -23,6 +23,8 @@ func newSourceIndex(numbers []int, filter func(int) SourceFilter) *sourceIndex {
 			x.including[p] = append(x.including[p], n)
 		}
 	}
+	// Compare orders by address and then by length: each prefix stands before those that
+	// lie in it, without any other one between.
 	slices.SortFunc(x.sorted, netip.Prefix.Compare)
 	return x
 }
@@ -31,12 +33,15 @@ func newSourceIndex(numbers []int, filter func(int) SourceFilter) *sourceIndex {
 // do not count, and for which ok is true.
 func (x *sourceIndex) find(f SourceFilter, ok func(int) bool) (int, bool) {
 	for _, p := range f.Include {
+		// Two prefixes overlap if one holds the other: first those that hold p, of which
+		// there is one per length,
 		for bits := 0; bits <= p.Bits(); bits++ {
 			around, _ := p.Addr().Prefix(bits)
 			if i := slices.IndexFunc(x.including[around], ok); i >= 0 {
 				return x.including[around][i], true
 			}
 		}
+		// then those that p holds, which stand behind it in a row.
 		from, _ := slices.BinarySearchFunc(x.sorted, p, netip.Prefix.Compare)
 		for _, inside := range x.sorted[from:] {
 			if !p.Overlaps(inside) {

@@ -18,7 +18,7 @@ func TestSourceIndexFindsWhatOverlaps(t *testing.T) {
 		if random.IntN(20) == 0 {
 			text[0] = "any"
 		}
-		if f, err := ParseSource(text[:1+random.IntN(2)]); err == nil {
+		if f, err := parseSource(text[:1+random.IntN(2)]); err == nil {
 			filters = append(filters, f)
 		}
 	}

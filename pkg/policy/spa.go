@@ -5,11 +5,12 @@ import (
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/spa"
+	"nftknock/pkg/wording"
 )
 
 // readSPA reads the keys of a single packet authorization.
 func readSPA(t *table, a *Access) {
-	integer(t, "port", &a.Port, 1, 65535)
+	integer(t, "port", &a.Port, bounds{1, 65535})
 	readMessage(t, a, maxUser)
 	t.duration("window", &a.Window, minWindow, knock.MaxWindow)
 	readMaxTimeout(t, a)
@@ -21,10 +22,11 @@ func readSPA(t *table, a *Access) {
 }
 
 func readMaxTimeout(t *table, a *Access) {
+	// A packet may ask for less time than timeout, and for more only up to this.
 	a.MaxTimeout = a.Timeout
 	t.duration("max_timeout", &a.MaxTimeout, minTimeout, maxTimeout)
 	if a.MaxTimeout < a.Timeout {
-		t.fail(t.valueAt("max_timeout"), fmt.Sprintf("max_timeout %s is below timeout %s", short(a.MaxTimeout), short(a.Timeout)),
+		t.fail(t.valueAt("max_timeout"), fmt.Sprintf("max_timeout %s is below timeout %s", wording.Duration(a.MaxTimeout), wording.Duration(a.Timeout)),
 			"want it to be at least that")
 	}
 }

@@ -22,6 +22,9 @@ type table struct {
 	values   map[string]any
 	known    []string // keys asked for
 	reported []string // keys of which it was said that they do not belong here
+	// namesUnknown: unknown keys are shown, whatever they are. In other tables one
+	// may be a secret that lost its quotes, and only what resembles a key is shown.
+	namesUnknown bool
 }
 
 // has reports whether the key is present, and marks it as known.
@@ -86,7 +89,8 @@ func (t *table) mismatch(key, want string) {
 
 // section returns the table of a key, an empty one if it is absent or no table.
 func (t *table) section(key string) *table {
-	sub := &table{doc: t.doc, node: &tomlpos.Node{}}
+	// An empty table is read like any other, so that no reader has to ask for it.
+	sub := &table{doc: t.doc, node: &tomlpos.Node{}, namesUnknown: true}
 	if !t.has(key) {
 		return sub
 	}
@@ -109,6 +113,8 @@ func (t *table) sections(key string) []*table {
 		return nil
 	}
 	var subs []*table
+	// The values and the nodes come from two readers of one text. They agree, which
+	// pkg/tomlpos tests; a lack of nodes must still not be a panic.
 	add := func(i int, values map[string]any) {
 		sub := &table{doc: t.doc, node: &tomlpos.Node{}, values: values}
 		if n, ok := t.node.Children[key]; ok && i < len(n.Items) {
@@ -117,10 +123,12 @@ func (t *table) sections(key string) []*table {
 		subs = append(subs, sub)
 	}
 	switch v := t.values[key].(type) {
+	// The decoder's type of [[access]] headers.
 	case []map[string]any:
 		for i, values := range v {
 			add(i, values)
 		}
+	// Its type of access = [{ ... }, { ... }], and of every other array.
 	case []any:
 		for i, item := range v {
 			values, ok := item.(map[string]any)
@@ -142,17 +150,24 @@ const maxUnknown = 100
 // finish reports the keys nobody asked for.
 func (t *table) finish() {
 	unknown := 0
+	// In order of their names, since that of a map is another one each time.
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
 		if slices.Contains(t.known, key) || slices.Contains(t.reported, key) {
 			continue
 		}
+		// Somebody who has the daemon read another program's file needs no more.
 		if unknown++; unknown > maxUnknown {
 			return
 		}
-		hint := "known here: " + strings.Join(t.known, ", ")
-		if near := nearest(key, t.known); near != "" {
+		near := nearest(key, t.known)
+		message, hint := "unknown key", "known here: "+strings.Join(t.known, ", ")
+		if near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
-		t.fail(t.keyAt(key), "unknown key "+quote(key), hint)
+		// A name that resembles one of ours tells nothing else.
+		if near != "" || t.namesUnknown || nearest(key, allKeys()) != "" {
+			message += " " + quote(key)
+		}
+		t.fail(t.keyAt(key), message, hint)
 	}
 }

@@ -3,8 +3,11 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"nftknock/pkg/invalid"
 )
 
 // The getters of a table's values: one line in a reader function is all that a
@@ -37,18 +40,22 @@ func (t *table) boolean(key string, dst *bool) {
 	*dst = b
 }
 
-// integer reads a number from lo to hi.
-func integer[N ~int | ~uint8 | ~uint16](t *table, key string, dst *N, lo, hi int64) bool {
+// bounds are the least and the greatest value of a number.
+type bounds struct{ least, most int64 }
+
+// integer reads a number within bounds.
+func integer[N ~int | ~uint8 | ~uint16](t *table, key string, dst *N, within bounds) bool {
 	if !t.has(key) {
 		return false
 	}
-	want := fmt.Sprintf("an integer from %d to %d", lo, hi)
+	want := fmt.Sprintf("an integer from %d to %d", within.least, within.most)
+	// The decoder gives an int64 for every integer, and a float64 for 5.0.
 	n, ok := t.values[key].(int64)
 	switch {
 	case !ok:
 		t.mismatch(key, want)
 		return false
-	case n < lo || n > hi:
+	case n < within.least || n > within.most:
 		t.fail(t.valueAt(key), fmt.Sprintf("%s = %d is out of range", key, n), "want "+want)
 		return false
 	}
@@ -64,37 +71,37 @@ func parsed[T any](t *table, key string, dst *T, parse func(string) (T, error)) 
 	}
 	v, err := parse(s)
 	if err != nil {
-		message, hint := split(err)
-		t.fail(t.valueAt(key), message, hint)
+		t.refuse(t.valueAt(key), err)
 		return false
 	}
 	*dst = v
 	return true
 }
 
-// choice reads one of some words. Those of later are known to be words of a
-// later version.
-func choice[S ~string](t *table, key string, dst *S, words []S, later ...S) bool {
+// words are the values that a key can have.
+type words[S ~string] struct {
+	known []S
+	later []S // those of later versions
+}
+
+// choice reads one of some words.
+func choice[S ~string](t *table, key string, dst *S, of words[S]) bool {
 	if !t.has(key) {
 		return false
 	}
-	want := oneOf(words)
+	want := oneOf(of.known)
 	s, ok := t.values[key].(string)
 	if !ok {
 		t.mismatch(key, want)
 		return false
 	}
-	for _, w := range words {
-		if s == string(w) {
-			*dst = w
-			return true
-		}
+	if slices.Contains(of.known, S(s)) {
+		*dst = S(s)
+		return true
 	}
 	message := fmt.Sprintf("bad %s %s", key, quote(s))
-	for _, w := range later {
-		if s == string(w) {
-			message = fmt.Sprintf("%s %q is not supported by this version", key, s)
-		}
+	if slices.Contains(of.later, S(s)) {
+		message = fmt.Sprintf("%s %q is not supported by this version", key, s)
 	}
 	t.fail(t.valueAt(key), message, "want "+want)
 	return false
@@ -135,16 +142,17 @@ func list[T any](t *table, key string, dst *[]T, parse func(string) (T, error)) 
 	for i, item := range items {
 		v, err := parseItem(item, parse)
 		if err != nil {
-			message, hint := split(err)
-			t.fail(t.itemAt(key, i), message, hint)
+			t.refuse(t.itemAt(key, i), err)
 			good = false
 		}
+		// A bad item takes its place too, so that the next ones keep their numbers.
 		out = append(out, v)
 	}
 	switch {
 	case !good:
 		return false
 	case len(out) == 0:
+		// As where the key is absent, so that written and read again it is the same.
 		out = nil
 	}
 	*dst = out
@@ -155,26 +163,29 @@ func parseItem[T any](item any, parse func(string) (T, error)) (T, error) {
 	s, ok := item.(string)
 	if !ok {
 		var none T
-		return none, hinted{"this item is " + typeName(item), "want a string in quotes"}
+		return none, invalid.New("this item is "+typeName(item), "a string in quotes")
 	}
 	return parse(s)
 }
 
-// hinted is an error that knows what would be right.
-type hinted struct{ message, hint string }
+// refuse reports an error about what stands at a place.
+func (t *table) refuse(at Pos, err error) {
+	message, hint := halves(err)
+	t.fail(at, message, hint)
+}
 
-func (h hinted) Error() string { return h.message + "; " + h.hint }
-
-// split returns the two halves of a diagnostic that err holds. The parsers of
-// other packages write "what is wrong: want what would be right".
-func split(err error) (message, hint string) {
-	if h := (hinted{}); errors.As(err, &h) {
-		return h.message, h.hint
+// halves gives the two halves of a diagnostic: what is wrong, and what would be
+// right as far as the error says so.
+func halves(err error) (message, hint string) {
+	message = err.Error()
+	var e *invalid.Error
+	if errors.As(err, &e) {
+		message, hint = e.Problem, e.Want
 	}
-	message, hint, found := strings.Cut(err.Error(), ": want ")
-	if found {
+	if hint != "" {
 		hint = "want " + hint
 	}
+	// Other packages quote their input in full, which here may be a whole file.
 	return shorten(message, 200), shorten(hint, 200)
 }
 
@@ -190,14 +201,18 @@ func (t *table) date(key string, dst *time.Time) bool {
 		t.mismatch(key, want)
 		return false
 	}
+	// The decoder tells TOML's four types of date and time apart by the names of these
+	// locations (internal/tz.go of BurntSushi/toml).
 	switch v.Location().String() {
 	case "time-local":
 		t.fail(t.valueAt(key), key+" is a time without a date", "want "+want)
 		return false
 	case "date-local", "datetime-local":
-		// The parser takes today's offset from UTC for every day of the year.
+		// The decoder takes today's offset from UTC for every day of the year, which
+		// is wrong by an hour where summer time begins or ends in between.
 		v = time.Date(v.Year(), v.Month(), v.Day(), v.Hour(), v.Minute(), v.Second(), v.Nanosecond(), time.Local)
 	}
+	// Later years do not fit the four digits of RFC 3339 in all time zones.
 	if v.Year() < 1970 || v.Year() > 9000 {
 		t.fail(t.valueAt(key), fmt.Sprintf("%s has the year %d", key, v.Year()), "want a year from 1970 to 9000")
 		return false

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // What is legal and weak. Only enabled accesses are looked at. That anyone on
@@ -57,6 +58,7 @@ func warnSequence(e entry) {
 		e.table.warn(at, fmt.Sprintf("a sequence of %d elements is easy to hit by chance", n), fmt.Sprintf("want %d or more", fewElements))
 	}
 	ps := e.KnockPorts()
+	// ps has no icmp, which has no ports.
 	switch n := len(ps); {
 	case n == 0:
 		e.table.warn(at, "every element is icmp, so a plain ping is a knock", "add tcp or udp elements")
@@ -77,6 +79,7 @@ func warnSequence(e entry) {
 }
 
 func warnOrder(e entry, ps []port.Range) {
+	// Equal neighbours are neither: a scan sends to each port once.
 	rising, falling := true, true
 	for i := 1; i < len(ps); i++ {
 		rising = rising && ps[i-1].First < ps[i].First
@@ -104,23 +107,24 @@ func warnSpan(e entry, ps []port.Range) {
 
 func warnTiming(e entry) {
 	t := e.table
+	// A sequence has two elements at least.
 	steps := time.Duration(len(e.Sequence) - 1)
 	switch {
 	case e.MaxInterval < leastInterval && t.has("max_interval"):
-		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s is hard to keep to over a real network", short(e.MaxInterval)),
-			fmt.Sprintf("want %s or more", short(leastInterval)))
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s is hard to keep to over a real network", wording.Duration(e.MaxInterval)),
+			fmt.Sprintf("want %s or more", wording.Duration(leastInterval)))
 	case e.Within < leastInterval*steps:
-		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network with %d elements", short(e.Within), len(e.Sequence)),
-			fmt.Sprintf("want %s or more", short(leastInterval*steps)))
+		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network with %d elements", wording.Duration(e.Within), len(e.Sequence)),
+			fmt.Sprintf("want %s or more", wording.Duration(leastInterval*steps)))
 	case e.MaxInterval-e.MinInterval < leastInterval:
 		t.warn(t.valueAt("min_interval"), fmt.Sprintf("only %s lie between min_interval and the longest interval allowed, hard to keep to over a real network",
-			short(e.MaxInterval-e.MinInterval)), fmt.Sprintf("want %s or more", short(leastInterval)))
+			wording.Duration(e.MaxInterval-e.MinInterval)), fmt.Sprintf("want %s or more", wording.Duration(leastInterval)))
 	}
 	if t.has("max_interval") && e.MaxInterval > e.Within {
-		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", short(e.MaxInterval), short(e.Within)), "")
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", wording.Duration(e.MaxInterval), wording.Duration(e.Within)), "")
 	}
 	if e.Timeout > longTimeout {
-		t.warn(t.valueAt("timeout"), fmt.Sprintf("timeout %s is long for a sequence that an observer can repeat", short(e.Timeout)),
+		t.warn(t.valueAt("timeout"), fmt.Sprintf("timeout %s is long for a sequence that an observer can repeat", wording.Duration(e.Timeout)),
 			"established connections outlive it: it need only be long enough to connect")
 	}
 }
@@ -130,6 +134,7 @@ func warnOS(e entry) {
 	switch {
 	case e.RequireOS == nil && t.has("os_confidence"):
 		t.warn(t.keyAt("os_confidence"), "os_confidence has no effect without require_os", "")
+	// An expression that matches nothing at all matches inside of every label.
 	case e.RequireOS != nil && e.RequireOS.MatchString(""):
 		t.warn(t.valueAt("require_os"), "require_os matches every label, even an empty one", "is an alternative in it empty?")
 	}
@@ -154,13 +159,14 @@ func warnRange(e entry) {
 	if e.Knock == KnockSPA {
 		return // a port that datagrams pass everywhere, such as 53, is a fine one
 	}
+	// Ranges of both protocols have the same ports.
 	if r := e.KnockPorts()[0]; r.First < privileged {
 		t.warn(t.valueAt("port_base"), fmt.Sprintf("knock ports below 1024: %d to %d", r.First, min(r.Last, privileged-1)),
 			"scanners and services use these: want a port_base of 1024 or more")
 	}
 	if e.Within < leastWithin {
-		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network", short(e.Within)),
-			fmt.Sprintf("want %s or more", short(leastWithin)))
+		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network", wording.Duration(e.Within)),
+			fmt.Sprintf("want %s or more", wording.Duration(leastWithin)))
 	}
 }
 
@@ -170,6 +176,7 @@ func warnInUse(e entry, inUse map[port.Range]bool) {
 	const hint = "its own clients would knock without wanting to: want "
 	switch {
 	case len(inUse) == 0:
+	// Each element by itself, so that the warning stands at the right one.
 	case e.Knock == KnockShared:
 		for i, el := range e.Sequence {
 			if inUse[el] && !slices.Contains(e.Sequence[:i], el) {

@@ -22,6 +22,7 @@ func warnKeys(e entry) {
 	case KnockEncrypted:
 		warnEncoding(e)
 	case KnockTOTP:
+		// RFC 4226, section 4, R6 recommends 160 bits.
 		if e.Secret != nil && e.Secret.Weak() {
 			e.warnKey(0, "this secret has fewer than 160 bits", `"nftknockd keygen --totp" makes a longer one`)
 		}
@@ -69,6 +70,7 @@ func warnSPA(e entry) {
 	}
 	switch {
 	case e.HMACKey == nil:
+	// Both would be lost together, and CBC and HMAC are meant to have independent keys.
 	case e.HMACKey.Equal(e.Key):
 		e.warnKey(1, "the HMAC key is the key again", "want two that have nothing to do with each other")
 	case len(e.HMACKey.Bytes()) < fewBytes:

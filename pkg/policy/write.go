@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"nftknock/pkg/wording"
 )
 
 // WriteTOML writes the policy with every default filled in, in the form of a
@@ -39,6 +41,7 @@ func (a *Access) write(w io.Writer) {
 	a.writeKnock(w)
 	fmt.Fprintf(w, "open = %s\n", tomlList(texts(a.Open)))
 	writeDuration(w, "timeout", a.Timeout)
+	// 0 is not a limit that can be written, so its absence is a comment.
 	if a.Limit != 0 {
 		fmt.Fprintf(w, "limit = %d\n", a.Limit)
 	} else {
@@ -49,6 +52,7 @@ func (a *Access) write(w io.Writer) {
 		a.writeOS(w)
 	}
 	if !a.Expires.IsZero() {
+		// In UTC, so that it means the same on every host.
 		fmt.Fprintf(w, "expires = %s\n", a.Expires.UTC().Format(time.RFC3339Nano))
 	} else {
 		fmt.Fprintf(w, "# expires: never\n")
@@ -87,6 +91,7 @@ func (a *Access) writeKnock(w io.Writer) {
 // writeKeys writes where the keys are, and no key.
 func (a *Access) writeKeys(w io.Writer) {
 	slots := a.keySlots()
+	// Without an HMAC there is no second key to write of.
 	if a.Knock == KnockSPA && !a.authenticated() {
 		slots = slots[:1]
 	}
@@ -141,7 +146,7 @@ func (a *Access) writeOS(w io.Writer) {
 }
 
 func writeDuration(w io.Writer, key string, d time.Duration) {
-	fmt.Fprintf(w, "%s = %s\n", key, tomlString(short(d)))
+	fmt.Fprintf(w, "%s = %s\n", key, tomlString(wording.Duration(d)))
 }
 
 func texts[T fmt.Stringer](items []T) []string {
@@ -169,6 +174,7 @@ func tomlString[S ~string](s S) string {
 		case r == '"' || r == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(r)
+		// Control characters are escaped in basic strings (TOML, section "String").
 		case r < ' ' || r == 0x7f:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"nftknock/pkg/invalid"
 )
 
 // maxFile is the size of the largest file that ReadLine reads, in bytes.
@@ -33,7 +35,8 @@ func ReadFile(path string) (*Key, error) {
 //
 // The file must be a regular file; a pipe is refused without waiting for its writer. On
 // Unix the file must belong to root or to the effective user, and its mode must have no
-// permissions for group and others. Errors of package os are wrapped.
+// permissions for group and others. Errors of package os are wrapped; any other is an
+// *invalid.Error.
 func ReadLine(path string) ([]byte, error) {
 	file, err := open(path)
 	if err != nil {
@@ -47,7 +50,7 @@ func ReadLine(path string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("bad key file %s: want a regular file", path)
+		return nil, invalid.Newf("a regular file", "bad key file %s", path)
 	}
 	if err := checkAccess(path, info); err != nil {
 		return nil, err
@@ -58,7 +61,7 @@ func ReadLine(path string) ([]byte, error) {
 	n, err := io.ReadFull(file, buf)
 	switch {
 	case err == nil:
-		return nil, fmt.Errorf("bad key file %s: want at most %d bytes", path, maxFile)
+		return nil, invalid.Newf(fmt.Sprintf("at most %d bytes", maxFile), "bad key file %s", path)
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, err
 	}
@@ -72,9 +75,9 @@ func oneLine(path string, text []byte) ([]byte, error) {
 	line = bytes.Trim(line, blanks)
 	switch {
 	case len(bytes.Trim(rest, blanks)) > 0:
-		return nil, fmt.Errorf("bad key file %s: want one line", path)
+		return nil, invalid.Newf("one line", "bad key file %s", path)
 	case len(line) == 0:
-		return nil, fmt.Errorf("bad key file %s: empty: want one line", path)
+		return nil, invalid.Newf("one line", "bad key file %s: empty", path)
 	}
 	return bytes.Clone(line), nil
 }

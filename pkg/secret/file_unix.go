@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"nftknock/pkg/invalid"
 )
 
 // open opens a file for reading.
@@ -25,11 +27,10 @@ func checkAccess(path string, info fs.FileInfo) error {
 func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	const othersAny = 0o077
 	if owner != 0 && owner != self {
-		return fmt.Errorf("bad owner of key file %s: uid %d: want uid %d or root", path, owner, self)
+		return invalid.Newf(fmt.Sprintf("uid %d or root", self), "bad owner of key file %s: uid %d", path, owner)
 	}
 	if mode&othersAny != 0 {
-		return fmt.Errorf("bad mode %#o of key file %s: want nothing for group and others: chmod 600 %s",
-			uint32(mode), path, path)
+		return invalid.Newf("nothing for group and others: chmod 600 "+path, "bad mode %#o of key file %s", uint32(mode), path)
 	}
 	return nil
 }

@@ -10,11 +10,11 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"unicode"
 	"unicode/utf8"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/redact"
 )
 
@@ -51,13 +51,13 @@ func Parse(text []byte) (*Key, error) {
 	text = bytes.Trim(text, blanks)
 	switch {
 	case len(text) == 0:
-		return nil, errors.New("bad key: empty: want base64:DATA or a passphrase")
+		return nil, invalid.New("bad key: empty", "base64:DATA or a passphrase")
 	case len(text) > maxText:
-		return nil, fmt.Errorf("bad key of %d bytes: want at most %d", len(text), maxText)
+		return nil, invalid.Newf(fmt.Sprintf("at most %d", maxText), "bad key of %d bytes", len(text))
 	case !utf8.Valid(text):
-		return nil, errors.New("bad key: not UTF-8 text: want raw bytes written as base64:DATA")
+		return nil, invalid.New("bad key: not UTF-8 text", "raw bytes written as base64:DATA")
 	case bytes.ContainsFunc(text, unicode.IsControl):
-		return nil, errors.New("bad key: holds a control character: want raw bytes written as base64:DATA")
+		return nil, invalid.New("bad key: holds a control character", "raw bytes written as base64:DATA")
 	}
 	if encoded, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
 		return parseBase64(encoded)
@@ -76,9 +76,9 @@ func parseBase64(text []byte) (*Key, error) {
 	case err != nil:
 		clear(raw)
 		// The decoder's error is not wrapped: it contains a place in the secret.
-		return nil, errors.New("bad key: what follows base64: does not decode: want the standard alphabet")
+		return nil, invalid.New("bad key: what follows base64: does not decode", "the standard alphabet")
 	case n == 0:
-		return nil, errors.New("bad key: nothing follows base64: want raw bytes")
+		return nil, invalid.New("bad key: nothing follows base64", "raw bytes")
 	}
 	return newKey(raw[:n], false), nil
 }

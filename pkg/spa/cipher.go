@@ -6,6 +6,8 @@ import (
 	"crypto/md5"
 	"fmt"
 	"strings"
+
+	"nftknock/pkg/invalid"
 )
 
 // Cipher is the way in which a packet is encrypted.
@@ -29,7 +31,7 @@ func ParseCipher(s string) (Cipher, error) {
 	case "legacy":
 		return Legacy, nil
 	}
-	return 0, fmt.Errorf("bad cipher %q: want cbc or legacy", s)
+	return 0, invalid.Newf("cbc or legacy", "bad cipher %q", s)
 }
 
 // String returns the name that ParseCipher reads.

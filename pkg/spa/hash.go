@@ -6,9 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/sha3"
 	"crypto/sha512"
-	"fmt"
 	"hash"
 	"strings"
+
+	"nftknock/pkg/invalid"
 )
 
 // Hash is the hash function of an HMAC or of the digest in a message. The zero Hash is
@@ -53,7 +54,7 @@ func ParseHash(s string) (Hash, error) {
 			return h, nil
 		}
 	}
-	return 0, fmt.Errorf("bad hash %q: want md5, sha1, sha256, sha384, sha512, sha3-256 or sha3-512", s)
+	return 0, invalid.Newf("md5, sha1, sha256, sha384, sha512, sha3-256 or sha3-512", "bad hash %q", s)
 }
 
 // String returns the name in lower case: "sha256", "sha3-256".

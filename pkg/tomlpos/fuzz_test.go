@@ -54,6 +54,25 @@ func checkItems(t *testing.T, want int, n *Node, path string) int {
 	return min(want, len(n.Items))
 }
 
+// checkStatements verifies that statements lie in the text, in order, and begin no
+// later than what is asked for.
+func checkStatements(t *testing.T, text string) {
+	t.Helper()
+	last := 0
+	for offset := 0; offset <= len(text); offset += 1 + len(text)/16 {
+		s, ok := StatementAt(text, offset)
+		switch {
+		case !ok && (last != 0 || s != Statement{}):
+			t.Errorf("no statement at %d, but %+v", offset, s)
+		case ok && (s.Offset < last || s.Offset > offset || s.Value > len(text) || s.Value != 0 && s.Value <= s.Offset):
+			t.Errorf("at %d: %+v after %d of %d", offset, s, last, len(text))
+		case s.Again != 0 && (s.Again < s.Offset || s.First >= s.Again):
+			t.Errorf("at %d: %+v repeats what comes later", offset, s)
+		}
+		last = s.Offset
+	}
+}
+
 // lookahead is how many bytes the parser may have read beyond the place of an error.
 const lookahead = 4
 
@@ -76,6 +95,7 @@ func FuzzLocate(f *testing.F) {
 		if i := strings.IndexByte(bare, 0); i >= 0 && i < 6 {
 			return // the parser looks for this before it reads anything
 		}
+		checkStatements(t, bare)
 		root, end, why := locate(bare)
 		if why == failDepth {
 			return

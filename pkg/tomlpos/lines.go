@@ -28,6 +28,7 @@ func NewLines(text string) *Lines {
 func (l *Lines) Place(offset int) (line, column int) {
 	offset = max(0, min(offset, len(l.text)))
 	i, found := slices.BinarySearch(l.starts, offset)
+	// Not found: i is the line behind the one that holds the offset.
 	if !found {
 		i-- // BinarySearch returns the line after the offset
 	}

@@ -39,15 +39,7 @@ func locate(text string) (root *Node, end int, why failure) {
 	root = &Node{}
 	table := root
 	for l.gap(); l.peek() != 0; l.gap() {
-		if l.peek() == '[' {
-			table = l.header(root)
-		} else {
-			l.pair(table, 0)
-		}
-		l.blanks()
-		if c := l.peek(); c != 0 && c != '#' && c != '\r' && c != '\n' {
-			l.stop(failSyntax)
-		}
+		table = l.statement(root, table)
 	}
 	if l.pos < len(text) {
 		l.stop(failSyntax) // peek returned 0 for a NUL, not for the end
@@ -56,7 +48,26 @@ func locate(text string) (root *Node, end int, why failure) {
 }
 
 // A locator builds the nodes of a text.
-type locator struct{ scanner }
+type locator struct {
+	scanner
+	current Statement
+}
+
+// statement reads a header or a pair, up to the end of its line, and returns the
+// table of the pairs behind it.
+func (l *locator) statement(root, table *Node) *Node {
+	if l.peek() == '[' {
+		table = l.header(root)
+	} else {
+		l.pair(table, 0)
+	}
+	l.blanks()
+	// TOML wants each statement on a line of its own (section "Key/Value Pair").
+	if c := l.peek(); c != 0 && c != '#' && c != '\r' && c != '\n' {
+		l.stop(failSyntax)
+	}
+	return table
+}
 
 // header reads "[a.b]" or "[[a.b]]" and returns the table it begins.
 func (l *locator) header(root *Node) *Node {
@@ -73,6 +84,10 @@ func (l *locator) header(root *Node) *Node {
 	}
 	last := len(parts) - 1
 	parent := root.descend(parts[:last])
+	// A further [[a]] adds an item to a, which defines nothing twice.
+	if known, ok := parent.Children[parts[last].name]; !array || ok && len(known.Items) == 0 {
+		l.define(parent, parts[last].name, parts[0].offset)
+	}
 	if array {
 		return parent.child(parts[last].name, parts[last].offset).item(start)
 	}
@@ -90,7 +105,11 @@ func (l *locator) pair(table *Node, depth int) {
 		return
 	}
 	last := len(parts) - 1
+	if depth == 0 {
+		l.current.Key = parts[last].name
+	}
 	parent := table.descend(parts[:last])
+	l.define(parent, parts[last].name, parts[0].offset)
 	l.value(parent.child(parts[last].name, parts[last].offset), depth)
 }
 
@@ -102,6 +121,10 @@ func (l *locator) value(n *Node, depth int) {
 	}
 	l.blanks()
 	n.Value = l.pos
+	if depth == 0 {
+		l.current.Value = l.pos
+	}
+	// The first byte tells the type. A list recurses, which maxDepth bounds.
 	switch {
 	case l.accept("["):
 		l.list("]", func() { l.value(n.item(l.pos), depth+1) })
@@ -117,6 +140,7 @@ func (l *locator) list(end string, element func()) {
 	// A comma may follow the last element, in TOML 1.1 also in inline tables.
 	for l.gap(); l.fail == failNone && !l.accept(end); l.gap() {
 		element()
+		// TOML 1.1 allows newlines and a last comma in inline tables too.
 		l.gap()
 		if !l.accept(",") && l.peek() != end[0] {
 			l.stop(failSyntax)

@@ -64,6 +64,7 @@ func (s *scanner) gap() {
 
 // line skips the rest of the line, except for the newline.
 func (s *scanner) line() {
+	// The newline itself is left for who looks for the end of a statement.
 	if i := strings.IndexByte(s.text[s.pos:], '\n'); i >= 0 {
 		s.pos += i
 		return
@@ -107,6 +108,7 @@ func (s *scanner) key() []part {
 func (s *scanner) keyPart() string {
 	start := s.pos
 	switch s.peek() {
+	// A key in quotes is one string of one line, with escapes in double quotes.
 	case '"':
 		s.quoted('"')
 		if s.fail != failNone {
@@ -135,6 +137,7 @@ func isBareKey(c byte) bool {
 
 // scalar skips a value that is neither array nor table.
 func (s *scanner) scalar() {
+	// Three quotes before one, since an empty string is two of them.
 	switch {
 	case s.accept(`"""`):
 		s.multiline('"')

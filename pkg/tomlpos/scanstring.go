@@ -18,6 +18,7 @@ func (s *scanner) quoted(quote byte) {
 		case c == quote:
 			s.pos++
 			return
+		// What is escaped cannot end the string. In single quotes there are no escapes.
 		case c == '\\' && quote == '"':
 			s.pos++
 			if s.peek() == '\n' {
@@ -87,6 +88,7 @@ func escaped(s string) (rune, int) {
 		}
 		return utf8.DecodeRuneInString(s)
 	}
+	// Cut off: the parser refuses the text, so any character will do.
 	if len(s) <= digits {
 		return utf8.RuneError, len(s)
 	}

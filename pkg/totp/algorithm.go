@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
+
+	"nftknock/pkg/invalid"
 )
 
 // Algorithm is the hash function in the HMAC of a code.
@@ -26,7 +28,7 @@ func ParseAlgorithm(s string) (Algorithm, error) {
 	case "sha256":
 		return SHA256, nil
 	}
-	return SHA1, fmt.Errorf("bad algorithm %q: want sha1 or sha256", s)
+	return SHA1, invalid.Newf("sha1 or sha256", "bad algorithm %q", s)
 }
 
 // String returns the form that ParseAlgorithm reads.

@@ -7,10 +7,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
-	"errors"
 	"fmt"
 	"hash"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/redact"
 )
 
@@ -55,7 +55,7 @@ var encoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 func ParseSecret(text []byte, alg Algorithm) (*Secret, error) {
 	text = bytes.Trim(text, " \t\r\n")
 	if len(text) > maxText {
-		return nil, fmt.Errorf("bad secret of %d characters: want at most %d bits in base32", len(text), maxBits)
+		return nil, invalid.Newf(fmt.Sprintf("at most %d bits in base32", maxBits), "bad secret of %d characters", len(text))
 	}
 	scratch := make([]byte, len(text))
 	defer clear(scratch)
@@ -90,21 +90,21 @@ func appendLetters(letters, text []byte) ([]byte, error) {
 			c -= 'a' - 'A'
 		case 'A' <= c && c <= 'Z' || '2' <= c && c <= '7':
 		default:
-			return nil, fmt.Errorf("bad secret: character %d: want base32, the letters A to Z and the digits 2 to 7", i+1)
+			return nil, invalid.Newf("base32, the letters A to Z and the digits 2 to 7", "bad secret: character %d", i+1)
 		}
 		if padding > 0 {
-			return nil, fmt.Errorf(`bad secret: character %d follows a "=": want that at the end alone`, i+1)
+			return nil, invalid.Newf("that at the end alone", `bad secret: character %d follows a "="`, i+1)
 		}
 		letters = append(letters, c)
 	}
 	if padding > 0 && (padding >= 8 || (len(letters)+padding)%8 != 0) {
-		return nil, errors.New(`bad secret: wrong number of "=" at its end: want all of the padding or none`)
+		return nil, invalid.New(`bad secret: wrong number of "=" at its end`, "all of the padding or none")
 	}
 	// Groups of 2, 4, 5, 7 and 8 characters stand for 1 to 5 bytes. The decoder would
 	// ignore the last character of other lengths.
 	switch len(letters) % 8 {
 	case 1, 3, 6:
-		return nil, fmt.Errorf("bad secret of %d letters and digits: no base32 has so many: want one more or one less", len(letters))
+		return nil, invalid.Newf("one more or one less", "bad secret of %d letters and digits: no base32 has so many", len(letters))
 	}
 	return letters, nil
 }
@@ -129,9 +129,9 @@ func newSecret(key []byte, alg Algorithm) (*Secret, error) {
 	}
 	switch bits := 8 * len(key); {
 	case bits < minBits:
-		return nil, fmt.Errorf("bad secret of %d bits: want %d or more", bits, minBits)
+		return nil, invalid.Newf(fmt.Sprintf("%d or more", minBits), "bad secret of %d bits", bits)
 	case bits > maxBits:
-		return nil, fmt.Errorf("bad secret of %d bits: want at most %d", bits, maxBits)
+		return nil, invalid.Newf(fmt.Sprintf("at most %d", maxBits), "bad secret of %d bits", bits)
 	}
 	mac := hmac.New(newHash, key)
 	// The first Reset saves the state after the pads (crypto/internal/fips140/hmac).

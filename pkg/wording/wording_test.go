@@ -23,6 +23,8 @@ func TestDuration(t *testing.T) {
 		time.Hour:                      "1h",
 		time.Hour + time.Second:        "1h0m1s",
 		time.Hour + 30*time.Minute:     "1h30m",
+		10 * time.Hour:                 "10h",
+		1500 * time.Millisecond:        "1.5s",
 		-20 * time.Hour:                "-20h",
 		90*time.Second + 5*time.Minute: "6m30s",
 	} {

@@ -29,10 +29,10 @@ var imports = map[string][]string{
 	"pkg/port":   {"pkg/invalid", "pkg/packet"},
 	"pkg/p0f":    {"pkg/packet"},
 	// Keys and what they seal; what was spent.
-	"pkg/secret":      {"pkg/redact"},
+	"pkg/secret":      {"pkg/invalid", "pkg/redact"},
 	"pkg/seal":        {"pkg/redact"},
-	"pkg/spa":         {"pkg/port"},
-	"pkg/totp":        {"pkg/redact"},
+	"pkg/spa":         {"pkg/invalid", "pkg/port"},
+	"pkg/totp":        {"pkg/invalid", "pkg/redact"},
 	"pkg/spent":       {},
 	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/port", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"pkg/logqueue": {},
 	// What people write, and what it comes to.
 	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/policy":  {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/wording"},
 	// What happened; nothing of who knows it.
 	"pkg/event":  {"pkg/port", "pkg/wording"},
 	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},

@@ -1,0 +1,9 @@
+package plan
+
+import (
+	"testing"
+
+	"nftknock/test/netns/netnstest"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }

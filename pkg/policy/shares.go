@@ -1,0 +1,61 @@
+package policy
+
+import (
+	"fmt"
+
+	"nftknock/pkg/gate"
+	"nftknock/pkg/wording"
+)
+
+const (
+	// mostGrants is how many grants one access may have, of IPv4 and IPv6 each:
+	// more than people who knock at once.
+	mostGrants = 16384
+	// leastGrants is how many a keyed access may have, however many there are.
+	leastGrants = 64
+)
+
+// Shares divides the room for grants among some accesses: how many elements each of
+// them may have at once, of IPv4 and IPv6 each, by its name. Half of the room is for
+// the accesses with shared sequences, at which somebody who has seen one can knock
+// from any address; all of them together cannot use up more.
+func Shares(accesses []*Access) map[string]int {
+	shared := 0
+	for _, a := range accesses {
+		if a.Knock == KnockShared {
+			shared++
+		}
+	}
+	const half = gate.MaxGrants / 2
+	forShared := min(mostGrants, half/max(1, shared))
+	forKeyed := min(mostGrants, max(leastGrants, half/max(1, len(accesses)-shared)))
+	shares := make(map[string]int, len(accesses))
+	for _, a := range accesses {
+		shares[a.Name] = forKeyed
+		if a.Knock == KnockShared {
+			shares[a.Name] = forShared
+		}
+	}
+	return shares
+}
+
+// checkShares refuses an access that opens more services than it may have grants: a
+// grant takes one element per service, so no knock could be granted all of them.
+func checkShares(entries []entry) {
+	var accesses []*Access
+	for _, e := range entries {
+		if e.active() {
+			accesses = append(accesses, e.Access)
+		}
+	}
+	// IPv4 and IPv6 have sets of their own, and a knock opens for one address.
+	shares := Shares(accesses)
+	for _, e := range entries {
+		if share := shares[e.Name]; e.active() && len(e.Open) > share {
+			e.table.fail(e.table.valueAt("open"),
+				fmt.Sprintf("this access opens %d services, and among %s it may have %d grants, one per service",
+					len(e.Open), wording.Count(len(accesses), "access", "accesses"), share),
+				"want ranges of ports, each of which is one service, or fewer accesses")
+		}
+	}
+}
