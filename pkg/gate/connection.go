@@ -24,16 +24,16 @@ func labelData(n uint8) []byte {
 }
 
 // admittedAt matches packets of connections that have our label of a place.
-func (r *Ruleset) admittedAt(at place) statement {
+func (r *Ruleset) admittedAt(at checkpoint) match {
 	n := at.label(r)
-	return statement{fmt.Sprintf("ct label %d", n),
+	return match{fmt.Sprintf("ct label %d", n),
 		append([]expr.Any{&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1}}, anyBit(labelData(n))...)}
 }
 
 // setLabel gives the connection our label of a place. It does nothing where
 // there is no entry, or none with room for labels: whoever needs to know asks
 // afterwards.
-func (r *Ruleset) setLabel(at place) statement {
+func (r *Ruleset) setLabel(at checkpoint) statement {
 	n := at.label(r)
 	return statement{fmt.Sprintf("ct label set %d", n), []expr.Any{
 		&expr.Immediate{Register: reg1, Data: labelData(n)},
@@ -43,30 +43,30 @@ func (r *Ruleset) setLabel(at place) statement {
 
 // isAnswer matches packets that go against the direction in which their
 // connection began: this host, or one behind it, began it.
-func isAnswer() statement {
+func isAnswer() match {
 	const reply = 1 // IP_CT_DIR_REPLY
-	return statement{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equal(reply)}}
+	return match{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equal(reply)}}
 }
 
 // isNew matches packets of a connection in which nobody has answered yet.
-func isNew() statement {
-	return statement{"ct state new", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}},
+func isNew() match {
+	return match{"ct state new", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}},
 		anyBit(binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW))...)}
 }
 
 // isTranslated matches packets of connections whose destination was
 // translated.
-func isTranslated() statement {
+func isTranslated() match {
 	const dnat = 1 << 5 // IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h
-	return statement{"ct status dnat", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}},
+	return match{"ct status dnat", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATUS, Register: reg1}},
 		anyBit(binaryutil.NativeEndian.PutUint32(dnat))...)}
 }
 
 // hasSocket matches if a socket of this host is, or waits for, this connection,
 // unless it is one that listens on all addresses. It may not stand where the
 // forward hook gets to.
-func hasSocket() statement {
-	return statement{"socket wildcard 0", []expr.Any{
+func hasSocket() match {
+	return match{"socket wildcard 0", []expr.Any{
 		&expr.Socket{Key: expr.SocketKeyWildcard, Register: reg1}, equal(0),
 	}}
 }
@@ -75,8 +75,8 @@ func hasSocket() statement {
 // connected, or of which the handshake is under way: there the kernel asks the
 // listener instead (sk_to_full_sk). Without a connection it matches nothing.
 // Every full socket has a class of the net_cls cgroup, and none has this one.
-func hasDemuxed() statement {
-	return statement{"meta cgroup != 4294967295", []expr.Any{
+func hasDemuxed() match {
+	return match{"meta cgroup != 4294967295", []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyCGROUP, Register: reg1}, differs(0xff, 0xff, 0xff, 0xff),
 	}}
 }
@@ -101,21 +101,21 @@ func (f family) tupleText(header string) string {
 }
 
 // tupleIn looks the packet's tuple up.
-func tupleIn(f family, set string) statement {
-	return statement{f.tupleText("th") + " @" + set,
-		append(f.loadTuple(), &expr.Lookup{SourceRegister: reg1, SetName: set})}
+func tupleIn(f family, set string) match {
+	return match{f.tupleText("th") + " @" + set,
+		append(f.loadTuple(), lookup(set))}
 }
 
-// enterTuple adds the packet's tuple to a set, or starts the time of one that
+// updateTuple adds the packet's tuple to a set, or starts the time of one that
 // is there anew.
-func enterTuple(f family, set, header string) statement {
+func updateTuple(f family, set, header string) statement {
 	return statement{fmt.Sprintf("update @%s { %s }", set, f.tupleText(header)),
 		append(f.loadTuple(), &expr.Dynset{SrcRegKey: reg1, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE})}
 }
 
-// enterTCPTuple is enterTuple for TCP, whose connections may be silent for
+// updateTCPTuple is updateTuple for TCP, whose connections may be silent for
 // days.
-func enterTCPTuple(f family, set string) statement {
+func updateTCPTuple(f family, set string) statement {
 	return statement{fmt.Sprintf("update @%s { %s timeout 5d }", set, f.tupleText("tcp")),
 		append(append(ofProtocol(packet.TCP), f.loadTuple()...), &expr.Dynset{
 			SrcRegKey: reg1, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: keptTCP,

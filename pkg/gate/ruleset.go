@@ -48,7 +48,17 @@ type Ruleset struct {
 	// withoutDemux: what early demux finds cannot be asked for at input.
 	withoutDemux bool
 	// leftover are rooms of running grants that the ruleset has no Opening for.
-	leftover []room
+	leftover []grantSet
+}
+
+// An Opening is something that grants may open, and the form in which they do.
+type Opening struct {
+	Service port.Range
+	// Bits4 and Bits6 are the lengths of the prefixes that are let in, 1 to 32
+	// and 1 to 128; 0 is the whole address.
+	Bits4, Bits6 int
+	// Once: the first connection, or the first datagram, uses a grant up.
+	Once bool
 }
 
 // DefaultLabel is the conntrack label where none is given.
@@ -136,6 +146,17 @@ func reversed(s string) string {
 	b := []byte(s)
 	slices.Reverse(b)
 	return string(b)
+}
+
+func (o Opening) bits(f family) int {
+	bits := o.Bits6
+	if f.bits == 32 {
+		bits = o.Bits4
+	}
+	if bits == 0 {
+		return f.bits
+	}
+	return bits
 }
 
 func (o Opening) validate() error {

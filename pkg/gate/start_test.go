@@ -58,8 +58,8 @@ func TestTheFirstTableIsReplaced(t *testing.T) {
 
 			k := open(t, host, Config{Owner: mode})
 			apply(t, k, &Ruleset{Protected: services("tcp/22", "udp/53")})
-			if len(k.stood) != 1 {
-				t.Errorf("%d flows go on, want the one that stood", len(k.stood))
+			if len(k.existing) != 1 {
+				t.Errorf("%d flows go on, want the one that stood", len(k.existing))
 			}
 			if list := grants(t, k); len(list) != 0 {
 				t.Errorf("granted: %+v", list)

@@ -14,7 +14,7 @@ import (
 // watcher hears of the changes that other processes make to a table.
 type watcher struct {
 	conn    *netlink.Conn
-	table   string
+	table   tableName
 	ours    uint32 // the netlink port that our own changes come from
 	joined  bool
 	changes chan struct{}
@@ -30,7 +30,7 @@ const watchBuffer = 1 << 20
 
 // newWatcher opens the watcher's socket in the network namespace of the
 // calling thread. It hears nothing until join.
-func newWatcher(table string, ours uint32) (*watcher, error) {
+func newWatcher(table tableName, ours uint32) (*watcher, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func (w *watcher) close() error {
 func (w *watcher) note(m netlink.Message) {
 	switch uint16(m.Header.Type) & 0xff {
 	case unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
-		if isRoom(attribute(m, unix.NFTA_SET_ELEM_LIST_SET)) {
+		if isGrantSet(attribute(m, unix.NFTA_SET_ELEM_LIST_SET)) {
 			w.elements.Store(true)
 		} else {
 			w.rules.Store(true)
@@ -118,10 +118,10 @@ func (w *watcher) note(m netlink.Message) {
 // caused it. The name of the table is attribute 1 of all kinds of objects
 // (linux/netfilter/nf_tables.h); what they say beside it may change with the
 // kernel, and the table itself is where the truth is.
-func touches(m netlink.Message, table string, ours uint32) bool {
+func touches(m netlink.Message, table tableName, ours uint32) bool {
 	return m.Header.Type>>8 == unix.NFNL_SUBSYS_NFTABLES && m.Header.PID != ours &&
-		len(m.Data) > 0 && m.Data[0] == unix.NFPROTO_INET &&
-		attribute(m, unix.NFTA_TABLE_NAME) == table
+		len(m.Data) > 0 && m.Data[0] == byte(table.family.number) &&
+		attribute(m, unix.NFTA_TABLE_NAME) == table.name
 }
 
 // attribute gives an attribute of an event that is text, or nothing.
