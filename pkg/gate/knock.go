@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"cmp"
+
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
 )
@@ -33,11 +35,17 @@ func (r *Ruleset) knocked(p packet.Protocol) bool {
 // that a service may lie among them.
 func (r *Ruleset) knockedAndHidden(p packet.Protocol) []port.Range {
 	var list []port.Range
-	for _, k := range port.Normal(r.KnockPorts) {
-		for _, s := range port.Normal(r.Protected) {
-			if both, ok := k.Common(s); ok && both.Protocol == p {
-				list = append(list, both)
-			}
+	knocks, services := port.Normal(r.KnockPorts), port.Normal(r.Protected)
+	// Both are in order and overlap nothing of their own, so that one pass finds all.
+	for len(knocks) > 0 && len(services) > 0 {
+		k, s := knocks[0], services[0]
+		if both, ok := k.Common(s); ok && both.Protocol == p {
+			list = append(list, both)
+		}
+		if cmp.Or(cmp.Compare(k.Protocol, s.Protocol), cmp.Compare(k.Last, s.Last)) <= 0 {
+			knocks = knocks[1:]
+		} else {
+			services = services[1:]
 		}
 	}
 	return list
