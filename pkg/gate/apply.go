@@ -79,7 +79,7 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 
 // restore brings the table to the ruleset, in the ownership that the mode says,
 // and without the parts of nf_tables that the kernel lacks. Grants that a table lost
-// come in the same transaction, or behind it: nobody is protected by a grant.
+// come in the same transaction, or after it: a grant protects nothing.
 func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	r.withoutDemux = k.withoutDemux
 	if err := k.findLeftover(r); err != nil {
@@ -139,7 +139,7 @@ func (k *Kernel) own(r *Ruleset, withGrants bool) error {
 			return fmt.Errorf("%w: %w", errCannotOwn, err)
 		}
 	}
-	// Whatever happens to the table from its first moment on is heard of.
+	// Before the table is made, so that no change to it is missed.
 	if err := k.watch.join(); err != nil {
 		return err
 	}
@@ -151,9 +151,11 @@ func (k *Kernel) own(r *Ruleset, withGrants bool) error {
 }
 
 // transact brings the table to the ruleset in one transaction, which the kernel
-// refuses with ERESTART if anything changed since we looked.
+// refuses with ERESTART if anything changed since the table was read.
 func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool) error {
-	k.watch.rules.Store(false) // what comes from here on is not undone by it
+	// Before the table is read: an event that comes later is of a change that this
+	// transaction may not undo.
+	k.watch.rules.Store(false)
 	gen, err := k.conn.GetGen()
 	if err != nil {
 		return err
@@ -196,8 +198,8 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 	return nil
 }
 
-// ourTable gives the table as it is and its handle, or nil and 0. An error if it
-// is somebody else's.
+// ourTable gives the table as it is and its handle, or nil and 0. It is an
+// error if the table was made by others.
 func (k *Kernel) ourTable() (*nftables.Table, tableHandle, error) {
 	t, err := k.find()
 	if err != nil {
@@ -210,7 +212,7 @@ func (k *Kernel) ourTable() (*nftables.Table, tableHandle, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	// Two requests, between which somebody may have changed the table.
+	// Two requests, between which another process may have changed the table.
 	if (t == nil) != (id == 0) {
 		return nil, 0, errChanged
 	}
@@ -251,17 +253,17 @@ func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 }
 
 const (
-	// grantsAtOnce is how many grants come back in one transaction, each of which
-	// holds up everyone else's changes for milliseconds.
+	// grantsAtOnce is how many grants are given again in one transaction, for which
+	// all other changes to the ruleset wait some milliseconds.
 	grantsAtOnce = 4096
-	// grantsWithRepair is how many of them a Repair takes the time for. The rest is
-	// for later ones, which it asks for.
+	// grantsWithRepair is how many of them are given right after the table. The rest
+	// is left to later calls of Repair, for which Changes is signalled.
 	grantsWithRepair = 1024
 )
 
-// grantAgain gives some of the grants that a table had lost, as far as they still
-// have a right to be there. If it cannot, somebody is at the table again, and
-// the next Repair begins anew.
+// grantAgain gives some of the grants that a table had lost, as far as they have
+// neither ended nor been revoked since. If it cannot, another process has changed
+// the table again, and the next Repair begins anew.
 func (k *Kernel) grantAgain(most int) {
 	now := time.Now()
 	n := min(most, len(k.pending))

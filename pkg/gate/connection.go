@@ -23,16 +23,16 @@ func labelData(n uint8) []byte {
 	return data
 }
 
-// admittedAt matches packets of connections that have our label of a place.
+// admittedAt matches packets of connections that have our label of a checkpoint.
 func (r *Ruleset) admittedAt(at checkpoint) match {
 	n := at.label(r)
 	return match{fmt.Sprintf("ct label %d", n),
 		append([]expr.Any{&expr.Ct{Key: expr.CtKeyLABELS, Register: reg1}}, anyBit(labelData(n))...)}
 }
 
-// setLabel gives the connection our label of a place. It does nothing where
-// there is no entry, or none with room for labels: whoever needs to know asks
-// afterwards.
+// setLabel gives the connection our label of a checkpoint. It does nothing where
+// there is no entry, or none with room for labels: a later match for the label
+// shows whether it was set.
 func (r *Ruleset) setLabel(at checkpoint) statement {
 	n := at.label(r)
 	return statement{fmt.Sprintf("ct label set %d", n), []expr.Any{
@@ -48,7 +48,7 @@ func isAnswer() match {
 	return match{"ct direction reply", []expr.Any{&expr.Ct{Key: expr.CtKeyDIRECTION, Register: reg1}, equal(reply)}}
 }
 
-// isNew matches packets of a connection in which nobody has answered yet.
+// isNew matches packets of a connection without an answer so far.
 func isNew() match {
 	return match{"ct state new", append([]expr.Any{&expr.Ct{Key: expr.CtKeySTATE, Register: reg1}},
 		anyBit(binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW))...)}
@@ -62,20 +62,22 @@ func isTranslated() match {
 		anyBit(binaryutil.NativeEndian.PutUint32(dnat))...)}
 }
 
-// hasSocket matches if a socket of this host is, or waits for, this connection,
-// unless it is one that listens on all addresses. It may not stand where the
-// forward hook gets to.
+// hasSocket matches if this host has a socket for the packet's connection: a
+// connected one, or one that listens on the packet's address alone ("wildcard" is
+// a socket that listens on all addresses). The kernel refuses it in chains that
+// the forward hook reaches.
 func hasSocket() match {
 	return match{"socket wildcard 0", []expr.Any{
 		&expr.Socket{Key: expr.SocketKeyWildcard, Register: reg1}, equal(0),
 	}}
 }
 
-// hasDemuxed matches if early demux has found a socket for the packet that is
-// connected, or of which the handshake is under way: there the kernel asks the
-// listener instead (sk_to_full_sk). Without a connection it matches nothing.
-// Every full socket has a class of the net_cls cgroup, and none has this one.
+// hasDemuxed matches if early demux has found a socket for the packet: one that
+// is connected, or the request of a handshake, in whose place the kernel reads
+// the listener (sk_to_full_sk). Early demux finds no listener.
 func hasDemuxed() match {
+	// Without a socket the expression breaks off and matches nothing. Every full
+	// socket has a class of the net_cls cgroup, and none has this number.
 	return match{"meta cgroup != 4294967295", []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyCGROUP, Register: reg1}, differs(0xff, 0xff, 0xff, 0xff),
 	}}
@@ -85,6 +87,7 @@ func hasDemuxed() match {
 // protocol, source, its port, destination, its port.
 func (f family) loadTuple() []expr.Any {
 	width := words(f.addrLen())
+	// The guard comes first: the offsets of the addresses are those of one family.
 	return append(f.guard(),
 		loadProtocol(register(0)),
 		f.loadSource(register(1)),
@@ -100,14 +103,14 @@ func (f family) tupleText(header string) string {
 	return fmt.Sprintf("meta l4proto . %s saddr . %s sport . %s daddr . %s dport", f.word, header, f.word, header)
 }
 
-// tupleIn looks the packet's tuple up.
+// tupleIn matches packets whose tuple is in a set.
 func tupleIn(f family, set string) match {
 	return match{f.tupleText("th") + " @" + set,
 		append(f.loadTuple(), lookup(set))}
 }
 
-// updateTuple adds the packet's tuple to a set, or starts the time of one that
-// is there anew.
+// updateTuple adds the packet's tuple to a set, or gives one that is there its
+// full time again.
 func updateTuple(f family, set, header string) statement {
 	return statement{fmt.Sprintf("update @%s { %s }", set, f.tupleText(header)),
 		append(f.loadTuple(), &expr.Dynset{SrcRegKey: reg1, SetName: set, Operation: unix.NFT_DYNSET_OP_UPDATE})}

@@ -44,8 +44,8 @@ func (a *Connections) keptSet(t *nftables.Table) *nftables.Set {
 	return kept(familyOf(a.sources.Addr())).netlink(t)
 }
 
-// inspector reads what connections there are, over sockets of its own: the other
-// methods of a Kernel need not wait for it.
+// inspector reads what connections there are, over netlink sockets of its own: the
+// other methods of a Kernel need not wait for it.
 type inspector struct {
 	mu    sync.Mutex
 	flows *flows.Table
@@ -148,8 +148,8 @@ func (i *inspector) findSockets(a *Connections) error {
 //
 // A connection loses our label, so that its further packets need a grant, and its
 // tuple where that was kept; a TCP connection of this host is also ended at its
-// socket, which would speak for it. What conntrack knows of a connection stays:
-// its entry says who began it.
+// socket, by which it would pass otherwise. The entry in conntrack stays: it says
+// which side began the connection, so that the other cannot begin it anew.
 func (k *Kernel) End(a *Connections) error {
 	switch {
 	case k.closed:
@@ -158,6 +158,7 @@ func (k *Kernel) End(a *Connections) error {
 		return fmt.Errorf("end connections: %w", ErrNoTable)
 	}
 	var errs []error
+	// Sockets first: while one is there, its packets pass without label and tuple.
 	for _, s := range a.sockets {
 		errs = append(errs, k.flows.Destroy(s))
 	}

@@ -93,14 +93,14 @@ func (k *Kernel) revoke(from netip.Prefix, s port.Range) error {
 }
 
 // adoptGrants enters what an earlier process left in the table into the ledger.
-// Without it, the first new knock of somebody who is in could shorten his time, no
+// Without it, the next grant to a source that has one could shorten its time, no
 // more.
 func (k *Kernel) adoptGrants() {
 	k.stale = true
 	k.relearn()
 }
 
-// relearn reads the grants again after somebody else added or deleted some.
+// relearn reads the grants again after another process added or deleted some.
 func (k *Kernel) relearn() {
 	if !k.watch.elements.Swap(false) && !k.stale {
 		return
@@ -124,8 +124,8 @@ func (k *Kernel) learn() error {
 	if err != nil {
 		return err
 	}
-	// Somebody may have put another table in the place of ours: what was listed of it
-	// does not count.
+	// Another process may have put its table in the place of ours: what was listed of
+	// that does not count.
 	if id, _, err := k.readHandle(); err != nil || id != k.handle {
 		return errors.Join(errChanged, err)
 	}

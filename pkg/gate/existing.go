@@ -27,14 +27,14 @@ type existingConn struct {
 }
 
 // maxExisting bounds them, so that connections which are admitted without a
-// label find room in the same sets.
+// label find space in the same sets.
 const maxExisting = maxTuples / 2
 
 // existingAtOnce is how many come with the table: a transaction of more may be
 // too big for a process that is not root of the host.
 const existingAtOnce = 4096
 
-// portSet tells of each port of a protocol whether it is in the set.
+// portSet says of each port of a protocol whether it is in the set.
 type portSet map[packet.Protocol]*[1 << 16]bool
 
 // findExisting lists the connections to hidden ports. Where conntrack cannot be
@@ -80,7 +80,8 @@ func (k *Kernel) newlyHidden(r *Ruleset) portSet {
 }
 
 func (k *Kernel) addTuples(list []existingConn) {
-	// Connections that cannot be added are cut, as without conntrack; the table stands.
+	// Connections that cannot be added are cut, as without conntrack; the table is
+	// there all the same.
 	_ = k.send(plan{elements: tupleChanges(add, list, k.table.netlink(0))}, 0)
 }
 
@@ -112,7 +113,7 @@ func (k *Kernel) connsTo(r *Ruleset, to portSet) []existingConn {
 	if err != nil {
 		return nil
 	}
-	// Where there are too many, those go first that a socket speaks for.
+	// Where there are too many, those are left out first that pass by their sockets.
 	all := slices.Concat(here, elsewhere, sockets)
 	return all[:min(len(all), maxExisting)]
 }
@@ -144,7 +145,7 @@ func (k *Kernel) adoptExisting() {
 }
 
 // dropEnded takes those UDP flows out that ended before the table was made anew:
-// somebody else could go on with them. (TCP can only go on with a socket.)
+// another program with the same address and port could go on with them. (TCP can only go on with a socket.)
 func (k *Kernel) dropEnded() {
 	if len(k.existing) == 0 {
 		return

@@ -17,7 +17,7 @@ type goesOn struct {
 	name     string
 	networks []string
 	before   func(*lab) // before the connection begins
-	after    func(*lab) // after the table stands, and the grant has ended
+	after    func(*lab) // after the table is there, and the grant has ended
 }
 
 // overBoth are the cases that hold for connections that existed before the table

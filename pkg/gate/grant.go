@@ -25,7 +25,7 @@ type Grant struct {
 	Once bool
 	// Timeout is MinTimeout at least; the kernel counts it in milliseconds.
 	Timeout time.Duration
-	// Access is whose quota the grant takes, and Method how it was come by. nft
+	// Access is whose quota the grant takes, and Method how the source got it. nft
 	// and Grants show both beside the grant. What nft could not print on one
 	// line is replaced, and the rest cut off after MaxComment bytes; a blank in
 	// Access becomes an underscore.
@@ -43,8 +43,8 @@ type Grant struct {
 
 const (
 	// MinTimeout is the shortest timeout of a grant. To the kernel a timeout
-	// under a millisecond is none at all, and the door would stay open: the
-	// floor is far enough from there.
+	// under a millisecond is none at all, and the grant would not end: this is far
+	// enough from there.
 	MinTimeout = time.Second
 
 	// MaxComment is the length to which nft limits a comment

@@ -91,7 +91,7 @@ func (r *Ruleset) openIndex() map[grantSet]bool {
 	return index
 }
 
-// grantSetOf is where an element belongs.
+// grantSetOf is the set that an element belongs to.
 func grantSetOf(e element) grantSet {
 	f := familyOf(e.source.Addr())
 	m := grantSet{protocol: e.service.Protocol, digit: f.digit, bits: e.source.Bits(), once: e.once}
@@ -139,7 +139,7 @@ func parseGrantSet(name string) (grantSet, bool) {
 		m.bits = m.family().bits
 	}
 	// The expression takes more than name writes: leading zeros, and ports above 65535,
-	// which are cut to 16 bits here. Writing the name again tells them.
+	// which are cut to 16 bits here. Writing the name again shows them.
 	possible := m.bits > 0 && m.bits <= m.family().bits && (!m.ranged() || m.ports.Ports() > 1 && m.ports.CheckService() == nil)
 	return m, possible && m.name() == name
 }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tableHandle is the handle of a table, which tells it from every other one, also
-// from one of the same name that takes its place: the kernel counts it up and
-// gives none to two tables (nf_tables_newtable). 0 is no table.
+// tableHandle is the handle of a table. No other table has it, not even one of
+// the same name that replaces it: the kernel counts handles up
+// (nf_tables_newtable). 0 is no table.
 type tableHandle uint64
 
 // unknown is the handle of no table that there will ever be.

@@ -43,7 +43,7 @@ type Kernel struct {
 	// snapshot is that of the table as we left it, nil where it is not known.
 	snapshot []byte
 	// handle is that of the table that was applied, 0 before. Another one of its name
-	// was put in its place by somebody else: saved rulesets bring theirs along.
+	// was made by another process: saved rulesets bring theirs along.
 	handle tableHandle
 	query  *netlink.Conn // for what the library does not read
 
@@ -162,7 +162,7 @@ func (k *Kernel) find() (*nftables.Table, error) {
 	return t, err
 }
 
-// foreign reports whether somebody else owns the table.
+// foreign reports whether another process owns the table.
 func (k *Kernel) foreign(t *nftables.Table) bool {
 	return t != nil && t.Flags&nftables.TableFlagOwner != 0 && t.Owner != k.port
 }

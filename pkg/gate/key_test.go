@@ -2,6 +2,7 @@ package gate
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
@@ -75,18 +76,20 @@ func (k grantKey) holds(s port.Range) port.Range {
 }
 
 func FuzzGrantKey(f *testing.F) {
-	f.Add(uint8(1), []byte("\xc0\x00\x02\x01\x00\x35\x00\x00"), addr("192.0.2.1").AsSlice(), uint8(packet.TCP), uint16(22))
-	f.Add(uint8(5), []byte{}, addr("2001:db8::1").AsSlice(), uint8(packet.UDP), uint16(53))
-	f.Fuzz(func(t *testing.T, kind uint8, key, address []byte, protocol uint8, number uint16) {
+	f.Add(uint8(1), []byte("\xc0\x00\x02\x01\x00\x35\x00\x00"), []byte("\xc0\x00\x02\x01\x06\x00\x16"))
+	f.Add(uint8(5), []byte{}, append(addr("2001:db8::1").AsSlice(), byte(packet.UDP), 0, 53))
+	// The value is an address, a protocol and a port.
+	f.Fuzz(func(t *testing.T, kind uint8, key, value []byte) {
 		k := grantKeys()[int(kind)%len(grantKeys())]
 		if source, s, ok := k.decode(key); ok && !bytes.Equal(k.encode(source, s), key) {
 			t.Errorf("%x is read as %v, %v, which is %x", key, source, s, k.encode(source, s))
 		}
-		source, ok := netip.AddrFromSlice(address)
-		if !ok || uint32(len(address)) != k.family.addrLen() {
+		length := int(k.family.addrLen())
+		if len(value) != length+3 {
 			return
 		}
-		s := port.Single(packet.Protocol(protocol), number)
+		source, _ := netip.AddrFromSlice(value[:length])
+		s := port.Single(packet.Protocol(value[length]), binary.BigEndian.Uint16(value[length+1:]))
 		got, ports, ok := k.decode(k.encode(source, s))
 		if !ok || got != source || ports != k.holds(s) {
 			t.Errorf("%v, %v is read as %v, %v, %v", source, s, got, ports, ok)

@@ -22,7 +22,7 @@ type ledger struct {
 	bySet   map[grantSet]int
 }
 
-// element is what tells an element of the sets of grants from all others.
+// element identifies an element of the sets of grants.
 type element struct {
 	source  netip.Prefix
 	service port.Range
@@ -135,8 +135,8 @@ func (l *ledger) grantSets() []grantSet {
 	return list
 }
 
-// dropOnce forgets the grants that a connection uses up. Which of them were used
-// only the table knows, so that none outlives it.
+// dropOnce forgets the grants that a connection uses up. Only the table knows
+// which of them were used, so that none outlives it.
 func (l *ledger) dropOnce() {
 	for e := range l.entries {
 		if e.once {

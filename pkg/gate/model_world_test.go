@@ -27,7 +27,7 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// The log groups of the observer, which stands behind our chains, and of knocks.
+// The log groups of the observer, whose chains come after ours, and of knocks.
 const (
 	observerGroup = 900
 	maxGroup      = 30
@@ -61,7 +61,7 @@ type listener struct {
 	port uint16
 }
 
-// socket is the server's end of a connection, and where the client's stands.
+// socket is the server's end of a connection, and the position of the client's.
 type socket struct {
 	fd       int
 	seq, ack uint32

@@ -29,7 +29,7 @@ type tableChange struct {
 	table    *nftables.Table
 	layout   layout          // what the table is to hold
 	replaces *nftables.Table // delete this one first
-	build    bool            // make the table; otherwise it stands
+	build    bool            // make the table; otherwise it is there
 	found    []*nftables.Chain
 	missing  []set // to be made
 	gone     []*nftables.Set
@@ -143,7 +143,7 @@ func encoded(err error) {
 }
 
 // planTable reads our table, which is t or nil, and says what the transaction has
-// to do to it. A table that somebody put in the place of ours is replaced.
+// to do to it. A table that another process made in the place of ours is replaced.
 func (k *Kernel) planTable(r *Ruleset, t *nftables.Table, flags nftables.TableFlags, replaced bool) (tableChange, error) {
 	c := tableChange{table: k.table.netlink(flags), layout: r.layout()}
 	if t != nil && !replaced {

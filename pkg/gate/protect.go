@@ -129,7 +129,7 @@ func (r *Ruleset) protocolChains(p packet.Protocol, at checkpoint) []chain {
 
 // admit lets a packet pass that has a grant, and marks its connection as
 // admitted: with our label, or by its tuple where conntrack has no entry, or one
-// that is older than our rules and has no room for labels.
+// that is older than our rules and has no space for labels.
 func (r *Ruleset) admit(at checkpoint) []rule {
 	rules := []rule{
 		always(r.setLabel(at)),
@@ -313,7 +313,7 @@ func (r *Ruleset) useOnce(p packet.Protocol, at checkpoint) []rule {
 	for _, m := range r.grantSets() {
 		if m.protocol == p && m.once {
 			f := m.family()
-			// The tuple first: a packet whose tuple finds no room keeps its grant, since
+			// The tuple first: a packet whose tuple finds the set full keeps its grant, since
 			// an update that fails ends the rule (nft_dynset_eval).
 			rules = append(rules, when(m.holds(destinationPort)...).do(
 				updateTuple(f, usedSet+f.digit, p.String()), m.use(), goTo(at.admitChain())))

@@ -136,8 +136,8 @@ func rejectUnreachable() statement {
 	}}}
 }
 
-// logTo copies the packet to an NFLOG group. How much of it is copied and
-// how many are sent at a time is for whoever listens to the group to say.
+// logTo copies the packet to an NFLOG group. How much of it is copied and how
+// many are sent at a time are settings of the group's listener.
 func logTo(group uint16) statement {
 	return statement{fmt.Sprintf("log group %d", group), []expr.Any{
 		// Key names the attributes that the library writes. Without a copy length

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The snapshot of a table tells whether anybody changed what Apply made: its
+// The snapshot of a table shows whether another process changed what Apply made: its
 // chains, sets and rules with their handles, in their order, and what of them can
 // be changed, as the kernel writes it. (A rule that takes the place of another has
 // its handle. The library reads back neither all expressions nor, of sets, all
@@ -24,7 +24,7 @@ const (
 
 // remember notes the handle and the snapshot of the table that a transaction left,
 // in the generation that it began; before is the table it changed in place, or 0.
-// Where somebody else was quicker, a Repair is asked for.
+// Where another process was quicker, it signals Changes.
 func (k *Kernel) remember(before tableHandle, generation uint32) {
 	k.snapshot, k.handle = nil, before
 	id, first, err := k.readHandle()

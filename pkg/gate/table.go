@@ -2,7 +2,7 @@ package gate
 
 import "github.com/google/nftables"
 
-// tableName tells a table from all others of a network namespace. Tables of
+// tableName identifies a table of a network namespace. Tables of
 // different families may have the same name.
 type tableName struct {
 	family tableFamily

@@ -307,7 +307,7 @@ func TestWhatOthersMayDo(t *testing.T) {
 	awaitChange(t, k)
 	repair(t, k, true)
 	if list := grants(t, k); len(list) != 1 || list[0].Source != from("192.0.2.2") {
-		t.Errorf("grants %+v, want those that stood last", list)
+		t.Errorf("grants %+v, want those that were there last", list)
 	}
 }
 
@@ -378,7 +378,7 @@ func FuzzParseHandle(f *testing.F) {
 }
 
 // BenchmarkRepair is the way from a flush by another process to a table that
-// stands again, and to its grants.
+// is there again, and to its grants.
 func BenchmarkRepair(b *testing.B) {
 	for _, count := range []int{0, 100, 30000} {
 		b.Run(fmt.Sprint(count, " grants"), func(b *testing.B) { benchmarkRepair(b, count) })
