@@ -59,7 +59,7 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 	case k.applied == nil:
 		err = ErrNoTable
 	case k.intact():
-		// The rules stand; grants may be missing yet, or have changed.
+		// The rules are as they were left; grants may be missing yet, or have changed.
 		if len(k.pending) > 0 {
 			k.grantAgain(grantsAtOnce)
 		} else {

@@ -115,7 +115,7 @@ func (k *Kernel) forbidden() error {
 }
 
 func ownedBy(t *nftables.Table) error {
-	return fmt.Errorf("%w inet %s (netlink port %d%s): one daemon a table; stop the other one first", ErrOwned, t.Name, t.Owner, processOf(t.Owner))
+	return fmt.Errorf("%w inet %s (netlink port %d%s): one daemon per table; stop the other one first", ErrOwned, t.Name, t.Owner, processOf(t.Owner))
 }
 
 // processOf names the process behind a netlink port. The kernel gives the
