@@ -54,7 +54,7 @@ const header = 4
 // Flows calls found for every conntrack entry of TCP and UDP. An entry that is created
 // or removed during the call may be missing.
 func (t *Table) Flows(found func(Flow)) error {
-	// AF_UNSPEC stands for both families.
+	// AF_UNSPEC lists the entries of both families (ctnetlink_dump_table).
 	replies, err := t.conntrack.Execute(netlink.Message{
 		Header: netlink.Header{Type: msgGet, Flags: netlink.Request | netlink.Dump},
 		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
@@ -157,6 +157,7 @@ func parseFlow(data []byte) (f Flow, ok bool) {
 			copy(f.Labels[:], ad.Bytes())
 		}
 	}
+	// An entry of another protocol, of ICMP for example, has no ports.
 	known := f.Protocol == packet.TCP || f.Protocol == packet.UDP
 	if ad.Err() != nil || !known || !f.Original.valid() || !f.Reply.valid() {
 		return Flow{}, false

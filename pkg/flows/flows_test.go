@@ -37,6 +37,8 @@ func newPair(t *testing.T) *pair {
 	p := &pair{t: t, server: netnstest.New(t), client: netnstest.New(t)}
 	netnstest.Connect(t, p.server, p.client, "eth0",
 		[]string{server4 + "/24", server6 + "/64"}, []string{client4 + "/24", client6 + "/64"})
+	p.reach(server4)
+	p.reach(server6)
 	netnstest.Do(t, p.server, func() (err error) {
 		p.table, err = Open()
 		return err
@@ -51,6 +53,22 @@ func newPair(t *testing.T) *pair {
 			&expr.Ct{Key: expr.CtKeyLABELS, Register: 1, SourceRegister: true},
 		})
 	return p
+}
+
+// reach waits until a new cable carries traffic. It dials a closed port: a dial
+// that times out must not leave a connection behind, which a test would find.
+func (p *pair) reach(server string) {
+	p.t.Helper()
+	for range 50 {
+		err := p.client.Do(func() error {
+			_, err := net.DialTimeout("tcp", net.JoinHostPort(server, "9"), 300*time.Millisecond)
+			return err
+		})
+		if errors.Is(err, unix.ECONNREFUSED) {
+			return
+		}
+	}
+	p.t.Fatalf("%s cannot be reached", server)
 }
 
 func labels(n uint8) []byte {
@@ -99,19 +117,14 @@ func (p *pair) connect(address string, listen uint16) (near, far net.Conn) {
 		return err
 	})
 	defer listener.Close()
-	for range 50 { // a new veth pair forwards nothing at first
-		err := p.client.Do(func() (err error) {
-			far, err = net.DialTimeout("tcp", address, time.Second)
-			return err
-		})
-		if err == nil {
-			break
-		}
+	err := p.client.Do(func() (err error) {
+		far, err = net.DialTimeout("tcp", address, 10*time.Second)
+		return err
+	})
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	if far == nil {
-		p.t.Fatalf("%s cannot be reached", address)
-	}
-	near, err := listener.Accept()
+	near, err = listener.Accept()
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -37,6 +37,8 @@ func (t *Table) Sockets(found func(Socket)) error {
 	if t.diag == nil {
 		return fmt.Errorf("list TCP sockets: %w", ErrUnsupported)
 	}
+	// A dump is of the sockets of one family. IPv4 connections of a socket that is
+	// bound to [::] are among those of IPv6.
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		replies, err := t.diag.Execute(netlink.Message{
 			Header: netlink.Header{Type: msgSockets, Flags: netlink.Request | netlink.Dump},
@@ -73,7 +75,7 @@ func (t *Table) Destroy(s Socket) error {
 		Header: netlink.Header{Type: msgDestroy, Flags: netlink.Request | netlink.Acknowledge},
 		Data:   request(s.family, connected, s.id),
 	})
-	if err == nil || errors.Is(err, unix.ENOENT) {
+	if err == nil || errors.Is(err, unix.ENOENT) { // it has ended meanwhile
 		return nil
 	}
 	return fmt.Errorf("end the connection of %s to %s: %w", s.Remote, s.Local, explain(err))

@@ -14,37 +14,39 @@ import (
 
 // Apply implements Gate.
 //
-// A table of the shape we give it is changed in place: its grants and tuples
-// stay. (Its sets and chains may then be listed in another order than String
-// gives.) Any other table of ours is deleted and built anew in the same
-// transaction, grants included; the timeout they show is then the time that was
-// left.
+// A table that has the sets and base chains we give it is changed in place: its
+// grants and tuples stay. (Its sets and chains may then be listed in another order
+// than String gives.) Any other table of ours is deleted and built anew in the
+// same transaction, grants included; the timeout they show is then the time that
+// was left.
 func (k *Kernel) Apply(r *Ruleset) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	if r.table() != k.table {
-		return errTable(r.table(), k.table)
+	if r.table() != k.table.name {
+		return errTable(r.table(), k.table.name)
 	}
 	applied := *r
 	k.listed = false
 	first := k.applied == nil
 	var hidden portSet
 	if !first && !k.closed {
-		// What is kept at an open port has no effect until it is hidden.
+		// Connections to the ports that this hides. The tuple of one to an open port has
+		// no effect until the port is hidden.
 		hidden = k.newlyHidden(&applied)
 		k.findMissed(&applied, hidden)
 	}
 	if err := k.restore(&applied, true); err != nil {
-		return fmt.Errorf("apply table inet %s: %w", k.table, k.explainApply(err))
+		return fmt.Errorf("apply table %s: %w", k.table, k.explainApply(err))
 	}
 	k.applied = &applied
+	// Again, for what began between the first look and the table.
 	k.findMissed(&applied, hidden)
-	k.rooms = applied.openIndex()
+	k.openings = applied.openIndex()
 	l := applied.labels()
 	k.labels.Store(&l)
 	if first {
-		k.takeUp()
+		k.adoptGrants()
 	}
 	return nil
 }
@@ -57,6 +59,7 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 	case k.applied == nil:
 		err = ErrNoTable
 	case k.intact():
+		// The rules are as they were left; grants may be missing yet, or have changed.
 		if len(k.pending) > 0 {
 			k.grantAgain(grantsAtOnce)
 		} else {
@@ -69,14 +72,14 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 		}
 	}
 	if err != nil {
-		return false, fmt.Errorf("repair table inet %s: %w", k.table, err)
+		return false, fmt.Errorf("repair table %s: %w", k.table, err)
 	}
 	return true, nil
 }
 
 // restore brings the table to the ruleset, in the ownership that the mode says,
-// and with what of the kernel there is. Grants that a table lost come in the
-// same transaction, or behind it: nobody is protected by a grant.
+// and without the parts of nf_tables that the kernel lacks. Grants that a table lost
+// come in the same transaction, or after it: a grant protects nothing.
 func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	r.withoutDemux = k.withoutDemux
 	if err := k.findLeftover(r); err != nil {
@@ -84,6 +87,8 @@ func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	}
 	err := k.retry(func() error { return k.own(r, withGrants) })
 	if !k.withoutDemux && lacksPart(err) {
+		// "meta cgroup" needs CONFIG_CGROUP_NET_CLASSID, and is the one part that the
+		// rules can do without.
 		r.withoutDemux = true
 		if err = k.retry(func() error { return k.own(r, withGrants) }); err == nil {
 			k.withoutDemux = true
@@ -92,22 +97,23 @@ func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	return err
 }
 
-// findLeftover lists the rooms that have grants of an earlier ruleset, or of an
+// findLeftover lists the sets that have grants of an earlier ruleset, or of an
 // earlier process.
 func (k *Kernel) findLeftover(r *Ruleset) error {
-	k.given.expire(time.Now())
-	r.leftover = k.given.rooms()
+	k.ledger.expire(time.Now())
+	r.leftover = k.ledger.grantSets()
 	if k.applied != nil {
 		return nil
 	}
+	// The first time, what is granted is known to the table alone.
 	return k.retry(func() error {
-		t, _, err := k.look()
+		t, _, err := k.ourTable()
 		if err != nil || t == nil {
 			return err
 		}
 		sets, err := k.conn.GetSets(t)
 		for _, s := range sets {
-			if m, ok := parseRoom(s.Name); ok {
+			if m, ok := parseGrantSet(s.Name); ok {
 				r.leftover = append(r.leftover, m)
 			}
 		}
@@ -121,7 +127,7 @@ func lacksPart(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
-// own owns the table where that is wanted and can be.
+// own brings the table to the ruleset, owned where that is wanted and possible.
 func (k *Kernel) own(r *Ruleset, withGrants bool) error {
 	const owned = nftables.TableFlagOwner | nftables.TableFlagPersist
 	if k.mode != OwnerOff {
@@ -133,7 +139,7 @@ func (k *Kernel) own(r *Ruleset, withGrants bool) error {
 			return fmt.Errorf("%w: %w", errCannotOwn, err)
 		}
 	}
-	// Whatever happens to the table from its first moment on is heard of.
+	// Before the table is made, so that no change to it is missed.
 	if err := k.watch.join(); err != nil {
 		return err
 	}
@@ -145,18 +151,20 @@ func (k *Kernel) own(r *Ruleset, withGrants bool) error {
 }
 
 // transact brings the table to the ruleset in one transaction, which the kernel
-// refuses with ERESTART if anything changed since we looked.
+// refuses with ERESTART if anything changed since the table was read.
 func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool) error {
-	k.watch.rules.Store(false) // what comes from here on is not undone by it
+	// Before the table is read: an event that comes later is of a change that this
+	// transaction may not undo.
+	k.watch.rules.Store(false)
 	gen, err := k.conn.GetGen()
 	if err != nil {
 		return err
 	}
-	t, id, err := k.look()
+	t, id, err := k.ourTable()
 	if err != nil {
 		return err
 	}
-	c, err := k.plan(r, t, flags, k.ours != 0 && id != k.ours)
+	c, err := k.planTable(r, t, flags, k.handle != 0 && id != k.handle)
 	if errors.Is(err, unix.ENOENT) {
 		return errChanged
 	}
@@ -166,22 +174,23 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 	if c.build && k.applied == nil && !k.listed {
 		// This may take seconds, in which others change the ruleset; the transaction
 		// would come too late each time, and nothing would be hidden.
-		k.findStanding(r)
+		k.findExisting(r)
 		k.listed = true
 		return k.transact(r, flags, withGrants)
 	}
+	p := plan{tables: []tableChange{c}}
 	if c.build {
-		k.planContents(&c, withGrants)
+		p.elements = k.firstElements(c.table, withGrants)
 	}
-	k.fill(c, r, k.netlinkTable(flags))
-	if err := k.conn.FlushWithGenID(gen.ID); err != nil {
+	if err := k.send(p, gen.ID); err != nil {
 		return err
 	}
 	k.owned = flags != 0
 	if c.build {
-		id = 0
-		k.given.dropOnce()
+		id = 0 // the new table's handle is not known yet
+		k.ledger.dropOnce()
 	}
+	// Each transaction begins the next generation (nf_tables_commit).
 	k.remember(id, gen.ID+1)
 	if c.build {
 		k.afterBuild(r, withGrants)
@@ -189,9 +198,9 @@ func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool
 	return nil
 }
 
-// look gives the table as it is and its identity, or nil and 0. An error if it
-// is somebody else's.
-func (k *Kernel) look() (*nftables.Table, identity, error) {
+// ourTable gives the table as it is and its handle, or nil and 0. It is an
+// error if the table was made by others.
+func (k *Kernel) ourTable() (*nftables.Table, tableHandle, error) {
 	t, err := k.find()
 	if err != nil {
 		return nil, 0, err
@@ -199,14 +208,15 @@ func (k *Kernel) look() (*nftables.Table, identity, error) {
 	if k.foreign(t) {
 		return nil, 0, ownedBy(t)
 	}
-	id, _, err := k.identify()
+	id, _, err := k.readHandle()
 	if err != nil {
 		return nil, 0, err
 	}
+	// Two requests, between which another process may have changed the table.
 	if (t == nil) != (id == 0) {
 		return nil, 0, errChanged
 	}
-	if t == nil || id == k.ours {
+	if t == nil || id == k.handle {
 		return t, id, nil
 	}
 	ours, err := k.isOurs(t)
@@ -216,25 +226,25 @@ func (k *Kernel) look() (*nftables.Table, identity, error) {
 	return t, id, err
 }
 
-// planContents says what a new table holds from its first moment on.
-func (k *Kernel) planContents(c *change, withGrants bool) {
-	c.elements = make(map[string][]nftables.SetElement)
+// firstElements are what a new table holds from its first moment on.
+func (k *Kernel) firstElements(t *nftables.Table, withGrants bool) []elementChange {
+	changes := tupleChanges(add, k.existing[:min(len(k.existing), existingAtOnce)], t)
 	if withGrants {
-		c.elements = grantElements(slices.DeleteFunc(k.given.running(time.Now()), func(g Grant) bool { return g.Once }))
+		list := slices.DeleteFunc(k.ledger.running(time.Now()), func(g Grant) bool { return g.Once })
+		changes = append(changes, addGrants(list, t)...)
 	}
-	for _, s := range k.stood[:min(len(k.stood), standingAtOnce)] {
-		s.addTo(c.elements)
-	}
+	return changes
 }
 
 // afterBuild adds what was left for later.
 func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 	k.pending = nil
 	if !withGrants {
-		k.pending = slices.Collect(maps.Keys(k.given.entries))
+		k.pending = slices.Collect(maps.Keys(k.ledger.entries))
 		k.grantAgain(grantsWithRepair)
 	}
 	k.addRest()
+	// A connection may have begun, or ended, between the listing and the table.
 	if k.applied == nil {
 		k.findMissed(r, r.hiddenPorts())
 	} else {
@@ -243,84 +253,32 @@ func (k *Kernel) afterBuild(r *Ruleset, withGrants bool) {
 }
 
 const (
-	// grantsAtOnce is how many grants come back in one transaction, each of which
-	// holds up everyone else's changes for milliseconds.
+	// grantsAtOnce is how many grants are given again in one transaction, for which
+	// all other changes to the ruleset wait some milliseconds.
 	grantsAtOnce = 4096
-	// grantsWithRepair is how many of them a Repair takes the time for. The rest is
-	// for later ones, which it asks for.
+	// grantsWithRepair is how many of them are given right after the table. The rest
+	// is left to later calls of Repair, for which Changes is signalled.
 	grantsWithRepair = 1024
 )
 
-// grantAgain gives some of the grants that a table had lost, as far as they still
-// have a right to be there. If it cannot, somebody is at the table again, and
-// the next Repair begins anew.
+// grantAgain gives some of the grants that a table had lost, as far as they have
+// neither ended nor been revoked since. If it cannot, another process has changed
+// the table again, and the next Repair begins anew.
 func (k *Kernel) grantAgain(most int) {
 	now := time.Now()
 	n := min(most, len(k.pending))
 	var list []Grant
 	for _, e := range k.pending[:n] {
-		if d, ok := k.given.entries[e]; ok && d.ends.After(now) {
+		if d, ok := k.ledger.entries[e]; ok && d.ends.After(now) {
 			d.grant.Remaining = d.ends.Sub(now)
 			list = append(list, d.grant)
 		}
 	}
-	for name, elements := range grantElements(list) {
-		encoded(k.conn.SetAddElements(k.roomSet(name, k.netlinkTable(0)), elements))
-	}
 	if k.pending = k.pending[n:]; len(k.pending) > 0 {
 		k.watch.signal()
 	}
-	if err := k.conn.Flush(); err != nil {
-		k.shape = nil
+	if err := k.send(plan{elements: addGrants(list, k.table.netlink(0))}, 0); err != nil {
+		k.snapshot = nil // so that the next Repair makes the table again
 		k.watch.signal()
-	}
-}
-
-// fill writes a change into the connection's buffer. To add a table that is
-// there takes it over if it has lost its owner.
-//
-// NB: packets see all of it at one moment, since rules, plain sets and hash sets
-// change with the generation of the ruleset; interval sets do not
-// (nf_tables_commit and nft_set_commit_update in net/netfilter/nf_tables_api.c),
-// and maps of verdicts are void for a packet that is under way in the rules that
-// went (nft_map_deactivate). Neither is used here.
-func (k *Kernel) fill(c change, r *Ruleset, t *nftables.Table) {
-	if c.replaces != nil {
-		k.conn.DelTable(c.replaces)
-	}
-	k.conn.AddTable(t)
-	k.clearOut(c, r)
-	for _, s := range c.missing {
-		encoded(k.conn.AddSet(s.netlink(t), s.elements()))
-	}
-	for _, s := range r.sets() {
-		if list := c.elements[s.name]; len(list) > 0 {
-			encoded(k.conn.SetAddElements(s.netlink(t), list))
-		}
-	}
-	chains := r.chains()
-	for _, want := range chains {
-		k.conn.AddChain(want.netlink(t))
-	}
-	for _, want := range chains {
-		n := want.netlink(t)
-		for _, rule := range want.rules {
-			k.conn.AddRule(&nftables.Rule{Table: t, Chain: n, Exprs: rule.exprs()})
-		}
-	}
-}
-
-// clearOut takes all rules away, and then what only they held.
-func (k *Kernel) clearOut(c change, r *Ruleset) {
-	for _, found := range c.found {
-		k.conn.FlushChain(found)
-	}
-	for _, found := range c.found {
-		if !slices.ContainsFunc(r.chains(), func(want chain) bool { return want.name == found.Name }) {
-			k.conn.DelChain(found)
-		}
-	}
-	for _, s := range c.gone {
-		k.conn.DelSet(s)
 	}
 }

@@ -9,20 +9,56 @@ import (
 )
 
 // A chain is its rules, and for a base chain the hook at which packets enter it.
-//
-// The base chains have priority mangle (-150). At prerouting that is after
-// conntrack, which they ask, and before anyone's destination NAT (-100), so that
-// the port that the client dialled is seen also where it belongs to a container.
-// At input the kernel has decided that the packet is for this host: what
-// prerouting could not know to be the host's own is caught there. At forward are
-// caught the segments that a socket let through prerouting, as one that listens
-// on their address alone does, and that were translated to another host since.
 type chain struct {
 	name  string
-	hook  *nftables.ChainHook // nil for a chain that others jump to
-	word  string              // what nft calls the hook
+	base  *base // nil for a chain that others jump to
 	rules []rule
 }
+
+// base says where and when packets enter a base chain of type filter, and what
+// becomes of those for which no rule has a verdict.
+type base struct {
+	hook     hook
+	priority priority
+	policy   policy
+}
+
+// hook, priority and policy are the numbers that the kernel has, and the words
+// that nft has for them.
+type (
+	hook struct {
+		number *nftables.ChainHook
+		word   string
+	}
+	priority struct {
+		number *nftables.ChainPriority
+		word   string
+	}
+	policy struct {
+		number nftables.ChainPolicy
+		word   string
+	}
+)
+
+// The base chains have priority mangle (-150, linux/netfilter_ipv4.h). At
+// prerouting that is after conntrack (-200), which they ask, and before anyone's
+// destination NAT (-100), so that the port that the client dialled is seen also
+// where it belongs to a container. At input the kernel has decided that the
+// packet is for this host: packets to addresses that prerouting could not know to
+// be the host's own are stopped there. At forward are stopped the segments that a
+// socket let through prerouting, as one that listens on their address alone does,
+// and that were translated to another host since.
+//
+// All accept by policy: the table hides what it hides by drop or reject, and
+// says nothing about any other packet.
+var (
+	mangle = priority{nftables.ChainPriorityMangle, "mangle"}
+	pass   = policy{nftables.ChainPolicyAccept, "accept"}
+
+	atHookPrerouting = base{hook{nftables.ChainHookPrerouting, "prerouting"}, mangle, pass}
+	atHookInput      = base{hook{nftables.ChainHookInput, "input"}, mangle, pass}
+	atHookForward    = base{hook{nftables.ChainHookForward, "forward"}, mangle, pass}
+)
 
 // The names of chains.
 const (
@@ -36,23 +72,37 @@ const (
 
 var protocols = []packet.Protocol{packet.TCP, packet.UDP}
 
-// chains gives the chains so that each stands before those that send packets to
-// it, as nft needs them to.
+// A layout is what a table of ours is made of.
+//
+// There is one for today's one mode: the table hides services and lets granted
+// packets pass. A mode that puts grants into sets of other tables would have the
+// chains that a ruleset without protected ports has, which only log. One that
+// marks would have a statement for the mark before the verdict of admit, and no
+// refusal.
+type layout struct {
+	sets   []set
+	chains []chain
+}
+
+// layout gives the sets in the order in which nft lists them, and the chains so
+// that each stands before those that send packets to it, as nft needs them to.
+func (r *Ruleset) layout() layout { return layout{r.sets(), r.chains()} }
+
 func (r *Ruleset) chains() []chain {
 	var list []chain
 	if r.hidesSomething() {
 		list = append(list, chain{name: keep, rules: r.keep()})
-		for _, at := range places {
-			list = append(list, r.wall(at)...)
+		for _, at := range checkpoints {
+			list = append(list, r.checkpointChains(at)...)
 		}
 	}
 	list = append(list, r.knockChains()...)
-	list = append(list, chain{name: prerouting, hook: nftables.ChainHookPrerouting, word: "prerouting", rules: r.enter()})
+	list = append(list, chain{name: prerouting, base: &atHookPrerouting, rules: r.enterPrerouting()})
 	if r.hidesSomething() {
 		// All three, whatever is hidden: a start that finds others makes the table anew.
 		list = append(list,
-			chain{name: input, hook: nftables.ChainHookInput, word: "input", rules: r.enterInput()},
-			chain{name: forward, hook: nftables.ChainHookForward, word: "forward", rules: r.enterForward()})
+			chain{name: input, base: &atHookInput, rules: r.enterInput()},
+			chain{name: forward, base: &atHookForward, rules: r.enterForward()})
 	}
 	return list
 }
@@ -61,8 +111,8 @@ func (r *Ruleset) chains() []chain {
 func (c chain) String() string {
 	var b strings.Builder
 	b.WriteString("\tchain " + c.name + " {\n")
-	if c.hook != nil {
-		b.WriteString("\t\ttype filter hook " + c.word + " priority mangle; policy accept;\n")
+	if c.base != nil {
+		b.WriteString("\t\ttype filter hook " + c.base.hook.word + " priority " + c.base.priority.word + "; policy " + c.base.policy.word + ";\n")
 	}
 	for _, r := range c.rules {
 		b.WriteString("\t\t" + r.String() + "\n")
@@ -74,9 +124,9 @@ func (c chain) String() string {
 // netlink is the chain as the netlink library knows it, without its rules.
 func (c chain) netlink(t *nftables.Table) *nftables.Chain {
 	n := &nftables.Chain{Table: t, Name: c.name}
-	if c.hook != nil {
-		policy := nftables.ChainPolicyAccept
-		n.Type, n.Hooknum, n.Priority, n.Policy = nftables.ChainTypeFilter, c.hook, nftables.ChainPriorityMangle, &policy
+	if c.base != nil {
+		policy := c.base.policy.number
+		n.Type, n.Hooknum, n.Priority, n.Policy = nftables.ChainTypeFilter, c.base.hook.number, c.base.priority.number, &policy
 	}
 	return n
 }
@@ -92,13 +142,14 @@ func equalOrNil[T comparable](a, b *T) bool {
 	return (a == nil) == (b == nil) && (a == nil || *a == *b)
 }
 
-// enter sends the packets to our ports on. A packet to any other port leaves
-// here, after a look-up and a comparison for each range: this, enterInput and the
-// question at forward are all that the rest of the host pays.
-func (r *Ruleset) enter() []rule {
-	rules := r.all().match(transport, goTo("pre"))
+// enterPrerouting sends the packets to our ports on. A packet to any other port
+// leaves here, after a look-up and a comparison for each range: this, enterInput
+// and the match at forward are all that the rest of the host pays.
+func (r *Ruleset) enterPrerouting() []rule {
+	rules := r.watchedPorts().rules(anyDestinationPort, goTo("pre"))
 	if r.ICMP {
-		rules = append(rules, rule{overProtocolIn(echoSet), goTo("pre_echo")})
+		// One look-up instead of two comparisons: every packet of the host pays this.
+		rules = append(rules, when(overProtocolIn(echoSet)).do(goTo("pre_echo")))
 	}
 	return rules
 }
@@ -106,48 +157,53 @@ func (r *Ruleset) enter() []rule {
 // enterInput sends the packets to hidden ports on. What was translated counts
 // by the port that was dialled.
 func (r *Ruleset) enterInput() []rule {
-	return append(r.allHidden().match(transport, goTo("in")), rule{isTranslated(), goTo(translated)})
+	return append(r.allProtectedPorts().rules(anyDestinationPort, goTo("in")), when(isTranslated()).do(goTo(translated)))
 }
 
 // enterForward sends segments on that begin no TCP connection, and that belong
 // to none either, if they were translated. (What was to be forwarded before it
 // was translated is another host's, and passes.)
 func (r *Ruleset) enterForward() []rule {
-	if !r.hides(packet.TCP) {
+	if !r.protects(packet.TCP) {
 		return nil
 	}
-	return []rule{{isTranslated(), isNew(), ackOrRST(), goTo(forwarded)}}
+	// conntrack picks up a connection in the middle: its first segment is new, though
+	// it has ACK or RST.
+	return []rule{when(isTranslated(), isNew(), ackOrRST()).do(goTo(forwarded))}
 }
 
-// keep lets a packet pass whose connection is known by its tuple, and keeps it
-// known.
+// keep lets a packet pass whose connection is known by its tuple, and starts the
+// time of the tuple anew.
 func (r *Ruleset) keep() []rule {
 	var rules []rule
 	for _, f := range families() {
-		rules = append(rules, rule{enterTCPTuple(f, keptSet+f.digit), accept()})
+		rules = append(rules, always(updateTCPTuple(f, keptSet+f.digit), accept()))
 	}
 	for _, f := range families() {
-		rules = append(rules, rule{enterTuple(f, keptSet+f.digit, "th"), accept()})
+		rules = append(rules, always(updateTuple(f, keptSet+f.digit, "th"), accept()))
 	}
-	return append(rules, rule{accept()})
+	// A set that is full takes no update, which ends the rule (nft_dynset_eval breaks
+	// off). The packet passes all the same.
+	return append(rules, always(accept()))
 }
 
-// unguardedPass lets packets pass that came in where the table does not act.
-func (r *Ruleset) unguardedPass() rule {
+// passUnguarded lets packets pass that came in by an interface on which the table
+// does not act.
+func (r *Ruleset) passUnguarded() rule {
 	names := r.unguarded()
 	if len(names) == 1 {
-		return rule{fromInterface(names[0]), accept()}
+		return when(fromInterface(names[0])).do(accept())
 	}
-	return rule{fromInterfaceIn(unguardedSet), accept()}
+	return when(fromInterfaceIn(unguardedSet)).do(accept())
 }
 
 // refuse is what becomes of a packet of the protocol to a hidden port.
 func (r *Ruleset) refuse(p packet.Protocol) rule {
 	switch {
 	case r.Hide == Drop:
-		return rule{drop()}
+		return always(drop())
 	case p == packet.TCP:
-		return rule{rejectWithReset()}
+		return when(overProtocol(packet.TCP)).do(rejectWithReset())
 	}
-	return rule{rejectUnreachable()}
+	return always(rejectUnreachable())
 }

@@ -19,18 +19,33 @@ import (
 // Connections are those of some sources to a service, as Connections of a Gate
 // lists them and End ends them.
 type Connections struct {
+	// Whose connections they are, and to what.
+	sources netip.Prefix
+	service port.Range
+
 	flows   []flows.Flow
-	tuples  [][]byte // keys in the sets of kept connections
-	family  family
+	tuples  [][]byte // keys in the set of kept connections
 	sockets []flows.Socket
-	count   int
+	// ends are the ends of all of them: one connection may be known in several ways.
+	ends map[endpoints]bool
 }
 
 // Len is the number of connections.
-func (a *Connections) Len() int { return a.count }
+func (a *Connections) Len() int { return len(a.ends) }
 
-// inspector reads what connections there are, over sockets of its own: the other
-// methods of a Kernel need not wait for it.
+// include reports whether the packets of a tuple are of one of the sources to the
+// service.
+func (a *Connections) include(t flows.Tuple) bool {
+	return a.sources.Contains(t.Source.Addr()) && a.service.Has(a.service.Protocol, t.Destination.Port())
+}
+
+// keptSet is the set in which their tuples would be.
+func (a *Connections) keptSet(t *nftables.Table) *nftables.Set {
+	return kept(familyOf(a.sources.Addr())).netlink(t)
+}
+
+// inspector reads what connections there are, over netlink sockets of its own: the
+// other methods of a Kernel need not wait for it.
 type inspector struct {
 	mu    sync.Mutex
 	flows *flows.Table
@@ -78,64 +93,63 @@ func (k *Kernel) connections(from netip.Prefix, s port.Range) (*Connections, err
 	if labels == nil {
 		return nil, ErrNoTable
 	}
-	a := &Connections{family: familyOf(from.Addr())}
-	ends := make(map[endpoints]bool)
+	a := &Connections{sources: from, service: s, ends: make(map[endpoints]bool)}
 	err := k.inspector.flows.Flows(func(f flows.Flow) {
-		if labels.on(f) && f.Protocol == s.Protocol && within(from, s, f.Original) {
+		if labels.on(f) && f.Protocol == s.Protocol && a.include(f.Original) {
 			a.flows = append(a.flows, f)
+			// An entry outlives its connection by minutes. It loses its label all the same.
 			if !f.Over {
-				ends[endpoints{f.Reply.Source, f.Reply.Destination}] = true
+				a.ends[endpoints{f.Reply.Source, f.Reply.Destination}] = true
 			}
 		}
 	})
 	if err != nil && !errors.Is(err, flows.ErrUnsupported) {
 		return nil, err
 	}
-	if err := k.inspector.findKept(a, k.table, from, s, ends); err != nil {
+	if err := k.inspector.findKept(a, k.table); err != nil {
 		return nil, k.explainElement(err)
 	}
 	if s.Protocol == packet.TCP {
-		err = k.inspector.flows.Sockets(func(socket flows.Socket) {
-			e := endpoints{socket.Local, socket.Remote}
-			if ends[e] || within(from, s, flows.Tuple{Source: e.remote, Destination: e.local}) {
-				a.sockets = append(a.sockets, socket)
-				ends[e] = true
-			}
-		})
+		err = k.inspector.findSockets(a)
 	}
-	a.count = len(ends)
 	return a, err
 }
 
-// within reports whether the packets of a tuple are of a source to a service.
-func within(from netip.Prefix, s port.Range, t flows.Tuple) bool {
-	port := t.Destination.Port()
-	return from.Contains(t.Source.Addr()) && s.First <= port && port <= s.Last
-}
-
 // findKept adds connections that are known by their tuples.
-func (i *inspector) findKept(a *Connections, table string, from netip.Prefix, s port.Range, ends map[endpoints]bool) error {
-	t := &nftables.Table{Name: table, Family: nftables.TableFamilyINet}
-	elements, err := i.conn.GetSetElements(tuples(a.family, keptSet, keptUDP).netlink(t))
+func (i *inspector) findKept(a *Connections, table tableName) error {
+	elements, err := i.conn.GetSetElements(a.keptSet(table.netlink(0)))
 	if err != nil {
 		return err
 	}
 	for _, e := range elements {
-		p, tuple, ok := a.family.parseTuple(e.Key)
-		if ok && p == s.Protocol && within(from, s, tuple) {
+		p, tuple, ok := familyOf(a.sources.Addr()).parseTuple(e.Key)
+		if ok && p == a.service.Protocol && a.include(tuple) {
 			a.tuples = append(a.tuples, e.Key)
-			ends[endpoints{tuple.Destination, tuple.Source}] = true
+			a.ends[endpoints{tuple.Destination, tuple.Source}] = true
 		}
 	}
 	return nil
+}
+
+// findSockets adds the sockets of the connections that were found, and those that
+// are known by nothing else.
+func (i *inspector) findSockets(a *Connections) error {
+	return i.flows.Sockets(func(socket flows.Socket) {
+		e := endpoints{socket.Local, socket.Remote}
+		// The socket has the port that was translated to, the flow that which was dialled.
+		if a.ends[e] || a.include(flows.Tuple{Source: e.remote, Destination: e.local}) {
+			a.sockets = append(a.sockets, socket)
+			a.ends[e] = true
+		}
+	})
 }
 
 // End implements Gate.
 //
 // A connection loses our label, so that its further packets need a grant, and its
 // tuple where that was kept; a TCP connection of this host is also ended at its
-// socket, which would speak for it. What conntrack knows of a connection stays:
-// its entry says who began it.
+// socket, by which it would pass otherwise. The entry in conntrack stays: it says
+// which side began the connection, so that the other cannot begin it anew.
 func (k *Kernel) End(a *Connections) error {
 	switch {
 	case k.closed:
@@ -144,19 +158,20 @@ func (k *Kernel) End(a *Connections) error {
 		return fmt.Errorf("end connections: %w", ErrNoTable)
 	}
 	var errs []error
+	// Sockets first: while one is there, its packets pass without label and tuple.
 	for _, s := range a.sockets {
 		errs = append(errs, k.flows.Destroy(s))
 	}
 	for _, f := range a.flows {
-		for _, at := range places[:2] {
+		for _, at := range []checkpoint{atPrerouting, atInput} {
 			if err := k.flows.ClearLabel(f, at.label(k.applied)); err != nil && !errors.Is(err, flows.ErrGone) {
 				errs = append(errs, err)
 			}
 		}
 	}
-	// What stood does not come back with a table that is made anew.
-	k.stood = slices.DeleteFunc(k.stood, func(s standing) bool {
-		return slices.ContainsFunc(a.tuples, func(key []byte) bool { return bytes.Equal(key, tupleKey(s.protocol, s.tuple)) })
+	// Nor do they come back with a table that is made anew.
+	k.existing = slices.DeleteFunc(k.existing, func(c existingConn) bool {
+		return slices.ContainsFunc(a.tuples, func(key []byte) bool { return bytes.Equal(key, c.element().Key) })
 	})
 	if err := errors.Join(append(errs, k.dropKept(a))...); err != nil {
 		return fmt.Errorf("end connections: %w", err)
@@ -164,20 +179,16 @@ func (k *Kernel) End(a *Connections) error {
 	return nil
 }
 
-// dropKept takes tuples out of their set.
+// dropKept takes their tuples out of the kept set.
 func (k *Kernel) dropKept(a *Connections) error {
-	var keys []nftables.SetElement
-	for _, key := range a.tuples {
-		keys = append(keys, nftables.SetElement{Key: key})
-	}
-	if len(keys) == 0 {
+	if len(a.tuples) == 0 {
 		return nil
 	}
-	set := tuples(a.family, keptSet, keptUDP).netlink(k.netlinkTable(0))
-	return k.retry(func() error {
-		k.takeOut(set, keys)
-		return k.conn.Flush()
-	})
+	c := elementChange{set: a.keptSet(k.table.netlink(0)), action: remove}
+	for _, key := range a.tuples {
+		c.elements = append(c.elements, nftables.SetElement{Key: key})
+	}
+	return k.retry(func() error { return k.send(plan{elements: []elementChange{c}}, 0) })
 }
 
 // labels are those of admitted connections.

@@ -33,61 +33,20 @@ func (k *Kernel) grant(g Grant) error {
 		return ErrNoTable
 	}
 	now := time.Now()
-	needed, err := k.given.asks(g, k.rooms, k.applied.Quotas[g.Access], now)
+	needed, err := k.ledger.needs(g, k.openings, k.applied.Quotas[g.Access], now)
 	if err != nil || !needed {
 		return err
 	}
-	err = k.retry(func() error {
-		k.renew(g)
-		return k.conn.Flush()
-	})
-	if err != nil {
+	p := plan{elements: []elementChange{
+		{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}},
+	}}
+	// Done twice it comes to the same: ENOBUFS does not say what became of it.
+	if err := k.retry(func() error { return k.send(p, 0) }); err != nil {
 		return k.explainElement(err)
 	}
-	k.given.put(g, now)
+	// From before the transaction, so that the ledger never says more than the kernel.
+	k.ledger.put(g, now)
 	return nil
-}
-
-// renew fills a transaction that gives an element its time, whether it is there
-// or not: to add one that is there changes nothing, not even its time. In one batch
-// no packet ever misses the element.
-func (k *Kernel) renew(g Grant) {
-	set := k.roomSet(roomOf(g.element()).name(), k.netlinkTable(0))
-	e := []nftables.SetElement{g.netlink()}
-	k.takeOut(set, e)
-	encoded(k.conn.SetAddElements(set, e))
-}
-
-// takeOut fills a transaction that takes elements out of a set, whether they are
-// there or not.
-//
-// NB: one that is not there, since it has just ended, cannot be deleted, which
-// would undo the batch. Added first, it can.
-func (k *Kernel) takeOut(set *nftables.Set, elements []nftables.SetElement) {
-	encoded(k.conn.SetAddElements(set, elements))
-	encoded(k.conn.SetDeleteElements(set, keysOf(elements)))
-}
-
-// keysOf are elements as they are named when they are deleted.
-func keysOf(elements []nftables.SetElement) []nftables.SetElement {
-	var keys []nftables.SetElement
-	for _, e := range elements {
-		keys = append(keys, nftables.SetElement{Key: e.Key})
-	}
-	return keys
-}
-
-// encoded takes the library's word on whether it could write a message. What
-// we give it was validated, and half a transaction must not be sent.
-func encoded(err error) {
-	if err != nil {
-		panic("gate: cannot encode: " + err.Error())
-	}
-}
-
-// roomSet is one of the sets of grants, as the library needs it to add elements.
-func (k *Kernel) roomSet(name string, t *nftables.Table) *nftables.Set {
-	return &nftables.Set{Table: t, Name: name, HasTimeout: true}
 }
 
 // Revoke implements Gate.
@@ -112,57 +71,46 @@ func (k *Kernel) revoke(from netip.Prefix, s port.Range) error {
 	case k.applied == nil:
 		return ErrNoTable
 	}
-	k.given.expire(time.Now())
-	elements := k.given.within(from, s)
+	k.ledger.expire(time.Now())
+	elements := k.ledger.within(from, s)
 	if len(elements) == 0 {
 		return ErrNoGrant
 	}
-	err := k.retry(func() error {
-		for _, e := range elements {
-			k.take(e)
-		}
-		return k.conn.Flush()
-	})
-	if err != nil {
+	var p plan
+	for _, e := range elements {
+		m := grantSetOf(e)
+		p.elements = append(p.elements, elementChange{
+			m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
+		})
+	}
+	if err := k.retry(func() error { return k.send(p, 0) }); err != nil {
 		return k.explainElement(err)
 	}
 	for _, e := range elements {
-		k.given.remove(e)
+		k.ledger.remove(e)
 	}
 	return nil
 }
 
-// take deletes an element that may have ended.
-func (k *Kernel) take(e element) {
-	m := roomOf(e)
-	set := k.roomSet(m.name(), k.netlinkTable(0))
-	k.takeOut(set, []nftables.SetElement{{Key: m.key(e.source, e.service.First)}})
+// adoptGrants enters what an earlier process left in the table into the ledger.
+// Without it, the next grant to a source that has one could shorten its time, no
+// more.
+func (k *Kernel) adoptGrants() {
+	k.stale = true
+	k.relearn()
 }
 
-// takeUp enters what an earlier process left in the table. Without it, the first
-// new knock of somebody who is in could shorten his time, no more.
-func (k *Kernel) takeUp() {
-	if k.learn() != nil {
-		k.doubt = true
-		k.watch.signal()
-	}
-	if len(k.stood) == 0 && !k.owned {
-		k.takeUpStanding()
-	}
-}
-
-// relearn reads the grants again after somebody else added or deleted some.
+// relearn reads the grants again after another process added or deleted some.
 func (k *Kernel) relearn() {
-	if !k.watch.elements.Swap(false) && !k.doubt {
+	if !k.watch.elements.Swap(false) && !k.stale {
 		return
 	}
-	k.doubt = false
-	if k.learn() != nil {
-		k.doubt = true
+	if k.stale = k.learn() != nil; k.stale {
 		k.watch.signal()
 	}
-	if len(k.stood) == 0 && !k.owned {
-		k.takeUpStanding()
+	// An owned table cannot be lost, so that nothing has to be put back.
+	if len(k.existing) == 0 && !k.owned {
+		k.adoptExisting()
 	}
 }
 
@@ -176,15 +124,16 @@ func (k *Kernel) learn() error {
 	if err != nil {
 		return err
 	}
-	// What was listed of another table than ours does not count.
-	if id, _, err := k.identify(); err != nil || id != k.ours {
+	// Another process may have put its table in the place of ours: what was listed of
+	// that does not count.
+	if id, _, err := k.readHandle(); err != nil || id != k.handle {
 		return errors.Join(errChanged, err)
 	}
 	now := time.Now()
-	k.given.clear()
+	k.ledger.clear()
 	for _, g := range list {
-		g.Timeout = g.Remaining
-		k.given.put(g, now)
+		g.Timeout = g.Remaining // put adds it to the time of now
+		k.ledger.put(g, now)
 	}
 	return nil
 }
@@ -208,7 +157,7 @@ func (k *Kernel) listAll() ([]Grant, error) {
 		return nil, ErrNoTable
 	}
 	var all []Grant
-	for _, m := range k.applied.rooms() {
+	for _, m := range k.applied.grantSets() {
 		list, err := k.list(m)
 		if err != nil {
 			return nil, err
@@ -218,8 +167,8 @@ func (k *Kernel) listAll() ([]Grant, error) {
 	return all, nil
 }
 
-func (k *Kernel) list(m room) ([]Grant, error) {
-	elements, err := k.conn.GetSetElements(m.set().netlink(k.netlinkTable(0)))
+func (k *Kernel) list(m grantSet) ([]Grant, error) {
+	elements, err := k.conn.GetSetElements(m.set().netlink(k.table.netlink(0)))
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +176,7 @@ func (k *Kernel) list(m room) ([]Grant, error) {
 	listed := make(map[string]bool)
 	for _, e := range elements {
 		// NB: while the kernel gives a set's hash table another size, a listing
-		// has some elements twice and others not at all.
+		// has some elements twice and others not at all (nft_rhash_walk).
 		if listed[string(e.Key)] {
 			return nil, errChanged
 		}
@@ -243,7 +192,7 @@ func (k *Kernel) list(m room) ([]Grant, error) {
 
 // grantOf reads an element as the kernel gives it back: without the timeout
 // where that is the set's own.
-func (m room) grantOf(e nftables.SetElement) (Grant, error) {
+func (m grantSet) grantOf(e nftables.SetElement) (Grant, error) {
 	from, service, err := m.parse(e.Key)
 	if err != nil {
 		return Grant{}, err

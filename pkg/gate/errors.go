@@ -18,7 +18,7 @@ var (
 	ErrNoTable = errors.New("the table is not there")
 	// ErrOwned: another process owns the table.
 	ErrOwned = errors.New("another process owns the table")
-	// ErrForeign: the table has our name and was made by somebody else.
+	// ErrForeign: a table has our name and something in it that we did not make.
 	ErrForeign = errors.New("a table of this name is there and is not ours: choose another name with [nftables] table, or delete it")
 	// ErrNoRoom: the ruleset has no Opening for such a grant.
 	ErrNoRoom = errors.New("the table has no set for such a grant")
@@ -26,8 +26,8 @@ var (
 	ErrQuota = errors.New("the access has used up its share of the grants")
 )
 
-// errChanged: someone else changed the ruleset between our look at it and
-// our transaction, or while we looked.
+// errChanged: another process changed the ruleset between our reading of it and
+// our transaction, or while we read.
 var errChanged = errors.New("the ruleset changed meanwhile")
 
 // errCannotOwn comes with the kernel's EOPNOTSUPP, which means more than one
@@ -47,7 +47,7 @@ func transient(err error) bool {
 }
 
 // explain says what an error of the kernel means here and what to do. Errors
-// that do not come from the kernel say so themselves.
+// that do not come from the kernel are left as they are.
 func (k *Kernel) explain(err error) error {
 	var errno unix.Errno
 	if !errors.As(err, &errno) && !transient(err) {
@@ -57,6 +57,8 @@ func (k *Kernel) explain(err error) error {
 	case errors.Is(err, unix.EPERM):
 		return k.forbidden()
 	case errors.Is(err, unix.EMSGSIZE):
+		// netlink_sendmsg: the batch is larger than the socket's send buffer, which
+		// only root of the host may make larger than wmem_max.
 		return errors.New("the change is too big for one transaction: raise the sysctl net.core.wmem_max")
 	case errors.Is(err, unix.ENFILE):
 		return errFull()
@@ -99,8 +101,8 @@ func (k *Kernel) explainOpen(err error) error {
 	return k.explain(err)
 }
 
-// forbidden tells the two reasons for EPERM apart: who may not even look
-// lacks the capability.
+// forbidden says which of the two reasons for EPERM it is: without the capability
+// tables cannot even be listed.
 func (k *Kernel) forbidden() error {
 	t, err := k.find()
 	if errors.Is(err, unix.EPERM) {
@@ -113,7 +115,7 @@ func (k *Kernel) forbidden() error {
 }
 
 func ownedBy(t *nftables.Table) error {
-	return fmt.Errorf("%w inet %s (netlink port %d%s): one daemon a table; stop the other one first", ErrOwned, t.Name, t.Owner, processOf(t.Owner))
+	return fmt.Errorf("%w inet %s (netlink port %d%s): one daemon per table; stop the other one first", ErrOwned, t.Name, t.Owner, processOf(t.Owner))
 }
 
 // processOf names the process behind a netlink port. The kernel gives the

@@ -107,11 +107,11 @@ func (f *Fake) grant(g Grant) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
-	needed, err := f.grants.asks(g, f.applied.openIndex(), f.applied.Quotas[g.Access], f.now())
+	needed, err := f.grants.needs(g, f.applied.openIndex(), f.applied.Quotas[g.Access], f.now())
 	if err != nil || !needed {
 		return err
 	}
-	if _, running := f.grants.entries[g.element()]; !running && f.grants.inRoom[roomOf(g.element())] >= MaxGrants {
+	if _, running := f.grants.entries[g.element()]; !running && f.grants.bySet[grantSetOf(g.element())] >= MaxGrants {
 		return errFull()
 	}
 	f.grants.put(g, f.now())

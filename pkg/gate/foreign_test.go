@@ -19,7 +19,7 @@ func foreignTable(t *testing.T, conn *nftables.Conn) {
 	})
 	encoded(conn.AddSet(&nftables.Set{Table: table, Name: "blocked", KeyType: nftables.TypeIPAddr},
 		[]nftables.SetElement{{Key: addr("192.0.2.1").AsSlice()}}))
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule{fromInterface("eth9"), accept()}.exprs()})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: when(fromInterface("eth9")).do(accept()).exprs()})
 	flush(t, conn)
 }
 
@@ -79,7 +79,7 @@ func TestAForeignTableIsRefusedAtApply(t *testing.T) {
 		wantError(t, k.Apply(&Ruleset{Protected: services("tcp/22")}), ErrForeign)
 		wantForeign(t, conn)
 		// Without it all is well.
-		conn.DelTable(k.netlinkTable(0))
+		conn.DelTable(k.table.netlink(0))
 		flush(t, conn)
 		apply(t, k, &Ruleset{Protected: services("tcp/22")})
 	})
@@ -92,14 +92,14 @@ func TestAForeignTableInPlaceOfOursIsLeftAlone(t *testing.T) {
 	k := open(t, host, Config{Owner: OwnerOff})
 	r := &Ruleset{Protected: services("tcp/22")}
 	apply(t, k, r)
-	conn.DelTable(k.netlinkTable(0))
+	conn.DelTable(k.table.netlink(0))
 	foreignTable(t, conn)
 	awaitChange(t, k)
 	_, err := k.Repair()
 	wantError(t, err, ErrForeign)
 	wantError(t, k.Apply(r), ErrForeign)
 	wantForeign(t, conn)
-	conn.DelTable(k.netlinkTable(0))
+	conn.DelTable(k.table.netlink(0))
 	flush(t, conn)
 	awaitChange(t, k)
 	repair(t, k, true)
@@ -128,7 +128,7 @@ func TestTheFirstVersionsTableIsTaken(t *testing.T) {
 		flush(t, conn)
 		k := open(t, host, c)
 		apply(t, k, &Ruleset{Protected: services("tcp/22")})
-		sets, err := conn.GetSets(k.netlinkTable(0))
+		sets, err := conn.GetSets(k.table.netlink(0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func TestAFlowOfAGapIsShutOut(t *testing.T) {
 }
 
 // A TCP connection that began in a gap has a socket of this host, and so goes on
-// like what stood before: nothing tells the two apart. With an owned table there
+// like what existed before: nothing tells the two apart. With an owned table there
 // are no gaps. What begins afterwards needs its grant, and so does what was half
 // made.
 func TestATCPConnectionOfAGapGoesOnByItsSocketAlone(t *testing.T) {

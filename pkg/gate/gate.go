@@ -3,9 +3,9 @@
 //
 // A Ruleset says what the table is to hold, Apply makes it so in one
 // transaction, and a Grant is an element with a timeout in one of the
-// table's sets: the kernel closes the door by itself, whatever becomes of the
-// process that opened it. Kernel is the real thing, Fake has the same
-// behaviour without a kernel.
+// table's sets: the kernel deletes it in time, whatever becomes of the process
+// that gave it. Kernel is the real thing, Fake has the same behaviour without a
+// kernel.
 //
 // A connection that was admitted outlives its grant: its packets are known by a
 // label of conntrack that only such connections have. What the kernel calls an
@@ -40,13 +40,13 @@ type Gate interface {
 	// reports whether it had to: after another process deleted it or changed
 	// its rules or services. Grants that went with the table are given again,
 	// for the time they had left; one that was deleted by itself stays so.
-	// Single-use grants are not, since nobody can tell whether they were used.
+	// Single-use grants are not: only the lost table knew whether they were used.
 	// ErrNoTable if there is nothing to go back to.
 	Repair() (repaired bool, err error)
 
 	// Changes receives when another process changed the table, or may have:
 	// time to Repair. Several changes may be one. While the table is owned, and
-	// after Close, none of them is heard of. It also receives when Apply or
+	// after Close, it receives none of them. It also receives when Apply or
 	// Repair left something to be done later. Unlike the other methods it is
 	// for any goroutine.
 	Changes() <-chan struct{}
@@ -65,8 +65,8 @@ type Gate interface {
 	Revoke(netip.Prefix, port.Range) error
 
 	// Connections lists the connections that sources within a prefix have to a
-	// service: what a grant admitted, now or earlier, and what stood before the
-	// table. It takes 2 microseconds for each connection of the host. Unlike the
+	// service: what a grant admitted, now or earlier, and what existed before
+	// the table. It takes 2 microseconds for each connection of the host. Unlike the
 	// other methods it is for any goroutine.
 	Connections(netip.Prefix, port.Range) (*Connections, error)
 

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/port"
 )
 
@@ -24,7 +25,7 @@ type Grant struct {
 	Once bool
 	// Timeout is MinTimeout at least; the kernel counts it in milliseconds.
 	Timeout time.Duration
-	// Access is whose quota the grant takes, and Method how it was come by. nft
+	// Access is whose quota the grant takes, and Method how the source got it. nft
 	// and Grants show both beside the grant. What nft could not print on one
 	// line is replaced, and the rest cut off after MaxComment bytes; a blank in
 	// Access becomes an underscore.
@@ -42,8 +43,8 @@ type Grant struct {
 
 const (
 	// MinTimeout is the shortest timeout of a grant. To the kernel a timeout
-	// under a millisecond is none at all, and the door would stay open: the
-	// floor is far enough from there.
+	// under a millisecond is none at all, and the grant would not end: this is far
+	// enough from there.
 	MinTimeout = time.Second
 
 	// MaxComment is the length to which nft limits a comment
@@ -60,7 +61,7 @@ func (g Grant) Validate() error {
 		return err
 	}
 	if g.Timeout < MinTimeout {
-		return fmt.Errorf("bad timeout %v: want %v or more", g.Timeout, MinTimeout)
+		return invalid.Newf(fmt.Sprintf("%v or more", MinTimeout), "bad timeout %v", g.Timeout)
 	}
 	return nil
 }
@@ -70,11 +71,11 @@ func validateSource(source netip.Prefix) error {
 	a := source.Addr()
 	switch {
 	case !source.IsValid() || source.Bits() == 0:
-		return fmt.Errorf("bad source: no address")
+		return invalid.New("bad source: no address", "")
 	case a.Zone() != "":
-		return fmt.Errorf("bad source %q: a grant cannot hold a zone", a)
+		return invalid.Newf("an address without a zone", "bad source %q", a)
 	case a.IsUnspecified() && source.IsSingleIP(), a.IsMulticast():
-		return fmt.Errorf("bad source %q: no host sends from there", a)
+		return invalid.Newf("an address that a host can send from", "bad source %q", a)
 	}
 	return nil
 }
@@ -83,9 +84,9 @@ func validateSource(source netip.Prefix) error {
 func validateRange(sources netip.Prefix) error {
 	switch {
 	case !sources.IsValid():
-		return fmt.Errorf("bad source: no address")
+		return invalid.New("bad source: no address", "")
 	case sources.Addr().Zone() != "":
-		return fmt.Errorf("bad source %q: a grant cannot hold a zone", sources.Addr())
+		return invalid.Newf("an address without a zone", "bad source %q", sources.Addr())
 	}
 	return nil
 }

@@ -72,8 +72,8 @@ func TestNftReadsStringBack(t *testing.T) {
 	}
 }
 
-// The table that nft made from the text has the shape that Apply makes: it
-// is changed in place and not built anew.
+// The table that nft made from the text has the sets and chains that Apply makes:
+// it is changed in place and not built anew.
 func TestTableMadeByNftFits(t *testing.T) {
 	for _, tt := range rulesets() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestTableMadeByNftFits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, fits, err := k.planUpdate(&tt.ruleset, table, 0)
+			fits, err := k.planUpdate(&tableChange{table: k.table.netlink(0), layout: tt.ruleset.layout()}, table)
 			if err != nil || !fits {
 				t.Errorf("fits: %v, %v", fits, err)
 			}

@@ -29,30 +29,31 @@ type Kernel struct {
 	conn   *nftables.Conn
 	port   uint32 // the connection's netlink port: the owner's name
 	watch  *watcher
-	table  string
+	table  tableName
 	mode   OwnerMode // never OwnerAuto once the kernel was found not to own
 	owned  bool
 	closed bool
 
-	applied *Ruleset      // what Repair goes back to, or nil
-	rooms   map[room]bool // in which it has openings
-	given   *ledger
-	doubt   bool      // whether given is what the kernel holds
-	pending []element // of given, which a new table does not hold yet
-	// shape is that of the table as we left it, nil where it is not known.
-	shape []byte
-	// ours is the table that was applied, 0 before. Another one of its name was
-	// put in its place by somebody else: saved rulesets bring theirs along.
-	ours  identity
-	query *netlink.Conn // for what the library does not read
+	applied  *Ruleset          // what Repair goes back to, or nil
+	openings map[grantSet]bool // of the sets that it has openings for
+	// ledger is what the kernel holds of grants; stale where that is not certain.
+	ledger  *ledger
+	stale   bool
+	pending []element // of the ledger, which a new table does not hold yet
+	// snapshot is that of the table as we left it, nil where it is not known.
+	snapshot []byte
+	// handle is that of the table that was applied, 0 before. Another one of its name
+	// was made by another process: saved rulesets bring theirs along.
+	handle tableHandle
+	query  *netlink.Conn // for what the library does not read
 
 	inspector *inspector
 	labels    atomic.Pointer[labels] // of the ruleset that was applied, for the inspector
 
-	flows  *flows.Table
-	stood  []standing          // connections that stood before the table
-	listed bool                // whether they were listed for this Apply
-	local  map[netip.Addr]bool // this host's addresses when the Kernel was opened
+	flows    *flows.Table
+	existing []existingConn      // connections that existed before the table
+	listed   bool                // whether they were listed for this Apply
+	local    map[netip.Addr]bool // this host's addresses when the Kernel was opened
 	// withoutDemux: see Ruleset.
 	withoutDemux bool
 }
@@ -69,9 +70,9 @@ func Open(c Config) (*Kernel, error) {
 	if err := validateTable(c.Table); err != nil {
 		return nil, err
 	}
-	k := &Kernel{table: c.Table, mode: c.Owner, given: newLedger()}
+	k := &Kernel{table: tableName{inet, c.Table}, mode: c.Owner, ledger: newLedger()}
 	if err := k.open(); err != nil {
-		return nil, fmt.Errorf("open table inet %s: %w", c.Table, err)
+		return nil, fmt.Errorf("open table %s: %w", k.table, err)
 	}
 	return k, nil
 }
@@ -102,8 +103,8 @@ func (k *Kernel) open() error {
 	return nil
 }
 
-// localAddresses are those of this host. Without them no connection that stands
-// has precedence over another.
+// localAddresses are those of this host. Without them no existing connection
+// goes before another where there are too many.
 func localAddresses() map[netip.Addr]bool {
 	local := make(map[netip.Addr]bool)
 	addrs, _ := net.InterfaceAddrs()
@@ -154,14 +155,14 @@ func (k *Kernel) check() (err error) {
 
 // find gives the table, or nil.
 func (k *Kernel) find() (*nftables.Table, error) {
-	t, err := k.conn.ListTableOfFamily(k.table, nftables.TableFamilyINet)
+	t, err := k.conn.ListTableOfFamily(k.table.name, k.table.family.number)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
 	return t, err
 }
 
-// foreign reports whether somebody else owns the table.
+// foreign reports whether another process owns the table.
 func (k *Kernel) foreign(t *nftables.Table) bool {
 	return t != nil && t.Flags&nftables.TableFlagOwner != 0 && t.Owner != k.port
 }
@@ -174,6 +175,7 @@ func (k *Kernel) retry(operation func() error) error {
 	const attempts = 20
 	var err error
 	for range attempts {
+		// At once: who else changes the ruleset is done with it in microseconds.
 		if err = operation(); !transient(err) {
 			break
 		}
@@ -190,14 +192,14 @@ func (k *Kernel) Changes() <-chan struct{} { return k.watch.changes }
 // Remove implements Gate.
 func (k *Kernel) Remove() error {
 	err := k.retry(func() error {
-		k.conn.DelTable(k.netlinkTable(0))
+		k.conn.DelTable(k.table.netlink(0))
 		return k.conn.Flush()
 	})
 	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("remove table inet %s: %w", k.table, k.explain(err))
+		return fmt.Errorf("remove table %s: %w", k.table, k.explain(err))
 	}
-	k.owned, k.applied, k.ours, k.shape, k.stood = false, nil, 0, nil, nil
-	k.given.clear()
+	k.owned, k.applied, k.handle, k.snapshot, k.existing = false, nil, 0, nil, nil
+	k.ledger.clear()
 	k.labels.Store(nil)
 	return nil
 }
@@ -211,8 +213,4 @@ func (k *Kernel) Close() error {
 	k.closed = true
 	k.owned = false
 	return errors.Join(k.inspector.close(), k.flows.Close(), k.watch.close(), k.query.Close(), k.conn.CloseLasting())
-}
-
-func (k *Kernel) netlinkTable(flags nftables.TableFlags) *nftables.Table {
-	return &nftables.Table{Name: k.table, Family: nftables.TableFamilyINet, Flags: flags}
 }

@@ -13,15 +13,16 @@ import (
 )
 
 // ledger remembers grants and when they end: one entry for each element that
-// the sets of grants hold, as far as we know. It counts what each access has.
+// the sets of grants hold, as far as we know. It counts the elements of each access
+// and of each set.
 type ledger struct {
 	entries map[element]deadline
 	ends    endings
 	counts  map[account]int
-	inRoom  map[room]int
+	bySet   map[grantSet]int
 }
 
-// element is what tells an element of the sets of grants from all others.
+// element identifies an element of the sets of grants.
 type element struct {
 	source  netip.Prefix
 	service port.Range
@@ -41,7 +42,7 @@ type account struct {
 }
 
 func newLedger() *ledger {
-	return &ledger{entries: make(map[element]deadline), counts: make(map[account]int), inRoom: make(map[room]int)}
+	return &ledger{entries: make(map[element]deadline), counts: make(map[account]int), bySet: make(map[grantSet]int)}
 }
 
 func (l *ledger) clear() { *l = *newLedger() }
@@ -63,13 +64,13 @@ func (l *ledger) exceeds(g Grant, quota int) bool {
 	return quota > 0 && l.counts[accountOf(g)] >= quota
 }
 
-// asks reports whether a grant has to be given at all, beside what is running,
-// or what is against it: that there is no room of its kind, or the quota of its
-// access, 0 for none.
-func (l *ledger) asks(g Grant, rooms map[room]bool, quota int, now time.Time) (needed bool, err error) {
+// needs reports whether a grant has to be given at all, beside what is running,
+// or why it cannot: the ruleset has no set for it, or the access has used up its
+// quota, 0 for none.
+func (l *ledger) needs(g Grant, openings map[grantSet]bool, quota int, now time.Time) (needed bool, err error) {
 	l.expire(now)
 	switch {
-	case !rooms[roomOf(g.element())]:
+	case !openings[grantSetOf(g.element())]:
 		return false, ErrNoRoom
 	// One that a connection uses up may be gone long before its time.
 	case !g.Once && l.outlasts(g, now):
@@ -87,8 +88,9 @@ func (l *ledger) put(g Grant, now time.Time) {
 	l.remove(e)
 	l.entries[e] = deadline{g, ends}
 	l.counts[accountOf(g)]++
-	l.inRoom[roomOf(e)]++
+	l.bySet[grantSetOf(e)]++
 	heap.Push(&l.ends, ending{ends, e})
+	// Each renewal leaves an ending that is void: they go when they are the most.
 	if len(l.ends) > 2*len(l.entries)+64 {
 		l.ends = slices.DeleteFunc(l.ends, func(x ending) bool { return !l.entries[x.element].ends.Equal(x.at) })
 		heap.Init(&l.ends)
@@ -102,7 +104,7 @@ func (l *ledger) remove(e element) {
 		return
 	}
 	delete(l.entries, e)
-	l.inRoom[roomOf(e)]--
+	l.bySet[grantSetOf(e)]--
 	a := accountOf(running.grant)
 	if l.counts[a]--; l.counts[a] == 0 {
 		delete(l.counts, a)
@@ -121,20 +123,20 @@ func (l *ledger) within(source netip.Prefix, s port.Range) []element {
 	return list
 }
 
-// rooms are those of the elements.
-func (l *ledger) rooms() []room {
-	var list []room
-	for m, n := range l.inRoom {
+// grantSets are the sets that have elements.
+func (l *ledger) grantSets() []grantSet {
+	var list []grantSet
+	for m, n := range l.bySet {
 		if n > 0 {
 			list = append(list, m)
 		}
 	}
-	slices.SortFunc(list, func(a, b room) int { return cmp.Compare(a.name(), b.name()) })
+	slices.SortFunc(list, func(a, b grantSet) int { return cmp.Compare(a.name(), b.name()) })
 	return list
 }
 
-// dropOnce forgets the grants that a connection uses up. Which of them were used
-// only the table knows, so that none outlives it.
+// dropOnce forgets the grants that a connection uses up. Only the table knows
+// which of them were used, so that none outlives it.
 func (l *ledger) dropOnce() {
 	for e := range l.entries {
 		if e.once {

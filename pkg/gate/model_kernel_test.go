@@ -119,7 +119,7 @@ func (p *performance) do(s step) error {
 	return nil
 }
 
-// give grants what there is room for. Of two grants for single use it is open
+// give grants what there is a set for. Of two grants for single use it is open
 // which one a packet uses up: no story has them.
 func (p *performance) give(g Grant) (given bool, err error) {
 	g = g.normal()

@@ -311,7 +311,7 @@ func (d *dice) again(t *step, before []step) {
 	switch {
 	case t.kind == revokeGrant:
 		t.grant = s.grant
-	case t.kind == giveGrant: // to whom it would be of use, if there is room
+	case t.kind == giveGrant: // to whom it would be of use, if there is a set for it
 		if s.probe.from.Addr().Is4() == t.grant.Source.Addr().Is4() {
 			t.grant.Source = netip.PrefixFrom(s.probe.from.Addr(), t.grant.Source.Bits()).Masked()
 		}
@@ -384,7 +384,7 @@ func (d *dice) probe(k kind, services []port.Range) probe {
 	return p
 }
 
-// grant is of a form that the ruleset has room for, mostly.
+// grant is of a form that the ruleset has a set for, mostly.
 func (d *dice) grant(r Ruleset) Grant {
 	v := d.roll(2)
 	source := pick(d, outside[v][0], outside[v][0], outside[v][1], outside[v][2])

@@ -10,7 +10,7 @@ import (
 )
 
 // The model says who may pass, in the words of the contract (see Gate and the
-// head of wall.go) and without a look at how the chains are cut. It is told
+// head of protect.go) and without a look at how the chains are cut. It is told
 // everything that happens, in order.
 
 // answer is what the model says of a packet.
@@ -47,10 +47,10 @@ func (p probe) opens() bool {
 
 // memory is what this host remembers of a flow.
 type memory struct {
-	passes answer
-	begun  bool // by this host
-	stood  bool // before its port was hidden
-	ended  bool // and was flushed since
+	passes  answer
+	begun   bool // by this host
+	existed bool // before its port was hidden
+	ended   bool // and was flushed since
 	// label: the entry in conntrack says so, or an element in the table does,
 	// which goes with the table.
 	label answer
@@ -63,7 +63,7 @@ type model struct {
 	used   map[flow]answer // by what single-use grants were used up
 	known  map[flow]memory
 	// entries are the flows of which conntrack has an entry (of TCP, may have), and
-	// whether that has room for a label: each that began under our table, and some
+	// whether that has space for a label: each that began under our table, and some
 	// of those that began shortly after it was deleted.
 	entries map[flow]answer
 	// socket reports whether a connected socket of this host is the flow.
@@ -106,9 +106,9 @@ func (m *model) single(p probe) (once, used answer, which element) {
 	once, which = m.grant(p.flow, true)
 	used = m.used[p.flow]
 	// Behind a translation only the label says that a grant for single use was
-	// used: an entry without room for it, or an address that prerouting does not
+	// used: an entry without space for it, or an address that prerouting does not
 	// know, costs the client its connection.
-	if room, there := m.entries[p.flow]; translatedPorts[p.to.Port()] && (there && room != yes || elsewhere[p.to.Addr()]) {
+	if space, there := m.entries[p.flow]; translatedPorts[p.to.Port()] && (there && space != yes || elsewhere[p.to.Addr()]) {
 		once, used = min(once, either), min(used, either)
 	}
 	return once, used, which
@@ -181,12 +181,12 @@ func (m *model) sent(p probe, passed bool) {
 		m.admitted(p)
 	}
 	if _, there := m.entries[p.flow]; !there && !untrackedPorts[p.to.Port()] {
-		m.entries[p.flow] = m.room()
+		m.entries[p.flow] = m.hasLabelSpace()
 	}
 }
 
-// room tells of an entry that begins now.
-func (m *model) room() answer {
+// hasLabelSpace says whether an entry that begins now has space for a label.
+func (m *model) hasLabelSpace() answer {
 	if m.rules == nil {
 		return either
 	}
@@ -196,15 +196,15 @@ func (m *model) room() answer {
 // admitted: a packet to a hidden port has passed. A grant lets its flow go on.
 func (m *model) admitted(p probe) {
 	known, granted := m.known[p.flow], m.uses(p)
-	if granted == no || p.protocol == packet.UDP && known.passes == yes || known.stood && !p.opens() {
+	if granted == no || p.protocol == packet.UDP && known.passes == yes || known.existed && !p.opens() {
 		return // it goes on as it did
 	}
-	known.stood = false
+	known.existed = false
 	label, there := m.entries[p.flow]
 	if untrackedPorts[p.to.Port()] {
 		label = no
 	} else if !there {
-		label = m.room()
+		label = m.hasLabelSpace()
 	}
 	if known.passes != no && known.label != label { // it may go on by what it had
 		label = either
@@ -254,8 +254,8 @@ func (m *model) hostSends(f flow) {
 		if before.passes != no && before.label != yes {
 			label = either // an element in the table may still say so, too
 		}
-		m.known[f] = memory{passes: yes, begun: true, label: label, stood: before.stood}
-		m.entries[f] = m.room()
+		m.known[f] = memory{passes: yes, begun: true, label: label, existed: before.existed}
+		m.entries[f] = m.hasLabelSpace()
 	}
 }
 
@@ -292,7 +292,7 @@ func (m *model) lost(gone func(memory) answer) {
 
 // applies: a ruleset was applied.
 func (m *model) applies(r *Ruleset) {
-	for f := range m.entries { // what stood before its port was hidden goes on
+	for f := range m.entries { // what existed before its port was hidden goes on
 		newly := covers(r.Protected, f) && (m.last == nil || !covers(m.last.Protected, f))
 		switch known := m.known[f]; {
 		case !newly || known.passes == yes:
@@ -300,9 +300,9 @@ func (m *model) applies(r *Ruleset) {
 			known.passes = either
 			m.known[f] = known
 		default:
-			m.known[f] = memory{passes: either, stood: true}
+			m.known[f] = memory{passes: either, existed: true}
 			if f.protocol == packet.UDP || m.socket(f) {
-				m.known[f] = memory{passes: yes, stood: true}
+				m.known[f] = memory{passes: yes, existed: true}
 			}
 		}
 	}
@@ -323,7 +323,7 @@ func (m *model) applies(r *Ruleset) {
 	m.rules, m.last = r, r
 }
 
-// opens reports whether a ruleset has room for a grant.
+// opens reports whether a ruleset has a set for a grant.
 func opens(r *Ruleset, e element) bool {
 	alone := e.service.Ports() == 1
 	if alone && !e.once && e.source.IsSingleIP() {
@@ -348,19 +348,19 @@ func (m *model) flushed() {
 	maps.DeleteFunc(m.grants, func(e element, _ answer) bool { return e.once })
 	clear(m.used)
 	m.lost(func(known memory) answer {
-		if known.stood {
+		if known.existed {
 			return no
 		}
 		return yes - known.label // what is no label is an element
 	})
 }
 
-// repaired: the table is back, and so are its grants. What stood before and ended
+// repaired: the table is back, and so are its grants. What existed before and ended
 // since is nobody's.
 func (m *model) repaired() {
 	for f, known := range m.known {
 		switch _, there := m.entries[f]; {
-		case m.rules != nil || !known.stood || !known.ended:
+		case m.rules != nil || !known.existed || !known.ended:
 		case there: // begun again, conntrack may give it the same id (nf_ct_get_id)
 			known.passes = min(known.passes, either)
 			m.known[f] = known

@@ -27,7 +27,7 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-// The log groups of the observer, which stands behind our chains, and of knocks.
+// The log groups of the observer, whose chains come after ours, and of knocks.
 const (
 	observerGroup = 900
 	maxGroup      = 30
@@ -61,7 +61,7 @@ type listener struct {
 	port uint16
 }
 
-// socket is the server's end of a connection, and where the client's stands.
+// socket is the server's end of a connection, and the position of the client's.
 type socket struct {
 	fd       int
 	seq, ack uint32
@@ -179,23 +179,16 @@ func (w *world) observe() (err error) {
 	if err != nil {
 		return err
 	}
-	t := c.AddTable(&nftables.Table{Name: "observer", Family: nftables.TableFamilyINet})
-	add := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority nftables.ChainPriority, rules ...[]expr.Any) {
-		chain := c.AddChain(&nftables.Chain{Name: name, Table: t, Type: kind, Hooknum: hook, Priority: &priority})
-		for _, r := range rules {
-			c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: r})
-		}
-	}
-	seen := rule{logTo(observerGroup)}.exprs()
-	add("in", nftables.ChainTypeFilter, nftables.ChainHookInput, 300, seen)
-	add("through", nftables.ChainTypeFilter, nftables.ChainHookForward, 300, seen)
+	seen := always(logTo(observerGroup)).exprs()
+	theirs{"observer_in", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityRef(300)}.add(c, seen)
+	theirs{"observer_forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityRef(300)}.add(c, seen)
 	var raw, nat [][]expr.Any
 	for _, p := range protocols {
-		raw = append(raw, append(header.in(port.Single(p, untrackedPort)).exprs, &expr.Notrack{}))
+		raw = append(raw, append(destinationPort.in(port.Single(p, untrackedPort)).exprs, &expr.Notrack{}))
 		for v, f := range families() {
 			for _, to := range inside[v][:3] {
 				at := func(dialled uint16) []expr.Any {
-					return append(append(f.guard(), f.loadDestination(reg1), equal(to.AsSlice()...)), header.in(port.Single(p, dialled)).exprs...)
+					return append(append(f.guard(), f.loadDestination(reg1), equal(to.AsSlice()...)), destinationPort.in(port.Single(p, dialled)).exprs...)
 				}
 				redirect := func(dialled, to uint16) []expr.Any {
 					return append(at(dialled), &expr.Immediate{Register: reg1, Data: binaryutil.BigEndian.PutUint16(to)}, &expr.Redir{RegisterProtoMin: reg1})
@@ -207,8 +200,8 @@ func (w *world) observe() (err error) {
 			}
 		}
 	}
-	add("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -300, raw...)
-	add("nat", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, -100, nat...)
+	theirs{"raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw}.add(c, raw...)
+	theirs{"nat", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest}.add(c, nat...)
 	return c.Flush()
 }
 

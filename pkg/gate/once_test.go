@@ -143,7 +143,7 @@ func TestAUsedGrantDoesNotComeBackWithTheTable(t *testing.T) {
 			// A table with something in it that is no set and no chain cannot
 			// be changed in place.
 			conn := stranger(l.t, l.server)
-			conn.AddObj(&nftables.CounterObj{Table: l.gate.netlinkTable(0), Name: "theirs"})
+			conn.AddObj(&nftables.CounterObj{Table: l.gate.table.netlink(0), Name: "theirs"})
 			flush(l.t, conn)
 			apply(l.t, l.gate, r)
 		},

@@ -18,23 +18,36 @@ import (
 
 // What the host's other tables do, and its services.
 
-// theirs is a chain of another table of the server.
-func (l *lab) theirs(name string, kind nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority, rules ...[]expr.Any) {
-	l.t.Helper()
-	conn := stranger(l.t, l.server)
-	table := conn.AddTable(&nftables.Table{Name: name, Family: nftables.TableFamilyINet})
-	chain := conn.AddChain(&nftables.Chain{Table: table, Name: name, Type: kind, Hooknum: hook, Priority: priority})
+// theirs is a chain of another table, which has the chain's name.
+type theirs struct {
+	name     string
+	kind     nftables.ChainType
+	hook     *nftables.ChainHook
+	priority *nftables.ChainPriority
+}
+
+// add makes the table with the chain.
+func (c theirs) add(conn *nftables.Conn, rules ...[]expr.Any) {
+	table := conn.AddTable(&nftables.Table{Name: c.name, Family: nftables.TableFamilyINet})
+	chain := conn.AddChain(&nftables.Chain{Table: table, Name: c.name, Type: c.kind, Hooknum: c.hook, Priority: c.priority})
 	for _, r := range rules {
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: r})
 	}
+}
+
+// others adds a chain of another table to the server.
+func (l *lab) others(c theirs, rules ...[]expr.Any) {
+	l.t.Helper()
+	conn := stranger(l.t, l.server)
+	c.add(conn, rules...)
 	flush(l.t, conn)
 }
 
 // track has somebody else use conntrack.
 func (l *lab) track() {
 	l.t.Helper()
-	l.theirs("firewall", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter,
-		rule{isTranslated(), accept()}.exprs())
+	l.others(theirs{"firewall", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter},
+		when(isTranslated()).do(accept()).exprs())
 }
 
 // notrack keeps conntrack off a service, in both directions.
@@ -44,17 +57,17 @@ func (l *lab) notrack(s string) {
 	source := append(ofProtocol(from.Protocol),
 		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 2},
 		equal(binaryutil.BigEndian.PutUint16(from.First)...))
-	l.theirs("raw_in", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw,
-		append(rule{header.in(to)}.exprs(), &expr.Notrack{}))
-	l.theirs("raw_out", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityRaw,
+	l.others(theirs{"raw_in", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw},
+		append(when(destinationPort.in(to)).exprs(), &expr.Notrack{}))
+	l.others(theirs{"raw_out", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityRaw},
 		append(source, &expr.Notrack{}))
 }
 
 // redirect sends what comes for a service to another port of the server.
 func (l *lab) redirect(s string, port uint16) {
 	l.t.Helper()
-	l.theirs("redirect", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest,
-		append(rule{header.in(service(s))}.exprs(),
+	l.others(theirs{"redirect", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest},
+		append(when(destinationPort.in(service(s))).exprs(),
 			&expr.Immediate{Register: reg1, Data: binaryutil.BigEndian.PutUint16(port)},
 			&expr.Redir{RegisterProtoMin: reg1}))
 }
@@ -65,19 +78,19 @@ func (l *lab) publish(s string, to ...netip.AddrPort) {
 	var rules [][]expr.Any
 	for _, end := range to {
 		f := familyOf(end.Addr())
-		rules = append(rules, append(append(f.guard(), rule{header.in(service(s))}.exprs()...),
+		rules = append(rules, append(append(f.guard(), when(destinationPort.in(service(s))).exprs()...),
 			&expr.Immediate{Register: reg1, Data: end.Addr().AsSlice()},
 			&expr.Immediate{Register: reg2, Data: binaryutil.BigEndian.PutUint16(end.Port())},
 			&expr.NAT{Type: expr.NATTypeDestNAT, Family: uint32(f.nfproto), RegAddrMin: reg1, RegProtoMin: reg2, Specified: true}))
 	}
-	l.theirs("publish", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, rules...)
+	l.others(theirs{"publish", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest}, rules...)
 }
 
 // loseTable deletes our table alone.
 func (l *lab) loseTable() {
 	l.t.Helper()
 	conn := stranger(l.t, l.server)
-	conn.DelTable(l.gate.netlinkTable(0))
+	conn.DelTable(l.gate.table.netlink(0))
 	flush(l.t, conn)
 }
 

@@ -87,13 +87,13 @@ func TestAPrefixLetsInWhatIsInsideAlone(t *testing.T) {
 // elementsOf counts what the kernel has in the sets of grants.
 func elementsOf(t *testing.T, k *Kernel, conn *nftables.Conn) int {
 	t.Helper()
-	sets, err := conn.GetSets(k.netlinkTable(0))
+	sets, err := conn.GetSets(k.table.netlink(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	for _, s := range sets {
-		if isRoom(s.Name) {
+		if isGrantSet(s.Name) {
 			elements, err := conn.GetSetElements(s)
 			if err != nil {
 				t.Fatal(err)

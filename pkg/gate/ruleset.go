@@ -2,12 +2,13 @@ package gate
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/port"
 )
 
@@ -26,8 +27,8 @@ type Ruleset struct {
 	// ports without one.
 	Openings []Opening
 	// Quotas bound the elements that the grants of an access may take at once,
-	// for IPv4 and IPv6 each, by the name of the access. One that has no quota
-	// may fill the sets.
+	// for IPv4 and IPv6 each, by the name of the access: 1 or more. One that has no
+	// quota may fill the sets.
 	Quotas map[string]int
 	// KnockPorts are the ports whose packets are logged: pure SYNs for TCP,
 	// datagrams for UDP. They get no verdict: what else happens to them is
@@ -47,8 +48,18 @@ type Ruleset struct {
 
 	// withoutDemux: what early demux finds cannot be asked for at input.
 	withoutDemux bool
-	// leftover are rooms of running grants that the ruleset has no Opening for.
-	leftover []room
+	// leftover are the sets of running grants that the ruleset has no Opening for.
+	leftover []grantSet
+}
+
+// An Opening is something that grants may open, and the form in which they do.
+type Opening struct {
+	Service port.Range
+	// Bits4 and Bits6 are the lengths of the prefixes that are let in, 1 to 32
+	// and 1 to 128; 0 is the whole address.
+	Bits4, Bits6 int
+	// Once: the first connection, or the first datagram, uses a grant up.
+	Once bool
 }
 
 // DefaultLabel is the conntrack label where none is given.
@@ -61,7 +72,21 @@ const (
 	maxInterfaceName = 15
 )
 
-// Validate reports the first thing that makes the ruleset impossible.
+// Bounds of a table. Up to them Apply takes some seconds at most.
+const (
+	// maxSinglePorts bounds the ports that are in one set: the kernel takes a time to
+	// add them that grows with the square of their number (16,384: one to seven seconds).
+	maxSinglePorts = 32768
+	// maxGrantSets bounds the sets of grants, of which each range of ports needs two
+	// and each form of prefixes one: every packet to a protected port is looked up in
+	// those of its protocol.
+	maxGrantSets = 2048
+	// maxRules bounds the rules: with 26,353 a transaction had more than 8 MB.
+	maxRules = 16384
+)
+
+// Validate reports the first thing for which Apply would refuse the ruleset,
+// whatever the kernel is, as an *invalid.Error.
 func (r *Ruleset) Validate() error {
 	if err := validateTable(r.table()); err != nil {
 		return err
@@ -72,22 +97,68 @@ func (r *Ruleset) Validate() error {
 		}
 	}
 	if r.Label >= LabelBits || r.Label != 0 && r.Label%2 == 0 {
-		return fmt.Errorf("bad conntrack label %d: want an odd one, 1 to %d", r.Label, LabelBits-1)
+		return invalid.Newf(fmt.Sprintf("an odd one, 1 to %d", LabelBits-1), "bad conntrack label %d", r.Label)
 	}
+	if r.Workers < 0 || int(r.Group)+r.workers()-1 > math.MaxUint16 {
+		return invalid.Newf(fmt.Sprintf("groups up to %d", math.MaxUint16), "bad workers %d from group %d", r.Workers, r.Group)
+	}
+	if err := r.validateQuotas(); err != nil {
+		return err
+	}
+	if err := r.validateServices(); err != nil {
+		return err
+	}
+	return r.validateSize()
+}
+
+func (r *Ruleset) validateQuotas() error {
+	// In order, so that the first is the same each time.
+	for _, access := range slices.Sorted(maps.Keys(r.Quotas)) {
+		if n := r.Quotas[access]; n < 1 {
+			return invalid.Newf("1 or more grants", "bad quota %d of access %q", n, access)
+		}
+	}
+	return nil
+}
+
+func (r *Ruleset) validateServices() error {
 	for _, o := range r.Openings {
 		if err := o.validate(); err != nil {
 			return err
 		}
 	}
-	for _, list := range [][]port.Range{r.Protected, r.KnockPorts} {
-		for _, s := range list {
-			if err := s.CheckService(); err != nil {
-				return err
-			}
+	for _, s := range slices.Concat(r.Protected, r.KnockPorts) {
+		if err := s.CheckService(); err != nil {
+			return err
 		}
 	}
-	if r.Workers < 0 || int(r.Group)+r.workers()-1 > math.MaxUint16 {
-		return fmt.Errorf("bad workers %d from group %d: the groups end at %d", r.Workers, r.Group, math.MaxUint16)
+	return nil
+}
+
+// validateSize holds the table to its bounds.
+func (r *Ruleset) validateSize() error {
+	tooMany := func(n int, what string, limit int) error {
+		return invalid.Newf(fmt.Sprintf("%d at most", limit), "%d %s are too many", n, what)
+	}
+	if n := len(r.watchedPorts().single); n > maxSinglePorts {
+		return tooMany(n, "single ports", maxSinglePorts)
+	}
+	if n := len(r.openingSets()); n > maxGrantSets {
+		return tooMany(n, "forms of grants and ranges of ports to open", maxGrantSets)
+	}
+	rules := 0
+	for _, p := range protocols {
+		// These alone may be millions: they are counted before any is made.
+		rules += len(r.knockedAndHidden(p)) * r.workers()
+	}
+	if rules <= maxRules {
+		rules = 0
+		for _, c := range r.chains() {
+			rules += len(c.rules)
+		}
+	}
+	if rules > maxRules {
+		return tooMany(rules, "rules (for ranges of ports, openings, and workers)", maxRules)
 	}
 	return nil
 }
@@ -97,10 +168,11 @@ func (r *Ruleset) Validate() error {
 // age can read back. Only the text of a valid ruleset can be loaded.
 func (r *Ruleset) String() string {
 	var blocks []string
-	for _, s := range r.sets() {
+	l := r.layout()
+	for _, s := range l.sets {
 		blocks = append(blocks, s.String())
 	}
-	for _, c := range r.chains() {
+	for _, c := range l.chains {
 		blocks = append(blocks, c.String())
 	}
 	return "table inet " + r.table() + " {\n" + strings.Join(blocks, "\n") + "}\n"
@@ -138,12 +210,23 @@ func reversed(s string) string {
 	return string(b)
 }
 
+func (o Opening) bits(f family) int {
+	bits := o.Bits6
+	if f.bits == 32 {
+		bits = o.Bits4
+	}
+	if bits == 0 {
+		return f.bits
+	}
+	return bits
+}
+
 func (o Opening) validate() error {
 	if err := o.Service.CheckService(); err != nil {
 		return err
 	}
 	if o.Bits4 < 0 || o.Bits4 > 32 || o.Bits6 < 0 || o.Bits6 > 128 {
-		return fmt.Errorf("bad prefix lengths %d and %d: want 1 to 32 for IPv4 and 1 to 128 for IPv6, or 0", o.Bits4, o.Bits6)
+		return invalid.Newf("1 to 32 for IPv4 and 1 to 128 for IPv6, or 0", "bad prefix lengths %d and %d", o.Bits4, o.Bits6)
 	}
 	return nil
 }
@@ -151,13 +234,13 @@ func (o Opening) validate() error {
 // validateTable accepts what nft reads as a name without quotes.
 func validateTable(name string) error {
 	if len(name) > maxTableName {
-		return fmt.Errorf("bad table name: %d bytes, the kernel takes %d", len(name), maxTableName)
+		return invalid.Newf(fmt.Sprintf("%d at most", maxTableName), "bad table name: %d bytes", len(name))
 	}
 	for i, c := range name {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		other := c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.'
 		if !letter && (i == 0 || !other) {
-			return fmt.Errorf("bad table name %q: want a letter, then letters, digits, '_', '-' or '.'", name)
+			return invalid.Newf("a letter, then letters, digits, '_', '-' or '.'", "bad table name %q", name)
 		}
 	}
 	return nil
@@ -166,11 +249,11 @@ func validateTable(name string) error {
 func validateInterface(name string) error {
 	switch {
 	case name == "":
-		return errors.New("bad interface name: empty")
+		return invalid.New("bad interface name: empty", "")
 	case len(name) > maxInterfaceName:
-		return fmt.Errorf("bad interface name %q: longer than %d bytes", name, maxInterfaceName)
+		return invalid.Newf(fmt.Sprintf("%d bytes at most", maxInterfaceName), "bad interface name %q", name)
 	case strings.ContainsFunc(name, notInterface):
-		return fmt.Errorf("bad interface name %q: blanks, slashes, quotes and stars do not belong in it", name)
+		return invalid.Newf("no blanks, slashes, quotes and stars", "bad interface name %q", name)
 	}
 	return nil
 }

@@ -1,11 +1,14 @@
 package gate
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"nftknock/pkg/invalid"
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
 )
@@ -293,6 +296,19 @@ func TestValidate(t *testing.T) {
 		{"bad service turned round", Ruleset{KnockPorts: []port.Range{{Protocol: packet.TCP, First: 9, Last: 8}}}, "in order"},
 		{"bad icmp service", Ruleset{KnockPorts: []port.Range{port.Single(packet.ICMP, 1)}}, "want tcp or udp"},
 		{"bad workers beyond the last group", Ruleset{Group: 65530, Workers: 7}, "65535"},
+		{"bad table begins with an underscore", Ruleset{Table: "_a"}, `bad table name "_a": want a letter`},
+		{"bad quota", Ruleset{Quotas: map[string]int{"b": 0, "a": -1}}, `bad quota -1 of access "a": want 1 or more`},
+		{"ok as many single ports as can be", Ruleset{Protected: apart(packet.TCP, maxSinglePorts, 1)}, ""},
+		{"ok single ports of both protocols are the same", Ruleset{Protected: slices.Concat(apart(packet.TCP, maxSinglePorts, 1), apart(packet.UDP, maxSinglePorts, 1))}, ""},
+		{"bad too many single ports", Ruleset{Protected: append(apart(packet.TCP, maxSinglePorts, 1), service("udp/2"))}, "32769 single ports are too many: want 32768 at most"},
+		{"bad too many openings", Ruleset{Openings: openRanges(1100)}, "2204 forms of grants and ranges of ports to open are too many"},
+		{"bad too many ranges", Ruleset{Protected: slices.Concat(apart(packet.TCP, 13000, 2), apart(packet.UDP, 13000, 2))}, "rules (for ranges of ports, openings, and workers) are too many"},
+		{"bad too many ports that are knocked on and protected", Ruleset{
+			Protected: apart(packet.TCP, 1000, 1), KnockPorts: services("tcp/1-65535"), Workers: 64,
+		}, "64000 rules"},
+		{"ok many of them", Ruleset{
+			Protected: apart(packet.TCP, 100, 1), KnockPorts: services("tcp/1-65535"), Workers: 64,
+		}, ""},
 		{"bad workers negative", Ruleset{Workers: -1}, "bad workers -1"},
 	}
 	for _, tt := range tests {
@@ -306,6 +322,28 @@ func TestValidate(t *testing.T) {
 			case tt.want != "" && !strings.Contains(err.Error(), tt.want):
 				t.Errorf("error %q; want one with %q", err, tt.want)
 			}
+			if typed := (*invalid.Error)(nil); err != nil && !errors.As(err, &typed) {
+				t.Errorf("error %q has no parts", err)
+			}
 		})
 	}
+}
+
+// apart are n ranges of some ports, with one port between them.
+func apart(p packet.Protocol, n, ports int) []port.Range {
+	var list []port.Range
+	for i := range n {
+		first := 1 + i*(ports+1)
+		list = append(list, port.Range{Protocol: p, First: uint16(first), Last: uint16(first + ports - 1)})
+	}
+	return list
+}
+
+// openRanges opens n ranges.
+func openRanges(n int) []Opening {
+	var list []Opening
+	for _, s := range apart(packet.UDP, n, 2) {
+		list = append(list, Opening{Service: s})
+	}
+	return list
 }

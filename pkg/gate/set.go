@@ -49,7 +49,7 @@ const (
 // rules and cannot change without them.
 type set struct {
 	name    string
-	types   []nftables.SetDatatype
+	key     keyType
 	timeout time.Duration // 0 for constant sets
 	size    uint32
 	dynamic bool // rules add or delete elements
@@ -62,11 +62,11 @@ type set struct {
 // sets gives all sets of the table in the order in which nft lists them.
 func (r *Ruleset) sets() []set {
 	var list []set
-	for _, m := range r.rooms() {
+	for _, m := range r.grantSets() {
 		list = append(list, m.set())
 	}
 	for _, f := range families() {
-		list = append(list, tuples(f, keptSet, keptUDP))
+		list = append(list, kept(f))
 	}
 	if r.anyOnce() {
 		for _, f := range families() {
@@ -79,21 +79,21 @@ func (r *Ruleset) sets() []set {
 // constants gives the sets that are part of the rules.
 func (r *Ruleset) constants() []set {
 	var list []set
-	looked := []ports{r.all()}
+	matches := []portMatch{r.watchedPorts()}
 	if r.hidesSomething() {
-		looked = append(looked, r.allHidden())
+		matches = append(matches, r.allProtectedPorts())
 	}
 	for _, p := range protocols {
-		looked = append(looked, r.ours(p), r.hidden(p))
+		matches = append(matches, r.watchedPortsOf(p), r.protectedPorts(p))
 	}
-	for _, o := range looked {
-		if o.named() {
-			list = append(list, o.asSet())
+	for _, m := range matches {
+		if m.usesSet() {
+			list = append(list, m.asSet())
 		}
 	}
 	if r.ICMP {
 		list = append(list, set{
-			name: echoSet, types: []nftables.SetDatatype{nftables.TypeInetProto},
+			name: echoSet, key: keyType{nftables.TypeInetProto},
 			keys: [][]byte{{byte(packet.ICMP)}, {byte(packet.ICMPv6)}}, words: []string{"icmp", "ipv6-icmp"},
 		})
 	}
@@ -103,20 +103,17 @@ func (r *Ruleset) constants() []set {
 	return list
 }
 
+// kept is the set of connections that go on by their tuples.
+func kept(f family) set { return tuples(f, keptSet, keptUDP) }
+
 // tuples is a set of connections.
 func tuples(f family, name string, timeout time.Duration) set {
-	return set{
-		name: name + f.digit,
-		types: []nftables.SetDatatype{
-			nftables.TypeInetProto, f.address, nftables.TypeInetService, f.address, nftables.TypeInetService,
-		},
-		timeout: timeout, size: maxTuples, dynamic: true,
-	}
+	return set{name: name + f.digit, key: tupleType(f), timeout: timeout, size: maxTuples, dynamic: true}
 }
 
-func (o ports) asSet() set {
-	s := set{name: o.set, types: []nftables.SetDatatype{nftables.TypeInetService}}
-	for _, port := range o.single {
+func (m portMatch) asSet() set {
+	s := set{name: m.set, key: keyType{nftables.TypeInetService}}
+	for _, port := range m.single {
 		s.keys = append(s.keys, binaryutil.BigEndian.PutUint16(port))
 		s.words = append(s.words, fmt.Sprint(port))
 	}
@@ -124,7 +121,7 @@ func (o ports) asSet() set {
 }
 
 func interfaces(names []string) set {
-	s := set{name: unguardedSet, types: []nftables.SetDatatype{nftables.TypeIFName}}
+	s := set{name: unguardedSet, key: keyType{nftables.TypeIFName}}
 	for _, name := range names {
 		key := make([]byte, unix.IFNAMSIZ)
 		copy(key, name)
@@ -137,7 +134,7 @@ func interfaces(names []string) set {
 // String gives the set as nft prints it.
 func (s set) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\tset %s {\n\t\ttype %s\n", s.name, s.keyType().Name)
+	fmt.Fprintf(&b, "\tset %s {\n\t\ttype %s\n", s.name, s.key.datatype().Name)
 	switch {
 	case s.constant():
 		if !s.hostOrder() {
@@ -162,7 +159,7 @@ func (s set) String() string {
 // wrapped writes the elements as nft does: five ports on a line, one name.
 func (s set) wrapped() string {
 	each := 1
-	if s.types[0] == nftables.TypeInetService || s.types[0] == nftables.TypeInetProto {
+	if s.key[0] == nftables.TypeInetService || s.key[0] == nftables.TypeInetProto {
 		each = 5
 	}
 	var lines []string
@@ -185,11 +182,11 @@ func (s set) constant() bool { return s.timeout == 0 }
 
 // hostOrder reports whether nft reads the keys in the order of this host's
 // bytes.
-func (s set) hostOrder() bool { return s.types[0] == nftables.TypeIFName }
+func (s set) hostOrder() bool { return s.key[0] == nftables.TypeIFName }
 
 // netlink is the set as the netlink library knows it, without its elements.
 func (s set) netlink(t *nftables.Table) *nftables.Set {
-	n := &nftables.Set{Table: t, Name: s.name, KeyType: s.keyType()}
+	n := &nftables.Set{Table: t, Name: s.name, KeyType: s.key.datatype()}
 	switch {
 	case s.hostOrder():
 		// The library says of every constant set that its keys are big-endian.
@@ -209,13 +206,6 @@ func (s set) same(found *nftables.Set) bool {
 	want := s.netlink(found.Table)
 	return found.KeyType == want.KeyType && !found.IsMap && found.Dynamic == want.Dynamic && !found.Constant &&
 		!found.Interval && found.HasTimeout && found.Timeout == want.Timeout && found.Size == want.Size
-}
-
-func (s set) keyType() nftables.SetDatatype {
-	if len(s.types) == 1 {
-		return s.types[0]
-	}
-	return nftables.MustConcatSetType(s.types...)
 }
 
 // elements are those of a constant set.

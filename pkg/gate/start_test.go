@@ -30,7 +30,7 @@ func firstTable(t *testing.T, c *nftables.Conn, flags nftables.TableFlags) {
 	flush(t, c)
 }
 
-// A table of the first version is replaced: UDP that stood goes on, what was
+// A table of the first version is replaced: UDP that existed goes on, what was
 // granted does not.
 func TestTheFirstTableIsReplaced(t *testing.T) {
 	modes := map[string]OwnerMode{"not owned": OwnerOff}
@@ -58,8 +58,8 @@ func TestTheFirstTableIsReplaced(t *testing.T) {
 
 			k := open(t, host, Config{Owner: mode})
 			apply(t, k, &Ruleset{Protected: services("tcp/22", "udp/53")})
-			if len(k.stood) != 1 {
-				t.Errorf("%d flows go on, want the one that stood", len(k.stood))
+			if len(k.existing) != 1 {
+				t.Errorf("%d flows go on, want the one that existed", len(k.existing))
 			}
 			if list := grants(t, k); len(list) != 0 {
 				t.Errorf("granted: %+v", list)

@@ -49,8 +49,8 @@ func TestAPublishedPortIsHiddenByTheDialledPort(t *testing.T) {
 				t.Parallel()
 				l := newLab(t, Config{})
 				l.container()
-				stood := l.mustDial(l.client, network, server+":8080")
-				wantEcho(t, stood)
+				existing := l.mustDial(l.client, network, server+":8080")
+				wantEcho(t, existing)
 				// To hide the port inside hides nothing.
 				apply(t, l.gate, &Ruleset{Protected: services(network + "/80")})
 				wantEcho(t, l.mustDial(l.client, network, server+":8080"))
@@ -59,7 +59,7 @@ func TestAPublishedPortIsHiddenByTheDialledPort(t *testing.T) {
 				}
 
 				apply(t, l.gate, &Ruleset{Protected: services(network + "/8080")})
-				wantEcho(t, stood)
+				wantEcho(t, existing)
 				l.wantNoneBeside(network, server+":8080")
 				g := Grant{Source: Host(client), Service: service(network + "/80"), Timeout: time.Minute}
 				grant(t, l.gate, g)
@@ -70,12 +70,12 @@ func TestAPublishedPortIsHiddenByTheDialledPort(t *testing.T) {
 				wantEcho(t, conn)
 				l.revoke(client, network+"/8080")
 				wantEcho(t, conn)
-				wantEcho(t, stood)
+				wantEcho(t, existing)
 				l.wantNoneBeside(network, server+":8080")
-				// What stood is known by its tuples, before and after the
+				// An existing connection is known by its tuples, before and after the
 				// translation.
 				flushConntrack(t, l.server)
-				wantEcho(t, stood)
+				wantEcho(t, existing)
 				l.wantNoneBeside(network, server+":8080")
 			})
 		})
@@ -144,10 +144,10 @@ func TestARedirectedPortIsHiddenByTheDialledPort(t *testing.T) {
 				l := newLab(t, Config{})
 				l.serveOver(network, ":80")
 				l.redirect(network+"/2222", 80)
-				stood := l.mustDial(l.client, network, server+":2222")
-				wantEcho(t, stood)
+				existing := l.mustDial(l.client, network, server+":2222")
+				wantEcho(t, existing)
 				apply(t, l.gate, &Ruleset{Protected: services(network + "/2222")})
-				wantEcho(t, stood)
+				wantEcho(t, existing)
 				l.wantNoneBeside(network, server+":2222")
 				wantEcho(t, l.mustDial(l.client, network, server+":80"))
 				g := Grant{Source: Host(client), Service: service(network + "/80"), Timeout: time.Minute}
@@ -207,10 +207,10 @@ func TestWhatIsTranslatedOnItsWayToAnotherHostPasses(t *testing.T) {
 				t.Fatal(err)
 			}
 			const elsewhere = "192.0.2.1:8080"
-			stood := l.mustDial(l.client, network, elsewhere)
-			wantEcho(t, stood)
+			existing := l.mustDial(l.client, network, elsewhere)
+			wantEcho(t, existing)
 			apply(t, l.gate, &Ruleset{Protected: services(network + "/8080")})
-			wantEcho(t, stood)
+			wantEcho(t, existing)
 			conn := l.mustDial(l.client, network, elsewhere)
 			wantEcho(t, conn)
 			wantEcho(t, conn)

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher hears of the changes that other processes make to a table.
+// watcher receives events of the changes that other processes make to a table.
 type watcher struct {
 	conn    *netlink.Conn
-	table   string
+	table   tableName
 	ours    uint32 // the netlink port that our own changes come from
 	joined  bool
 	changes chan struct{}
@@ -24,13 +24,13 @@ type watcher struct {
 	closed          chan struct{}
 }
 
-// watchBuffer holds what a firewall of some thousand rules sends when it is
-// loaded anew; after more than that, ENOBUFS makes us look.
+// watchBuffer holds the events of a firewall of some thousand rules when it is
+// loaded anew; of more than that the socket reports ENOBUFS.
 const watchBuffer = 1 << 20
 
 // newWatcher opens the watcher's socket in the network namespace of the
-// calling thread. It hears nothing until join.
-func newWatcher(table string, ours uint32) (*watcher, error) {
+// calling thread. It receives nothing until join.
+func newWatcher(table tableName, ours uint32) (*watcher, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func newWatcher(table string, ours uint32) (*watcher, error) {
 	return w, nil
 }
 
-// join begins to listen. What changes after it has returned is heard of.
+// join begins to receive. No change after it has returned is missed.
 func (w *watcher) join() error {
 	if w.joined {
 		return nil
@@ -66,7 +66,8 @@ func (w *watcher) run() {
 		case errors.Is(err, unix.ENOBUFS):
 			w.elements.Store(true)
 			w.rules.Store(true)
-			w.signal() // what was lost may have been about the table
+			// The kernel dropped events, which may have been about the table.
+			w.signal()
 		case err != nil:
 			select {
 			case <-w.closed:
@@ -86,8 +87,7 @@ func (w *watcher) run() {
 
 func (w *watcher) signal() { signal(w.changes) }
 
-// signal makes one of all changes that nobody has looked at yet. The channel
-// has room for that one.
+// signal makes one of all changes since the channel was last read: it holds one.
 func signal(changes chan<- struct{}) {
 	select {
 	case changes <- struct{}{}:
@@ -100,12 +100,12 @@ func (w *watcher) close() error {
 	return w.conn.Close()
 }
 
-// note keeps in mind what a message about the table is about, where that is
-// elements of a set: the shape of the table does not show them.
+// note records whether a message about the table is about elements of a set,
+// which the snapshot of the table does not have.
 func (w *watcher) note(m netlink.Message) {
 	switch uint16(m.Header.Type) & 0xff {
 	case unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
-		if isRoom(attribute(m, unix.NFTA_SET_ELEM_LIST_SET)) {
+		if isGrantSet(attribute(m, unix.NFTA_SET_ELEM_LIST_SET)) {
 			w.elements.Store(true)
 		} else {
 			w.rules.Store(true)
@@ -114,14 +114,14 @@ func (w *watcher) note(m netlink.Message) {
 }
 
 // touches reports whether a message tells of a change to the table that did
-// not come from the netlink port ours: an event carries the port of whoever
+// not come from the netlink port ours: an event carries the port of the socket that
 // caused it. The name of the table is attribute 1 of all kinds of objects
 // (linux/netfilter/nf_tables.h); what they say beside it may change with the
 // kernel, and the table itself is where the truth is.
-func touches(m netlink.Message, table string, ours uint32) bool {
+func touches(m netlink.Message, table tableName, ours uint32) bool {
 	return m.Header.Type>>8 == unix.NFNL_SUBSYS_NFTABLES && m.Header.PID != ours &&
-		len(m.Data) > 0 && m.Data[0] == unix.NFPROTO_INET &&
-		attribute(m, unix.NFTA_TABLE_NAME) == table
+		len(m.Data) > 0 && m.Data[0] == byte(table.family.number) &&
+		attribute(m, unix.NFTA_TABLE_NAME) == table.name
 }
 
 // attribute gives an attribute of an event that is text, or nothing.

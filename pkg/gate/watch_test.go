@@ -21,7 +21,7 @@ import (
 )
 
 // ssh4 is the set of grants of single IPv4 addresses for TCP.
-var ssh4 = room{protocol: packet.TCP, digit: "4", bits: 32}
+var ssh4 = grantSet{protocol: packet.TCP, digit: "4", bits: 32}
 
 // victim is a gate that somebody else can do things to.
 type victim struct {
@@ -192,7 +192,7 @@ func TestMeddlingIsUndone(t *testing.T) {
 			for _, s := range new(Ruleset).sets() {
 				var elements []nftables.SetElement
 				if s.name == ssh4.name() {
-					elements = []nftables.SetElement{{Key: ssh4.key(from("192.0.2.66"), 22), Timeout: time.Hour}}
+					elements = []nftables.SetElement{{Key: ssh4.key(from("192.0.2.66"), service("tcp/22")), Timeout: time.Hour}}
 				}
 				encoded(c.AddSet(s.netlink(table), elements))
 			}
@@ -243,7 +243,7 @@ func TestASavedTableBringsNoGrantsBack(t *testing.T) {
 			for _, s := range r.sets() {
 				var elements []nftables.SetElement
 				if s.name == ssh4.name() {
-					elements = []nftables.SetElement{{Key: ssh4.key(from("192.0.2.66"), 22), Timeout: time.Hour}}
+					elements = []nftables.SetElement{{Key: ssh4.key(from("192.0.2.66"), service("tcp/22")), Timeout: time.Hour}}
 				}
 				encoded(conn.AddSet(s.netlink(table), elements))
 			}
@@ -297,9 +297,9 @@ func TestWhatOthersMayDo(t *testing.T) {
 	flush(t, conn)
 	quiet(t, k)
 
-	set := k.roomSet(ssh4.name(), k.netlinkTable(0))
-	encoded(conn.SetDeleteElements(set, []nftables.SetElement{{Key: ssh4.key(g.Source, 22)}}))
-	encoded(conn.SetAddElements(set, []nftables.SetElement{{Key: ssh4.key(from("192.0.2.2"), 22), Timeout: time.Minute}}))
+	set := ssh4.in(k.table.netlink(0))
+	encoded(conn.SetDeleteElements(set, []nftables.SetElement{{Key: ssh4.key(g.Source, service("tcp/22"))}}))
+	encoded(conn.SetAddElements(set, []nftables.SetElement{{Key: ssh4.key(from("192.0.2.2"), service("tcp/22")), Timeout: time.Minute}}))
 	flush(t, conn)
 	awaitChange(t, k)
 	repair(t, k, false)
@@ -308,7 +308,7 @@ func TestWhatOthersMayDo(t *testing.T) {
 	awaitChange(t, k)
 	repair(t, k, true)
 	if list := grants(t, k); len(list) != 1 || list[0].Source != from("192.0.2.2") {
-		t.Errorf("grants %+v, want those that stood last", list)
+		t.Errorf("grants %+v, want those that were there last", list)
 	}
 }
 
@@ -349,7 +349,7 @@ func TestTouches(t *testing.T) {
 		{"shorter than its header", short, false},
 		{"another subsystem", netlink.Message{Header: netlink.Header{Type: 4 << 8}, Data: cut.Data}, false},
 	} {
-		if got := touches(tt.m, "nftknock", ours); got != tt.want {
+		if got := touches(tt.m, tableName{inet, "nftknock"}, ours); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -360,18 +360,18 @@ func FuzzTouches(f *testing.F) {
 	f.Add(uint16(0), []byte{})
 	f.Fuzz(func(t *testing.T, kind uint16, data []byte) {
 		m := netlink.Message{Header: netlink.Header{Type: netlink.HeaderType(kind)}, Data: data}
-		if touches(m, "nftknock", 1) && binary.Size(data) < 4+4+len("nftknock") {
+		if touches(m, tableName{inet, "nftknock"}, 1) && binary.Size(data) < 4+4+len("nftknock") {
 			t.Errorf("%x names no table", data)
 		}
 	})
 }
 
-func FuzzParseIdentity(f *testing.F) {
+func FuzzParseHandle(f *testing.F) {
 	f.Add(event(unix.NFT_MSG_NEWTABLE, unix.NFPROTO_INET, 0, text(1, "nftknock"),
-		netlink.Attribute{Type: tableHandle, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}}).Data)
+		netlink.Attribute{Type: attrTableHandle, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}}).Data)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		id, generation, err := parseIdentity([]netlink.Message{{Data: data}})
+		id, generation, err := parseHandle([]netlink.Message{{Data: data}})
 		if (err == nil) != (id != 0) || err != nil && generation != 0 {
 			t.Errorf("%x: %d, %d, %v", data, id, generation, err)
 		}
@@ -379,7 +379,7 @@ func FuzzParseIdentity(f *testing.F) {
 }
 
 // BenchmarkRepair is the way from a flush by another process to a table that
-// stands again, and to its grants.
+// is there again, and to its grants.
 func BenchmarkRepair(b *testing.B) {
 	for _, count := range []int{0, 100, 30000} {
 		b.Run(fmt.Sprint(count, " grants"), func(b *testing.B) { benchmarkRepair(b, count) })

@@ -13,73 +13,57 @@ import (
 	"nftknock/test/thorough"
 )
 
-// What stood before the table goes on, the client speaking first.
-func TestWhatStoodGoesOn(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name     string
-		networks []string
-		before   func(*lab) // before the connection begins
-		after    func(*lab) // after the table stands
-	}{
-		// UDP is known by conntrack alone, and so only where that is in use.
-		{name: "without conntrack", networks: []string{"tcp"}},
-		{name: "with conntrack in use", networks: []string{"tcp", "udp"}, before: (*lab).track},
-		{
-			name: "over a flush of conntrack", networks: []string{"tcp", "udp"}, before: (*lab).track,
-			after: func(l *lab) { flushConntrack(l.t, l.server) },
-		},
-		{
-			name: "over a flush of conntrack that nobody else uses", networks: []string{"tcp"},
-			after: func(l *lab) { flushConntrack(l.t, l.server) },
-		},
-		{
-			name: "over a flush of the table", networks: []string{"tcp", "udp"}, before: (*lab).track,
-			after: func(l *lab) {
-				l.loseTable()
-				awaitChange(l.t, l.gate)
-				repair(l.t, l.gate, true)
-			},
-		},
-		{
-			name: "over a restart and a flush of the table", networks: []string{"tcp", "udp"}, before: (*lab).track,
-			after: func(l *lab) {
-				r := *l.gate.applied
-				if err := l.gate.Close(); err != nil {
-					l.t.Fatal(err)
-				}
-				l.gate = open(l.t, l.server, Config{Owner: OwnerOff})
-				apply(l.t, l.gate, &r)
-				l.loseTable()
-				awaitChange(l.t, l.gate)
-				repair(l.t, l.gate, true)
-			},
-		},
-		{
-			name: "untracked", networks: []string{"tcp"},
-			before: func(l *lab) { l.notrack("tcp/22") },
-		},
-		{
-			name: "over another ruleset", networks: []string{"tcp", "udp"}, before: (*lab).track,
-			after: func(l *lab) {
-				apply(l.t, l.gate, &Ruleset{Hide: Reject, Protected: services("tcp/20-30", "udp/20-30"), KnockPorts: services("tcp/7", "udp/8")})
-			},
-		},
+// goesOn is a case in which a connection is to go on, over TCP, UDP or both.
+type goesOn struct {
+	name     string
+	networks []string
+	before   func(*lab) // before the connection begins
+	after    func(*lab) // after the table is there, and the grant has ended
+}
+
+// overBoth are the cases that hold for connections that existed before the table
+// and for those that were admitted.
+func overBoth() []goesOn {
+	both := []string{"tcp", "udp"}
+	return []goesOn{
+		{name: "with conntrack in use", networks: both, before: (*lab).track},
+		{name: "over a flush of the table", networks: both, before: (*lab).track, after: (*lab).loseAndRepair},
+		{name: "over another ruleset", networks: both, before: (*lab).track, after: (*lab).applyAnother},
 	}
-	for _, tt := range tests {
+}
+
+// loseAndRepair deletes the table and has the gate repair it.
+func (l *lab) loseAndRepair() {
+	l.t.Helper()
+	l.loseTable()
+	awaitChange(l.t, l.gate)
+	repair(l.t, l.gate, true)
+}
+
+// applyAnother applies another ruleset that hides port 22.
+func (l *lab) applyAnother() {
+	l.t.Helper()
+	apply(l.t, l.gate, &Ruleset{Hide: Reject, Protected: services("tcp/20-30", "udp/20-30"), KnockPorts: services("tcp/7", "udp/8")})
+}
+
+func (l *lab) flushConntrack() { flushConntrack(l.t, l.server) }
+
+// goOn runs the cases. Begin opens the connection to port 22 of the server, and
+// leaves it without a grant behind a table that hides the port.
+func goOn(t *testing.T, cases []goesOn, begin func(l *lab, client netip.Addr, network, address string) net.Conn) {
+	t.Parallel()
+	for _, tt := range cases {
 		for _, network := range tt.networks {
 			t.Run(tt.name+"/"+network, func(t *testing.T) {
 				t.Parallel()
-				bothFamilies(t, func(t *testing.T, _ netip.Addr, server string) {
+				bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
 					t.Parallel()
 					l := newLab(t, Config{Owner: OwnerOff})
 					if tt.before != nil {
 						tt.before(l)
 					}
 					l.serveOver(network, ":22")
-					conn := l.mustDial(l.client, network, server+":22")
-					wantEcho(t, conn)
-					apply(t, l.gate, &Ruleset{Protected: services(network + "/22")})
+					conn := begin(l, client, network, server+":22")
 					if tt.after != nil {
 						tt.after(l)
 					}
@@ -92,7 +76,59 @@ func TestWhatStoodGoesOn(t *testing.T) {
 	}
 }
 
-// A UDP flow that stood is known by its addresses and ports alone: once it has
+// Connections that existed before the table go on, the client speaking first.
+func TestExistingConnectionsGoOn(t *testing.T) {
+	goOn(t, append(overBoth(),
+		// UDP is known by conntrack alone, and so only where that is in use.
+		goesOn{name: "without conntrack", networks: []string{"tcp"}},
+		goesOn{name: "over a flush of conntrack", networks: []string{"tcp", "udp"}, before: (*lab).track, after: (*lab).flushConntrack},
+		goesOn{name: "over a flush of conntrack that nobody else uses", networks: []string{"tcp"}, after: (*lab).flushConntrack},
+		goesOn{
+			name: "over a restart and a flush of the table", networks: []string{"tcp", "udp"}, before: (*lab).track,
+			after: func(l *lab) {
+				r := *l.gate.applied
+				if err := l.gate.Close(); err != nil {
+					l.t.Fatal(err)
+				}
+				l.gate = open(l.t, l.server, Config{Owner: OwnerOff})
+				apply(l.t, l.gate, &r)
+				l.loseAndRepair()
+			},
+		},
+		goesOn{name: "untracked", networks: []string{"tcp"}, before: func(l *lab) { l.notrack("tcp/22") }},
+	), func(l *lab, _ netip.Addr, network, address string) net.Conn {
+		conn := l.mustDial(l.client, network, address)
+		wantEcho(l.t, conn)
+		apply(l.t, l.gate, &Ruleset{Protected: services(network + "/22")})
+		return conn
+	})
+}
+
+// Connections that were admitted go on after their grant.
+func TestAdmittedConnectionsGoOnAfterTheirGrant(t *testing.T) {
+	goOn(t, append(overBoth(),
+		goesOn{name: "alone on the host", networks: []string{"tcp", "udp"}},
+		goesOn{name: "over another ruleset, alone on the host", networks: []string{"tcp", "udp"}, after: (*lab).applyAnother},
+		// Of UDP nothing is left then: see TestAnAdmittedFlowThatConntrackLostNeedsAGrant.
+		goesOn{name: "over a flush of conntrack", networks: []string{"tcp"}, before: (*lab).track, after: (*lab).flushConntrack},
+		goesOn{
+			name: "untracked", networks: []string{"tcp", "udp"},
+			before: func(l *lab) {
+				l.notrack("tcp/22")
+				l.notrack("udp/22")
+			},
+		},
+	), func(l *lab, client netip.Addr, network, address string) net.Conn {
+		apply(l.t, l.gate, &Ruleset{Protected: services(network + "/22")})
+		grant(l.t, l.gate, Grant{Source: Host(client), Service: service(network + "/22"), Timeout: time.Minute})
+		conn := l.mustDial(l.client, network, address)
+		wantEcho(l.t, conn)
+		l.revoke(client, network+"/22")
+		return conn
+	})
+}
+
+// A UDP flow that existed before the table is known by its addresses and ports alone: once it has
 // ended, whoever has them could go on with it.
 func TestAFlowThatEndedDoesNotComeBackWithTheTable(t *testing.T) {
 	t.Parallel()
@@ -108,17 +144,13 @@ func TestAFlowThatEndedDoesNotComeBackWithTheTable(t *testing.T) {
 		wantEcho(t, stays)
 		wantEcho(t, ends)
 		l.endFlow(ends)
-		l.loseTable()
-		awaitChange(t, l.gate)
-		repair(t, l.gate, true)
+		l.loseAndRepair()
 		if echoes(ends) {
 			t.Error("the flow that had ended goes on")
 		}
 		wantEcho(t, stays)
 		// Neither does it with the next one.
-		l.loseTable()
-		awaitChange(t, l.gate)
-		repair(t, l.gate, true)
+		l.loseAndRepair()
 		if echoes(ends) {
 			t.Error("the flow that had ended goes on after another flush")
 		}
@@ -149,72 +181,6 @@ func (l *lab) endFlow(conn net.Conn) {
 	})
 	if err != nil || n != 1 {
 		l.t.Fatalf("%d flows of %s deleted, %v; want one", n, local, err)
-	}
-}
-
-// What was admitted goes on after its grant.
-func TestWhatWasAdmittedGoesOnAfterItsGrant(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name     string
-		networks []string
-		before   func(*lab)
-		after    func(*lab)
-	}{
-		{name: "alone on the host", networks: []string{"tcp", "udp"}},
-		{name: "with conntrack in use", networks: []string{"tcp", "udp"}, before: (*lab).track},
-		{
-			// Of UDP nothing is left then: see below.
-			name: "over a flush of conntrack", networks: []string{"tcp"}, before: (*lab).track,
-			after: func(l *lab) { flushConntrack(l.t, l.server) },
-		},
-		{
-			name: "untracked", networks: []string{"tcp", "udp"},
-			before: func(l *lab) {
-				l.notrack("tcp/22")
-				l.notrack("udp/22")
-			},
-		},
-		{
-			name: "over a flush of the table", networks: []string{"tcp", "udp"}, before: (*lab).track,
-			after: func(l *lab) {
-				l.loseTable()
-				awaitChange(l.t, l.gate)
-				repair(l.t, l.gate, true)
-			},
-		},
-		{
-			name: "over another ruleset", networks: []string{"tcp", "udp"},
-			after: func(l *lab) {
-				apply(l.t, l.gate, &Ruleset{Hide: Reject, Protected: services("tcp/20-30", "udp/20-30"), KnockPorts: services("tcp/7", "udp/8")})
-			},
-		},
-	}
-	for _, tt := range tests {
-		for _, network := range tt.networks {
-			t.Run(tt.name+"/"+network, func(t *testing.T) {
-				t.Parallel()
-				bothFamilies(t, func(t *testing.T, client netip.Addr, server string) {
-					t.Parallel()
-					l := newLab(t, Config{Owner: OwnerOff})
-					if tt.before != nil {
-						tt.before(l)
-					}
-					l.serveOver(network, ":22")
-					apply(t, l.gate, &Ruleset{Protected: services(network + "/22")})
-					grant(t, l.gate, Grant{Source: Host(client), Service: service(network + "/22"), Timeout: time.Minute})
-					conn := l.mustDial(l.client, network, server+":22")
-					wantEcho(t, conn)
-					l.revoke(client, network+"/22")
-					if tt.after != nil {
-						tt.after(l)
-					}
-					wantEcho(t, conn)
-					wantEcho(t, conn)
-					l.wantNoneBeside(network, server+":22")
-				})
-			})
-		}
 	}
 }
 
@@ -256,8 +222,8 @@ func TestAnAdmittedFlowThatConntrackLostNeedsAGrant(t *testing.T) {
 	})
 }
 
-// What stands goes on, too, when a later ruleset hides its port.
-func TestWhatStoodGoesOnWhenItsPortIsHiddenLater(t *testing.T) {
+// Existing connections go on, too, when a later ruleset hides their port.
+func TestExistingConnectionsGoOnWhenTheirPortIsHiddenLater(t *testing.T) {
 	t.Parallel()
 	for _, network := range []string{"tcp", "udp"} {
 		t.Run(network, func(t *testing.T) {
@@ -299,8 +265,8 @@ func TestWhatStoodGoesOnWhenItsPortIsHiddenLater(t *testing.T) {
 	}
 }
 
-// What stands goes on from the table's first moment.
-func TestAStandingFlowLosesNothingWhenTheTableIsMade(t *testing.T) {
+// An existing flow goes on from the table's first moment.
+func TestAnExistingFlowLosesNothingWhenTheTableIsMade(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, Config{Owner: OwnerOff})
 	l.track()

@@ -191,7 +191,7 @@ func TestWithoutEarlyDemuxAHiddenPortSendsResetsAtMost(t *testing.T) {
 				if (resets > 0) != tt.resets {
 					t.Errorf("%d resets, want some: %v", resets, tt.resets)
 				}
-				// What stood goes on, and what is admitted comes in.
+				// What existed goes on, and what is admitted comes in.
 				p.here = netip.AddrPortFrom(p.here.Addr(), 4711)
 				p.grant22(p.here.Addr())
 				p.mustConnect()
