@@ -38,7 +38,7 @@ var ErrNothing = errors.New("the policy has no enabled [[access]], so there is n
 
 // New works out a policy. Nothing is read but the signature files that the policy
 // names. It fails when one of these is unreadable, when a key is missing, or when
-// there is nothing to do.
+// there is nothing to do, or when the gate would refuse the table.
 func New(p *policy.Policy) (*Plan, error) {
 	plan, err := Outline(p)
 	if err != nil {
@@ -94,6 +94,10 @@ func Outline(p *policy.Policy) (*Plan, error) {
 	}
 	plan.tripwires = tripwires(plan.Accesses, p.Engine.Tripwires)
 	plan.Ruleset = ruleset(p, plan.Accesses, plan.tripwires)
+	// What the gate would refuse is to be known before anything is done.
+	if err := plan.Ruleset.Validate(); err != nil {
+		return nil, err
+	}
 	return plan, nil
 }
 
