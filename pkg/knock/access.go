@@ -85,6 +85,7 @@ func newRule(a Access, index int, db *p0f.Database) (*rule, error) {
 	if r.OSConfidence == p0f.None {
 		r.OSConfidence = p0f.Family
 	}
+	// The expression is matched once per label here, and never per packet.
 	for _, label := range db.Labels() {
 		r.allowed = append(r.allowed, label.Class == p0f.OS && a.RequireOS.MatchString(label.String()))
 	}

@@ -32,7 +32,7 @@ type arrival struct {
 	element port.Range // what the packet is to a knock: its protocol and port
 
 	db      *p0f.Database // nil: no packet has a fingerprint
-	match   p0f.Match     // of the packet, once matched is set
+	match   p0f.Match     // of the packet; valid once matched is set
 	matched bool
 }
 
@@ -42,10 +42,12 @@ func (a *arrival) key() key { return sourceKey(a.packet.Src) }
 // fingerprint identifies the system behind a SYN; other packets have none. It
 // searches the database once per packet, and only if a knock needs it.
 func (a *arrival) fingerprint() p0f.Match {
-	if !a.matched && a.db != nil && a.packet.Protocol == packet.TCP {
-		a.match = a.db.Match(a.packet)
+	if !a.matched {
+		a.matched, a.match = true, noSystem
+		if a.db != nil && a.packet.Protocol == packet.TCP {
+			a.match = a.db.Match(a.packet)
+		}
 	}
-	a.matched = true
 	return a.match
 }
 

@@ -107,7 +107,7 @@ func New(c Config) (*Engine, error) {
 	if c.MaxSources < 1 {
 		return nil, fmt.Errorf("bad bound of %d half-done knocks: want 1 or more", c.MaxSources)
 	}
-	e := &Engine{db: c.Fingerprints, work: newWork()}
+	e := &Engine{db: c.Fingerprints, work: newWork(), arrival: arrival{db: c.Fingerprints}}
 	// A half-done shared sequence of usual length takes a quarter of the memory
 	// of the pairs of a code, and a sixteenth of that of the bytes of a message.
 	room := max(c.MaxSources/16, 16)
@@ -156,7 +156,8 @@ func (e *Engine) Untried() uint64 { return e.work.untried }
 
 // Handle takes a packet that arrived at a time and returns what it decided,
 // usually nothing. The verdicts are valid until the next call of Handle or Flush.
-// Times may not go backwards. The packet is not kept.
+// Times should not go backwards; where they do, what is remembered counts for that
+// much longer. The packet is not used after the call.
 func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 	a := e.begin(at)
 	el, ok := elementOf(p)
@@ -167,7 +168,6 @@ func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 		if e.dispatch(a) {
 			e.stats.Packets++
 		}
-		a.packet = nil
 	}
 	for _, f := range e.families {
 		f.expire(&a.moment, expiries)
@@ -177,15 +177,15 @@ func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 
 // dispatch gives a packet to every family that its port belongs to, and reports
 // whether there was one.
-func (e *Engine) dispatch(a *arrival) (any bool) {
-	any = e.shared.take(a)
+func (e *Engine) dispatch(a *arrival) (touched bool) {
+	touched = e.shared.take(a)
 	for i := range e.spans {
 		if s := &e.spans[i]; s.ports.Has(a.element.Protocol, a.element.First) {
 			s.listener.take(s.group, a)
-			any = true
+			touched = true
 		}
 	}
-	return any
+	return touched
 }
 
 // Flush ends all half-done knocks, as if nothing more could come. The verdicts
@@ -203,7 +203,7 @@ func (e *Engine) begin(at time.Time) *arrival {
 	a := &e.arrival
 	a.time, a.now = at, e.clock(at)
 	a.verdicts = a.verdicts[:0]
-	a.db, a.matched, a.match = e.db, false, noSystem
+	a.matched = false
 	return a
 }
 

@@ -32,6 +32,7 @@ func (g *groups[G]) find(ports []port.Range) int {
 
 // offset gives the distance of a packet's port from the first port of its group.
 func (g *groups[G]) offset(group int, a *arrival) int {
+	// The ranges of a group differ in protocol alone: any of them will do.
 	return int(a.element.First - g.ports[group][0].First)
 }
 

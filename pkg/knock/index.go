@@ -59,6 +59,7 @@ func (x *index[N, P]) insert(n *N) {
 }
 
 func (x *index[N, P]) remove(n *N) {
+	// p points to the pointer that leads to the next node: the bucket, then links.
 	p := x.bucket(P(n).indexKey())
 	for *p != n {
 		p = P(*p).indexNext()

@@ -34,6 +34,7 @@ func (o Ordered) Ports() []port.Range { return portsFrom(o.Base, 256, o.Protocol
 
 func (o Ordered) join(e *Engine, r *rule) error {
 	k := orderedAccess{rule: r, Ordered: o}
+	// NB: an interface that holds a nil pointer is not nil, so each case checks its own.
 	switch key := o.Key.(type) {
 	case nil:
 		return errNoKey
@@ -126,7 +127,7 @@ type orderedState struct {
 func (s *orderedState) back(n int) *part { return &s.parts[(s.count-1-n)%maxOrdered] }
 
 func (s *orderedState) put(p part) {
-	s.parts[s.count%maxOrdered] = p
+	s.parts[s.count%maxOrdered] = p // in place of the oldest
 	s.count++
 }
 
@@ -162,6 +163,8 @@ func (f *orderedFamily) take(group int, a *arrival) {
 	}
 	n.state.put(p)
 	account := f.engine.work.account(workOrdered, a.packet.Src, a.now)
+	// Nothing marks where an article message begins, so each packet may be the last
+	// of one.
 	search := orderedSearch{&a.moment, account, g, n}
 	if g.article && n.state.count >= seal.ArticleLen {
 		search.try(seal.ArticleLen)
@@ -185,6 +188,7 @@ func (s *orderedSearch) try(length int) {
 	var buffer [maxOrdered]byte
 	message := buffer[:length]
 	st := &s.knock.state
+	// back counts from the last byte, so the message is filled from its end.
 	for i := range message {
 		message[length-1-i] = st.back(i).value
 	}
@@ -221,6 +225,7 @@ func (s *orderedSearch) try(length int) {
 // check adds what an access grants of a message that its key opens.
 func (s *orderedSearch) check(k *orderedAccess, m seal.Message, message []byte, out *finding) {
 	sys := systems{rule: k.rule}
+	// From the first packet to the last: the order decides which system is named.
 	for i := len(message) - 1; i >= 0; i-- {
 		sys.add(&s.knock.state.back(i).stamp)
 	}

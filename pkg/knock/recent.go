@@ -37,6 +37,7 @@ func (r *recentTokens) add(id uint64, now int64) {
 // not given again.
 func (r *recentTokens) repeats(id uint64, first, now int64) bool {
 	for _, t := range r.tokens[:min(r.count, len(r.tokens))] {
+		// A first packet from before the verdict: not all of it came again.
 		if t.id == id && (first <= t.at || now-t.at <= repeatTime) {
 			return true
 		}

@@ -64,6 +64,7 @@ func (r *rule) refusal(t *Terms, req *Request, source netip.Addr, at time.Time) 
 		return TooOld
 	case req.Clock > t.Window:
 		return TooNew
+	// An empty list, unlike nil, stands for nobody.
 	case t.Users != nil && !slices.Contains(t.Users, req.User):
 		return WrongUser
 	case req.Allow != source && (!t.AllowOther || !isHost(req.Allow)):

@@ -108,7 +108,8 @@ func (k *scaled) measure(b *testing.B, keys int, valid bool) {
 			}
 		}
 	}
-	if valid && granted != b.N || !valid && granted != 0 {
+	// A wrong code is by chance the right one of 10,000 accesses once in 3,333 times.
+	if valid && granted != b.N || !valid && granted > b.N/500 {
 		b.Fatalf("%d of %d granted", granted, b.N)
 	}
 	if n := e.Stats().Untried; n != 0 {

@@ -156,6 +156,8 @@ func (f *sharedFamily) addTripwires(ports []port.Range) {
 func (f *sharedFamily) prepare() {
 	longest := f.longest
 	f.table = newTable(f.room, func(s *sharedState) {
+		// One allocation for all attempts. The third index bounds the capacity of
+		// each, so that they cannot reach into each other's marks.
 		marks := make([]mark, len(s)*longest)
 		for i := range s {
 			s[i].marks, marks = marks[:longest:longest], marks[longest:]
@@ -260,6 +262,8 @@ func (f *sharedFamily) advance(a *arrival, n *pending[sharedState], positions ui
 func (f *sharedFamily) complete(a *arrival, n *pending[sharedState], t *attempt) {
 	q := f.list[n.group]
 	v := f.verdict(n, t, None)
+	// A knock faster than reorder may have come in any order: it must be as far from
+	// a tripwire as one that took reorder.
 	duration := max(a.now-t.start, q.reorder)
 	switch {
 	case q.expired(a.time):
@@ -283,6 +287,7 @@ func (f *sharedFamily) complete(a *arrival, n *pending[sharedState], t *attempt)
 func (f *sharedFamily) trip(a *arrival) {
 	k := a.key()
 	f.trips.record(k, a.now)
+	// end takes the first knock of the source out, so that another is first then.
 	for n := f.table.knocks.first(k); n != nil; n = f.table.knocks.first(k) {
 		why := Tripwire
 		if a.now-n.since > f.list[n.group].within {
@@ -309,6 +314,8 @@ func (f *sharedFamily) verdict(n *pending[sharedState], t *attempt, why Reason) 
 func (f *sharedFamily) adopt(from family, sameLabels bool) {
 	old := from.(*sharedFamily)
 	f.trips = old.trips
+	// Fingerprints of other labels decide nothing any more, so a knock that needs
+	// them is left.
 	same := make([]int, len(old.list))
 	for i, q := range old.list {
 		same[i] = slices.IndexFunc(f.list, q.sameKnock)

@@ -69,6 +69,8 @@ func (t *attempt) feed(q *sharedAccess, positions uint32, m mark) (result, Reaso
 	if free == 0 {
 		return unfinished, None
 	}
+	// Of several positions the first that is free is meant, unless it comes so soon
+	// that it may be a repetition of one that is seen.
 	i := bits.TrailingZeros32(free)
 	mayRepeat := positions&t.seen != 0
 	if reason := t.timing(q, i, m.at); reason != None {

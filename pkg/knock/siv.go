@@ -121,6 +121,7 @@ func (f *sivFamily) verdictOnEnd(m *moment, n *pending[sivState], why Reason) {
 	lanes, contested := s.sinceToken()
 	switch {
 	case s.noKey.within(g.within, n.since) || contested > fewLanes:
+		// It has its verdict, or looks like a scan.
 	case has(lanes, seal.SIVLen4):
 		search := f.search(m, n, n.since)
 		search.explain(lanes, true)

@@ -114,6 +114,7 @@ func (s *sivSearch) open(c choice, length int) bool {
 func (s *sivSearch) look(token []byte, c choice, out *finding) {
 	at := s.moment.timeOf(s.at).Truncate(time.Second) // tokens count seconds
 	hints, now := s.group.hints, seal.Step(at)
+	// The hint is of the sender's step, so every step of the window is looked up.
 	for i := range hints.steps {
 		for _, k := range hints.with(nthStep(now, i), token[0]) {
 			key := &s.group.keys[k]
@@ -172,6 +173,7 @@ func (s *sivSearch) outOfTime(length int, late bool) bool {
 	token := buffer[:length]
 	st.assemble(0, token)
 	out := finding{source: s.knock.source, step: length}
+	// A wrong time has a hint of any step: the hints cannot narrow the keys here.
 	for i := range s.group.keys {
 		if out.found {
 			break

@@ -68,6 +68,7 @@ func (s *sivState) put(lane int, v sivValue) bool {
 	bit := uint64(1) << lane
 	s.filled |= bit
 	s.touched |= bit
+	// A repetition of the newest value makes it younger, and leaves the older one.
 	if newest.set && newest.value == v.value && newest.port == v.port {
 		*newest = v
 		return false

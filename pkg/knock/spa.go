@@ -52,6 +52,7 @@ func (f *spaFamily) prepare() { f.register(f.engine, f) }
 // known and there is none.
 func (f *spaFamily) take(group int, a *arrival) {
 	source, payload := a.packet.Src, a.packet.Payload
+	// Length and alphabet come first: most junk costs its sender's budget nothing.
 	if !spa.Plausible(payload) {
 		return
 	}

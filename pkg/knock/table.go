@@ -86,7 +86,10 @@ func (t *table[S]) find(k key, group int) *pending[S] {
 func (t *table[S]) full() bool { return t.len == t.max }
 
 // victim gives the knock that makes room for the next one. The table must be full.
-func (t *table[S]) victim() *pending[S] { return t.ranks[t.busiest].first.of.knocks.first.of }
+func (t *table[S]) victim() *pending[S] {
+	busiest := t.ranks[t.busiest].first.of // for the longest time
+	return busiest.knocks.first.of
+}
 
 // oldest gives the knock whose since is the longest ago, or nil.
 func (t *table[S]) oldest() *pending[S] {
@@ -158,6 +161,7 @@ func (t *table[S]) rerank(p *prefix[S], count int) {
 		t.ranks[p.count].remove(&p.rank)
 	}
 	p.count = count
+	// A count grows by one, so a list more is enough.
 	if count == len(t.ranks) {
 		t.ranks = append(t.ranks, list[prefix[S]]{})
 	}

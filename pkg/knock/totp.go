@@ -172,6 +172,7 @@ func (c *totpCode) check(code uint32) {
 		s.step, s.wrong = step, 0
 	}
 	out := finding{source: c.knock.source, step: totp.Lanes}
+	// One step of drift either way (RFC 6238, section 6), and the likeliest first.
 	for _, st := range [...]int64{step, step - 1, step + 1} {
 		codes := g.codes(st)
 		for i, ok := codes.first[code]; ok && i >= 0; i = codes.next[i] {
@@ -182,6 +183,8 @@ func (c *totpCode) check(code uint32) {
 		c.moment.add(out.verdict)
 		return
 	}
+	// Beyond its share a source's wrong codes count for itself alone, so that no
+	// single source closes an access to all.
 	reason := NoKey
 	switch {
 	case s.wrong >= g.share:
@@ -277,6 +280,7 @@ func (g *totpGroup) codes(step int64) *totpStep {
 func (f *totpFamily) adopt(from family, sameLabels bool) {
 	old := from.(*totpFamily)
 	group := f.from(&old.groups)
+	// The old engine is not used any more, so its memory may be.
 	for i, was := range old.list {
 		if to := group(i); to >= 0 {
 			f.list[to].step, f.list[to].wrong = was.step, was.wrong

@@ -77,6 +77,8 @@ func (t *tracker[S]) sources() int { return t.table.len }
 // adoptFrom takes over the knocks of another tracker. group maps its groups to those
 // of this one, or to a negative number where there is none.
 func (t *tracker[S]) adoptFrom(old *tracker[S], group func(int) int, copy func(to, from *S)) {
+	// The oldest come first: the order of ages stays, and where there is no room for
+	// all, it is they that make room.
 	for n := range old.table.all() {
 		if to := group(n.group); to >= 0 {
 			copy(&t.table.adopt(n, to).state, &n.state)

@@ -43,6 +43,6 @@ func (t *trips) record(k key, at int64) { *t.slot(k) = trip{key: k, at: at, set:
 // recently reports whether the source touched a tripwire so shortly before
 // start that a knock of that duration counts as part of a scan.
 func (t *trips) recently(k key, start, duration int64) bool {
-	s := t.slot(k)
+	s := t.slot(k) // of this source, or of another with the same hash
 	return s.set && s.key == k && start-s.at < min(calm*duration, int64(maxCalm))
 }

@@ -60,7 +60,7 @@ func newWork() *work { return &work{seed: maphash.MakeSeed()} }
 func (w *work) account(kind workKind, source netip.Addr, now int64) account {
 	k := sourceKey(source)
 	if source.Is6() {
-		clear(k[8:])
+		clear(k[8:]) // k is a copy
 	}
 	a := account{
 		source: &w.sources[maphash.Comparable(w.seed, k)%uint64(len(w.sources))],
@@ -107,6 +107,7 @@ type bucket struct {
 // refill gives back share nanoseconds per nanosecond since the last refill.
 func (b *bucket) refill(now int64, share float64, burst int64) {
 	b.burst = burst
+	// Packets of one time refill once.
 	if elapsed := now - b.at; elapsed > 0 {
 		b.spent = max(b.spent-int64(float64(elapsed)*share), 0)
 		b.at = now
