@@ -39,7 +39,7 @@ func (l *loader) openKey(t *table, s keySlot, place string) bool {
 	case err == nil:
 		return s.take(t, place, text)
 	case l.lenient && unseen(err):
-		t.warn(t.valueAt(place), place+": cannot look at it as this user", "whether the daemon will find a good key there is not known")
+		t.warn(t.valueAt(place), place+": cannot be read by this user", "the key was not checked; the daemon checks it when it starts")
 		return true
 	}
 	message, hint := s.trouble(place, err)

@@ -212,7 +212,7 @@ func TestCheckIsLenientWithWhatItMayNotSee(t *testing.T) {
 	}
 	path := filepath.Join(dir, "main.toml")
 	file := func(at string) string {
-		return at + `: cannot look at it as this user; whether the daemon will find a good key there is not known`
+		return at + `: cannot be read by this user; the key was not checked; the daemon checks it when it starts`
 	}
 	want := []string{
 		file("main.toml:4:12: warning: key_file"),

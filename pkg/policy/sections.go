@@ -17,7 +17,7 @@ const (
 	minSources    = 256
 	maxSources    = 1 << 22
 	maxTripwires  = 4096
-	fewTripwires  = 64 // a scan then misses them once in thousands of times
+	fewTripwires  = 64 // with so many, one scan in thousands touches none of them
 	maxInterfaces = 256
 	maxDatabases  = 64
 )
@@ -51,8 +51,8 @@ func readSections(root *table, p *Policy) {
 	integer(t, "tripwires", &p.Engine.Tripwires, bounds{0, maxTripwires})
 	// The default is no reason to warn.
 	if n := p.Engine.Tripwires; t.has("tripwires") && n < fewTripwires {
-		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may open a door", n),
-			fmt.Sprintf("one scan in six opens three ports with none; want %d, the default, or more", defaults().Engine.Tripwires))
+		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may complete a shared knock", n),
+			fmt.Sprintf("one scan in six completes a sequence of three ports if there are none; want %d, the default, or more", defaults().Engine.Tripwires))
 	}
 	t.finish()
 

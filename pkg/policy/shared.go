@@ -69,7 +69,7 @@ func checkIntervals(t *table, a *Access) {
 	switch least := a.MinInterval * steps; {
 	case t.has("max_interval") && a.MinInterval > a.MaxInterval:
 		t.fail(t.valueAt("min_interval"), fmt.Sprintf("min_interval %s is above max_interval %s", wording.Duration(a.MinInterval), wording.Duration(a.MaxInterval)),
-			"want it to be at most that")
+			"want at most "+wording.Duration(a.MaxInterval))
 	case least > a.Within:
 		t.fail(t.valueAt("min_interval"), fmt.Sprintf("no knock can be in time: %d intervals of at least %s take %s, within is %s",
 			steps, wording.Duration(a.MinInterval), wording.Duration(least), wording.Duration(a.Within)),
