@@ -10,9 +10,9 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// What is legal and weak. Only enabled accesses are looked at. That anyone on
-// the path can replay a shared sequence is no warning: it is so for every one
-// of them, and a warning nobody can act on hides the others.
+// Warnings of what is legal and weak, for enabled accesses only. There is none for
+// shared sequences as such, which anyone on the path can replay: a warning that the
+// administrator can do nothing about hides the others.
 
 const (
 	// fewElements: a sequence shorter than this is found by chance or by

@@ -6,7 +6,7 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// fewBytes is a key that could be tried out.
+// fewBytes: shorter keys, of fewer than 128 bits, could be found by trying.
 const fewBytes = 16
 
 // warnKeys warns of weak keys, and of knocks that make them so.

@@ -32,7 +32,7 @@ func (n *Node) descend(parts []part) *Node {
 	return n
 }
 
-// locate is Locate that tells how far it came, and why it stopped there.
+// locate is Locate that also returns where it stopped, and why.
 func locate(text string) (root *Node, end int, why failure) {
 	l := locator{scanner: scanner{text: text}}
 	root = &Node{}

@@ -2,9 +2,9 @@ package tomlpos
 
 import "strings"
 
-// A scanner steps over the tokens of TOML 1.1. It is laxer than a parser: what
-// is not TOML at all it may well step over, but on every text that the parser
-// takes it finds the tokens the parser finds.
+// A scanner steps over the tokens of TOML 1.1. It accepts more than a parser: it may
+// step over what is not TOML, but on every text that the parser accepts it finds the
+// same tokens.
 type scanner struct {
 	text string
 	pos  int
@@ -16,7 +16,7 @@ type failure uint8
 
 const (
 	failNone   failure = iota
-	failSyntax         // not TOML: the parser says it better
+	failSyntax         // not TOML
 	failDepth          // nested deeper than maxDepth
 )
 
