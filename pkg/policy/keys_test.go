@@ -44,6 +44,7 @@ func oneTime(path string) string {
 	return fmt.Sprintf("[[access]]\nname = \"totp\"\nknock = \"totp\"\nalgorithm = \"sha256\"\nkey_file = %q\nopen = [\"tcp/22\"]\n", path)
 }
 
+// writeKey writes a file and gives its path. Its parameters: a test varies all but dir.
 func writeKey(t *testing.T, dir, name, text string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
