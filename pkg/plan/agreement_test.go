@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
 
 	"nftknock/pkg/gate"
@@ -51,6 +52,9 @@ func checkAgreement(t *testing.T, text string) {
 	}
 	if _, err := knock.New(plan.Engine); err != nil {
 		t.Fatalf("no engine: %v", err)
+	}
+	if diff := cmp.Diff(policy.Shares(plan.Accesses), plan.Ruleset.Quotas); diff != "" {
+		t.Fatalf("policy and ruleset share the room for grants out differently:\n%s", diff)
 	}
 	for _, a := range plan.Accesses {
 		if quota := plan.Ruleset.Quotas[a.Name]; quota < len(a.Open) {

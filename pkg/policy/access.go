@@ -28,8 +28,8 @@ type Access struct {
 	Prefix4, Prefix6 int
 	Limit            int // how many knocks are honoured, ever; 0 for any number
 
-	// RequireOS must match the label of every SYN of the knock; nil if any
-	// system will do. It ignores case. Both are of all knocks but SPA.
+	// RequireOS must match the label of every SYN of the knock; nil if any system
+	// may knock. It ignores case. Both fields are of all knocks but SPA.
 	RequireOS    *regexp.Regexp
 	OSConfidence OSConfidence
 
@@ -53,9 +53,9 @@ type Access struct {
 	// if AllowUnauthenticated. Secret is that of one-time knocks; one goroutine
 	// may use it at a time.
 	//
-	// Only Load reads them from where the files say. They are nil where nobody
-	// has looked: in accesses that are not enabled, after Parse, and where Check
-	// or Inspect may not.
+	// Only Load reads them from files and credentials. They are nil where they were
+	// not read: in accesses that are not enabled, after Parse, and where Check or
+	// Inspect lack the permission.
 	Key, HMACKey *secret.Key
 	Secret       *totp.Secret
 	// Where Key or Secret, and HMACKey, come from: the absolute path of a file,
@@ -71,9 +71,9 @@ type Access struct {
 	// Port is the UDP port of SPA.
 	Port uint16
 
-	// RequireUser holds the names of which a knock must carry one; nil if any
-	// will do. AllowOtherAddress lets the sender open for another address than
-	// its own. Both are of encrypted knocks and SPA.
+	// RequireUser holds the names of which a knock must carry one; nil if the name
+	// does not matter. AllowOtherAddress lets the sender open for another address
+	// than its own. Both are of encrypted knocks and SPA.
 	RequireUser       []string
 	AllowOtherAddress bool
 	// Window is how far a knock's time may be from ours, both ways. It is of
@@ -89,8 +89,8 @@ type Access struct {
 	Cipher               spa.Cipher
 	AllowUnauthenticated bool
 
-	// Algorithm is that of the codes. With more than MaxAttempts wrong ones in a
-	// step, 1 to 1000, the step is over for the access. One-time only.
+	// Algorithm is that of the codes. After more than MaxAttempts wrong codes in a
+	// step of 30 s, 1 to 1000, the access ignores the step. One-time only.
 	Algorithm   totp.Algorithm
 	MaxAttempts int
 
@@ -126,7 +126,7 @@ type Protocol string
 
 // The protocols of knocks.
 const (
-	ProtocolAny Protocol = "any" // TCP and UDP, mixed as the sender likes
+	ProtocolAny Protocol = "any" // TCP and UDP, in any mixture
 	ProtocolTCP Protocol = "tcp" // SYNs alone
 	ProtocolUDP Protocol = "udp"
 )
@@ -141,8 +141,8 @@ const (
 )
 
 // defaultAccess is the access of an empty [[access]] of a kind, and of an
-// encrypted one with EncodingSIV. MaxInterval and MaxTimeout have no defaults
-// of their own: they are Within, beyond which it would not matter, and Timeout.
+// encrypted one with EncodingSIV. The defaults of MaxInterval and MaxTimeout are the
+// values of Within and Timeout, so that their readers set them.
 func defaultAccess(kind Knock) Access {
 	a := Access{
 		Enabled: true,
@@ -184,8 +184,8 @@ func (a *Access) Equal(b *Access) bool {
 		reflect.DeepEqual(a.plain(), b.plain())
 }
 
-// plain is the access without what == or reflection does not compare by what it
-// means.
+// plain is the access without the fields that reflect.DeepEqual compares in another
+// way than Equal.
 func (a *Access) plain() Access {
 	p := *a
 	p.Pos = Pos{}

@@ -18,7 +18,7 @@ type document struct {
 	lines *tomlpos.Lines
 	diags *Diagnostics
 
-	// last is where pos was asked for before, at lastOffset.
+	// last is what pos returned last, for lastOffset.
 	last       Pos
 	lastOffset int
 }
@@ -60,8 +60,8 @@ func parse(file, text string, diags *Diagnostics) *table {
 
 // decode parses TOML into Go's generic types.
 //
-// NB: the library panics on states it holds to be impossible. A policy file
-// must not be able to end the daemon, so here they are errors.
+// NB: the library panics in states that it holds to be impossible. No policy file
+// may end the daemon, so a panic becomes an error.
 func decode(text string) (values map[string]any, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -90,9 +90,9 @@ func notText(s string) int {
 	return -1
 }
 
-// pos translates an offset. On the line where it was asked for before it counts
-// columns from there, lest it take the square of the line's length to report on
-// a policy of one line.
+// pos translates an offset to line and column. On the line of the call before, it
+// counts columns from that call's offset: to report on a policy that is one long line
+// would otherwise take time in proportion to the square of its length.
 func (d *document) pos(offset int) Pos {
 	offset = max(0, min(offset, len(d.text)))
 	between := d.text[min(offset, d.lastOffset):max(offset, d.lastOffset)]

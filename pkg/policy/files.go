@@ -42,9 +42,9 @@ func readRegular(path string) ([]byte, error) {
 	return readFile(path)
 }
 
-// readFile reads one byte more than a policy file may have at most. It refuses a
-// file that others than root and the effective user can write; a pipe is taken
-// from whoever holds it.
+// readFile reads a policy file, and of one that is too large one byte more than it may
+// have. It refuses a regular file that others than root and the effective user can
+// write. A pipe, such as the shell's <(...), has no such owner and is read.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -84,7 +84,8 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	return nil
 }
 
-// reason strips an error of the path, which the diagnostic names already.
+// reason gives the text of an error without its path, which the diagnostic has
+// already.
 func reason(err error) string {
 	var p *fs.PathError
 	// Behind the path there is the system's own text, such as "permission denied".

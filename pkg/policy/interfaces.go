@@ -33,7 +33,7 @@ func warnInterfaces(t *table, listed []string, host []Interface) {
 		// bridge or bond.
 		if h.Master != "" && !slices.Contains(listed, h.Master) {
 			t.warn(at, "interface "+quote(name)+" is part of "+quote(h.Master)+", from which its packets come: all of that is guarded",
-				"list "+quote(h.Master)+" to say that it is meant")
+				"list "+quote(h.Master)+" too if that is meant")
 		}
 	}
 }

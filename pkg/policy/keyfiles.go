@@ -15,7 +15,7 @@ import (
 )
 
 // openKeys reads the keys of enabled accesses from where the policy says they
-// are. An access whose key is bad is sound no longer.
+// are. An access whose key is bad is marked as not sound.
 func (l *loader) openKeys() {
 	for i := range l.entries {
 		e := &l.entries[i]
@@ -32,14 +32,14 @@ func (l *loader) openKeys() {
 }
 
 // openKey reads one key and reports whether nothing is wrong with it. A lenient
-// loader only warns of what it may not see.
+// loader only warns of a key that it cannot read.
 func (l *loader) openKey(t *table, s keySlot, place string) bool {
 	text, err := s.open(place)
 	switch {
 	case err == nil:
 		return s.take(t, place, text)
 	case l.lenient && unseen(err):
-		t.warn(t.valueAt(place), place+": cannot look at it as this user", "whether the daemon will find a good key there is not known")
+		t.warn(t.valueAt(place), place+": cannot be read by this user", "the key was not checked; the daemon checks it when it starts")
 		return true
 	}
 	message, hint := s.trouble(place, err)
@@ -55,7 +55,8 @@ func (s keySlot) open(place string) ([]byte, error) {
 	return readCredential(*s.credential)
 }
 
-// unseen reports whether a key may be good, but not for us to see.
+// unseen reports whether an error says nothing about the key but only that this
+// process cannot read it.
 func unseen(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoCredentials)
 }
@@ -89,9 +90,9 @@ const howCredentialsCome = "LoadCredential=NAME:PATH in the unit file of the ser
 
 var errNoCredentials = invalid.New("the service manager passes no credentials", howCredentialsCome)
 
-// readCredential reads a credential that the service manager has passed. Who can
-// read it is the service manager's business: where it uses an access list for
-// that, the mode of the file looks as if its group could.
+// readCredential reads a credential that the service manager has passed. The mode of
+// the file is not checked: where systemd gives access by an access control list, the
+// mode's group bits are the list's mask and look as if the group could read it.
 func readCredential(name string) ([]byte, error) {
 	const most = 4 << 10
 	// systemd.exec(5): set for services with LoadCredential= and its like only.

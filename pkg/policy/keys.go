@@ -29,8 +29,7 @@ func (a *Access) keySlots() []keySlot {
 func (s keySlot) fileKey() string       { return s.name + "_file" }
 func (s keySlot) credentialKey() string { return s.name + "_credential" }
 
-// places are the keys of the policy that say where the key is, of those that
-// are there.
+// places gives those keys of the policy that are present and say where the key is.
 func (s keySlot) places(t *table) (found []string) {
 	for _, key := range []string{s.name, s.fileKey(), s.credentialKey()} {
 		if t.has(key) {
@@ -40,7 +39,8 @@ func (s keySlot) places(t *table) (found []string) {
 	return found
 }
 
-// place is the one key that says so in a sound access; empty for no key.
+// place is the first of places, and in a sound access the only one; "" if there is
+// none.
 func (s keySlot) place(t *table) string {
 	if found := s.places(t); len(found) > 0 {
 		return found[0]
@@ -110,8 +110,8 @@ func (s keySlot) read(t *table) bool {
 	return true
 }
 
-// take hands over the written form of the key, which is wiped, and reports
-// whether it was good.
+// take gives the written form of the key to set, wipes it, and reports whether the key
+// is good.
 func (s keySlot) take(t *table, place string, text []byte) bool {
 	// Wiped in any case. The strings of the decoder stay until they are collected:
 	// a key in the policy itself gets a warning, for that among other things.

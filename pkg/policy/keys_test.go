@@ -44,6 +44,7 @@ func oneTime(path string) string {
 	return fmt.Sprintf("[[access]]\nname = \"totp\"\nknock = \"totp\"\nalgorithm = \"sha256\"\nkey_file = %q\nopen = [\"tcp/22\"]\n", path)
 }
 
+// writeKey writes a file and gives its path. Its parameters: a test varies all but dir.
 func writeKey(t *testing.T, dir, name, text string, mode os.FileMode) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -212,7 +213,7 @@ func TestCheckIsLenientWithWhatItMayNotSee(t *testing.T) {
 	}
 	path := filepath.Join(dir, "main.toml")
 	file := func(at string) string {
-		return at + `: cannot look at it as this user; whether the daemon will find a good key there is not known`
+		return at + `: cannot be read by this user; the key was not checked; the daemon checks it when it starts`
 	}
 	want := []string{
 		file("main.toml:4:12: warning: key_file"),

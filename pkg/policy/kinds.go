@@ -6,55 +6,55 @@ import "slices"
 type kindKey struct {
 	name string
 	of   []Knock
-	// why says what the others lack; empty where the key's name does.
+	// why says why the other kinds cannot have it; empty where the name says it.
 	why string
 }
 
 // Which kinds have what.
 var (
-	ofSharedOnly    = []Knock{KnockShared}
-	ofEncryptedOnly = []Knock{KnockEncrypted}
-	ofTOTPOnly      = []Knock{KnockTOTP}
-	ofSPAOnly       = []Knock{KnockSPA}
+	sharedOnly    = []Knock{KnockShared}
+	encryptedOnly = []Knock{KnockEncrypted}
+	totpOnly      = []Knock{KnockTOTP}
+	spaOnly       = []Knock{KnockSPA}
 
-	withPackets  = []Knock{KnockShared, KnockEncrypted, KnockTOTP} // several
-	withKeys     = []Knock{KnockEncrypted, KnockTOTP, KnockSPA}
-	withPorts    = []Knock{KnockEncrypted, KnockTOTP} // that say something
-	withMessages = []Knock{KnockEncrypted, KnockSPA}
+	severalPackets = []Knock{KnockShared, KnockEncrypted, KnockTOTP}
+	withKey        = []Knock{KnockEncrypted, KnockTOTP, KnockSPA}
+	portRange      = []Knock{KnockEncrypted, KnockTOTP} // the port of a packet is its content
+	withMessage    = []Knock{KnockEncrypted, KnockSPA}
 )
 
 // kindKeys are all of them, in the order in which they are documented.
 var kindKeys = []kindKey{
-	{"require_os", withPackets, "it is one UDP packet, and only a SYN has a fingerprint"},
-	{"os_confidence", withPackets, "it is one UDP packet, and only a SYN has a fingerprint"},
-	{"within", withPackets, "it is one packet"},
+	{"require_os", severalPackets, "it is one UDP packet, and only a SYN has a fingerprint"},
+	{"os_confidence", severalPackets, "it is one UDP packet, and only a SYN has a fingerprint"},
+	{"within", severalPackets, "it is one packet"},
 
-	{"sequence", ofSharedOnly, ""},
-	{"min_interval", ofSharedOnly, ""},
-	{"max_interval", ofSharedOnly, ""},
-	{"reorder", ofSharedOnly, ""},
+	{"sequence", sharedOnly, ""},
+	{"min_interval", sharedOnly, ""},
+	{"max_interval", sharedOnly, ""},
+	{"reorder", sharedOnly, ""},
 
-	{"key", withKeys, ""},
-	{"key_file", withKeys, ""},
-	{"key_credential", withKeys, ""},
-	{"require_user", withMessages, "it carries no user name"},
-	{"allow_other_address", withMessages, "it carries no address and opens for its sender"},
-	{"window", withMessages, "it carries no time"},
-	{"port_base", withPorts, ""},
-	{"protocol", withPorts, ""},
+	{"key", withKey, ""},
+	{"key_file", withKey, ""},
+	{"key_credential", withKey, ""},
+	{"require_user", withMessage, "it carries no user name"},
+	{"allow_other_address", withMessage, "it carries no address and opens for its sender"},
+	{"window", withMessage, "it carries no time"},
+	{"port_base", portRange, ""},
+	{"protocol", portRange, ""},
 
-	{"encoding", ofEncryptedOnly, ""},
-	{"algorithm", ofTOTPOnly, ""},
-	{"max_attempts", ofTOTPOnly, ""},
+	{"encoding", encryptedOnly, ""},
+	{"algorithm", totpOnly, ""},
+	{"max_attempts", totpOnly, ""},
 
-	{"port", ofSPAOnly, ""},
-	{"hmac_key", ofSPAOnly, ""},
-	{"hmac_key_file", ofSPAOnly, ""},
-	{"hmac_key_credential", ofSPAOnly, ""},
-	{"hmac", ofSPAOnly, ""},
-	{"cipher", ofSPAOnly, ""},
-	{"allow_unauthenticated", ofSPAOnly, ""},
-	{"max_timeout", ofSPAOnly, "it cannot ask for a timeout"},
+	{"port", spaOnly, ""},
+	{"hmac_key", spaOnly, ""},
+	{"hmac_key_file", spaOnly, ""},
+	{"hmac_key_credential", spaOnly, ""},
+	{"hmac", spaOnly, ""},
+	{"cipher", spaOnly, ""},
+	{"allow_unauthenticated", spaOnly, ""},
+	{"max_timeout", spaOnly, "it cannot ask for a timeout"},
 }
 
 // commonKeys are the keys that all accesses have.

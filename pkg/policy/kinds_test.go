@@ -32,6 +32,28 @@ func TestKindsReadTheirKeys(t *testing.T) {
 	}
 }
 
+// The readers of the sections ask for the keys that they are said to have, and for no
+// other.
+func TestSectionsReadTheirKeys(t *testing.T) {
+	var got []string
+	for _, name := range sectionNames {
+		// What a section does not know it lists, with what it knows.
+		text := "[" + name + "]\n\"?\" = 1\n"
+		_, diags := Parse("x", []byte(text))
+		_, list, ok := strings.Cut(diags[0].Hint, "known here: ")
+		if !ok {
+			t.Fatalf("%s: %v", name, diags)
+		}
+		got = append(got, strings.Split(list, ", ")...)
+	}
+	want := slices.Clone(sectionKeys)
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the sections read %q, want %q", got, want)
+	}
+}
+
 func TestEveryKeyIsDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/policy.md")
 	if err != nil {

@@ -51,8 +51,7 @@ func (a *Access) terms() knock.Terms {
 	return knock.Terms{Open: a.Open, Users: a.RequireUser, AllowOther: a.AllowOtherAddress, Window: a.Window}
 }
 
-// portKey is the key of the policy that says where the ports of a knock are that
-// is no shared one.
+// portKey is the name of the key that says where the ports of a keyed knock begin.
 func (a *Access) portKey() string {
 	if a.Knock == KnockSPA {
 		return "port"
@@ -60,15 +59,16 @@ func (a *Access) portKey() string {
 	return "port_base"
 }
 
-// lanes reports whether the knock is one of EncodingSIV, whose ports are so many
-// that others can hardly keep out of them.
+// lanes reports whether the knock is one of EncodingSIV. It takes 12800 ports, and so
+// some that are used otherwise.
 func (a *Access) lanes() bool { return a.Knock == KnockEncrypted && a.Encoding == EncodingSIV }
 
-// maxLayouts bounds what the engine looks each packet up in.
+// maxLayouts bounds the layouts, of which the engine looks at all for each packet.
 const maxLayouts = 64
 
-// A layout is how the packets of a knock tell what they say. Accesses may have it
-// in common: the engine then tries their keys on the same packets.
+// A layout is what the engine looks packets up by: a kind of knock and its ports.
+// Accesses may have it in common: the engine then tries all their keys on the same
+// packets.
 type layout struct {
 	kind  Knock
 	ports string // as port.Join writes them

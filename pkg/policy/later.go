@@ -7,32 +7,31 @@ import (
 	"strings"
 )
 
-// Keys that belong to the policy's language but not to this version. None of
-// them is ignored in silence.
+// Keys that are reserved for later versions. Each of them gives a diagnostic.
 
 var (
 	laterNFTables = []string{"set4", "set6", "mark"}
 	laterAccess   = []string{"forward"}
 )
 
-// unsupported reports those of keys that are present: leaving out what the
-// administrator asked for could open more than was meant.
+// unsupported reports those of some keys that are present. Ignored, a key such as
+// "forward" would open something else than the administrator meant.
 func (t *table) unsupported(keys []string) {
 	for _, key := range keys {
 		t.misplaced(key, key+" is not supported by this version", "remove it")
 	}
 }
 
-// readWithoutEffect reads the section that later versions use. It cannot make
-// this one do less than was asked for, so it gets a warning only.
+// readWithoutEffect reads the section that only later versions use. Metrics that are
+// missing make nothing less safe, so a warning is enough.
 func readWithoutEffect(root *table) {
 	metrics := root.section("metrics")
 	metrics.ineffective("listen", `"127.0.0.1:9798", "unix:/run/nftknock/metrics.sock" or ""`, isListen)
 	metrics.finish()
 }
 
-// ineffective checks the form of a string nothing is done with yet. An empty
-// one asks for nothing and is right if ok says so.
+// ineffective checks a string with which nothing is done yet. It warns of any but an
+// empty one.
 func (t *table) ineffective(key, want string, ok func(string) bool) {
 	var s string
 	switch {

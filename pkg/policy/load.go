@@ -36,14 +36,14 @@ func Load(path string) (*Policy, Diagnostics) {
 	return l.result()
 }
 
-// Inspect is Load for those who only want to look, without the rights of the
-// daemon: a key file that may not be read gives a warning and a Policy with no
-// key there, and so does a credential where none were passed.
+// Inspect is Load for commands that run without the rights of the daemon: a key file
+// that cannot be read for lack of permission gives a warning and a Policy without that
+// key, and so does a credential where none were passed.
 func Inspect(path string) (*Policy, Diagnostics) { return Check(path, nil, nil) }
 
 // Check is Inspect with warnings for knock ports that are in use, see
-// PortsInUse, and for listed interfaces that are not what they seem, given all
-// of the host's. With none of these it warns of no interface.
+// PortsInUse, and for names in nftables.interfaces that mean something else than an
+// interface of host. With an empty host it warns of no interface.
 func Check(path string, inUse map[port.Range]bool, host []Interface) (*Policy, Diagnostics) {
 	l := newLoader(time.Now(), inUse)
 	l.host, l.lenient = host, true
@@ -51,9 +51,9 @@ func Check(path string, inUse map[port.Range]bool, host []Interface) (*Policy, D
 	return l.result()
 }
 
-// Outline is Load without the files that the policy names: it opens neither
-// signature databases nor keys, so that none of these can make it fail or wait.
-// It says what is to be hidden before they are needed.
+// Outline is Load without the files that the policy names: it opens neither signature
+// databases nor keys, so that none of these can make it fail or block. It tells what is
+// to be hidden, for which they are not needed.
 func Outline(path string) (*Policy, Diagnostics) {
 	l := newLoader(time.Now(), nil)
 	l.read(path)
@@ -74,7 +74,7 @@ type loader struct {
 	now     time.Time
 	inUse   map[port.Range]bool
 	host    []Interface
-	lenient bool // where it may not look it only warns
+	lenient bool // keys that cannot be read for lack of permission are warned of
 
 	policy  Policy
 	entries []entry

@@ -287,7 +287,7 @@ func TestCheckWarnsOfPortsInUse(t *testing.T) {
 		port.Single(packet.UDP, 20002): true,
 		port.Single(packet.UDP, 50002): true,
 	}, nil)
-	want := []string{"conf.d/b.toml:3:26: warning: knock port udp/20002 is in use on this host; its own clients would knock without wanting to: want a port nothing listens on"}
+	want := []string{"conf.d/b.toml:3:26: warning: knock port udp/20002 is in use on this host; clients of that service would knock by accident: want a port nothing listens on"}
 	if diff := cmp.Diff(want, lines(dir, diags)); diff != "" {
 		t.Errorf("diagnostics (-want +got):\n%s", diff)
 	}

@@ -13,8 +13,8 @@ const (
 	maxUsers = 1024
 )
 
-// readMessage reads what a knock that carries a message may ask for. Of a name
-// it carries so many bytes.
+// readMessage reads what the message of a knock may ask for. carried is how many bytes
+// of a user name the message can hold.
 func readMessage(t *table, a *Access, carried int) {
 	t.boolean("allow_other_address", &a.AllowOtherAddress)
 	parse := func(s string) (string, error) { return parseUser(s, carried) }
@@ -30,8 +30,9 @@ func readMessage(t *table, a *Access, carried int) {
 	}
 }
 
-// parseUser holds names to what package seal and spa carry. A name that a client
-// would cut could never match.
+// parseUser accepts the names that a message can hold: printable ASCII (packages seal
+// and spa), and no longer than carried. A client cuts a longer name, which would then
+// match none.
 func parseUser(s string, carried int) (string, error) {
 	switch {
 	case s == "" || len(s) > maxUser || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):

@@ -6,7 +6,7 @@
 // all, and every error is reported, not only the first. What is legal but
 // weak gives a warning and a Policy.
 //
-// Input is bounded: 8 MiB a file, 16 MiB and 256 files in all, 16384 accesses.
+// Input is bounded: 8 MiB per file, 16 MiB and 256 files in all, 16384 accesses.
 // The package reads the files it is given, the files and credentials that these
 // name, and nothing else of the host; it needs neither root nor netlink. Values
 // never appear in a diagnostic when their key may be that of a secret, and keys

@@ -46,8 +46,9 @@ var equal = cmp.Options{
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
-func parseAt(now time.Time, file string, data []byte, inUse map[port.Range]bool, host ...Interface) (*Policy, Diagnostics) {
-	l := newLoader(now, inUse)
+// parseAsOf is Parse with what is known of the host, at testTime.
+func parseAsOf(file string, data []byte, inUse map[port.Range]bool, host []Interface) (*Policy, Diagnostics) {
+	l := newLoader(testTime, inUse)
 	l.host = host
 	l.main(file, data)
 	return l.result()
@@ -74,7 +75,7 @@ func testFile(t *testing.T, dir, path string) {
 		t.Fatal(err)
 	}
 	inUse := map[port.Range]bool{port.Single(packet.TCP, 4444): true, port.Single(packet.UDP, 4444): true}
-	p, diags := parseAt(testTime, filepath.Base(path), data, inUse, testHost...)
+	p, diags := parseAsOf(filepath.Base(path), data, inUse, testHost)
 
 	text, _, _ := bytes.Cut(data, []byte("#: "))
 	var got bytes.Buffer

@@ -18,9 +18,9 @@ import (
 
 // PortsInUse reads from the files tcp, tcp6, udp and udp6 of procNet, which is
 // /proc/net, on which ports the host listens: TCP sockets in state LISTEN, UDP
-// sockets without a peer. Sockets bound to a loopback address do not count, as
-// nobody outside can reach them. A file that is missing, as without IPv6, has
-// nothing to tell. No privilege is needed.
+// sockets without a peer. Sockets bound to a loopback address do not count, since
+// no other host can reach them. A missing file counts as empty: without IPv6 there are
+// no tcp6 and udp6. No privilege is needed.
 func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
 	inUse := make(map[port.Range]bool)
 	for _, table := range []struct {

@@ -134,7 +134,7 @@ func readOpen(t *table, dst *[]port.Range) {
 		t.fail(t.valueAt("open"), "this access opens nothing", want)
 		return
 	case ports > maxOpenPorts:
-		t.fail(t.valueAt("open"), fmt.Sprintf("this access opens %d ports", ports), fmt.Sprintf("the limit is %d an access", maxOpenPorts))
+		t.fail(t.valueAt("open"), fmt.Sprintf("this access opens %d ports", ports), fmt.Sprintf("the limit is %d per access", maxOpenPorts))
 		return
 	}
 	// Two elements for one port would be two grants, of which one ends first.

@@ -14,7 +14,7 @@ type entry struct {
 	sound bool // no error was reported while it was read
 }
 
-// active reports whether rules that look at several accesses apply.
+// active reports whether the rules that look at several accesses apply to this one.
 func (e entry) active() bool { return e.sound && e.Enabled }
 
 // checkNames refuses the second of two accesses of one name, whether enabled
@@ -34,9 +34,8 @@ func checkNames(entries []entry) {
 	}
 }
 
-// warnShared warns of sequences that one knock satisfies together: where one
-// stands whole inside the other, whoever sends the longer one opens both.
-// Accesses for different sources do not meet.
+// warnShared warns of a sequence that contains that of another access as a whole: one
+// knock then opens both. Accesses for different sources cannot be knocked at together.
 func warnShared(entries []entry) {
 	bySequence := sequences(entries)
 	for i, e := range entries {
@@ -63,7 +62,8 @@ func warnShared(entries []entry) {
 	}
 }
 
-// sequences gives the accesses of each sequence by whom they are for.
+// sequences gives, by sequenceKey, the accesses with that sequence, indexed by their
+// sources.
 func sequences(entries []entry) map[string]*sourceIndex {
 	numbers := make(map[string][]int)
 	for i, e := range entries {
@@ -79,8 +79,9 @@ func sequences(entries []entry) map[string]*sourceIndex {
 	return indexes
 }
 
-// overlapping returns one of others, but not i, for whose source the knock of i
-// counts too. Of two equal sequences the later one warns.
+// overlapping returns one of others, but not i, that has sources in common with access
+// i. Of two equal sequences only the later one finds the other, so that there is one
+// warning.
 func overlapping(entries []entry, i int, others *sourceIndex, equal bool) (int, bool) {
 	return others.find(entries[i].Source, func(j int) bool {
 		return j != i && (!equal || j < i) && entries[i].Source.overlaps(entries[j].Source)

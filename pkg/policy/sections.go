@@ -17,12 +17,12 @@ const (
 	minSources    = 256
 	maxSources    = 1 << 22
 	maxTripwires  = 4096
-	fewTripwires  = 64 // a scan then misses them once in thousands of times
+	fewTripwires  = 64 // with so many, one scan in thousands touches none of them
 	maxInterfaces = 256
 	maxDatabases  = 64
 )
 
-// sectionNames are the tables of the main file, which are no accesses.
+// sectionNames are the tables of the main file besides the accesses.
 var sectionNames = []string{"nflog", "nftables", "fingerprint", "engine", "state", "log", "metrics", "control"}
 
 // sectionKeys are the keys of these tables.
@@ -51,8 +51,8 @@ func readSections(root *table, p *Policy) {
 	integer(t, "tripwires", &p.Engine.Tripwires, bounds{0, maxTripwires})
 	// The default is no reason to warn.
 	if n := p.Engine.Tripwires; t.has("tripwires") && n < fewTripwires {
-		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may open a door", n),
-			fmt.Sprintf("one scan in six opens three ports with none; want %d, the default, or more", defaults().Engine.Tripwires))
+		t.warn(t.valueAt("tripwires"), fmt.Sprintf("with %d tripwires a port scan may complete a shared knock", n),
+			fmt.Sprintf("one scan in six completes a sequence of three ports if there are none; want %d, the default, or more", defaults().Engine.Tripwires))
 	}
 	t.finish()
 
@@ -134,8 +134,8 @@ func checkTable(s string) error {
 	return nil
 }
 
-// parseInterface holds names to what the kernel takes (dev_valid_name in
-// net/core/dev.c), to printable ASCII, and to no wildcards.
+// parseInterface accepts the names that an interface can have (dev_valid_name in
+// net/core/dev.c), as far as they are printable ASCII, which nft can print.
 func parseInterface(s string) (string, error) {
 	const maxName = 15 // IFNAMSIZ with the NUL at its end is 16
 	switch {
@@ -145,6 +145,7 @@ func parseInterface(s string) (string, error) {
 	// nft takes a star for a pattern, which the rules here do not have.
 	case strings.Contains(s, "*"):
 		return "", invalid.Newf("each interface listed by its name", "interface %s is a pattern", quote(s))
+	// dev_valid_name refuses these too, but for the quote and the backslash.
 	case s == "." || s == ".." || strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune(`/:"\`, r)
 	}):
@@ -153,8 +154,8 @@ func parseInterface(s string) (string, error) {
 	return s, nil
 }
 
-// unique wraps the parser of a list's items so that it refuses the second of
-// two equal ones.
+// unique gives a parser of a list's items that calls parse and refuses an item that is
+// equal to an earlier one.
 func unique(parse func(string) (string, error), what string) func(string) (string, error) {
 	// Lives as long as the parser: one list, since each list makes its own.
 	seen := make(map[string]bool)

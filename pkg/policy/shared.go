@@ -16,8 +16,8 @@ const (
 	minWithin = time.Millisecond
 	// maxWithin bounds how long a half-done knock is remembered.
 	maxWithin = time.Hour
-	// maxReorder: within it order does not matter, so a longer one would let
-	// a scan in any order pass.
+	// maxReorder: packets within this time may come in any order, so with a longer
+	// one a scan in any order could pass.
 	maxReorder = time.Second
 )
 
@@ -62,14 +62,14 @@ func checkSequence(t *table, a *Access) {
 
 func isTCP(e port.Range) bool { return e.Protocol == packet.TCP }
 
-// checkIntervals refuses timing that no knock can meet.
+// checkIntervals refuses times that no knock can keep to.
 func checkIntervals(t *table, a *Access) {
 	// A sequence that could not be read is taken for the shortest one.
 	steps := time.Duration(max(len(a.Sequence)-1, 1))
 	switch least := a.MinInterval * steps; {
 	case t.has("max_interval") && a.MinInterval > a.MaxInterval:
 		t.fail(t.valueAt("min_interval"), fmt.Sprintf("min_interval %s is above max_interval %s", wording.Duration(a.MinInterval), wording.Duration(a.MaxInterval)),
-			"want it to be at most that")
+			"want at most "+wording.Duration(a.MaxInterval))
 	case least > a.Within:
 		t.fail(t.valueAt("min_interval"), fmt.Sprintf("no knock can be in time: %d intervals of at least %s take %s, within is %s",
 			steps, wording.Duration(a.MinInterval), wording.Duration(least), wording.Duration(a.Within)),

@@ -9,8 +9,8 @@ import (
 )
 
 // SourceFilter says which addresses may knock: those in Include that are not
-// in Exclude, whatever the order they were written in. The zero value lets
-// nobody. Prefixes are masked, without zones, and never IPv4-mapped.
+// in Exclude, whatever the order they were written in. The zero value contains no
+// address. Prefixes are masked, without zones, and never IPv4-mapped.
 type SourceFilter struct {
 	Include, Exclude []netip.Prefix
 }
@@ -23,13 +23,13 @@ var (
 // Anyone returns the filter that "any" stands for.
 func Anyone() SourceFilter { return SourceFilter{Include: []netip.Prefix{all4, all6}} }
 
-// sourceItem is one string of a filter.
+// sourceItem is what one string of "source" says.
 type sourceItem struct {
 	exclude  bool
 	prefixes []netip.Prefix
 }
 
-// newSourceFilter makes a filter of its strings. A filter that lets nobody in is an
+// newSourceFilter makes a filter of its items. A filter that contains no address is an
 // error.
 func newSourceFilter(items []sourceItem) (SourceFilter, error) {
 	var f SourceFilter
@@ -46,7 +46,7 @@ func newSourceFilter(items []sourceItem) (SourceFilter, error) {
 	return f, nil
 }
 
-// check refuses filters that let nobody in.
+// check refuses filters that contain no address.
 func (f SourceFilter) check() error {
 	switch {
 	case len(f.Include)+len(f.Exclude) == 0:
@@ -136,9 +136,8 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// overlaps reports whether some address may be let in by both filters. It
-// errs on the side of true when only several exclusions together cover an
-// intersection.
+// overlaps reports whether both filters contain some address. The answer is true by
+// mistake where only several exclusions together cover what both include.
 func (f SourceFilter) overlaps(g SourceFilter) bool {
 	for _, p := range f.Include {
 		for _, q := range g.Include {

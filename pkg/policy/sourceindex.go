@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A sourceIndex finds the filters whose prefixes meet those of another. To go
-// through all pairs of thousands of filters would take seconds.
+// A sourceIndex finds the filters whose prefixes overlap with those of another. To
+// compare all pairs of thousands of filters would take seconds.
 type sourceIndex struct {
 	including map[netip.Prefix][]int // the numbers of the filters that include it
 	sorted    []netip.Prefix         // those prefixes, each before those inside it
@@ -29,8 +29,8 @@ func newSourceIndex(numbers []int, filter func(int) SourceFilter) *sourceIndex {
 	return x
 }
 
-// find gives the number of a filter that shares addresses with f, if exclusions
-// do not count, and for which ok is true.
+// find gives the number of a filter that includes an address which f includes too, and
+// for which ok is true. Exclusions are not looked at.
 func (x *sourceIndex) find(f SourceFilter, ok func(int) bool) (int, bool) {
 	for _, p := range f.Include {
 		// Two prefixes overlap if one holds the other: first those that hold p, of which

@@ -27,7 +27,7 @@ func readMaxTimeout(t *table, a *Access) {
 	t.duration("max_timeout", &a.MaxTimeout, minTimeout, maxTimeout)
 	if a.MaxTimeout < a.Timeout {
 		t.fail(t.valueAt("max_timeout"), fmt.Sprintf("max_timeout %s is below timeout %s", wording.Duration(a.MaxTimeout), wording.Duration(a.Timeout)),
-			"want it to be at least that")
+			"want at least "+wording.Duration(a.Timeout))
 	}
 }
 

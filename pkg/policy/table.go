@@ -9,13 +9,12 @@ import (
 	"nftknock/pkg/tomlpos"
 )
 
-// A table is a TOML table being read. Its getters leave the destination alone
-// when the key is absent, report what is wrong with it when it is not right,
-// and remember that the key is known: whatever was never asked for is unknown
-// when finish is called.
+// A table is a TOML table that is being read. A getter leaves the destination as it is
+// when the key is absent, reports a diagnostic when the value is bad, and notes that
+// the key is known: finish reports all others as unknown.
 //
-// A getter returns true only when it set the destination. The zero-value node
-// and a nil map stand for an absent table.
+// A getter returns true only when it has set the destination. A table that is absent
+// has a zero node and no values.
 type table struct {
 	doc      *document
 	node     *tomlpos.Node
@@ -147,7 +146,7 @@ func (t *table) sections(key string) []*table {
 // maxUnknown bounds the unknown keys of a table that are reported.
 const maxUnknown = 100
 
-// finish reports the keys nobody asked for.
+// finish reports the keys that no getter has asked for.
 func (t *table) finish() {
 	unknown := 0
 	// In order of their names, since that of a map is another one each time.

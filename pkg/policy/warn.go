@@ -10,9 +10,9 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// What is legal and weak. Only enabled accesses are looked at. That anyone on
-// the path can replay a shared sequence is no warning: it is so for every one
-// of them, and a warning nobody can act on hides the others.
+// Warnings of what is legal and weak, for enabled accesses only. There is none for
+// shared sequences as such, which anyone on the path can replay: a warning that the
+// administrator can do nothing about hides the others.
 
 const (
 	// fewElements: a sequence shorter than this is found by chance or by
@@ -23,16 +23,16 @@ const (
 	narrowRange = 16
 	// leastWithin is one retransmission of a SYN (RFC 6298).
 	leastWithin = time.Second
-	// privileged: scanners look at the ports below it first, and services
-	// come to live there.
+	// privileged: scanners try the ports below it first, and services are assigned
+	// them.
 	privileged = 1024
-	// leastInterval is what a client on a slow link can keep to: a round trip
-	// or a retransmission is of this order.
+	// leastInterval is what a client on a slow link can keep to, in the order of a
+	// round trip or a retransmission.
 	leastInterval = 100 * time.Millisecond
-	// longTimeout is long for a door that whoever saw the knock opens again.
+	// longTimeout is long for a knock that anyone who saw it can repeat.
 	longTimeout = time.Hour
-	// widePrefix4 and widePrefix6 hold more strangers than neighbours: carriers
-	// give a customer an address out of a /16, or a /48 of his own.
+	// widePrefix4 and widePrefix6 hold more than one customer's addresses: network
+	// operators give a customer an address out of a /16, or a /48 of his own.
 	widePrefix4, widePrefix6 = 16, 48
 )
 
@@ -147,7 +147,7 @@ func warnPrefix(e entry) {
 		length, wide int
 	}{{"prefix4", e.Prefix4, widePrefix4}, {"prefix6", e.Prefix6, widePrefix6}} {
 		if p.length != 0 && p.length < p.wide {
-			e.table.warn(e.table.valueAt(p.key), fmt.Sprintf("%s = %d lets a large part of the net in with each knock", p.key, p.length),
+			e.table.warn(e.table.valueAt(p.key), fmt.Sprintf("%s = %d lets a large part of the Internet in with each knock", p.key, p.length),
 				fmt.Sprintf("want %d or more", p.wide))
 		}
 	}
@@ -171,9 +171,9 @@ func warnRange(e entry) {
 }
 
 // warnInUse warns of knock ports on which this host itself listens. Lanes are so
-// many that some are in use nearly everywhere, and do not mind.
+// many that some are in use nearly everywhere, which does no harm.
 func warnInUse(e entry, inUse map[port.Range]bool) {
-	const hint = "its own clients would knock without wanting to: want "
+	const hint = "clients of that service would knock by accident: want "
 	switch {
 	case len(inUse) == 0:
 	// Each element by itself, so that the warning stands at the right one.

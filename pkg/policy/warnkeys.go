@@ -6,7 +6,7 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// fewBytes is a key that could be tried out.
+// fewBytes: shorter keys, of fewer than 128 bits, could be found by trying.
 const fewBytes = 16
 
 // warnKeys warns of weak keys, and of knocks that make them so.
@@ -46,17 +46,17 @@ func warnEncoding(e entry) {
 			warnPassphrase(e)
 		}
 	case EncodingArticle:
-		t.warn(at, `encoding "article" has no authentication and no time, and a key of few bits`, `want encoding "siv"`)
+		t.warn(at, `encoding "article" has no authentication, carries no time, and has a short key`, `want encoding "siv"`)
 		t.warn(at, `with encoding "article" each request opens once and never again: its packets are the same each time, so a second one looks like a replay of the first`,
 			"another user, address or port makes another request")
 	case EncodingFwknop19:
-		t.warn(at, `encoding "fwknop-1.9" has no authentication and no time, and one round of MD5 makes its key`, `want encoding "siv" for clients that know it`)
+		t.warn(at, `encoding "fwknop-1.9" has no authentication, carries no time, and makes its key with one round of MD5`, `want encoding "siv" for clients that know it`)
 	}
 }
 
 func warnPassphrase(e entry) {
-	e.warnKey(0, "this key is a passphrase: who recorded a knock can try out guesses, as many as they like",
-		`"nftknockd keygen" makes a key that nobody guesses; raw bytes are written "base64:..."`)
+	e.warnKey(0, "this key is a passphrase: whoever has recorded a knock can test guesses without limit",
+		`"nftknockd keygen" makes a random key; raw bytes are written "base64:..."`)
 }
 
 func warnSPA(e entry) {
@@ -72,7 +72,7 @@ func warnSPA(e entry) {
 	case e.HMACKey == nil:
 	// Both would be lost together, and CBC and HMAC are meant to have independent keys.
 	case e.HMACKey.Equal(e.Key):
-		e.warnKey(1, "the HMAC key is the key again", "want two that have nothing to do with each other")
+		e.warnKey(1, "the HMAC key is the same as the key", "want two keys of which neither tells the other")
 	case len(e.HMACKey.Bytes()) < fewBytes:
 		e.warnKey(1, fmt.Sprintf("this HMAC key has only %d bytes", len(e.HMACKey.Bytes())), fmt.Sprintf("want %d or more", fewBytes))
 	}

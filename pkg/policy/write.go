@@ -11,9 +11,9 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// WriteTOML writes the policy with every default filled in, in the form of a
-// policy file, without keys: where one stands in the policy itself, a comment
-// says so. If none does, Parse makes of it what it made of the policy.
+// WriteTOML writes the policy with every default filled in, as a policy file, without
+// keys: a comment stands in the place of one that was in the policy itself. Without
+// such keys, Parse reads the same policy back.
 func (p *Policy) WriteTOML(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	p.writeSections(b)

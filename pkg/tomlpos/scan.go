@@ -16,7 +16,7 @@ type failure uint8
 
 const (
 	failNone   failure = iota
-	failSyntax         // not TOML: the parser has the better message
+	failSyntax         // not TOML
 	failDepth          // nested deeper than maxDepth
 )
 

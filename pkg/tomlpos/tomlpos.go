@@ -62,6 +62,9 @@ func Locate(text string) (*Node, error) {
 
 // TrimMark removes the byte order mark that the parser removes. The parser's offsets
 // count from after the mark, and so must Locate's.
+//
+// NB: the parser removes the mark of UTF-16 from a text of any encoding. With the mark
+// Locate would stop at once, and the parser would read on without a bound on depth.
 func TrimMark(text string) string {
 	// NB: the parser removes a mark of UTF-16 from any text (parse in parse.go of
 	// BurntSushi/toml). Locate would stop at the mark, and the parser would read the
