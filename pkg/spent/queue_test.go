@@ -352,6 +352,30 @@ func TestQueuePrunes(t *testing.T) {
 	})
 }
 
+// A store that had failed before the queue got it is reported when it works, and its error
+// is not reported twice.
+func TestQueueOfAStoreThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, gone := newShelf(), errors.New("no such file or directory")
+		s.prunes = gone
+		var reported []error
+		q := NewQueue[int](Reports{Pruned: func(err error) { reported = append(reported, err) }})
+		q.UseFailed(s, gone)
+		go q.Run(t.Context())
+		time.Sleep(2*pruneInterval + time.Second)
+		synctest.Wait()
+		if len(reported) > 0 {
+			t.Errorf("reported %v, which the caller has reported", reported)
+		}
+		s.set(func() { s.prunes = nil })
+		time.Sleep(2 * pruneInterval)
+		synctest.Wait()
+		if len(reported) != 1 || reported[0] != nil {
+			t.Errorf("reported %v, want once that it works", reported)
+		}
+	})
+}
+
 // A real store behind a queue: what it answers is on disk.
 func TestQueueOfAStore(t *testing.T) {
 	path := newPath(t)
