@@ -9,32 +9,38 @@ import (
 	"nftknock/pkg/port"
 )
 
-// A command is what another goroutine asks the keeper to do. The keeper alone owns
-// the gate, and does one thing at a time.
+// A command is a change that another goroutine asks the keeper to make. Only the keeper
+// uses the gate, and it carries out one command at a time.
 type command interface {
-	// carryOut runs in the keeper's goroutine. It waits for nothing but the kernel.
+	// carryOut runs in the keeper's goroutine. It may wait for the kernel, and for
+	// nothing else.
 	carryOut(*keeper) error
 }
 
-// request is a command and where its error goes.
+// request is a command, and the channel that gets its error. The channel has room for
+// one error, so that the keeper never waits for whoever asked.
 type request struct {
 	command
 	done chan<- error
 }
 
-// ask has the keeper carry out a command, and gives its error: errStopping if the
-// keeper has ended.
+// ask has the keeper carry out a command, waits for that, and returns the command's
+// error. It returns errStopping if the keeper has ended. Any goroutine but the keeper's
+// may call it: the keeper would wait for itself.
 func (k *keeper) ask(c command) error {
 	done := make(chan error, 1)
 	select {
 	case k.requests <- request{c, done}:
+		// requests has no buffer, so the keeper has the command now. It cannot end
+		// before it has answered.
 		return <-done
 	case <-k.stopped:
 		return errStopping
 	}
 }
 
-// applyPlan brings the table to a plan, and then the running grants.
+// applyPlan writes the table of a plan, and then ends or narrows the running grants that
+// the plan does not allow. On error the old plan stays in force.
 type applyPlan struct {
 	plan      *plan.Plan
 	unguarded []string // the interfaces whose packets pass
@@ -45,25 +51,28 @@ func (c applyPlan) carryOut(k *keeper) error {
 		return err
 	}
 	k.plan = c.plan
+	// The router must see the new plan before the workers have their new engines: a
+	// decision of the new engine would otherwise be held against the old plan.
 	k.router.current.Store(c.plan)
-	k.settle()
+	k.narrowToPlan()
 	return nil
 }
 
-// applyInterfaces brings the table to the interfaces whose packets pass.
+// applyInterfaces writes the table of the current plan for other interfaces.
 type applyInterfaces struct{ unguarded []string }
 
 func (c applyInterfaces) carryOut(k *keeper) error { return k.apply(k.plan, c.unguarded) }
 
 // apply writes the table of a plan.
 func (k *keeper) apply(p *plan.Plan, unguarded []string) error {
+	// A shallow copy: other goroutines read the plan's ruleset.
 	r := *p.Ruleset
 	r.Unguarded = unguarded
 	return k.gate.Apply(&r)
 }
 
-// revokeGrants ends the grants of sources within a prefix to services, and says in
-// done what it did.
+// revokeGrants ends the grants of sources within a prefix to services, and writes to
+// done what it did. Whoever asked may read done once ask has returned.
 type revokeGrants struct {
 	from     netip.Prefix
 	services []port.Range
@@ -76,7 +85,7 @@ func (c revokeGrants) carryOut(k *keeper) error {
 	return err
 }
 
-// endConnections ends the connections that a listing found.
+// endConnections ends the connections of a listing.
 type endConnections struct{ found *gate.Connections }
 
 func (c endConnections) carryOut(k *keeper) error { return k.gate.End(c.found) }

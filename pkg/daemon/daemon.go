@@ -1,13 +1,16 @@
-// Package daemon joins the parts: packets from nflog through the engines to
-// decisions, decisions to the disk and into the gate, and reload. It is the one
-// package that knows all others.
+// Package daemon connects the other packages: it reads packets from nflog, hands them
+// to engines, records the tokens of their verdicts on disk, makes grants in the gate,
+// and reloads the policy.
 //
-// A packet's way: worker (one goroutine and one engine per NFLOG group) -> router
-// (refusals become events; what spends a token or a count waits for the disk in the
-// queue of package spent) -> keeper (the one goroutine that owns the gate). The keeper
-// waits for no disk, log or listing; other goroutines ask it to carry out commands.
-// On the way from worker to keeper nothing is dropped: while the keeper is busy,
-// packets wait in the kernel's queue.
+// Goroutines, in the order in which a packet meets them:
+//   - a worker per NFLOG group, with an engine of its own. It hands decisions to the
+//     router, which has no goroutine: a refusal becomes an event, and a decision with a
+//     token or a count waits in the queue of package spent until that is on disk;
+//   - the keeper, the only goroutine that uses the gate. It waits for no disk, log or
+//     listing of connections; other goroutines ask it to carry out commands.
+//
+// No decision is dropped between worker and keeper: while the keeper is busy, workers
+// wait, and packets wait in the kernel's queue.
 package daemon
 
 import (
@@ -28,49 +31,54 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Config is what a Daemon is made from.
+// Config is what New needs. Policy, Load, OpenSource, OpenGate and OpenStore are
+// required.
 type Config struct {
-	// Policy says what to hide. It needs no keys: see policy.Outline.
+	// Policy says which services to hide. It may come without keys, as policy.Outline
+	// reads it.
 	Policy *policy.Policy
-	// Load gives the policy with its keys, worked out: at the start, when
-	// services are hidden already, and for each reload. See plan.Load.
+	// Load reads the policy with its keys and makes a plan of it, as plan.Load does. It
+	// is called at the start, after services are hidden, and for each reload. It may
+	// take seconds; it may still be running when Run returns.
 	Load func() (*plan.Plan, policy.Diagnostics)
 
-	// Events gets what happens; nil for nobody.
+	// Events gets all events of the daemon; nil drops them.
 	Events *event.Dispatcher
-	// SetLogLevel, unless nil, is called with the level of each policy that is
-	// taken up.
+	// SetLogLevel, unless nil, is called with the log level of each policy that comes
+	// into force.
 	SetLogLevel func(policy.LogLevel)
 
-	// OpenSource and OpenGate reach the kernel, or a fake of it.
+	// OpenSource and OpenGate connect to the kernel, or to a fake of it.
 	OpenSource func(nflog.Config) (nflog.Source, error)
 	OpenGate   func(gate.Config) (gate.Gate, error)
-	// OpenStore opens the store of spent tokens at a path. It is called only
-	// for a policy that needs one.
+	// OpenStore opens the store of spent tokens at a path. It is called only for a
+	// policy that needs the store, and again every few seconds if it failed at the
+	// start; the calls come from several goroutines, one at a time.
 	OpenStore func(path string) (spent.Spender, error)
-	// OpenLinks lists the host's interfaces. Without it all but lo are guarded.
+	// OpenLinks opens the list of the host's interfaces. If it is nil or fails, all
+	// interfaces but lo are guarded.
 	OpenLinks func() (Links, error)
-	// Notify, unless nil, tells the service manager of a change of state, in
-	// the words of sd_notify(3).
+	// Notify, unless nil, sends a state in the format of sd_notify(3) to the service
+	// manager.
 	Notify func(state string)
 }
 
-// Daemon hides the services of a policy and lets knockers in.
+// Daemon hides the services of a policy, and grants access to sources that knock.
 type Daemon struct {
 	config     Config // does not change
 	events     *event.Dispatcher
-	plan       *plan.Plan // the one taken up last
-	workers    []*worker
+	plan       *plan.Plan // in force; belongs to the goroutine of Run, and then of supervise
+	workers    []*worker  // does not change once supervise runs
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	reloads    chan chan<- error
-	stopping   chan struct{}
-	group      *errgroup.Group
-	reading    errgroup.Group // the workers alone
+	reloads    chan chan<- error // requests to reload, each with the channel for its error
+	stopping   chan struct{}     // closed when supervise takes no more reloads
+	group      *errgroup.Group   // all goroutines that Run waits for
+	reading    errgroup.Group    // the workers alone
 }
 
-// New makes a daemon that does nothing before Run.
+// New makes a daemon. It opens nothing; Run does.
 func New(c Config) *Daemon {
 	if c.Notify == nil {
 		c.Notify = func(string) {}
@@ -87,24 +95,25 @@ func New(c Config) *Daemon {
 	}
 }
 
-// StartError is why a daemon could not begin after it had hidden the services.
+// StartError is the error of a start that failed after the services were hidden.
 type StartError struct{ Err error }
 
 func (e *StartError) Error() string { return e.Err.Error() + "; " + StayHidden }
 
-// Unwrap gives what went wrong.
+// Unwrap returns the error without the consequence.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// StayHidden is what a StartError means for the host.
+// StayHidden says what a StartError means for the host.
 const StayHidden = "services stay hidden: the table is in place"
 
-// Run works until ctx is done. It then leaves the table and its running grants
-// in the kernel and returns nil.
+// Run hides services and grants access until ctx is done, and then returns nil. The
+// table and its running grants stay in the kernel.
 //
-// Services are hidden first, by the policy alone; packets, the store and the keys
-// come after that, and whichever of them fails is a *StartError. Any other error
-// before "ready" means that nothing in the kernel has changed; later, Run fails
-// only if reading packets does. It can be called once.
+// Run first writes the table, for which it needs the policy alone, and then opens the
+// NFLOG groups and the store and reads the keys. If one of these fails, the error is a
+// *StartError. Any other error before the event Ready means that Run has changed nothing
+// in the kernel. After Ready, Run fails only if packets cannot be read any more. Run may
+// be called once.
 func (d *Daemon) Run(ctx context.Context) error {
 	socket, err := d.listen()
 	if err != nil {
@@ -115,7 +124,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
 	defer d.interfaces.close()
-	g, err := d.hide()
+	g, err := d.hideServices()
 	if err != nil {
 		return err
 	}
@@ -123,18 +132,22 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.keeper = newKeeper(g, d.plan, d.router)
 	d.keeper.resume()
 
+	// The context of the group is done when ctx is, or when a function of the group
+	// fails: the failure of one ends all.
 	d.group, ctx = errgroup.WithContext(ctx)
-	// Not the context of the daemon: what is submitted may still be recorded
-	// when that is done, as long as the keeper waits for it.
-	recording, leave := context.WithCancel(context.Background())
-	defer leave()
+	// Not derived from ctx: tokens that were submitted may still be recorded after ctx
+	// is done, for as long as the keeper waits for them.
+	recording, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	// Not in the group: it cannot be interrupted while it waits for a disk that hangs.
 	go d.router.spends.Run(recording)
 	d.group.Go(d.keeper.run)
-	go d.follow(ctx)
+	d.group.Go(func() error { d.followInterfaces(ctx); return nil })
 	d.group.Go(func() error {
-		// The keeper ends when the last worker has routed its last decision.
+		// Closing the channel of decisions ends the keeper, so it is closed after the
+		// last worker has sent its last decision.
 		defer d.router.finish()
-		switch err := d.begin(ctx); {
+		switch err := d.openAll(ctx); {
 		case errors.Is(err, errStopping):
 			return nil
 		case err != nil:
@@ -149,37 +162,46 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return err
 }
 
-// work lets knockers in until ctx is done.
+// work runs the workers, the control socket and supervise until ctx is done. It returns
+// when all workers have ended, with the first error of a worker.
 func (d *Daemon) work(ctx context.Context, socket net.Listener) error {
-	d.watching(func(w event.Watch) event.Event { return event.Ready{Watch: w} }) // before a reload may change it
+	// Before supervise runs, since a reload replaces the plan that is reported here.
+	d.announce(func(w event.Watch) event.Event { return event.Ready{Watch: w} })
 	for _, w := range d.workers {
 		d.start(w)
 	}
 	if socket != nil {
 		d.group.Go(func() error {
 			if err := control.Serve(ctx, socket, d); err != nil {
-				d.events.Emit(event.ControlFailed{Err: err}) // knocks do not need it
+				// Not returned: that would end the daemon, and knocks do not need the
+				// socket.
+				d.events.Emit(event.ControlFailed{Err: err})
 			}
 			return nil
 		})
 	}
 	d.supervise(ctx)
-	d.closeWorkers()
+	d.closeSources() // a Read that waits for a packet returns os.ErrClosed
 	return d.reading.Wait()
 }
 
-// start runs a worker. Its failure ends the daemon.
+// start runs a worker in a goroutine of its own. If the worker fails, the daemon ends.
 func (d *Daemon) start(w *worker) {
 	d.reading.Go(func() error {
 		err := w.run()
 		if err != nil {
+			// The error of d.reading is seen only when all workers have ended. An error
+			// in d.group cancels its context now, which ends the other workers. Go is
+			// safe here although Run is in Wait: work is in the group and waits for this
+			// function.
 			d.group.Go(func() error { return err })
 		}
 		return err
 	})
 }
 
-func (d *Daemon) closeWorkers() {
+// closeSources closes the NFLOG groups, which ends the workers.
+func (d *Daemon) closeSources() {
 	for _, w := range d.workers {
 		if err := w.source.Close(); err != nil {
 			d.events.Emit(event.NFLogCloseFailed{Group: w.group, Err: err})
@@ -187,30 +209,38 @@ func (d *Daemon) closeWorkers() {
 	}
 }
 
-// supervise reloads and reports losses until ctx is done.
+// lossInterval is the time between two checks for lost packets.
+const lossInterval = 10 * time.Second
+
+// supervise carries out requests to reload, one after the other, and reports lost
+// packets, until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
-	losses := time.NewTicker(10 * time.Second)
-	defer losses.Stop()
-	var lost losing
+	ticker := time.NewTicker(lossInterval)
+	defer ticker.Stop()
+	var reported losses
 	for {
 		select {
 		case <-ctx.Done():
 			d.config.Notify("STOPPING=1")
-			close(d.stopping)
+			close(d.stopping) // a closed channel answers every Reload, now and later
 			return
 		case done := <-d.reloads:
 			done <- d.reload(ctx)
-		case <-losses.C:
-			lost = d.reportLosses(lost)
+		case <-ticker.C:
+			reported = d.reportLosses(reported)
 		}
 	}
 }
 
-// losing counts what was not looked at.
-type losing struct{ packets, untried uint64 }
+// losses are totals of all workers since the start.
+type losses struct {
+	packets uint64 // that the kernel dropped because they were not read in time
+	untried uint64 // knocks that were not checked against every key
+}
 
-// reportLosses warns when more was lost since the last time.
-func (d *Daemon) reportLosses(before losing) (now losing) {
+// reportLosses emits warnings if there are more losses than before, and returns the
+// totals now.
+func (d *Daemon) reportLosses(before losses) (now losses) {
 	for _, w := range d.workers {
 		now.packets += w.source.Stats().Lost
 		now.untried += w.untried.Load()
@@ -224,11 +254,11 @@ func (d *Daemon) reportLosses(before losing) (now losing) {
 	return now
 }
 
-// maxWarnings is how many warnings of a policy are reported one by one: thousands
-// of accesses may have the same.
+// maxWarnings is how many warnings about a policy get a line each: thousands of
+// accesses may have the same weakness.
 const maxWarnings = 100
 
-// warn reports what is legal and weak in a policy.
+// warn reports the warnings about a policy.
 func (d *Daemon) warn(warnings policy.Diagnostics) {
 	more := len(warnings) - maxWarnings
 	for _, w := range warnings[:min(len(warnings), maxWarnings)] {
@@ -239,12 +269,13 @@ func (d *Daemon) warn(warnings policy.Diagnostics) {
 	}
 }
 
-// watching reports what is watched from now on, to the log and to the service
-// manager.
-func (d *Daemon) watching(what func(event.Watch) event.Event) {
+// announce reports the table, groups and accesses of the plan in force, to the log and
+// to the service manager.
+func (d *Daemon) announce(newEvent func(event.Watch) event.Event) {
 	n := len(d.plan.Accesses)
-	d.events.Emit(what(event.Watch{
+	d.events.Emit(newEvent(event.Watch{
 		Table: d.plan.Ruleset.Table, First: d.workers[0].group, Last: d.workers[len(d.workers)-1].group, Accesses: n,
 	}))
+	// READY=1 also ends the state that RELOADING=1 began: see sd_notify(3).
 	d.config.Notify("READY=1\nSTATUS=" + wording.Count(n, "access", "accesses") + " watched")
 }

@@ -107,9 +107,11 @@ type brokenGate struct {
 	*gate.Fake
 	mu     sync.Mutex
 	broken error
-	once   map[string]error // of the next "list" or "revoke"
+	once   map[string]error // of the next "list", "revoke" or "revoke SERVICE", or why "flush" follows it
 	slow   atomic.Int64     // how long a Revoke takes
-	closed bool
+	// revoked counts the calls of Revoke that succeeded.
+	revoked atomic.Int64
+	closed  bool
 }
 
 // failOnce has one call fail.
@@ -138,8 +140,18 @@ func (g *brokenGate) Revoke(source netip.Prefix, s port.Range) error {
 	if err := g.failureOf("revoke"); err != nil {
 		return err
 	}
+	if err := g.failureOf("revoke " + s.String()); err != nil {
+		return err
+	}
 	time.Sleep(time.Duration(g.slow.Load()))
-	return g.Fake.Revoke(source, s)
+	err := g.Fake.Revoke(source, s)
+	if err == nil {
+		g.revoked.Add(1)
+	}
+	if g.failureOf("flush") != nil {
+		g.Flush()
+	}
+	return err
 }
 
 func (g *brokenGate) fail(err error) {

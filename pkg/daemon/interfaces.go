@@ -11,35 +11,36 @@ import (
 	"nftknock/pkg/links"
 )
 
-// Links tells of this host's interfaces. *links.Watcher does, and its package says
-// what the methods promise.
+// Links lists the host's interfaces and reports changes. *links.Watcher implements it;
+// the doc comments of its methods hold for every implementation.
 type Links interface {
 	Changes() <-chan struct{}
 	List() ([]links.Link, error)
 	Close() error
 }
 
-// interfaces works out which interfaces are not guarded, and follows changes. An
-// interface that it does not know is guarded. Its methods may be called from
-// several goroutines.
+// interfaces decides which interfaces are not guarded, and keeps the table up to date
+// when the host's interfaces change. An interface that it does not know is guarded. Its
+// methods may be called from several goroutines.
 type interfaces struct {
 	host   Links // nil where interfaces cannot be listed: then all but lo are guarded
 	events *event.Dispatcher
-	// failure is why the table could not follow the last time, or empty. It belongs
-	// to the goroutine that follows, once that runs.
+	// failure is the error of the last refresh, empty if it succeeded. Only the
+	// goroutine that runs followInterfaces uses it, once that has started.
 	failure string
 
-	// The lock is held until the table is changed, so that of a reload and a change
-	// of the host's interfaces the later one has the last word.
+	// mu is held until the table is written. Otherwise a reload could resolve the
+	// interfaces first and write them last, over the newer result of a refresh.
 	mu sync.Mutex
-	// What the table follows.
-	listed    []string // by the policy
+	// The state that the table was written for.
+	listed    []string // the interfaces that the policy names
 	memory    links.Memory
 	unguarded []string
 	problems  []links.Problem
 }
 
-// newInterfaces opens the host's list of interfaces.
+// newInterfaces opens the host's list of interfaces. If that fails, it says so and all
+// interfaces but lo are guarded.
 func newInterfaces(open func() (Links, error), events *event.Dispatcher) *interfaces {
 	o := &interfaces{events: events}
 	if open == nil {
@@ -56,60 +57,51 @@ func newInterfaces(open func() (Links, error), events *event.Dispatcher) *interf
 
 func (o *interfaces) close() {
 	if o.host != nil {
-		_ = o.host.Close() // nothing is lost with it
+		_ = o.host.Close() // a socket that was only read from: an error loses nothing
 	}
 }
 
-// begin is adopt at the start, when services must be hidden whatever happens: where
-// the interfaces cannot be listed, all but lo are guarded until they can.
-func (o *interfaces) begin(listed []string, apply func(unguarded []string) error) error {
+// start is change for the start of the daemon, when services must be hidden in any case:
+// if the interfaces cannot be listed, all but lo are guarded until they can.
+func (o *interfaces) start(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(listed)
 	if err != nil {
 		o.events.Emit(event.InterfacesUnlisted{Err: err, Retried: true})
+		// followInterfaces retries while failure is set.
 		o.listed, o.failure = listed, err.Error()
 		return apply(nil)
 	}
-	if err := apply(r.Unguarded); err != nil {
-		return err
-	}
-	o.take(listed, r)
-	return nil
+	return o.applyAndRemember(listed, r, apply)
 }
 
-// adopt works out what is not guarded if the policy lists some interfaces, and
-// passes it to apply. If that fails, or the interfaces cannot be listed, nothing
-// has changed.
-func (o *interfaces) adopt(listed []string, apply func(unguarded []string) error) error {
+// change decides which interfaces are not guarded if the policy names the listed ones,
+// and passes them to apply. If apply fails, or the interfaces cannot be listed, the old
+// state stays.
+func (o *interfaces) change(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(listed)
 	if err != nil {
 		return err
 	}
-	if err := apply(r.Unguarded); err != nil {
-		return err
-	}
-	o.take(listed, r)
-	return nil
+	return o.applyAndRemember(listed, r, apply)
 }
 
-// again is adopt for the same list. It calls apply only if something changed.
-func (o *interfaces) again(apply func(unguarded []string) error) error {
+// refresh is change with the interfaces that the policy named before. It calls apply
+// only if other interfaces are to be left unguarded.
+func (o *interfaces) refresh(apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(o.listed)
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(r.Unguarded, o.unguarded) {
-		if err := apply(r.Unguarded); err != nil {
-			return err
-		}
+	if slices.Equal(r.Unguarded, o.unguarded) {
+		apply = func([]string) error { return nil } // the table is right already
 	}
-	o.take(o.listed, r)
-	return nil
+	return o.applyAndRemember(o.listed, r, apply)
 }
 
 func (o *interfaces) resolve(listed []string) (links.Resolution, error) {
@@ -123,34 +115,40 @@ func (o *interfaces) resolve(listed []string) (links.Resolution, error) {
 	return links.Resolve(listed, now, o.memory), nil
 }
 
-// take says what is new and remembers what the table follows from now on.
-func (o *interfaces) take(listed []string, r links.Resolution) {
+// applyAndRemember calls apply. If it succeeds, applyAndRemember reports the problems that
+// are new and keeps the state that the table now has.
+func (o *interfaces) applyAndRemember(listed []string, r links.Resolution, apply func(unguarded []string) error) error {
+	if err := apply(r.Unguarded); err != nil {
+		return err
+	}
 	for _, p := range r.Problems {
 		if !slices.Contains(o.problems, p) {
 			o.events.Emit(event.InterfaceProblem{Interface: p.Interface, Text: p.String(), Harmless: p.Harmless()})
 		}
 	}
 	o.listed, o.memory, o.unguarded, o.problems = listed, r.Memory, r.Unguarded, r.Problems
+	return nil
 }
 
-// calm is how long changes may come before the table follows: a container that
-// starts makes several. What is new is guarded meanwhile.
-const calm = 20 * time.Millisecond
+// debounce is the time between a change of the interfaces and the update of the table:
+// the start of one container makes several changes. New interfaces are guarded in the
+// meantime.
+const debounce = 20 * time.Millisecond
 
-// retryInterfaces is how long after a failure to follow another attempt is made.
-const retryInterfaces = time.Second
+// refreshPause is the time between a failed update and the next attempt.
+const refreshPause = time.Second
 
-// follow has the table follow the host's interfaces until ctx is done. What fails
-// is tried again.
-func (d *Daemon) follow(ctx context.Context) {
+// followInterfaces updates the table when the host's interfaces change, until ctx is
+// done or the keeper has ended. It retries an update that failed.
+func (d *Daemon) followInterfaces(ctx context.Context) {
 	o := d.interfaces
 	if o.host == nil {
 		return
 	}
 	for {
-		changes, wait := o.host.Changes(), calm
+		changes, wait := o.host.Changes(), debounce
 		if o.failure != "" {
-			changes, wait = always, retryInterfaces
+			changes, wait = alwaysReady, refreshPause // retry without another change
 		}
 		select {
 		case <-ctx.Done():
@@ -162,15 +160,16 @@ func (d *Daemon) follow(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
-		if o.follow(func(unguarded []string) error { return d.keeper.ask(applyInterfaces{unguarded}) }) != nil {
+		if o.refreshAndReport(func(unguarded []string) error { return d.keeper.ask(applyInterfaces{unguarded}) }) != nil {
 			return
 		}
 	}
 }
 
-// follow is again, and says once why it fails. It returns errStopping alone.
-func (o *interfaces) follow(apply func(unguarded []string) error) error {
-	err := o.again(apply)
+// refreshAndReport is refresh, and emits an event for its error unless it is that of the
+// last call. It returns errStopping and no other error.
+func (o *interfaces) refreshAndReport(apply func(unguarded []string) error) error {
+	err := o.refresh(apply)
 	switch {
 	case err == nil:
 		o.failure = ""

@@ -67,22 +67,22 @@ func (f *follower) want(t *testing.T, names ...string) {
 func TestAFailedReloadLeavesTheInterfaces(t *testing.T) {
 	h := newHost("lo", "eth0", "wg0")
 	f := newFollower(t, h)
-	if err := f.begin([]string{"eth0"}, f.apply); err != nil {
+	if err := f.start([]string{"eth0"}, f.apply); err != nil {
 		t.Fatal(err)
 	}
 	f.want(t, "lo", "wg0")
 	f.err = errors.New("refused")
-	if err := f.adopt([]string{"wg0"}, f.apply); !errors.Is(err, f.err) {
+	if err := f.change([]string{"wg0"}, f.apply); !errors.Is(err, f.err) {
 		t.Fatalf("%v, want %v", err, f.err)
 	}
 	f.err = nil
 	h.links = append(h.links, links.Link{Index: 9, Name: "veth9"})
-	if err := f.again(f.apply); err != nil {
+	if err := f.refresh(f.apply); err != nil {
 		t.Fatal(err)
 	}
 	f.want(t, "lo", "veth9", "wg0")
 	h.err = errors.New("no list")
-	if err := f.adopt([]string{"wg0"}, f.apply); !errors.Is(err, h.err) {
+	if err := f.change([]string{"wg0"}, f.apply); !errors.Is(err, h.err) {
 		t.Errorf("%v, want %v", err, h.err)
 	}
 	f.want(t, "lo", "veth9", "wg0")
@@ -95,7 +95,7 @@ func TestInterfacesAreFollowedLater(t *testing.T) {
 		h := newHost("lo", "eth0", "br0", "wg0")
 		h.err = errors.New("no list")
 		f := newFollower(t, h)
-		if err := f.begin([]string{"eth0"}, f.apply); err != nil {
+		if err := f.start([]string{"eth0"}, f.apply); err != nil {
 			t.Fatal(err)
 		}
 		f.want(t) // all but lo are guarded
@@ -104,7 +104,7 @@ func TestInterfacesAreFollowedLater(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		d := &Daemon{interfaces: f.interfaces, keeper: k}
-		go func() { d.follow(ctx); close(done) }()
+		go func() { d.followInterfaces(ctx); close(done) }()
 		order := func() request { return <-k.requests }
 		first := order()
 		first.done <- f.apply([]string{"br0", "lo", "wg0"})

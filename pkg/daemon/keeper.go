@@ -12,31 +12,31 @@ import (
 	"nftknock/pkg/spent"
 )
 
-// keeper is the one goroutine that owns the gate. It makes the grants that are
-// decided and recorded, reports when one has ended, repairs the table, and carries
-// out commands in between.
+// keeper is the only goroutine that uses the gate. It makes grants once their decisions
+// are recorded, reports the end of each grant, repairs the table, and carries out the
+// commands of other goroutines.
 type keeper struct {
 	gate     gate.Gate
 	router   *router
 	events   *event.Dispatcher
-	plan     *plan.Plan // what the table says
+	plan     *plan.Plan // that the table was written for
 	requests chan request
 	timers   timers
 	stopped  chan struct{} // closed when run has ended
 
-	changes <-chan struct{}  // of the table, by other processes
-	repairs *rate.Limiter    // in case another process undoes each of them
-	again   <-chan time.Time // when to try another repair
-	failure string           // of the last repair
+	changes <-chan struct{}  // receives when another process has changed the table
+	repairs *rate.Limiter    // since another process may undo every repair
+	again   <-chan time.Time // receives when to try another repair; nil if none is due
+	failure string           // of the last repair; empty if it succeeded
 
-	running      lister
-	narrowing    *narrowing       // nil while there is nothing to narrow
-	moreToNarrow <-chan struct{}  // ready while a narrowing is not over
-	unsettled    <-chan time.Time // when to call narrowAgain, since something failed
-	narrowAgain  func()
+	narrowing    *narrowing       // nil if none is under way
+	moreToNarrow <-chan struct{}  // ready while a narrowing is under way
+	narrowDue    <-chan time.Time // receives when to narrow again after a failure
+	narrowSince  string           // the argument of the last narrow
+	resumed      bool             // the grants of earlier runs have timers
 }
 
-// newKeeper makes the keeper of a gate whose table follows a plan.
+// newKeeper makes the keeper of a gate whose table was written for a plan.
 func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 	r.current.Store(p)
 	return &keeper{
@@ -48,36 +48,40 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		timers:   newTimers(),
 		stopped:  make(chan struct{}),
 		changes:  g.Changes(),
-		running:  g,
-		repairs:  rate.NewLimiter(10, 20),
+		repairs:  rate.NewLimiter(repairsPerSecond, repairBurst),
 	}
 }
 
-// run works until there are no more decisions to come and the last of them is
-// recorded. It waits for no log, disk or listing of what others write.
+// run works until the router has sent its last decision and the store has answered all
+// that wait for it, or diskTimeout has passed. It waits for no log and no disk, and for no
+// listing but that of its own grants.
 func (k *keeper) run() error {
 	defer close(k.stopped)
 	defer k.timers.stop()
+	defer k.reportNarrowing() // of one that is cut short: its grants have ended
 	grants, recorded := k.router.grants, k.router.spends.Answers()
 	var tooLate <-chan time.Time
 	for {
+		// Of several channels that are ready, select takes a random one: none can keep
+		// the others waiting for ever, not even moreToNarrow, which is always ready. A
+		// nil channel is never ready.
 		select {
 		case d, ok := <-grants:
 			if !ok {
-				// A nil channel is never ready: only what is on its way to the disk
-				// can still come.
-				grants, tooLate = nil, time.After(diskPatience)
+				// A closed channel is always ready; nil takes it out of the select. From
+				// here on only answers of the store can bring grants.
+				grants, tooLate = nil, time.After(diskTimeout)
 				k.router.spends.Close()
 				continue
 			}
 			k.admit(d)
 		case a, ok := <-recorded:
 			if !ok {
-				return nil
+				return nil // the queue has closed the store, too
 			}
 			k.recorded(a)
 		case <-tooLate:
-			k.events.Emit(event.DiskSilent{Waited: diskPatience})
+			k.events.Emit(event.DiskSilent{Waited: diskTimeout})
 			return nil
 		case p := <-k.timers.ends:
 			k.ended(p)
@@ -88,17 +92,17 @@ func (k *keeper) run() error {
 		case <-k.again:
 			k.repair()
 		case <-k.moreToNarrow:
-			k.goOnNarrowing()
-		case <-k.unsettled:
-			k.narrowAgain()
+			k.continueNarrowing()
+		case <-k.narrowDue:
+			k.narrow(k.narrowSince)
 		}
 	}
 }
 
-// diskPatience is how long the keeper waits for the disk at its end.
-const diskPatience = time.Second
+// diskTimeout is how long the keeper waits for the store when the daemon stops.
+const diskTimeout = time.Second
 
-// recorded takes a decision that the store has answered.
+// recorded handles the store's answer to a decision that was refused or is to be granted.
 func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	d := a.Payload
 	switch {
@@ -112,9 +116,10 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	}
 }
 
-// admit makes the grants of a decision, and then reports them. A reload may have
-// changed the access since the decision.
+// admit makes the grants of a decision, whose token is on disk if it has one, and then
+// reports them.
 func (k *keeper) admit(d plan.Decision) {
+	// A reload may have changed the access while the decision waited for the disk.
 	if _, ok := k.plan.Current(d.Access); !ok {
 		d.Refused = plan.Changed
 		k.events.Emit(d.Refusal())
@@ -131,26 +136,29 @@ func (k *keeper) admit(d plan.Decision) {
 	if len(made) == 0 {
 		return
 	}
-	told := k.events.Emit(d.Successes(made)...)
+	// One Emit, so that all lines of the knock are written or none is.
+	logged := k.events.Emit(d.Successes(made)...)
 	for _, g := range made {
-		k.timers.start(passage{g.Source, g.Service}, running{access: g.Access, timeout: g.Timeout, told: told}, g.Timeout)
+		k.timers.start(grantKey{g.Source, g.Service}, grantTimer{access: g.Access, timeout: g.Timeout, logged: logged}, g.Timeout)
 	}
 }
 
 // ended reports that the time of a grant is over.
-func (k *keeper) ended(p passage) {
-	g, ok := k.timers.take(p)
+func (k *keeper) ended(p grantKey) {
+	g, ok := k.timers.expired(p)
 	if !ok {
-		return // extended since the timer fired
+		return // extended or revoked since the timer fired
 	}
-	k.events.Emit(event.Ended{Passage: p.of(g.access), Timeout: g.timeout, Told: g.told})
+	k.events.Emit(event.Ended{RunningGrant: p.event(g.access), Timeout: g.timeout, GrantLogged: g.logged})
 }
 
-// withTable does what takes a table, and puts that back first if it has to be.
+// withTable calls do. If do fails because the table is gone, withTable repairs the table
+// and calls do once more.
 func (k *keeper) withTable(do func() error) error {
 	err := do()
 	if errors.Is(err, gate.ErrNoTable) {
-		k.putBack()
+		// Outside of the rate of repairs: that of grants is bounded by knocks.
+		k.repairNow()
 		err = do()
 	}
 	return err

@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
@@ -225,5 +227,71 @@ func TestNarrowingManyGrants(t *testing.T) {
 	r.log.await(t, "200 more grants ended or shortened by the policy [event=ended omitted=200]")
 	if n := strings.Count(r.log.String(), `access "web" was removed by a reload [`); n != 100 {
 		t.Errorf("%d grants are named, want 100", n)
+	}
+}
+
+// grantMany has the gate of a test hold some grants of the access "web".
+func grantMany(t *testing.T, g gate.Gate, many int) {
+	t.Helper()
+	for n := range many {
+		err := g.Grant(gate.Grant{
+			Source: gate.Host(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})), Service: port.Single(packet.UDP, 53),
+			Timeout: 20 * time.Second, Access: "web", Method: "shared",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Grants of an earlier run are resumed although the first listing fails and the policy
+// with its keys comes before the next: they are reported, and revoke counts them.
+func TestGrantsAreResumedAfterAFailedListing(t *testing.T) {
+	g := newGate(t)
+	if err := g.Apply(planOf(t, other+web).Ruleset); err != nil {
+		t.Fatal(err)
+	}
+	grantMany(t, g, 2)
+	g.failOnce("list", errors.New("the kernel will not"))
+	r := startOn(t, g, other+web)
+	r.log.await(t, "access of 198.51.0.0 to udp/53 continues for 20s")
+	r.log.await(t, "access of 198.51.0.1 to udp/53 continues for 20s")
+	done, err := r.daemon.Revoke(context.Background(), control.Revocation{Source: netip.MustParsePrefix("198.51.0.0/16")})
+	if err != nil || done != (control.Revoked{Grants: 2}) {
+		t.Errorf("%+v, %v; want 2 grants", done, err)
+	}
+}
+
+// The grants that a reload has ended are reported even if the daemon stops before it has
+// ended all of them.
+func TestAStopReportsWhatAReloadHasEnded(t *testing.T) {
+	r := start(t, other+web)
+	grantMany(t, r.gate, 300)
+	r.gate.slow.Store(int64(10 * time.Millisecond))
+	if err := r.reload(other); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	ended := strings.Count(r.log.String(), `access "web" was removed by a reload [`)
+	left := 300 - int(r.gate.revoked.Load())
+	if ended == 0 || ended+left != 300 {
+		t.Errorf("%d grants are reported as ended and %d are left, want 300 together", ended, left)
+	}
+}
+
+// What is left of a grant is granted even if another process deletes the table after the
+// grant was revoked.
+func TestNarrowingWithoutATable(t *testing.T) {
+	r := start(t, other+web)
+	r.knock(10, 7300, 7100, 7200)
+	r.log.await(t, "granted 192.0.2.10 access to udp/53 for 30s")
+	r.gate.failOnce("flush", errors.New("flushed"))
+	if err := r.reload(other + strings.Replace(web, "8000-8003", "8001-8002", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(left([]string{"tcp/8001-8002", "udp/53"}), r.granted()); diff != "" {
+		t.Errorf("grants:\n%s\n%s", diff, &r.log)
 	}
 }

@@ -10,70 +10,74 @@ import (
 	"nftknock/pkg/plan"
 )
 
-// lister lists running grants, ordered by source and service. The gate is one.
-type lister interface {
-	Grants() ([]gate.Grant, error)
-}
-
-// narrowing is the keeper's work of ending and shortening the grants that a plan
-// does not allow any more, or not for so long. Connections that stand go on.
+// narrowing is the keeper's work of ending, shortening and narrowing the running grants
+// that a plan does not allow as they are. Established connections continue.
 //
-// It is done in turns: to revoke a grant may take the gate as long as to list all
-// of them, and strangers who replay a sequence decide how many there are.
+// It is done in steps: one Revoke may take the gate as long as listing all grants, and
+// how many grants there are is up to strangers who replay a shared sequence.
 type narrowing struct {
-	listed  time.Time
-	todo    []excess
-	running []gate.Grant          // what is allowed, as of listed
-	changed map[netip.Prefix]bool // sources that had other grants before
-	told    []event.Event         // endings, up to maxTold
-	omitted int                   // endings beyond these
-	err     error                 // of what failed last
-	done    func(*narrowing)
+	listed  time.Time             // when the grants were listed; their Remaining counts from here
+	todo    []restricted          // not dealt with yet
+	running []gate.Grant          // what continues, or takes the place of another grant
+	changed map[netip.Prefix]bool // sources of which a grant was ended or replaced
+	endings []event.Event         // what was done, up to maxReported
+	omitted int                   // how many more
+	err     error                 // the last one
+	whole   bool                  // the listing succeeded
 }
 
-// maxTold is how many grants are reported one by one that continue over a restart,
-// or that a change of the policy or a command ends.
-const maxTold = 100
+// maxReported is how many grants get a line each when a restart resumes them, or when a
+// change of the policy or a command ends them.
+const maxReported = 100
 
-// excess is a grant, and what the plan has against it.
-type excess struct {
+// restricted is a running grant that the plan does not allow as it is.
+type restricted struct {
 	gate.Grant
-	plan.Objection
+	plan.Restriction
 }
 
-// narrowTurn is how long the keeper is at it before it looks after all else.
-const narrowTurn = 20 * time.Millisecond
+// narrowingStep is how long a step of narrowing may keep the keeper from other work.
+const narrowingStep = 20 * time.Millisecond
 
-// always is a channel that is always ready.
-var always = func() <-chan struct{} {
+// alwaysReady is a channel on which a receive never waits, since it is closed. In a
+// select, nil stands for the opposite.
+var alwaysReady = func() <-chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// narrow begins to hold what runs against the plan, and calls done when that is
-// over. What fails is tried again later, by calling again.
-func (k *keeper) narrow(since string, done func(*narrowing), again func()) {
-	k.endNarrowing() // this one sees all that it had to do
-	k.unsettled, k.narrowAgain = nil, again
-	n := &narrowing{listed: time.Now(), changed: make(map[netip.Prefix]bool), done: done}
-	grants, err := k.running.Grants()
-	n.err = err
+// resume narrows the grants that an earlier run left in the kernel to the policy, and
+// starts timers for those that continue.
+func (k *keeper) resume() { k.narrow("since the last run") }
+
+// narrowToPlan narrows the running grants to a plan that a reload brought.
+func (k *keeper) narrowToPlan() { k.narrow("by a reload") }
+
+// narrow begins to narrow the running grants to the plan, does the first step, and leaves
+// the others to run. After a failure run calls it again. since says in events when an
+// access of the policy was changed.
+func (k *keeper) narrow(since string) {
+	k.endNarrowing() // what it has left to do, the new one finds in the list below
+	k.narrowDue, k.narrowSince = nil, since
+	n := &narrowing{listed: time.Now(), changed: make(map[netip.Prefix]bool)}
+	grants, err := k.gate.Grants()
+	n.err, n.whole = err, err == nil
 	for _, g := range grants {
-		if o := k.plan.Object(g, n.listed, since); o.Reason != "" {
-			n.todo = append(n.todo, excess{g, o})
+		if r := k.plan.CheckGrant(g, n.listed, since); r.Reason != "" {
+			n.todo = append(n.todo, restricted{g, r})
 		} else {
 			n.running = append(n.running, g)
 		}
 	}
 	k.narrowing = n
-	k.goOnNarrowing()
+	k.continueNarrowing()
 }
 
-// goOnNarrowing does a turn.
-func (k *keeper) goOnNarrowing() {
+// continueNarrowing does one step.
+func (k *keeper) continueNarrowing() {
 	n := k.narrowing
-	for end := time.Now().Add(narrowTurn); len(n.todo) > 0; {
+	for end := time.Now().Add(narrowingStep); len(n.todo) > 0; {
 		k.replace(n, n.todo[0])
 		n.todo = n.todo[1:]
 		if time.Now().After(end) {
@@ -81,124 +85,126 @@ func (k *keeper) goOnNarrowing() {
 		}
 	}
 	if len(n.todo) > 0 {
-		k.moreToNarrow = always
+		k.moreToNarrow = alwaysReady
 		return
 	}
 	k.endNarrowing()
 }
 
-// endNarrowing says what was done, if anything was.
+// endNarrowing reports what the narrowing under way has done so far, sets the timers, and
+// arranges for another attempt if something failed.
 func (k *keeper) endNarrowing() {
 	n := k.narrowing
 	if n == nil {
 		return
 	}
+	k.reportNarrowing()
+	k.startTimers(n)
 	k.narrowing, k.moreToNarrow = nil, nil
-	for _, e := range n.told {
+	if n.err == nil {
+		return
+	}
+	k.narrowDue = time.After(repairPause)
+	k.events.Emit(event.NarrowFailed{Err: n.err})
+}
+
+// reportNarrowing reports the endings that are not reported yet.
+func (k *keeper) reportNarrowing() {
+	n := k.narrowing
+	if n == nil {
+		return
+	}
+	for _, e := range n.endings {
 		k.events.Emit(e)
 	}
 	if n.omitted > 0 {
 		k.events.Emit(event.EndingsOmitted{Count: n.omitted})
 	}
-	n.done(n)
-	if n.err == nil {
-		return
-	}
-	k.unsettled = time.After(repairPause)
-	k.events.Emit(event.NarrowFailed{Err: n.err})
+	n.endings, n.omitted = nil, 0
 }
 
-// replace puts lesser grants, or none, in the place of a grant. The gate never
-// shortens one, so that it has to be revoked first.
-func (k *keeper) replace(n *narrowing, e excess) {
-	n.changed[e.Source] = true
-	err := k.withTable(func() error { return k.gate.Revoke(e.Source, e.Service) })
+// replace revokes a grant and makes the smaller ones that the plan allows instead, if any.
+func (k *keeper) replace(n *narrowing, r restricted) {
+	n.changed[r.Source] = true
+	// Revoked first, because Gate.Grant never shortens a grant.
+	err := k.withTable(func() error { return k.gate.Revoke(r.Source, r.Service) })
 	if err != nil && !errors.Is(err, gate.ErrNoGrant) {
-		n.running, n.err = append(n.running, e.Grant), err
+		n.running, n.err = append(n.running, r.Grant), err
 		return
 	}
-	for _, less := range e.Instead {
-		less.Timeout = min(less.Timeout, n.left(e.Grant))
-		if less.Timeout < gate.MinTimeout {
-			continue // over in a moment
+	for _, smaller := range r.Instead {
+		smaller.Timeout = min(smaller.Timeout, n.left(r.Grant))
+		if smaller.Timeout < gate.MinTimeout {
+			continue // the gate takes no such grant, and it would end within a second
 		}
-		if err := k.gate.Grant(less); err != nil {
+		// With the table put back if it is gone since the Revoke: the next narrowing
+		// does not find the revoked grant, so it cannot make the smaller one.
+		if err := k.withTable(func() error { return k.gate.Grant(smaller) }); err != nil {
 			n.err = err
 			continue
 		}
-		less.Remaining = less.Timeout + time.Since(n.listed)
-		n.running = append(n.running, less)
+		// As if it had been listed with the others, for n.left.
+		smaller.Remaining = smaller.Timeout + time.Since(n.listed)
+		n.running = append(n.running, smaller)
 	}
-	n.tell(e)
+	n.report(r)
 }
 
-// tell notes what became of a grant.
-func (n *narrowing) tell(e excess) {
-	if len(n.told) == maxTold {
+// report keeps the event about a grant that was replaced until the narrowing ends, or
+// counts it.
+func (n *narrowing) report(r restricted) {
+	if len(n.endings) == maxReported {
 		n.omitted++
 		return
 	}
-	n.told = append(n.told, ending(e))
+	n.endings = append(n.endings, ending(r))
 }
 
-// ending is the event of a grant that the policy no longer allows as it was.
-func ending(e excess) event.Event {
-	p := passage{e.Source, e.Service}.of(e.Access)
-	if len(e.Instead) == 0 {
-		return event.EndedEarly{Passage: p, Reason: e.Reason}
+// ending is the event about a grant that the plan does not allow as it was.
+func ending(r restricted) event.Event {
+	g := grantKey{r.Source, r.Service}.event(r.Access)
+	if len(r.Instead) == 0 {
+		return event.EndedEarly{RunningGrant: g, Reason: r.Reason}
 	}
-	if len(e.Instead) == 1 && e.Instead[0].Service == e.Service {
-		return event.Shortened{Passage: p, Left: e.Instead[0].Remaining, Reason: e.Reason}
+	if len(r.Instead) == 1 && r.Instead[0].Service == r.Service {
+		return event.Shortened{RunningGrant: g, Left: r.Instead[0].Remaining, Reason: r.Reason}
 	}
-	narrowed := event.Narrowed{Passage: p, Reason: e.Reason}
-	for _, less := range e.Instead {
-		narrowed.To = append(narrowed.To, less.Service)
+	narrowed := event.Narrowed{RunningGrant: g, Reason: r.Reason}
+	for _, smaller := range r.Instead {
+		narrowed.To = append(narrowed.To, smaller.Service)
 	}
 	return narrowed
 }
 
-// left is the time that a grant has now.
+// left is the time that a grant of the listing has left now.
 func (n *narrowing) left(g gate.Grant) time.Duration { return g.Remaining - time.Since(n.listed) }
 
-// settle narrows what runs to a plan that a reload brought.
-func (k *keeper) settle() {
-	k.narrow("by a reload", func(n *narrowing) {
-		told := make(map[netip.Prefix]bool)
-		for source := range n.changed {
-			told[source] = k.timers.dropSource(source)
+// startTimers replaces the timers of the sources whose grants a narrowing has changed, and
+// starts those of grants without a timer, which an earlier run has made. The first
+// listing that succeeds and is dealt with completely says which of these there are; until
+// then, they are reported as resumed.
+func (k *keeper) startTimers(n *narrowing) {
+	logged := make(map[netip.Prefix]bool)
+	for source := range n.changed {
+		logged[source] = k.timers.removeSource(source)
+	}
+	resumed := 0
+	for _, g := range n.running {
+		key := grantKey{g.Source, g.Service}
+		if !n.changed[g.Source] && k.timers.has(key) {
+			continue
 		}
-		for _, g := range n.running {
-			if n.changed[g.Source] {
-				what := resumable(g)
-				what.told = told[g.Source]
-				k.timers.start(passage{g.Source, g.Service}, what, n.left(g))
-			}
+		t := grantTimer{access: g.Access, timeout: g.Timeout.Round(time.Second)}
+		t.logged = logged[g.Source] || !k.resumed && resumed < maxReported
+		if !k.timers.start(key, t, n.left(g)) || k.resumed {
+			continue // another grant covers it for longer, or it is not from an earlier run
 		}
-	}, k.settle)
-}
-
-// resume takes up the grants that an earlier run left in the kernel, as far as the
-// policy still allows them.
-func (k *keeper) resume() {
-	k.narrow("since the last run", func(n *narrowing) {
-		told := 0
-		for _, g := range n.running {
-			p, what := passage{g.Source, g.Service}, resumable(g)
-			what.told = told < maxTold
-			if !k.timers.start(p, what, n.left(g)) {
-				continue // it is part of another that continues for longer
-			}
-			if told++; told <= maxTold {
-				k.events.Emit(event.Resumed{Passage: p.of(g.Access), Remaining: n.left(g)})
-			}
+		if resumed++; resumed <= maxReported {
+			k.events.Emit(event.Resumed{RunningGrant: key.event(g.Access), Remaining: n.left(g)})
 		}
-		if more := told - maxTold; more > 0 {
-			k.events.Emit(event.ResumedOmitted{Count: more})
-		}
-	}, k.resume)
-}
-
-// resumable is what is reported of a grant that an earlier run or plan made.
-func resumable(g gate.Grant) running {
-	return running{access: g.Access, timeout: g.Timeout.Round(time.Second)}
+	}
+	if more := resumed - maxReported; more > 0 {
+		k.events.Emit(event.ResumedOmitted{Count: more})
+	}
+	k.resumed = k.resumed || n.whole && len(n.todo) == 0
 }

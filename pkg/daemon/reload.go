@@ -11,16 +11,18 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// errStopping answers what comes too late.
+// errStopping is the error of requests that come when the daemon is stopping.
 var errStopping = errors.New("the daemon is stopping")
 
-// Reload has a running daemon read its policy again, and returns when it has
-// done so. The error says why the old policy stays; the log says it too. It
-// may be called from any goroutine; requests are taken one after the other.
+// Reload has a running daemon read its policy again, and blocks until the new policy is in
+// force or has failed. The error says why the old policy stays; an event says so, too. It
+// may be called from any goroutine: requests are carried out one after the other. Before
+// the event Ready it waits for that. ctx ends the wait for the request to begin, and does
+// not interrupt a reload that has begun.
 func (d *Daemon) Reload(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
-	case d.reloads <- done:
+	case d.reloads <- done: // has no buffer: supervise has the request, and answers it
 	case <-d.stopping:
 		return errStopping
 	case <-ctx.Done():
@@ -29,29 +31,34 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	return <-done
 }
 
-// reload takes up a changed policy, or keeps the old one and says why.
+// reload puts the changed policy into force, or keeps the old one and reports why.
 func (d *Daemon) reload(ctx context.Context) error {
+	// For a service of Type=notify-reload, RELOADING=1 must come with the monotonic time,
+	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
+	// READY=1, "systemctl reload" would wait until its timeout.
 	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
-	err := d.takeUp(ctx)
+	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
 		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
 		return err
 	}
-	d.watching(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
+	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	return nil
 }
 
-// takeUp loads the policy and goes over to it. It makes all that can fail first;
-// the table is the last of it and changes in one transaction.
-func (d *Daemon) takeUp(ctx context.Context) error {
-	next, diags, err := d.load(ctx)
+// applyPolicy loads the policy and puts it into force. It first makes all that can fail.
+// The table comes last of these and changes in one transaction, so that on error the old
+// policy is in force as a whole. ctx interrupts loading.
+func (d *Daemon) applyPolicy(ctx context.Context) error {
+	next, diags, err := d.loadPlan(ctx)
 	if err != nil {
 		return err
 	}
 	if err := restartOnly(d.plan.Policy, next.Policy); err != nil {
 		return err
 	}
+	// An engine per worker: engines share nothing, not even the copies of the keys.
 	matchers := make([]*matcher, len(d.workers))
 	for i := range matchers {
 		if matchers[i], err = newMatcher(next); err != nil {
@@ -61,12 +68,14 @@ func (d *Daemon) takeUp(ctx context.Context) error {
 	if err := d.openStore(next); err != nil {
 		return err
 	}
-	err = d.interfaces.adopt(next.Policy.NFTables.Interfaces, func(unguarded []string) error {
+	err = d.interfaces.change(next.Policy.NFTables.Interfaces, func(unguarded []string) error {
 		return d.keeper.ask(applyPlan{next, unguarded})
 	})
 	if err != nil {
 		return err
 	}
+	// After the table, so that no new access is granted what the old table has no set for.
+	// Decisions that the old engines make until then are checked against the new plan.
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
@@ -76,14 +85,14 @@ func (d *Daemon) takeUp(ctx context.Context) error {
 	return nil
 }
 
-// load calls Load, which may be long at making keys from passphrases, and does
-// not wait for its end when ctx is done.
-func (d *Daemon) load(ctx context.Context) (*plan.Plan, policy.Diagnostics, error) {
+// loadPlan calls Load, which may take seconds to derive keys from passphrases. When ctx is
+// done, it returns errStopping and does not wait for Load.
+func (d *Daemon) loadPlan(ctx context.Context) (*plan.Plan, policy.Diagnostics, error) {
 	type loaded struct {
 		plan  *plan.Plan
 		diags policy.Diagnostics
 	}
-	done := make(chan loaded, 1)
+	done := make(chan loaded, 1) // has room, so that the goroutine ends if nobody receives
 	go func() {
 		p, diags := d.config.Load()
 		done <- loaded{p, diags}
@@ -96,21 +105,22 @@ func (d *Daemon) load(ctx context.Context) (*plan.Plan, policy.Diagnostics, erro
 	}
 }
 
-// restartOnly refuses changes that a running daemon cannot make without
-// losing half-done knocks, grants, or whoever reads its log.
-func restartOnly(now, then *policy.Policy) error {
+// restartOnly returns an error if the new policy has another value for a key that a running
+// daemon cannot change without losing half-done knocks, grants, its control socket or the
+// format of its log.
+func restartOnly(before, after *policy.Policy) error {
 	for _, key := range []struct {
 		name      string
 		different bool
 	}{
-		{"[nflog] group", now.NFLog.Group != then.NFLog.Group},
-		{"[nflog] workers", now.NFLog.Workers != then.NFLog.Workers},
-		{"[nftables] table", now.NFTables.Table != then.NFTables.Table},
-		{"[nftables] owner", now.NFTables.Owner != then.NFTables.Owner},
-		{"[nftables] label", now.NFTables.Label != then.NFTables.Label},
-		{"[state] dir", now.State.Dir != then.State.Dir},
-		{"[log] format", now.Log.Format != then.Log.Format},
-		{"[control] socket", now.Control.Socket != then.Control.Socket},
+		{"[nflog] group", before.NFLog.Group != after.NFLog.Group},
+		{"[nflog] workers", before.NFLog.Workers != after.NFLog.Workers},
+		{"[nftables] table", before.NFTables.Table != after.NFTables.Table},
+		{"[nftables] owner", before.NFTables.Owner != after.NFTables.Owner},
+		{"[nftables] label", before.NFTables.Label != after.NFTables.Label},
+		{"[state] dir", before.State.Dir != after.State.Dir},
+		{"[log] format", before.Log.Format != after.Log.Format},
+		{"[control] socket", before.Control.Socket != after.Control.Socket},
 	} {
 		if key.different {
 			return errors.New(key.name + " cannot change while running: restart the service")

@@ -6,23 +6,30 @@ import (
 	"nftknock/pkg/event"
 )
 
-// repairPause is how long after a repair that failed another one is tried.
-const repairPause = time.Second
+// Bounds of repairs: another process may undo each of them at once.
+const (
+	repairsPerSecond = 10
+	repairBurst      = 20
+	// repairPause is the time between a repair that failed and the next attempt.
+	repairPause = time.Second
+)
 
-// repair puts the table back, within the rate that repairs allows: another process
-// may undo each repair. Only a grant does not wait for its turn.
+// repair repairs the table, or arranges for it if there were too many repairs lately.
 func (k *keeper) repair() {
 	k.again = nil
 	if turn := k.repairs.Reserve(); turn.Delay() > 0 {
 		k.again = time.After(turn.Delay())
+		// Cancel gives the reserved turn back. The call that follows reserves one again;
+		// if turns were kept, each change of the table would add to the delay.
 		turn.Cancel()
 		return
 	}
-	k.putBack()
+	k.repairNow()
 }
 
-// putBack puts the table back now. The same failure is reported once.
-func (k *keeper) putBack() {
+// repairNow repairs the table at once. It reports an error unless the last repair failed
+// with the same.
+func (k *keeper) repairNow() {
 	table := k.plan.Ruleset.Table
 	repaired, err := k.gate.Repair()
 	if err != nil {

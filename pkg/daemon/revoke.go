@@ -16,9 +16,10 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Revoke ends grants, and if asked to, connections. It may be called from any
-// goroutine, and waits for the listing of connections without holding up anybody
-// else.
+// Revoke ends grants and, if r.Cut is set, connections. It may be called from any
+// goroutine while Run works after Ready. It blocks until the keeper has answered and, with
+// Cut, until the host's connections are listed; knocks and reloads do not wait for the
+// listing. On error the result says what was done before it.
 func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoked, error) {
 	services, err := revocable(r.Service)
 	if err != nil {
@@ -39,7 +40,8 @@ func (d *Daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoke
 	return done, nil
 }
 
-// revocable gives the services that are meant by one, or by none.
+// revocable parses the service of a request. Without one, it returns all ports of both
+// protocols.
 func revocable(service string) ([]port.Range, error) {
 	if service == "" {
 		return []port.Range{{Protocol: packet.TCP, First: 1, Last: 65535}, {Protocol: packet.UDP, First: 1, Last: 65535}}, nil
@@ -48,41 +50,42 @@ func revocable(service string) ([]port.Range, error) {
 	return []port.Range{s}, err
 }
 
-// revoke ends the grants of sources within a prefix, and gives their number.
-func (k *keeper) revoke(from netip.Prefix, services []port.Range) (int, error) {
-	ended := 0
+// revoke ends the grants of sources within a prefix to services, and returns how many have
+// ended, on error too.
+func (k *keeper) revoke(from netip.Prefix, services []port.Range) (ended int, err error) {
 	for _, s := range services {
-		err := k.withTable(func() error { return k.gate.Revoke(from, s) })
+		err = k.withTable(func() error { return k.gate.Revoke(from, s) })
 		if err != nil && !errors.Is(err, gate.ErrNoGrant) {
-			return ended, err
+			break
 		}
-		for _, p := range k.timers.within(from, s) {
-			access := k.timers.access(p)
-			k.timers.drop(p)
-			if ended++; ended <= maxTold {
-				k.events.Emit(event.EndedEarly{Passage: p.of(access), Reason: revoked})
+		err = nil
+		for _, key := range k.timers.within(from, s) {
+			access := k.timers.access(key)
+			k.timers.remove(key)
+			if ended++; ended <= maxReported {
+				k.events.Emit(event.EndedEarly{RunningGrant: key.event(access), Reason: revoked})
 			}
 		}
 	}
-	if more := ended - maxTold; more > 0 {
+	if more := ended - maxReported; more > 0 {
 		k.events.Emit(event.EndingsOmitted{Count: more, Reason: revoked})
 	}
-	return ended, nil
+	return ended, err
 }
 
-// revoked is why a grant ended that a command ended.
+// revoked is the reason in events about grants that a command ended.
 const revoked = "revoked"
 
-// stillIn names the grants of which only a part could be revoked, which the kernel
-// cannot do.
+// stillIn names the grants of which only a part was to be revoked. They continue: a set
+// element can only be deleted as a whole.
 func (k *keeper) stillIn(from netip.Prefix, services []port.Range) string {
 	var list []string
 	for _, s := range services {
-		for _, p := range k.timers.overlapping(from, s) {
-			list = append(list, wording.Source(p.source)+" to "+p.service.String())
+		for _, key := range k.timers.overlapping(from, s) {
+			list = append(list, wording.Source(key.source)+" to "+key.service.String())
 		}
 	}
-	slices.Sort(list)
+	slices.Sort(list) // timers are listed in the random order of a map
 	if more := len(list) - maxStillIn; more > 0 {
 		list = append(list[:maxStillIn], fmt.Sprint(more, " more"))
 	}
@@ -92,7 +95,9 @@ func (k *keeper) stillIn(from netip.Prefix, services []port.Range) string {
 // maxStillIn is how many grants stillIn names.
 const maxStillIn = 10
 
-// cut ends the connections of sources within a prefix, and gives their number.
+// cut ends the connections of sources within a prefix to a service, and returns how many.
+// It runs in the goroutine of the caller of Revoke, since the listing takes long on a busy
+// host; only the end of the connections is left to the keeper.
 func (k *keeper) cut(from netip.Prefix, s port.Range) (int, error) {
 	c, err := k.gate.Connections(from, s)
 	if err != nil || c.Len() == 0 {

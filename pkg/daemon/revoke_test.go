@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -61,4 +62,28 @@ func TestRevokeSaysWhoIsStillIn(t *testing.T) {
 			t.Errorf("%s %s: %+v, %v; want %+v", c.source, c.service, done, err, c.want)
 		}
 	}
+}
+
+// Grants that ended before a Revoke failed are counted, in the answer and in the log.
+func TestRevokeThatFailsHalfway(t *testing.T) {
+	g := newGate(t)
+	if err := g.Apply(planOf(t, other+web).Ruleset); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 150 {
+		err := g.Grant(gate.Grant{
+			Source: gate.Host(netip.AddrFrom4([4]byte{198, 51, 100, byte(n)})), Service: port.Range{Protocol: packet.TCP, First: 8000, Last: 8003},
+			Timeout: time.Hour, Access: "web", Method: "shared",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := startOn(t, g, other+web)
+	r.gate.failOnce("revoke udp/1-65535", errors.New("the kernel will not"))
+	done, err := r.daemon.Revoke(context.Background(), control.Revocation{Source: netip.MustParsePrefix("198.51.0.0/16")})
+	if err == nil || done != (control.Revoked{Grants: 150}) {
+		t.Errorf("%+v, %v; want 150 grants and an error", done, err)
+	}
+	r.log.await(t, "50 more grants ended: revoked [event=ended omitted=50 reason=revoked]")
 }

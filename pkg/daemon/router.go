@@ -8,33 +8,32 @@ import (
 	"nftknock/pkg/spent"
 )
 
-// spending is the queue of decisions that wait for the disk.
-type spending = spent.Queue[plan.Decision]
+// spendQueue is the queue of decisions that wait for the disk.
+type spendQueue = spent.Queue[plan.Decision]
 
-// router hands each decision on to whoever carries it out. A refusal is an event;
-// what spends a token or a count goes to the disk first, and from there to the
-// keeper; what spends nothing goes to the keeper at once. Its methods may be called
-// from several goroutines.
+// router sends decisions where they are carried out. It reports a refusal as an event. A
+// decision to grant goes to the keeper: at once, or, with a token or a count, after the
+// store has recorded that. Its methods may be called from several goroutines.
 type router struct {
 	events  *event.Dispatcher
-	spends  *spending
+	spends  *spendQueue
 	grants  chan plan.Decision        // to the keeper
-	current atomic.Pointer[plan.Plan] // that the table follows
+	current atomic.Pointer[plan.Plan] // that the table was written for
 }
 
-// newRouter makes a router; current must be set before the first decision.
+// newRouter makes a router. Its current plan must be set before the first decision.
 func newRouter(events *event.Dispatcher) *router {
 	return &router{
 		events: events,
-		spends: spent.NewQueue[plan.Decision](reports(events)),
-		// Room for a burst of knocks while the keeper writes a table. A worker that
-		// finds none waits, and packets wait in the kernel's queue.
+		spends: spent.NewQueue[plan.Decision](storeReports(events)),
+		// Room for a burst of knocks while the keeper writes a table. When it is full,
+		// workers wait, and packets wait in the kernel's queue.
 		grants: make(chan plan.Decision, 256),
 	}
 }
 
-// reports turns what the queue tells of its store into events.
-func reports(events *event.Dispatcher) spent.Reports {
+// storeReports makes events of the queue's reports about its store.
+func storeReports(events *event.Dispatcher) spent.Reports {
 	return spent.Reports{
 		Pruned: func(err error) {
 			if err == nil {
@@ -47,11 +46,13 @@ func reports(events *event.Dispatcher) spent.Reports {
 	}
 }
 
-// route hands a decision on. What is granted is on disk before anything is open.
+// route sends a decision on. It waits while the keeper has more decisions to grant than it
+// has room for, and for nothing else. It must not be called after finish.
 func (r *router) route(d plan.Decision) {
 	if d.Granted() {
-		// Without this a knock for an access that a reload has changed meanwhile
-		// would be counted.
+		// The keeper checks this again before it grants. Here it is checked so that a
+		// knock that the keeper would refuse does not count against the limit of the
+		// access.
 		if _, ok := r.current.Load().Current(d.Access); !ok {
 			d.Refused = plan.Changed
 		}
@@ -60,8 +61,8 @@ func (r *router) route(d plan.Decision) {
 		r.refuse(d)
 		return
 	}
-	entry, any := d.Spend()
-	if !any {
+	entry, needed := d.Spend()
+	if !needed {
 		r.grants <- d
 		return
 	}
@@ -70,15 +71,16 @@ func (r *router) route(d plan.Decision) {
 	}
 }
 
-// refuse burns the token of a knock that opens nothing, and says why.
+// refuse reports a decision that refuses, and has its token recorded, so that nobody who
+// saw the knock can send it again.
 func (r *router) refuse(d plan.Decision) {
-	if entry, any := d.Burn(); any {
-		// With an error the queue remembers the token as lost, which serves the
-		// same end: it is not honoured later.
+	if entry, needed := d.Burn(); needed {
+		// Nothing to do about an error: the queue refuses the token from now on, as it
+		// does if the token is recorded.
 		_ = r.spends.Submit(entry, d)
 	}
 	r.events.Emit(d.Refusal())
 }
 
-// finish says that no decisions come any more.
+// finish says that there are no more decisions, which ends the keeper.
 func (r *router) finish() { close(r.grants) }

@@ -12,8 +12,8 @@ import (
 	"nftknock/pkg/policy"
 )
 
-// listen opens the control socket, if there is to be one. A second daemon ends
-// here, before it has changed anything.
+// listen opens the control socket of the policy, nil without one. It comes before all
+// else, since a second daemon fails here and must not have changed the table by then.
 func (d *Daemon) listen() (net.Listener, error) {
 	path := d.config.Policy.Control.Socket
 	if path == "" {
@@ -22,8 +22,9 @@ func (d *Daemon) listen() (net.Listener, error) {
 	return control.Listen(path)
 }
 
-// hide writes the table.
-func (d *Daemon) hide() (gate.Gate, error) {
+// hideServices writes the table, and returns the gate that owns it. On error nothing in the
+// kernel has changed.
+func (d *Daemon) hideServices() (gate.Gate, error) {
 	var err error
 	if d.plan, err = plan.Outline(d.config.Policy); err != nil {
 		return nil, err
@@ -35,8 +36,8 @@ func (d *Daemon) hide() (gate.Gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = d.interfaces.begin(d.config.Policy.NFTables.Interfaces, func(unguarded []string) error {
-		r := *d.plan.Ruleset
+	err = d.interfaces.start(d.config.Policy.NFTables.Interfaces, func(unguarded []string) error {
+		r := *d.plan.Ruleset // a shallow copy, as in apply: there is no keeper yet
 		r.Unguarded = unguarded
 		return g.Apply(&r)
 	})
@@ -46,26 +47,27 @@ func (d *Daemon) hide() (gate.Gate, error) {
 	return g, nil
 }
 
-// begin opens all that can be slow or fail, while the keeper keeps the table. It
-// returns errStopping when ctx is done before that has come to its end.
-func (d *Daemon) begin(ctx context.Context) error {
+// openAll opens the NFLOG groups and the store and loads the plan with its keys. This may
+// take long; the keeper repairs the table in the meantime. The error is errStopping if ctx
+// is done first, and a *StartError otherwise.
+func (d *Daemon) openAll(ctx context.Context) error {
 	err := d.openWorkers()
 	if err == nil {
-		d.openStoreOrWait(d.plan)
-		err = d.takeUp(ctx)
+		d.openStoreOrRetry(d.plan)
+		err = d.applyPolicy(ctx)
 	}
 	if err == nil {
 		return nil
 	}
-	d.closeWorkers()
+	d.closeSources()
 	if errors.Is(err, errStopping) {
 		return err
 	}
 	return &StartError{err}
 }
 
-// openWorkers subscribes to every group of the policy. From here on, packets
-// wait in the kernel's queue.
+// openWorkers makes a worker for every NFLOG group of the policy. From here on, packets
+// wait in the kernel's queue of the group until the workers run.
 func (d *Daemon) openWorkers() error {
 	for i := range d.config.Policy.NFLog.Workers {
 		group := d.config.Policy.NFLog.Group + uint16(i)
@@ -78,5 +80,6 @@ func (d *Daemon) openWorkers() error {
 	return nil
 }
 
-// copyRange takes the longest packet of SPA, 1500 bytes, and its headers.
+// copyRange is how many bytes of a packet the kernel copies: enough for the longest SPA
+// packet, 1500 bytes, and its headers.
 const copyRange = 2048

@@ -11,9 +11,9 @@ import (
 // storeFile is the name of the store in the state directory.
 const storeFile = "spent.db"
 
-// openStore opens the store, if the plan needs one and it is not open yet.
+// openStore gives the queue its store, if the plan needs one and the queue has none.
 func (d *Daemon) openStore(p *plan.Plan) error {
-	if d.router.spends.Ready() || !p.Remembers() {
+	if d.router.spends.Ready() || !p.NeedsStore() {
 		return nil
 	}
 	s, err := d.config.OpenStore(storePath(p))
@@ -26,15 +26,16 @@ func (d *Daemon) openStore(p *plan.Plan) error {
 
 func storePath(p *plan.Plan) string { return filepath.Join(p.Policy.State.Dir, storeFile) }
 
-// openStoreOrWait is openStore at the start, when services must be hidden whatever
-// the store is like. While it cannot be opened, no knock is honoured that has to be
-// recorded.
-func (d *Daemon) openStoreOrWait(p *plan.Plan) {
+// openStoreOrRetry is openStore for the start of the daemon, which must not fail because of
+// the store: services stay hidden in any case. If the store cannot be opened, all knocks
+// that must be recorded are refused until another attempt succeeds.
+func (d *Daemon) openStoreOrRetry(p *plan.Plan) {
 	err := d.openStore(p)
 	if err == nil {
 		return
 	}
 	d.events.Emit(event.StoreUnavailable{Err: err})
 	path := storePath(p)
-	d.router.spends.Use(spent.NewRetry(func() (spent.Spender, error) { return d.config.OpenStore(path) }, err))
+	retry := spent.NewRetry(func() (spent.Spender, error) { return d.config.OpenStore(path) }, err)
+	d.router.spends.UseFailed(retry, err)
 }

@@ -8,136 +8,149 @@ import (
 	"nftknock/pkg/port"
 )
 
-// timers has a timer for each grant that runs, since the kernel sends no message
-// when the time of a set element is over, and the log reports the end of a grant.
-// It belongs to one goroutine, which also receives from ends.
+// timers has a timer for each running grant: the log reports the end of a grant, but the
+// kernel sends no message when the timeout of a set element is over. It belongs to one
+// goroutine, which also receives from ends.
 type timers struct {
-	running map[netip.Prefix]map[port.Range]*running
-	ends    chan passage
-	stopped chan struct{}
+	running map[netip.Prefix]map[port.Range]*grantTimer // by source and service
+	ends    chan grantKey                               // gets each grant whose timer has fired
+	stopped chan struct{}                               // closed by stop
 }
 
-// passage is what a grant lets pass: packets from a source to a service.
-type passage struct {
+// grantKey identifies a running grant: its source, and the service that it opens.
+type grantKey struct {
 	source  netip.Prefix
 	service port.Range
 }
 
-// of is the passage as events have it, for a grant of an access.
-func (p passage) of(access string) event.Passage {
-	return event.Passage{Source: p.source, Access: access, Open: p.service}
+// event is the grant in the form that events have.
+func (k grantKey) event(access string) event.RunningGrant {
+	return event.RunningGrant{Source: k.source, Access: access, Open: k.service}
 }
 
-// running is what is reported when a grant ends.
-type running struct {
+// grantTimer is a timer, and what is reported when the grant ends.
+type grantTimer struct {
 	access  string
 	timeout time.Duration
-	told    bool // there is a line in the log about the grant
+	logged  bool // the log has a line about the grant
 	until   time.Time
 	timer   *time.Timer
 }
 
 func newTimers() timers {
-	return timers{running: make(map[netip.Prefix]map[port.Range]*running), ends: make(chan passage), stopped: make(chan struct{})}
+	return timers{
+		running: make(map[netip.Prefix]map[port.Range]*grantTimer),
+		ends:    make(chan grantKey),
+		stopped: make(chan struct{}),
+	}
 }
 
-// start sets the timer of a grant that has some time left, and reports whether the
-// passage is new. It is not where another grant for as many ports or more has more
-// time left: the gate never shortens one. Grants for fewer ports and less time are
-// dropped, since their passages do not end when their time is over.
-func (t *timers) start(p passage, what running, remaining time.Duration) bool {
-	what.until = time.Now().Add(remaining)
-	of := t.running[p.source]
-	for service, g := range of {
-		if service.Covers(p.service) && g.until.After(what.until) {
+// start starts the timer of a grant with the time that it has left, and reports whether
+// its source and service had none.
+//
+// It starts no timer if another grant of the source covers the service for longer, as
+// Gate.Grant never shortens. It stops the timers of grants that this one covers: their
+// packets still pass when their own time is over, so their end is none.
+func (t *timers) start(key grantKey, g grantTimer, remaining time.Duration) (isNew bool) {
+	g.until = time.Now().Add(remaining)
+	services := t.running[key.source]
+	for service, other := range services {
+		if service.Covers(key.service) && other.until.After(g.until) {
 			return false
 		}
 	}
-	isNew := of[p.service] == nil
-	for service, g := range of {
-		if p.service.Covers(service) {
-			g.timer.Stop()
-			delete(of, service)
-			what.told = what.told || g.told
+	isNew = services[key.service] == nil
+	// Go allows to delete from a map during a range over it.
+	for service, other := range services {
+		if key.service.Covers(service) {
+			other.timer.Stop()
+			delete(services, service)
+			g.logged = g.logged || other.logged
 		}
 	}
-	if of == nil {
-		of = make(map[port.Range]*running)
-		t.running[p.source] = of
+	if services == nil {
+		services = make(map[port.Range]*grantTimer)
+		t.running[key.source] = services
 	}
-	what.timer = time.AfterFunc(remaining, func() { t.fired(p) })
-	of[p.service] = &what
+	g.timer = time.AfterFunc(remaining, func() { t.fired(key) })
+	services[key.service] = &g
 	return isNew
 }
 
-// fired tells the goroutine that owns the timers that one has fired.
-func (t *timers) fired(p passage) {
+// fired runs in the goroutine of a timer, and hands the grant to the goroutine that owns
+// the timers. It waits for that, or for stop: Timer.Stop does not end a function that has
+// started.
+func (t *timers) fired(key grantKey) {
 	select {
-	case t.ends <- p:
+	case t.ends <- key:
 	case <-t.stopped:
 	}
 }
 
-// take gives the grant whose timer has fired, and drops it. ok is false for one
-// that was extended or dropped since.
-func (t *timers) take(p passage) (g *running, ok bool) {
-	g = t.running[p.source][p.service]
+// expired removes a grant that fired has handed over, and returns it. ok is false if the
+// grant was extended or removed after its timer had fired.
+func (t *timers) expired(key grantKey) (g *grantTimer, ok bool) {
+	g = t.running[key.source][key.service]
 	if g == nil || time.Now().Before(g.until) {
 		return nil, false
 	}
-	t.drop(p)
+	t.remove(key)
 	return g, true
 }
 
-// within gives the passages from sources within a prefix to services within a
-// service.
-func (t *timers) within(from netip.Prefix, s port.Range) []passage {
-	return t.those(func(p passage) bool {
-		return from.Bits() <= p.source.Bits() && from.Overlaps(p.source) && s.Covers(p.service)
+// has reports whether a grant has a timer.
+func (t *timers) has(key grantKey) bool { return t.running[key.source][key.service] != nil }
+
+// within returns the grants whose source lies within a prefix and whose service lies
+// within s.
+func (t *timers) within(from netip.Prefix, s port.Range) []grantKey {
+	return t.matching(func(k grantKey) bool {
+		// Of two prefixes that overlap, the one with more bits lies within the other.
+		return from.Bits() <= k.source.Bits() && from.Overlaps(k.source) && s.Covers(k.service)
 	})
 }
 
-// overlapping gives the passages whose sources and services have some in common
-// with those.
-func (t *timers) overlapping(from netip.Prefix, s port.Range) []passage {
-	return t.those(func(p passage) bool { return from.Overlaps(p.source) && s.Overlaps(p.service) })
+// overlapping returns the grants that share sources with a prefix and ports with s.
+func (t *timers) overlapping(from netip.Prefix, s port.Range) []grantKey {
+	return t.matching(func(k grantKey) bool { return from.Overlaps(k.source) && s.Overlaps(k.service) })
 }
 
-func (t *timers) those(wanted func(passage) bool) []passage {
-	var list []passage
-	for source, of := range t.running {
-		for service := range of {
-			if p := (passage{source, service}); wanted(p) {
-				list = append(list, p)
+// matching returns the grants for which match is true, in no order.
+func (t *timers) matching(match func(grantKey) bool) []grantKey {
+	var list []grantKey
+	for source, services := range t.running {
+		for service := range services {
+			if k := (grantKey{source, service}); match(k) {
+				list = append(list, k)
 			}
 		}
 	}
 	return list
 }
 
-// access is that of a grant that runs.
-func (t *timers) access(p passage) string { return t.running[p.source][p.service].access }
+// access is the access of a grant that has a timer.
+func (t *timers) access(key grantKey) string { return t.running[key.source][key.service].access }
 
-// drop stops the timer of a grant.
-func (t *timers) drop(p passage) {
-	of := t.running[p.source]
-	of[p.service].timer.Stop()
-	delete(of, p.service)
-	if len(of) == 0 {
-		delete(t.running, p.source)
+// remove stops the timer of a grant that has one.
+func (t *timers) remove(key grantKey) {
+	services := t.running[key.source]
+	services[key.service].timer.Stop()
+	delete(services, key.service)
+	if len(services) == 0 {
+		delete(t.running, key.source) // the map grows with sources that have grants alone
 	}
 }
 
-// dropSource stops the timers of a source, and reports whether the log has a line
-// about one of its grants.
-func (t *timers) dropSource(source netip.Prefix) (told bool) {
+// removeSource stops the timers of a source, and reports whether the log has a line about
+// one of its grants.
+func (t *timers) removeSource(source netip.Prefix) (logged bool) {
 	for _, g := range t.running[source] {
 		g.timer.Stop()
-		told = told || g.told
+		logged = logged || g.logged
 	}
 	delete(t.running, source)
-	return told
+	return logged
 }
 
-// stop ends the goroutines of timers that have fired.
+// stop ends the goroutines of timers that have fired or will fire. It stops no timer.
 func (t *timers) stop() { close(t.stopped) }

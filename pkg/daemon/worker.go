@@ -26,24 +26,27 @@ func newMatcher(p *plan.Plan) (*matcher, error) {
 	return &matcher{p, engine}, nil
 }
 
-// worker is the hot path: it takes packets from one NFLOG group through
-// decoding and engine, and routes what the verdicts come to. Until there is a
-// verdict, nothing is shared with other workers and no lock is taken.
+// worker reads the packets of one NFLOG group, decodes them, hands them to an engine, and
+// routes the decisions about its verdicts. This is the hot path: a packet without a verdict
+// costs no lock, no allocation and no memory that workers share.
 type worker struct {
 	group   uint16
 	source  nflog.Source
-	matcher *matcher                // nil before the first packet
-	next    atomic.Pointer[matcher] // takes over before the next packet
-	untried atomic.Uint64           // see knock.Stats
-	route   func(plan.Decision)
+	matcher *matcher                // of the goroutine of run; nil before the first packet
+	next    atomic.Pointer[matcher] // replaces matcher before the next packet; nil for none
+	untried atomic.Uint64           // a copy of knock.Stats.Untried for other goroutines
+	route   func(plan.Decision)     // may wait
 }
 
-// replace lets a matcher take over, with the half-done knocks of accesses that
-// stay the same. The first must be there before run.
+// replace has run use another matcher from the next packet on, with the half-done knocks of
+// unchanged accesses. It must be called once before run. It does not wait; any goroutine may
+// call it.
 func (w *worker) replace(m *matcher) { w.next.Store(m) }
 
-// run works until the source is closed.
+// run reads packets until the source is closed, and then returns nil.
 func (w *worker) run() error {
+	// Outside of the loop, because rec and p are passed by reference and therefore live on
+	// the heap: one allocation in all, and not one per packet.
 	var (
 		rec nflog.Record
 		p   packet.Packet
@@ -55,12 +58,15 @@ func (w *worker) run() error {
 			}
 			return fmt.Errorf("read nflog group %d: %w", w.group, err)
 		}
+		// Load first: unlike Swap, it does not take the cache line from other CPUs. Swap
+		// cannot return nil here, since only this goroutine stores nil.
 		if w.next.Load() != nil {
-			w.takeOver(w.next.Swap(nil))
+			w.switchTo(w.next.Swap(nil))
 		}
 		if packet.Decode(rec.Payload, &p) != nil {
-			continue // a fragment or garbage: no knock
+			continue // a fragment or an invalid packet is no knock
 		}
+		// The verdicts are in memory that the next Handle uses again; a decision is a copy.
 		verdicts := w.matcher.engine.Handle(rec.Time, &p)
 		for i := range verdicts {
 			w.route(w.matcher.plan.Decide(&verdicts[i]))
@@ -71,7 +77,8 @@ func (w *worker) run() error {
 	}
 }
 
-func (w *worker) takeOver(m *matcher) {
+// switchTo replaces the matcher. Only the goroutine of run may call it.
+func (w *worker) switchTo(m *matcher) {
 	if w.matcher != nil {
 		m.engine.Adopt(w.matcher.engine)
 	}

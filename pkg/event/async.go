@@ -2,15 +2,16 @@ package event
 
 import "sync/atomic"
 
-// Async is a consumer in front of one that may be slow. It hands records on from a
-// goroutine of its own; those that find no room are counted and dropped.
+// Async is a bounded queue in front of a consumer that may be slow. It calls that consumer
+// from a goroutine of its own. When the queue is full, it counts and drops records.
 type Async struct {
 	queue   chan Record
 	done    chan struct{}
 	dropped atomic.Uint64
 }
 
-// NewAsync makes an Async that holds up to room records for a consumer.
+// NewAsync makes an Async that holds up to room records for a consumer, and starts its
+// goroutine. Close ends it.
 func NewAsync(to Consumer, room int) *Async {
 	a := &Async{queue: make(chan Record, room), done: make(chan struct{})}
 	go a.run(to)
@@ -26,6 +27,7 @@ func (a *Async) run(to Consumer) {
 
 // Consume implements Consumer and never blocks. It must not be called after Close.
 func (a *Async) Consume(r Record) {
+	// With default, select does not wait for room.
 	select {
 	case a.queue <- r:
 	default:
@@ -33,12 +35,13 @@ func (a *Async) Consume(r Record) {
 	}
 }
 
-// Dropped is how many records found no room. It may be called from any goroutine.
+// Dropped returns how many records were dropped because the queue was full. Any goroutine
+// may call it.
 func (a *Async) Dropped() uint64 { return a.dropped.Load() }
 
-// Close waits until the consumer has taken what is queued. Nothing may emit to
-// the Async any more.
+// Close blocks until the consumer has got all queued records. The Async must have been
+// detached from its Dispatcher: Consume panics from now on.
 func (a *Async) Close() {
-	close(a.queue)
+	close(a.queue) // the loop of run still gets what the channel holds
 	<-a.done
 }

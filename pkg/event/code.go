@@ -1,7 +1,7 @@
 package event
 
-// Code is why a knock was refused, in a word for programs: it stays the same while
-// the sentences may change.
+// Code says in a word for programs why a knock was refused. Codes stay the same when the
+// sentences of the log change.
 type Code string
 
 // The codes.
@@ -11,7 +11,7 @@ const (
 	CodeTooSlow      Code = "too_slow"
 	CodeTripwire     Code = "tripwire"
 	CodeScan         Code = "scan"
-	CodeWrongOS      Code = "wrong_os" // Refused has a sentence of its own for it
+	CodeWrongOS      Code = "wrong_os" // the sentence of Refused is another one
 	CodeExpired      Code = "expired"
 	CodeIncomplete   Code = "incomplete"
 	CodeEvicted      Code = "evicted"
@@ -31,13 +31,13 @@ const (
 	// Of the replay store.
 	CodeAlreadyUsed  Code = "already_used"
 	CodeLimitReached Code = "limit_reached"
-	CodePruned       Code = "pruned" // older than what the store still holds
+	CodePruned       Code = "pruned" // the token expires before tokens that were pruned
 
-	// CodeChanged is that of an access that a reload changed during the knock.
+	// CodeChanged: a reload changed the access during the knock.
 	CodeChanged Code = "changed"
 )
 
-// Codes gives all of them.
+// Codes returns all codes.
 func Codes() []Code {
 	return []Code{
 		CodeOutOfOrder, CodeTooFast, CodeTooSlow, CodeTripwire, CodeScan, CodeWrongOS, CodeExpired, CodeIncomplete,

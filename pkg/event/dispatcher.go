@@ -7,25 +7,28 @@ import (
 )
 
 // A Dispatcher hands events to consumers. Its methods may be called from several
-// goroutines; a nil Dispatcher does nothing.
+// goroutines. Emit of a nil Dispatcher does nothing.
 type Dispatcher struct {
 	now func() time.Time
 
-	mu        sync.Mutex // held while consumers are called, so that all see one order
+	mu        sync.Mutex // held while consumers are called, so that all get the same order
 	consumers []Consumer
 	limits    limits
 }
 
-// NewDispatcher makes a Dispatcher with a clock; nil means time.Now.
+// NewDispatcher makes a Dispatcher for consumers. now is the clock of Record.Time and of the
+// limits; nil means time.Now.
 func NewDispatcher(now func() time.Time, consumers ...Consumer) *Dispatcher {
 	if now == nil {
 		now = time.Now
 	}
+	// A clone, since Attach appends: the caller's array must not change.
 	return &Dispatcher{now: now, consumers: slices.Clone(consumers), limits: newLimits()}
 }
 
-// Attach adds a consumer, and gives the function that takes it out again: once that
-// has returned, the consumer is not called any more. Consumers can be compared with ==.
+// Attach adds a consumer, and returns the function that removes it. Once detach has
+// returned, the consumer is not called any more. A consumer must not call either, and its
+// type must be comparable with ==.
 func (d *Dispatcher) Attach(c Consumer) (detach func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -39,23 +42,23 @@ func (d *Dispatcher) Attach(c Consumer) (detach func()) {
 	}
 }
 
-// Emit hands events to all consumers before it returns, and waits for nothing but
-// them and other calls of Emit.
+// Emit hands events to all consumers, and returns when all have consumed them. It blocks
+// only for consumers and for other calls of Emit.
 //
-// Events that are given together belong together: no other comes between them, and
-// they are told or left out together. The first of them for which a limit holds
-// decides that for all, and carries the count of what was left out. Emit reports
-// whether they are told.
-func (d *Dispatcher) Emit(events ...Event) (told bool) {
+// Events that are emitted together stay together: no other event comes between them, and
+// the log has all of their lines or none. The first event with a limit decides for all,
+// and its Record has the count of omitted events. Emit reports whether the log has the
+// lines.
+func (d *Dispatcher) Emit(events ...Event) (logged bool) {
 	if d == nil {
 		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at := d.now()
-	told, omitted, decides := d.decide(at, events)
+	logged, omitted, decides := d.decide(at, events)
 	for i, e := range events {
-		r := Record{Event: e, Time: at, Told: told}
+		r := Record{Event: e, Time: at, Logged: logged}
 		if i == decides {
 			r.Omitted = omitted
 		}
@@ -63,19 +66,20 @@ func (d *Dispatcher) Emit(events ...Event) (told bool) {
 			c.Consume(r)
 		}
 	}
-	return told
+	return logged
 }
 
-// decide asks the limit of the first event that has one, and says which it is.
-func (d *Dispatcher) decide(at time.Time, events []Event) (told bool, omitted, decides int) {
+// decide applies the limit of the first event that has one. decides is the index of that
+// event.
+func (d *Dispatcher) decide(at time.Time, events []Event) (logged bool, omitted, decides int) {
 	for i, e := range events {
 		l, ok := e.(limited)
 		if !ok {
 			continue
 		}
 		if class, access := l.limit(); class != unlimited {
-			told, omitted = d.limits.allow(class, access, at)
-			return told, omitted, i
+			logged, omitted = d.limits.allow(class, access, at)
+			return logged, omitted, i
 		}
 	}
 	return true, 0, 0

@@ -19,7 +19,7 @@ func (n *notes) Consume(r Record) { *n = append(*n, r) }
 
 func (n *notes) told() (events []Event) {
 	for _, r := range *n {
-		if r.Told {
+		if r.Logged {
 			events = append(events, r.Event)
 		}
 	}
@@ -57,7 +57,7 @@ func TestAKnockIsToldAsAWhole(t *testing.T) {
 	c.pass(200 * time.Millisecond)
 	knock()
 	for i, omitted := range []int{0, 0, 10, 0} {
-		if r := got[40*4+i]; !r.Told || r.Omitted != omitted || r.Time != c.Time {
+		if r := got[40*4+i]; !r.Logged || r.Omitted != omitted || r.Time != c.Time {
 			t.Errorf("event %d of the last knock is %+v, want it told with %d omitted", i, r, omitted)
 		}
 	}

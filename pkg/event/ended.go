@@ -10,31 +10,33 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Passage is a grant that runs, or did: who may reach what.
-type Passage struct {
+// RunningGrant identifies a grant that is running or has ended: Source may, or might, reach
+// the service Open.
+type RunningGrant struct {
 	Source netip.Prefix
-	Access string // empty for a grant that names none
+	Access string // empty for a grant that the daemon did not make
 	Open   port.Range
 }
 
-func (p Passage) fields(more ...slog.Attr) []slog.Attr {
+func (g RunningGrant) fields(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
-		slog.String("src", wording.Source(p.Source)), slog.String("access", p.Access), slog.String("open", p.Open.String()),
+		slog.String("src", wording.Source(g.Source)), slog.String("access", g.Access), slog.String("open", g.Open.String()),
 	}, more...)
 }
 
-// line is one about the grant, which became what an event says.
-func (p Passage) line(name, became string, more ...slog.Attr) Line {
-	return Line{name, slog.LevelInfo, "access of " + wording.Source(p.Source) + " to " + p.Open.String() + " " + became, p.fields(more...)}
+// line returns the line of an event: the sentence is "access of SOURCE to SERVICE" and what
+// became of it.
+func (g RunningGrant) line(name, became string, more ...slog.Attr) Line {
+	return Line{name, slog.LevelInfo, "access of " + wording.Source(g.Source) + " to " + g.Open.String() + " " + became, g.fields(more...)}
 }
 
-// Ended: the time of a grant is over.
+// Ended: the timeout of a grant is over.
 type Ended struct {
-	Passage
+	RunningGrant
 	Timeout time.Duration
-	// Told says that the log has a line about the grant: then it has one about its
-	// end, too. The ends of others are limited.
-	Told bool
+	// GrantLogged says that the log has a line about the grant. Then the line about its
+	// end is not limited.
+	GrantLogged bool
 }
 
 // Line implements Event.
@@ -43,15 +45,15 @@ func (e Ended) Line() Line {
 }
 
 func (e Ended) limit() (class, string) {
-	if e.Told {
+	if e.GrantLogged {
 		return unlimited, ""
 	}
 	return ends, e.Access
 }
 
-// EndedEarly: a grant was ended before its time.
+// EndedEarly: a command, or a change of the policy, ended a grant before its timeout.
 type EndedEarly struct {
-	Passage
+	RunningGrant
 	Reason string // `revoked`, `access "ssh" was removed by a reload`
 }
 
@@ -60,9 +62,9 @@ func (e EndedEarly) Line() Line {
 	return e.line("ended", "ended: "+e.Reason, slog.String("reason", e.Reason))
 }
 
-// Shortened: the policy leaves a grant less time.
+// Shortened: a change of the policy leaves a grant less time.
 type Shortened struct {
-	Passage
+	RunningGrant
 	Left   time.Duration
 	Reason string
 }
@@ -72,9 +74,9 @@ func (e Shortened) Line() Line {
 	return e.line("shortened", "shortened to "+wording.Duration(e.Left)+": "+e.Reason, slog.String("reason", e.Reason))
 }
 
-// Narrowed: the policy leaves a grant fewer ports.
+// Narrowed: a change of the policy leaves a grant fewer ports.
 type Narrowed struct {
-	Passage
+	RunningGrant
 	To     []port.Range
 	Reason string
 }
@@ -84,10 +86,10 @@ func (e Narrowed) Line() Line {
 	return e.line("narrowed", "narrowed to "+port.Join(e.To)+": "+e.Reason, slog.String("reason", e.Reason))
 }
 
-// EndingsOmitted stands for endings beyond those that are told one by one.
+// EndingsOmitted: more grants ended than have an event each.
 type EndingsOmitted struct {
 	Count  int
-	Reason string // what all of them have in common; empty for the policy
+	Reason string // of all of them; empty if the policy ended or shortened them
 }
 
 // Line implements Event.
@@ -99,9 +101,9 @@ func (e EndingsOmitted) Line() Line {
 	return Line{"ended", slog.LevelInfo, more + " ended: " + e.Reason, []slog.Attr{omitted, slog.String("reason", e.Reason)}}
 }
 
-// Resumed: a grant of an earlier run continues.
+// Resumed: a grant of an earlier run of the daemon continues.
 type Resumed struct {
-	Passage
+	RunningGrant
 	Remaining time.Duration
 }
 
@@ -110,7 +112,7 @@ func (e Resumed) Line() Line {
 	return e.line("resumed", "continues for "+wording.Duration(e.Remaining.Round(time.Second)))
 }
 
-// ResumedOmitted stands for grants that continue beyond those that are told one by one.
+// ResumedOmitted: more grants continue than have an event each.
 type ResumedOmitted struct{ Count int }
 
 // Line implements Event.
@@ -119,10 +121,10 @@ func (e ResumedOmitted) Line() Line {
 		[]slog.Attr{slog.Int("omitted", e.Count)}}
 }
 
-// Cut: connections were ended on demand.
+// Cut: a command ended connections.
 type Cut struct {
 	Source      netip.Prefix
-	Open        port.Range // the services that they were to
+	Open        port.Range // the services to which they led
 	Connections int
 }
 

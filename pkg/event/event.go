@@ -1,14 +1,13 @@
-// Package event holds what can happen to the daemon as values: a struct for each
-// event, with the line that the log has for it, and the way from whoever sees it
-// happen to whoever wants to know.
+// Package event defines the events of the daemon: a struct per event, with its line for the
+// log, and the Dispatcher that hands events to consumers.
 //
-// A Dispatcher hands each event to its consumers: the log, the memory of recent
-// refusals (Recent), and whatever else is added. It also decides which lines are
-// left out, because strangers can cause events at any rate. What is left out is
-// marked, not dropped: a consumer that needs every event gets it.
+// The log is a consumer, and Recent is another: a memory of the last knocks of each source.
+// The Dispatcher also limits the lines of the log, because strangers can cause events at
+// any rate. An event beyond the limit is marked and not dropped: consumers other than the
+// log get it, too.
 //
-// The package knows neither the kernel nor the engine nor the policy. Whoever
-// emits an event puts what it knows into plain fields.
+// The package imports nothing of the kernel, the engine or the policy. An event has plain
+// fields, which the emitting package fills in.
 package event
 
 import (
@@ -16,48 +15,48 @@ import (
 	"time"
 )
 
-// An Event is something that happened. Every exported struct of this package
-// with a method Line is one; docs/commands.md lists them by name, and a test holds
-// the list against the code. An Event is not changed once it is emitted. Its Err, if
-// it has one, is not nil, but for LogLost.
+// An Event is one of the exported structs of this package that have a method Line.
+// docs/commands.md lists their names, and a test compares the list with the code. An Event
+// does not change after Emit. Its field Err, if it has one, is not nil, except that of
+// LogLost.
 type Event interface {
-	// Line gives what the log says of the event. It is called only for events
-	// that are told, so that a flood costs no formatting.
+	// Line returns the line of the event for the log. It is called only for events that
+	// are logged, so that a flood of others costs no formatting.
 	Line() Line
 }
 
-// Line is an event as the log has it: one sentence, and fields beside it.
+// Line is the line of an event in the log: a sentence, and fields.
 type Line struct {
-	Name   string // of the event: the field "event". Types may share one
+	Name   string // the field "event"; several types may have the same
 	Level  slog.Level
-	Text   string      // the sentence; it may quote several lines
-	Fields []slog.Attr // those after "event", without "omitted"
+	Text   string      // the sentence; it may contain newlines that it quotes
+	Fields []slog.Attr // the fields after "event", without "omitted"
 }
 
-// limited is an event that strangers can cause, so that a limit holds for its
-// lines.
+// limited is implemented by events that others can cause at any rate, so that their lines
+// are limited.
 type limited interface {
-	// limit gives the class whose limit it is, and the access that has a share
-	// of its own in it, or "".
+	// limit returns the class of events that the limit counts, and the access that has a
+	// share of its own in it, or "" for none.
 	limit() (class, string)
 }
 
-// A Record is an event on its way to a consumer.
+// A Record is an event as a consumer gets it.
 type Record struct {
 	Event Event
 	Time  time.Time // of the dispatcher's clock
-	// Told is false for an event whose like was told too often: the log leaves
-	// it out.
-	Told bool
-	// Omitted is how many were left out since the last of the same class and
-	// access that was told. It is 0 if Told is false.
+	// Logged is false if the limit for lines of this class and access is reached: the log
+	// leaves the event out.
+	Logged bool
+	// Omitted is how many events of the same class and access were left out since the last
+	// that was logged. It is 0 if Logged is false.
 	Omitted int
 }
 
-// A Consumer gets every event, in the order of emission.
+// A Consumer gets every event, in the order of Emit.
 type Consumer interface {
-	// Consume is called by one goroutine at a time. It must return at once and
-	// must not emit: whoever emitted waits for it. See Async for a consumer that
-	// cannot.
+	// Consume is called by one goroutine at a time, with the Dispatcher's mutex held: it
+	// must return at once, and must not call Emit, which would wait for that mutex. Async
+	// stands in front of a consumer that may block.
 	Consume(Record)
 }

@@ -39,8 +39,8 @@ var (
 	plainGrant = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second}
 	fullGrant  = Grant{Knock: spa, Allow: third, To: netip.MustParsePrefix("192.0.2.0/24"), Open: web, Timeout: time.Hour,
 		OS: "Linux 4.20 or newer", User: "mbr"}
-	passage = Passage{Source: netip.PrefixFrom(client, 32), Access: "ssh", Open: ssh}
-	wide    = Passage{Source: netip.MustParsePrefix("2001:db8::/64"), Access: "web", Open: web}
+	running = RunningGrant{Source: netip.PrefixFrom(client, 32), Access: "ssh", Open: ssh}
+	wide    = RunningGrant{Source: netip.MustParsePrefix("2001:db8::/64"), Access: "web", Open: web}
 )
 
 // lines is every event with its line, in each of its forms.
@@ -92,20 +92,20 @@ var lines = []struct {
 	{Refused{Knock: spa, Code: CodeNotOpen, Reason: "asks for a port", Step: 1},
 		"INFO SPA packet refused for 192.168.10.2: asks for a port [event=refused src=192.168.10.2 access=spa knock=spa reason=asks for a port code=not_open step=1]"},
 
-	{Ended{passage, 30 * time.Second, true}, "INFO access of 192.168.10.2 to tcp/22 ended, 30s timeout exceeded " +
+	{Ended{running, 30 * time.Second, true}, "INFO access of 192.168.10.2 to tcp/22 ended, 30s timeout exceeded " +
 		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 timeout=30s]"},
 	{Ended{wide, 90 * time.Minute, false}, "INFO access of 2001:db8::/64 to tcp/8000-8010 ended, 1h30m timeout exceeded " +
 		"[event=ended src=2001:db8::/64 access=web open=tcp/8000-8010 timeout=1h30m0s]"},
-	{EndedEarly{passage, "revoked"}, "INFO access of 192.168.10.2 to tcp/22 ended: revoked " +
+	{EndedEarly{running, "revoked"}, "INFO access of 192.168.10.2 to tcp/22 ended: revoked " +
 		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 reason=revoked]"},
-	{Shortened{passage, 5 * time.Minute, `access "ssh" allows no longer timeout`}, `INFO access of 192.168.10.2 to tcp/22 shortened to 5m: access "ssh" allows no longer timeout ` +
+	{Shortened{running, 5 * time.Minute, `access "ssh" allows no longer timeout`}, `INFO access of 192.168.10.2 to tcp/22 shortened to 5m: access "ssh" allows no longer timeout ` +
 		`[event=shortened src=192.168.10.2 access=ssh open=tcp/22 reason=access "ssh" allows no longer timeout]`},
 	{Narrowed{wide, []port.Range{port.Single(packet.TCP, 8000), port.Single(packet.TCP, 8001)}, `access "web" no longer opens all of it`},
 		`INFO access of 2001:db8::/64 to tcp/8000-8010 narrowed to tcp/8000,tcp/8001: access "web" no longer opens all of it ` +
 			`[event=narrowed src=2001:db8::/64 access=web open=tcp/8000-8010 reason=access "web" no longer opens all of it]`},
 	{EndingsOmitted{200, ""}, "INFO 200 more grants ended or shortened by the policy [event=ended omitted=200]"},
 	{EndingsOmitted{1, "revoked"}, "INFO 1 more grant ended: revoked [event=ended omitted=1 reason=revoked]"},
-	{Resumed{passage, 8*time.Second + 400*time.Millisecond}, "INFO access of 192.168.10.2 to tcp/22 continues for 8s " +
+	{Resumed{running, 8*time.Second + 400*time.Millisecond}, "INFO access of 192.168.10.2 to tcp/22 continues for 8s " +
 		"[event=resumed src=192.168.10.2 access=ssh open=tcp/22]"},
 	{ResumedOmitted{1}, "INFO 1 more grant continues [event=resumed omitted=1]"},
 	{ResumedOmitted{2}, "INFO 2 more grants continue [event=resumed omitted=2]"},

@@ -9,15 +9,15 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Grant is what a knock opens: one service.
+// Grant has the fields of events about one service that a knock opens, or was to open.
 type Grant struct {
 	Knock
-	Allow   netip.Addr   // whom the knock asks to let in: its source, or another address
-	To      netip.Prefix // who is let in: Allow, or the prefix around it that the access says
+	Allow   netip.Addr   // the address that the knock asks access for; often its source
+	To      netip.Prefix // the source that gets access: Allow, or a prefix around it
 	Open    port.Range
 	Timeout time.Duration
-	OS      string // empty where none was told
-	User    string // empty where the knock names none
+	OS      string // empty if unknown
+	User    string // empty if the knock names none
 }
 
 func (g Grant) fields(more ...slog.Attr) []slog.Attr {
@@ -37,21 +37,21 @@ func (g Grant) fields(more ...slog.Attr) []slog.Attr {
 	return append(fields, more...)
 }
 
-// words are the part of the sentence that says who gets what.
-func (g Grant) words() string { return wording.Source(g.To) + " access to " + g.Open.String() }
+// text is the part of the sentence that says which source gets access to which service.
+func (g Grant) text() string { return wording.Source(g.To) + " access to " + g.Open.String() }
 
-// Granted: a knock has opened a service. OSGuessed, KnockMatched and UserMatched go
-// before it in the same Emit, so that they are told if it is.
+// Granted: a knock has opened a service. OSGuessed, KnockMatched and UserMatched come before
+// it in the same Emit, so that the log has all of them or none.
 type Granted struct{ Grant }
 
 // Line implements Event.
 func (e Granted) Line() Line {
-	return Line{"granted", slog.LevelInfo, "granted " + e.words() + " for " + wording.Duration(e.Timeout), e.fields()}
+	return Line{"granted", slog.LevelInfo, "granted " + e.text() + " for " + wording.Duration(e.Timeout), e.fields()}
 }
 
 func (e Granted) limit() (class, string) { return grants, e.Access }
 
-// GrantFailed: a knock is good, and the table could not be told to let it in.
+// GrantFailed: a knock is valid, but its grant could not be written to the table.
 type GrantFailed struct {
 	Grant
 	Err error
@@ -59,14 +59,14 @@ type GrantFailed struct {
 
 // Line implements Event.
 func (e GrantFailed) Line() Line {
-	return Line{"grant_failed", slog.LevelError, "cannot grant " + e.words() + ": " + e.Err.Error() +
+	return Line{"grant_failed", slog.LevelError, "cannot grant " + e.text() + ": " + e.Err.Error() +
 		"; the knock does not open it: knock again once that is mended", e.fields(reason(e.Err))}
 }
 
 func (e GrantFailed) limit() (class, string) { return failures, e.Access }
 
-// Unrecorded: a knock is good, and is not honoured because the replay store could not
-// record it.
+// Unrecorded: a knock is valid, but opens nothing, because the replay store could not record
+// it.
 type Unrecorded struct {
 	Knock
 	Err error

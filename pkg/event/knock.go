@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// Kind is a kind of knock, in the word that the policy has for it.
+// Kind is a kind of knock: the value of the policy's key "knock".
 type Kind string
 
 // The kinds.
@@ -16,14 +16,14 @@ const (
 	KindSPA       Kind = "spa"
 )
 
-// Knock is what events about one knock have in common.
+// Knock has the fields that all events about a knock have.
 type Knock struct {
 	Source netip.Addr
-	Access string // with Kind empty where the knock may have been meant for several
+	Access string // Access and Kind are empty if the knock may have been meant for several
 	Kind   Kind
 }
 
-// fields are "src", and "access" and "knock" where they are known.
+// fields returns "src", and "access" and "knock" if they are known, before more.
 func (k Knock) fields(more ...slog.Attr) []slog.Attr {
 	fields := []slog.Attr{slog.String("src", k.Source.String())}
 	if k.Access != "" {
@@ -32,7 +32,7 @@ func (k Knock) fields(more ...slog.Attr) []slog.Attr {
 	return append(fields, more...)
 }
 
-// noun is what the log calls a knock of the kind.
+// noun is the log's name for a knock of the kind.
 func (k Kind) noun() string {
 	switch k {
 	case KindShared:
@@ -47,8 +47,8 @@ func (k Kind) noun() string {
 	return "knock"
 }
 
-// opening is the sentence about a knock that is honoured, up to its source.
-func (k Kind) opening() string {
+// matched is the sentence about a knock that matched, without the source at its end.
+func (k Kind) matched() string {
 	switch k {
 	case KindEncrypted:
 		return "decrypting knock sequence for "
@@ -60,15 +60,15 @@ func (k Kind) opening() string {
 	return "port knock access sequence matched for "
 }
 
-// KnockMatched: a knock is the one of its access.
+// KnockMatched: a key decrypted a knock, or a code or shared sequence was right.
 type KnockMatched struct{ Knock }
 
 // Line implements Event.
 func (e KnockMatched) Line() Line {
-	return Line{"matched", slog.LevelInfo, e.Kind.opening() + e.Source.String(), e.fields()}
+	return Line{"matched", slog.LevelInfo, e.Kind.matched() + e.Source.String(), e.fields()}
 }
 
-// OSGuessed: the system that sent a knock is the one that its access requires.
+// OSGuessed: the operating system that sent a knock is one that its access requires.
 type OSGuessed struct {
 	Knock
 	OS       string // the label of the signature; it may be empty

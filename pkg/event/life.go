@@ -7,7 +7,7 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Watch is what the daemon watches.
+// Watch has the fields of events about the start and the reload of the daemon.
 type Watch struct {
 	Table       string
 	First, Last uint16 // NFLOG groups
@@ -23,19 +23,19 @@ func (w Watch) line(name string) Line {
 	return Line{name, slog.LevelInfo, text, []slog.Attr{slog.Int("accesses", w.Accesses)}}
 }
 
-// Ready: from now on knocks are honoured.
+// Ready: the daemon has started, and honours knocks from now on.
 type Ready struct{ Watch }
 
 // Line implements Event.
 func (e Ready) Line() Line { return e.line("ready") }
 
-// Reloaded: the policy was read again, and holds.
+// Reloaded: the policy was read again and is in force.
 type Reloaded struct{ Watch }
 
 // Line implements Event.
 func (e Reloaded) Line() Line { return e.line("reloaded") }
 
-// ReloadFailed: the policy was read again, and the one before it still holds.
+// ReloadFailed: the policy was to be read again, which failed. The old policy is in force.
 type ReloadFailed struct{ Err error }
 
 // Line implements Event.
@@ -43,7 +43,7 @@ func (e ReloadFailed) Line() Line {
 	return Line{"reload", slog.LevelError, "reload failed, the old policy stays: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
 }
 
-// Stopped: the daemon has ended as it should.
+// Stopped: the daemon has ended after it was ready, or was told to end before that.
 type Stopped struct{}
 
 // Line implements Event.
@@ -61,7 +61,7 @@ func (e ControlFailed) Line() Line {
 		[]slog.Attr{reason(e.Err)}}
 }
 
-// NFLogCloseFailed: a group could not be given back to the kernel.
+// NFLogCloseFailed: an NFLOG group could not be closed at the end.
 type NFLogCloseFailed struct {
 	Group uint16
 	Err   error

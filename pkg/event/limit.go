@@ -6,22 +6,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// class is a group of events that share a limit. Those that are easy to cause
-// leave the others theirs.
+// class is a group of events with a common limit. There are several, so that events that
+// are easy to cause do not use up the lines of others.
 type class uint8
 
 const (
 	unlimited class = iota
-	grants          // with a shared sequence that they have seen, strangers cause even these
+	grants          // strangers can replay a shared sequence that they have seen
 	refusals
-	strays // refusals of a single packet, which are told only at level debug
+	strays // refusals of a single packet, which have a line only at level debug
 	failures
-	ends    // of grants that were not told
+	ends    // of grants that have no line
 	repairs // another process may undo each of them
 	numClasses
 )
 
-// budget is how many lines one access may cause.
+// budget is how many lines of a class one access may cause.
 type budget struct {
 	rate  rate.Limit // per second
 	burst int
@@ -36,27 +36,27 @@ var budgets = [numClasses]budget{
 	repairs:  {rate.Every(10 * time.Second), 20},
 }
 
-// allAccesses is how many times the budget of one access all of a class have
-// together. Whoever can make thousands of accesses refuse does not fill the log.
+// allAccesses is the budget of all accesses together, per class, in budgets of one access.
+// It keeps a stranger who knocks for thousands of accesses from filling the log.
 const allAccesses = 10
 
-// floorEvery is how often an access is told of when the others have used up the
-// budget of all.
-const floorEvery = time.Minute
+// reservedInterval is the time between two lines of an access that the other accesses
+// cannot use up.
+const reservedInterval = time.Minute
 
-// maxBuckets bounds the accesses that have a bucket, over all classes. Those beyond
-// it share one per class.
+// maxBuckets is how many buckets there are, over all classes. Accesses beyond them share
+// one bucket per class.
 const maxBuckets = 4096
 
-// sweepEvery is how often, at most, buckets that need not be kept are looked for.
-const sweepEvery = time.Second
+// sweepInterval is the shortest time between two sweeps.
+const sweepInterval = time.Second
 
-// limits decides which lines are written. It is not safe for concurrent use.
+// limits decides which events have a line. It is not safe for concurrent use.
 type limits struct {
 	all     [numClasses]*rate.Limiter
-	rest    [numClasses]*bucket // of accesses without one
+	rest    [numClasses]*bucket // shared by the accesses without one of their own
 	buckets map[bucketKey]*bucket
-	swept   time.Time
+	swept   time.Time // of the last sweep
 }
 
 type bucketKey struct {
@@ -66,9 +66,9 @@ type bucketKey struct {
 
 // bucket is the share of one access in a class.
 type bucket struct {
-	own     *rate.Limiter
-	floor   *rate.Limiter // a part of own that the other accesses cannot use up
-	omitted int           // lines since the last that was written
+	own      *rate.Limiter
+	reserved *rate.Limiter // for lines that the budget of all accesses does not allow
+	omitted  int           // events without a line since the last with one
 }
 
 func newLimits() limits {
@@ -81,14 +81,16 @@ func newLimits() limits {
 }
 
 func newBucket(b budget) *bucket {
-	return &bucket{own: rate.NewLimiter(b.rate, b.burst), floor: rate.NewLimiter(rate.Every(floorEvery), 1)}
+	return &bucket{own: rate.NewLimiter(b.rate, b.burst), reserved: rate.NewLimiter(rate.Every(reservedInterval), 1)}
 }
 
-// allow reports whether a line may be written at a time, and how many were not
-// since the last that was.
+// allow reports whether an event may have a line, and how many had none since the last that
+// had one.
 func (l *limits) allow(c class, access string, at time.Time) (ok bool, omitted int) {
 	b := l.bucket(bucketKey{c, access}, at)
-	if !b.own.AllowN(at, 1) || !l.all[c].AllowN(at, 1) && !b.floor.AllowN(at, 1) {
+	// The order matters: AllowN takes a token if it returns true, so own comes first and
+	// the budget of all is used only by events that own allows.
+	if !b.own.AllowN(at, 1) || !l.all[c].AllowN(at, 1) && !b.reserved.AllowN(at, 1) {
 		b.omitted++
 		return false, 0
 	}
@@ -96,6 +98,7 @@ func (l *limits) allow(c class, access string, at time.Time) (ok bool, omitted i
 	return true, omitted
 }
 
+// bucket returns the bucket of an access in a class. It makes one if there is room.
 func (l *limits) bucket(key bucketKey, at time.Time) *bucket {
 	if b := l.buckets[key]; b != nil {
 		return b
@@ -111,15 +114,17 @@ func (l *limits) bucket(key bucketKey, at time.Time) *bucket {
 	return b
 }
 
-// sweep drops the buckets that are full again: new ones would be the same. What
-// they count as omitted goes to the one that their class shares.
+// sweep removes the buckets whose limiters are full again: a new bucket is the same. The
+// bucket that the class shares takes over their counts of omitted events. A sweep looks at
+// all buckets, so that it is not done for every event of a flood.
 func (l *limits) sweep(at time.Time) {
-	if at.Sub(l.swept) < sweepEvery {
+	if at.Sub(l.swept) < sweepInterval {
 		return
 	}
 	l.swept = at
 	for key, b := range l.buckets {
-		if b.own.TokensAt(at) >= float64(b.own.Burst()) && b.floor.TokensAt(at) >= 1 {
+		// TokensAt looks without taking a token.
+		if b.own.TokensAt(at) >= float64(b.own.Burst()) && b.reserved.TokensAt(at) >= 1 {
 			l.rest[key.class].omitted += b.omitted
 			delete(l.buckets, key)
 		}

@@ -32,9 +32,9 @@ func TestLimits(t *testing.T) {
 		{"failed grants", GrantFailed{plainGrant, errFull}, 20, 20},
 		{"unrecorded", Unrecorded{encrypted, errFull}, 20, 20},
 		{"failed narrowings", NarrowFailed{errFull}, 20, 20},
-		{"ends", Ended{passage, time.Second, false}, 30, 30},
-		{"ends of grants that were told", Ended{passage, time.Second, true}, 500, 500},
-		{"ends by the policy", EndedEarly{passage, "revoked"}, 500, 500},
+		{"ends", Ended{running, time.Second, false}, 30, 30},
+		{"ends of grants that were told", Ended{running, time.Second, true}, 500, 500},
+		{"ends by the policy", EndedEarly{running, "revoked"}, 500, 500},
 		{"repairs", Repaired{"nftknock"}, 20, 1},
 		{"what nobody can cause", Stopped{}, 500, 500},
 	}

@@ -5,33 +5,36 @@ import (
 	"log/slog"
 )
 
-// log writes the line of each event that is told.
+// log is the consumer that writes a line for each event that is logged.
 type log struct{ to *slog.Logger }
 
-// NewLog makes the consumer that writes the log; one with a nil logger does
-// nothing. The logger's writer must not block: see package logqueue.
+// NewLog makes the consumer that writes the log. With a nil logger it does nothing. The
+// logger's writer must not block, since Emit waits for it: see package logqueue.
 func NewLog(to *slog.Logger) Consumer { return log{to} }
 
 // Consume implements Consumer.
 func (l log) Consume(r Record) {
-	if l.to != nil && r.Told {
+	if l.to != nil && r.Logged {
 		Write(l.to, r)
 	}
 }
 
-// Write writes the line of an event, whether it is told or not.
+// Write writes the line of an event, even if r.Logged is false.
 func Write(to *slog.Logger, r Record) {
 	line := r.Event.Line()
 	ctx := context.Background()
+	// slog.Logger does this before it calls Handle, which does not: see slog.Handler.
 	if !to.Enabled(ctx, line.Level) {
 		return
 	}
+	// A record of its own, because the methods of slog.Logger take the time from time.Now.
+	// The last argument is the program counter of the source line, which no log prints.
 	record := slog.NewRecord(r.Time, line.Level, line.Text, 0)
 	record.AddAttrs(slog.String("event", line.Name))
 	record.AddAttrs(line.Fields...)
 	if r.Omitted > 0 {
 		record.AddAttrs(slog.Int("omitted", r.Omitted))
 	}
-	// As with the methods of slog.Logger, there is nobody to tell of a failure.
+	// As in the methods of slog.Logger: an error of the log cannot be logged.
 	_ = to.Handler().Handle(ctx, record)
 }

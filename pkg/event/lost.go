@@ -6,7 +6,7 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Lost: packets came faster than they were read.
+// Lost: the kernel dropped packets, because they arrived faster than the daemon read them.
 type Lost struct{ Packets uint64 } // since the last such event
 
 // Line implements Event.
@@ -16,7 +16,8 @@ func (e Lost) Line() Line {
 		[]slog.Attr{slog.Uint64("packets", e.Packets)}}
 }
 
-// Overload: there was not enough time to look at all that came.
+// Overload: the CPU budget was exhausted, so that some knocks were not checked against every
+// key.
 type Overload struct{}
 
 // Line implements Event.
@@ -24,15 +25,14 @@ func (Overload) Line() Line {
 	return Line{"overload", slog.LevelWarn, "CPU budget exhausted: some knocks were not checked against every key", nil}
 }
 
-// LogLost: the log itself lacks lines. It is for whoever writes the log, since no
-// event that is emitted can say it in their place.
+// LogLost: lines of the log itself were lost. The writer of the log makes this event and
+// writes its line with Write, in the place of the lost lines; it is not emitted.
 type LogLost struct {
 	Lines int
 	Err   error // of the last write that failed; nil where the reader was too slow
 }
 
-// Line implements Event. The level is that of an error, so that no setting leaves it
-// out.
+// Line implements Event. The level is error, which every log level includes.
 func (e LogLost) Line() Line {
 	why := " lost because the reader of the log was too slow"
 	if e.Err != nil {

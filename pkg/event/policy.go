@@ -5,16 +5,16 @@ import (
 	"log/slog"
 )
 
-// PolicyWarning: something in the policy is legal and weak.
+// PolicyWarning: a setting of the policy is legal but weak.
 type PolicyWarning struct {
 	Text string // a sentence, with the place in front
 	Place
 }
 
-// Place is where in the policy something stands.
+// Place is a position in the policy.
 type Place struct {
 	File string
-	// Row and Column count from 1; 0 where there is none.
+	// Row and Column count from 1. They are 0 if the warning is about the whole file.
 	Row, Column int
 }
 
@@ -25,7 +25,7 @@ func (e PolicyWarning) Line() Line {
 	}}
 }
 
-// PolicyWarningsOmitted stands for warnings beyond those that are told one by one.
+// PolicyWarningsOmitted: there are more warnings than have an event each.
 type PolicyWarningsOmitted struct{ Count int }
 
 // Line implements Event.

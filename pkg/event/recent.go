@@ -7,38 +7,36 @@ import (
 	"sync"
 )
 
-// Bounds of what Recent remembers: in all, maxSources times maxPerSource records for
-// each of four kinds, which is some megabytes when strangers have filled it.
+// Bounds of Recent: maxSources times maxPerSource records for each of four shares. All of
+// them are some megabytes.
 const (
 	maxSources   = 1024
 	maxPerSource = 8
 )
 
-// Recent is a consumer that remembers what became of the last knocks of each source:
-// what they opened, or why they did not. It takes no notice of limits, so that it
-// knows of knocks that the log left out. Its methods may be called from several
-// goroutines.
+// Recent is a consumer that keeps the last knocks of each source: what they opened, or why
+// they opened nothing. It keeps events that the log leaves out, too. Its methods may be
+// called from several goroutines.
 //
-// Its room is fixed, and a flood takes only a part of it:
-//   - a source has maxPerSource records, of which a new one replaces the oldest;
-//   - a new source takes the place of one in the network (an IPv4 /24, an IPv6 /48)
-//     that has most of them, so that forged sources of one network push out each
-//     other;
-//   - knocks that a key or a code proved, and those of IPv4 and IPv6, have room of
-//     their own. Without a key or a recording of a knock, no number of forged sources
-//     pushes out what became of a knock with one.
+// Its memory is bounded, and a flood gets only a part of it:
+//   - a source has up to maxPerSource records; a new one replaces the oldest;
+//   - a new source replaces a source of the network (an IPv4 /24, an IPv6 /48) that has
+//     most sources, so that forged sources of one network replace each other;
+//   - there are four shares: knocks that a key or a code authenticated, and others, each
+//     for IPv4 and IPv6. Without a key or a recorded knock, no number of forged sources
+//     replaces a record of an authenticated knock.
 type Recent struct {
 	mu     sync.Mutex
 	serial uint64
-	shares [2][2]*share // by proven, IPv6
+	shares [2][2]*share // by authenticated, IPv6
 }
 
-// NewRecent makes a Recent that remembers nothing yet.
+// NewRecent makes an empty Recent.
 func NewRecent() *Recent {
 	r := new(Recent)
-	for proven := range r.shares {
-		for v6 := range r.shares[proven] {
-			r.shares[proven][v6] = newShare(maxSources)
+	for authenticated := range r.shares {
+		for v6 := range r.shares[authenticated] {
+			r.shares[authenticated][v6] = newShare(maxSources)
 		}
 	}
 	return r
@@ -46,20 +44,20 @@ func NewRecent() *Recent {
 
 // Consume implements Consumer.
 func (r *Recent) Consume(rec Record) {
-	source, proven, ok := origin(rec.Event)
+	source, authenticated, ok := sourceOf(rec.Event)
 	if !ok {
 		return
 	}
-	source = plain(source)
+	source = normalize(source)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.serial++
-	r.shares[index(proven)][index(source.Is6())].add(source, entry{rec, r.serial})
+	r.shares[index(authenticated)][index(source.Is6())].add(source, entry{rec, r.serial})
 }
 
-// origin gives the source of an event that is remembered, and whether a key or a code
-// proved it.
-func origin(e Event) (source netip.Addr, proven, ok bool) {
+// sourceOf returns the source of an event about a knock, and whether a key or a code
+// authenticated the knock. ok is false for other events, which are not kept.
+func sourceOf(e Event) (source netip.Addr, authenticated, ok bool) {
 	switch e := e.(type) {
 	case Refused:
 		return e.Source, e.Authenticated, true
@@ -73,8 +71,9 @@ func origin(e Event) (source netip.Addr, proven, ok bool) {
 	return netip.Addr{}, false, false
 }
 
-// plain is the form in which an address is looked up.
-func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+// normalize returns the form of an address that is a key of the maps: netip.Addr compares an
+// IPv4 address in IPv6 form, or with a zone, as different.
+func normalize(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func index(b bool) int {
 	if b {
@@ -83,21 +82,20 @@ func index(b bool) int {
 	return 0
 }
 
-// Of gives what is remembered of a source, the newest first: Refused, Granted,
-// GrantFailed and Unrecorded. A knock that let in another address is that of the
-// source that sent it.
+// Of returns the records of a source, the newest first: Refused, Granted, GrantFailed and
+// Unrecorded. A knock for another address is a record of the source that sent it.
 func (r *Recent) Of(source netip.Addr) []Record {
-	source = plain(source)
+	source = normalize(source)
 	var entries []entry
 	r.mu.Lock()
-	for proven := range r.shares {
-		entries = append(entries, r.shares[proven][index(source.Is6())].of(source)...)
+	for authenticated := range r.shares {
+		entries = append(entries, r.shares[authenticated][index(source.Is6())].of(source)...)
 	}
 	r.mu.Unlock()
 	return newestFirst(entries)
 }
 
-// Latest gives up to n records of all sources, the newest first.
+// Latest returns up to n records of all sources, the newest first. It sorts all of them.
 func (r *Recent) Latest(n int) []Record {
 	var entries []entry
 	r.mu.Lock()
@@ -108,11 +106,12 @@ func (r *Recent) Latest(n int) []Record {
 			}
 		}
 	}
-	r.mu.Unlock()
+	r.mu.Unlock() // entries are copies
 	records := newestFirst(entries)
 	return records[:min(n, len(records))]
 }
 
+// newestFirst sorts by serial number: times may be equal, or go back.
 func newestFirst(entries []entry) []Record {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(b.serial, a.serial) })
 	records := make([]Record, len(entries))

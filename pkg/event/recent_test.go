@@ -63,7 +63,7 @@ func TestRecentKeepsOutcomes(t *testing.T) {
 	flood(d, 100, refusedFor("spa"))
 	remember(r, third, 77)
 	d.Emit(Refused{Knock: Knock{Source: third, Access: "spa", Kind: KindSPA}, Step: 78})
-	if rec := r.Of(third)[0]; rec.Told || rec.Event.(Refused).Step != 78 {
+	if rec := r.Of(third)[0]; rec.Logged || rec.Event.(Refused).Step != 78 {
 		t.Errorf("the newest is %+v, want the one that was not told", rec)
 	}
 }
@@ -169,14 +169,14 @@ func checkShares(t *testing.T, r *Recent) {
 	for _, families := range r.shares {
 		for _, s := range families {
 			sum := 0
-			for i, n := range s.crowds {
+			for i, n := range s.heap {
 				sum += n.sources.Len()
-				if n.index != i || s.networks[n.prefix] != n || i > 0 && s.crowds.Less(i, (i-1)/2) {
+				if n.index != i || s.networks[n.prefix] != n || i > 0 && s.heap.Less(i, (i-1)/2) {
 					t.Fatalf("network %s is in no order", n.prefix)
 				}
 			}
-			if sum != len(s.sources) || len(s.sources) > s.room || len(s.networks) != len(s.crowds) {
-				t.Fatalf("%d sources in %d networks, %d in %d of the heap", len(s.sources), len(s.networks), sum, len(s.crowds))
+			if sum != len(s.sources) || len(s.sources) > s.room || len(s.networks) != len(s.heap) {
+				t.Fatalf("%d sources in %d networks, %d in %d of the heap", len(s.sources), len(s.networks), sum, len(s.heap))
 			}
 		}
 	}

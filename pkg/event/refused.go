@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Refused: a knock, or what had come of it, opens nothing.
+// Refused: a knock, or the part of it that arrived, opens nothing.
 type Refused struct {
 	Knock
 	Code   Code
-	Reason string // what the log says: the words for Code, with what is known besides
-	Step   int    // packets of the knock that had arrived, without repetitions
+	Reason string // Code in words, with details of the knock
+	Step   int    // packets of the knock that have arrived, without repetitions
 
-	OS         string // of the packet that decided; empty where none was told
-	OSRequired string // as the policy writes it; empty where none is
+	OS         string // of the sender of the last packet; empty if unknown
+	OSRequired string // as the policy writes it; empty if it requires none
 
-	// Authenticated says that a key opened the knock or a code was right, so that
-	// it is not made by just anybody: but whoever saw it can send it again. User
-	// and Clock are meaningful only then.
+	// Authenticated says that a key decrypted the knock, or that a code was right. The
+	// owner of the key has made the knock, but anyone who saw it may have sent it. User and
+	// Clock are set only then.
 	Authenticated bool
 	User          string
-	Clock         time.Duration // of the sender, ahead of ours
+	Clock         time.Duration // how far the sender's clock is ahead of this host's
 }
 
 // Line implements Event.
@@ -39,6 +39,7 @@ func (e Refused) Line() Line {
 	return line
 }
 
+// text is the sentence of the line.
 func (e Refused) text() string {
 	if e.Code != CodeWrongOS {
 		return e.Kind.noun() + " refused for " + e.Source.String() + ": " + e.Reason
@@ -50,8 +51,8 @@ func (e Refused) text() string {
 	return "OS guess: " + os + " not accepted for " + e.Source.String() + ", required: " + e.OSRequired
 }
 
-// stray reports whether the knock is a single packet that was most likely no part
-// of one.
+// stray reports whether the knock is a single packet to a port of a shared sequence, which
+// most likely was no knock at all.
 func (e Refused) stray() bool { return e.Step < 2 && e.Kind == KindShared }
 
 func (e Refused) limit() (class, string) {

@@ -6,83 +6,86 @@ import (
 	"net/netip"
 )
 
-// share is room for the records of a number of sources. It is not safe for
-// concurrent use.
+// share holds the records of up to room sources. It is not safe for concurrent use.
 type share struct {
 	room     int
 	sources  map[netip.Addr]*source
 	networks map[netip.Prefix]*network
-	crowds   crowds
+	heap     networkHeap // of all networks, by number of sources
 }
 
-// entry is a record, and when it came in relation to others.
+// entry is a record and its number in the order of arrival.
 type entry struct {
 	Record
 	serial uint64
 }
 
-// source is an address that knocked.
+// source is an address with records.
 type source struct {
 	addr    netip.Addr
-	of      *network
-	place   *list.Element // in of.sources
+	network *network
+	place   *list.Element // in network.sources
 	entries []entry       // the oldest first
 }
 
 // last is the serial number of its newest record.
 func (s *source) last() uint64 { return s.entries[len(s.entries)-1].serial }
 
-// network is a prefix with the sources in it that are remembered.
+// network is a prefix with its sources.
 type network struct {
 	prefix  netip.Prefix
-	sources *list.List // of *source; the one that has been silent for longest first
-	index   int        // in crowds
+	sources *list.List // of *source, in the order of their newest records, oldest first
+	index   int        // in the heap; -1 if it is not there yet
 }
 
-// silent is the source that has been silent for longest.
-func (n *network) silent() *source { return n.sources.Front().Value.(*source) }
+// oldest is the source whose newest record is the oldest.
+func (n *network) oldest() *source { return n.sources.Front().Value.(*source) }
 
 func newShare(room int) *share {
 	return &share{room: room, sources: make(map[netip.Addr]*source), networks: make(map[netip.Prefix]*network)}
 }
 
-// add remembers an entry.
+// add keeps an entry.
 func (s *share) add(addr netip.Addr, e entry) {
 	src := s.sources[addr]
 	if src == nil {
 		if len(s.sources) == s.room {
 			s.evict()
 		}
-		src = s.enter(addr)
+		src = s.insert(addr)
 	}
 	if len(src.entries) == maxPerSource {
+		// Moved within the array: a slice that starts one further would grow for ever.
 		copy(src.entries, src.entries[1:])
 		src.entries = src.entries[:maxPerSource-1]
 	}
 	src.entries = append(src.entries, e)
-	src.of.sources.MoveToBack(src.place)
-	if src.of.index < 0 {
-		heap.Push(&s.crowds, src.of)
+	n := src.network
+	n.sources.MoveToBack(src.place)
+	// Only now, since Less needs an entry of every source.
+	if n.index < 0 {
+		heap.Push(&s.heap, n)
 	} else {
-		heap.Fix(&s.crowds, src.of.index)
+		heap.Fix(&s.heap, n.index)
 	}
 }
 
-// enter makes a source. It has no entry yet: add puts it in order.
-func (s *share) enter(addr netip.Addr) *source {
+// insert makes a source, and its network if that is new. The source has no entry yet, and
+// the heap is not in order until add has given it one.
+func (s *share) insert(addr netip.Addr) *source {
 	prefix := networkOf(addr)
 	n := s.networks[prefix]
 	if n == nil {
 		n = &network{prefix: prefix, sources: list.New(), index: -1}
 		s.networks[prefix] = n
 	}
-	src := &source{addr: addr, of: n}
+	src := &source{addr: addr, network: n}
 	src.place = n.sources.PushBack(src)
 	s.sources[addr] = src
 	return src
 }
 
-// networkOf is the prefix within which sources have their room in common.
+// networkOf is the prefix whose sources replace each other.
 func networkOf(addr netip.Addr) netip.Prefix {
 	bits := 48
 	if addr.Is4() {
@@ -90,26 +93,26 @@ func networkOf(addr netip.Addr) netip.Prefix {
 	}
 	p, err := addr.Prefix(bits)
 	if err != nil {
-		return netip.Prefix{} // of no address
+		return netip.Prefix{} // addr is the zero Addr
 	}
 	return p
 }
 
-// evict forgets a source of the network that has most of them.
+// evict removes the oldest source of the network with most sources.
 func (s *share) evict() {
-	n := s.crowds[0]
-	src := n.silent()
+	n := s.heap[0]
+	src := n.oldest()
 	delete(s.sources, src.addr)
 	n.sources.Remove(src.place)
 	if n.sources.Len() > 0 {
-		heap.Fix(&s.crowds, 0)
+		heap.Fix(&s.heap, 0)
 		return
 	}
-	heap.Pop(&s.crowds)
+	heap.Pop(&s.heap)
 	delete(s.networks, n.prefix)
 }
 
-// of gives the entries of a source, the oldest first.
+// of returns the entries of a source, the oldest first. They are not copied.
 func (s *share) of(addr netip.Addr) []entry {
 	if src := s.sources[addr]; src != nil {
 		return src.entries
@@ -117,36 +120,36 @@ func (s *share) of(addr netip.Addr) []entry {
 	return nil
 }
 
-// crowds are networks, as a heap: the one with most sources first, and of those with
-// as many the one whose source has been silent for longest.
-type crowds []*network
+// networkHeap implements heap.Interface. The first network is the one with most sources, and
+// of several with as many, the one with the oldest source.
+type networkHeap []*network
 
-func (c crowds) Len() int { return len(c) }
+func (h networkHeap) Len() int { return len(h) }
 
-func (c crowds) Less(i, j int) bool {
-	if a, b := c[i].sources.Len(), c[j].sources.Len(); a != b {
+func (h networkHeap) Less(i, j int) bool {
+	if a, b := h[i].sources.Len(), h[j].sources.Len(); a != b {
 		return a > b
 	}
-	return c[i].silent().last() < c[j].silent().last()
+	return h[i].oldest().last() < h[j].oldest().last()
 }
 
-func (c crowds) Swap(i, j int) {
-	c[i], c[j] = c[j], c[i]
-	c[i].index, c[j].index = i, j
+func (h networkHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
 }
 
 // Push implements heap.Interface.
-func (c *crowds) Push(x any) {
+func (h *networkHeap) Push(x any) {
 	n := x.(*network)
-	n.index = len(*c)
-	*c = append(*c, n)
+	n.index = len(*h)
+	*h = append(*h, n)
 }
 
 // Pop implements heap.Interface.
-func (c *crowds) Pop() any {
-	last := len(*c) - 1
-	n := (*c)[last]
-	(*c)[last] = nil
-	*c = (*c)[:last]
+func (h *networkHeap) Pop() any {
+	last := len(*h) - 1
+	n := (*h)[last]
+	(*h)[last] = nil // the array would keep the network in memory
+	*h = (*h)[:last]
 	return n
 }

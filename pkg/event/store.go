@@ -16,7 +16,7 @@ func (e StoreUnavailable) Line() Line {
 		"replay store unavailable: refusing all keyed knocks and accesses with a limit: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
 }
 
-// StoreRecovered: the replay store works, after an event that said that it did not.
+// StoreRecovered: the replay store works again, after StoreUnavailable or PruneFailed.
 type StoreRecovered struct{}
 
 // Line implements Event.
@@ -24,8 +24,7 @@ func (StoreRecovered) Line() Line {
 	return Line{"store", slog.LevelInfo, "the replay store works again", nil}
 }
 
-// PruneFailed: spent tokens whose time is over cannot be taken out of the replay
-// store.
+// PruneFailed: expired tokens cannot be deleted from the replay store.
 type PruneFailed struct{ Err error }
 
 // Line implements Event.
@@ -43,7 +42,7 @@ func (e StoreCloseFailed) Line() Line {
 		"; knocks that were honoured are recorded all the same", []slog.Attr{reason(e.Err)}}
 }
 
-// DiskSilent: the daemon stops without having recorded all knocks.
+// DiskSilent: the daemon stops although the replay store has not answered for all knocks.
 type DiskSilent struct {
 	Waited time.Duration // for the replay store
 }

@@ -2,7 +2,7 @@ package event
 
 import "log/slog"
 
-// Repaired: another process changed the table, and it is as it was.
+// Repaired: another process changed the table, and the daemon has restored it.
 type Repaired struct{ Table string }
 
 // Line implements Event.
@@ -13,7 +13,7 @@ func (e Repaired) Line() Line {
 
 func (e Repaired) limit() (class, string) { return repairs, "" }
 
-// RepairFailed: another process changed the table, and it could not be restored.
+// RepairFailed: another process changed the table, and the daemon cannot restore it.
 type RepairFailed struct {
 	Table string
 	Err   error
@@ -26,7 +26,8 @@ func (e RepairFailed) Line() Line {
 		[]slog.Attr{reason(e.Err)}}
 }
 
-// NarrowFailed: what runs could not be held against the policy.
+// NarrowFailed: running grants that the policy no longer allows could not all be listed,
+// ended or replaced.
 type NarrowFailed struct{ Err error }
 
 // Line implements Event.
@@ -37,11 +38,10 @@ func (e NarrowFailed) Line() Line {
 
 func (e NarrowFailed) limit() (class, string) { return failures, "" }
 
-// InterfaceProblem: something about an interface of the policy that its administrator
-// should know.
+// InterfaceProblem: an interface of the policy is not as its administrator may expect.
 type InterfaceProblem struct {
 	Interface string // its name
-	Text      string // a sentence: what is so, what follows, and what to do
+	Text      string // a sentence: the problem, its consequence, and what to do
 	Harmless  bool   // nobody needs to do anything
 }
 
@@ -54,11 +54,10 @@ func (e InterfaceProblem) Line() Line {
 	return line
 }
 
-// InterfacesUnlisted: the host's interfaces cannot be listed, so that more are
-// guarded than the policy says.
+// InterfacesUnlisted: the host's interfaces cannot be listed, so that all but lo are guarded.
 type InterfacesUnlisted struct {
 	Err error
-	// Retried says that they are listed as soon as that is possible.
+	// Retried says that the daemon tries again.
 	Retried bool
 }
 
@@ -71,7 +70,7 @@ func (e InterfacesUnlisted) Line() Line {
 	return Line{"interfaces", slog.LevelWarn, text, []slog.Attr{reason(e.Err)}}
 }
 
-// InterfacesFailed: the host's interfaces changed, and the table does not follow.
+// InterfacesFailed: the host's interfaces changed, and the table cannot be updated for them.
 type InterfacesFailed struct{ Err error }
 
 // Line implements Event.

@@ -2,5 +2,5 @@ package event
 
 import "log/slog"
 
-// reason is the field of an error.
+// reason returns the field for an error.
 func reason(err error) slog.Attr { return slog.String("reason", err.Error()) }

@@ -16,40 +16,42 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// A Decision is what is to be done about a knock. It grants if Refused is the zero
-// Reason.
+// A Decision says what is to be done about a knock: grant Services if Refused is the zero
+// Reason, and refuse the knock otherwise. It refers to its Access and Services, which do not
+// change; apart from that it is a value that can be copied.
 type Decision struct {
 	Time    time.Time
 	Source  netip.Addr     // of the packets
-	Access  *policy.Access // nil where the knock may have been meant for several
-	Step    int            // packets of the knock that had arrived
-	OS      string         // the label of the system that sent it, empty if unknown
+	Access  *policy.Access // nil if the knock may have been meant for several
+	Step    int            // packets of the knock that have arrived, without repetitions
+	OS      string         // the label of the sender's operating system; empty if unknown
 	Refused Reason
 
-	// Authenticated knocks are those that a key opens. The next four are theirs.
+	// Authenticated says that a key decrypted the knock, or that its code was right. The
+	// next four fields are set only then.
 	Authenticated bool
 	User          string
 	Clock         time.Duration // by how much the sender's clock is ahead of ours
 	Token         spent.Token
-	Forget        time.Time // when Token can be forgotten; zero for never
+	Forget        time.Time // when the knock is refused for its age; zero for never
 
-	// Allow is whom the knock would let in, to Services, for Timeout: what it asks
-	// for within the bounds of Access. They are set for refused knocks too, as far
-	// as Access is known.
+	// Allow, Services and Timeout are what the knock asks for, within the bounds of Access.
+	// They are set for refused knocks, too, but Services and Timeout only with an Access
+	// or an authenticated knock.
 	Allow    netip.Addr
-	Services []port.Range // no two overlap; not to be changed
+	Services []port.Range // no two overlap; must not be changed, as several decisions share it
 	Timeout  time.Duration
 }
 
 // A Reason is why a knock is refused.
 type Reason struct {
-	// Code is for programs: it keeps its meaning, whatever Words become.
+	// Code is for programs: it stays the same when Words are changed.
 	Code event.Code
-	// Words say it to people. They may hold what differs from knock to knock.
+	// Words are for people. They may quote the knock.
 	Words string
 }
 
-// The reasons that are not the engine's.
+// The reasons that the engine does not know: those of the store, and that of a reload.
 var (
 	AlreadyUsed = Reason{event.CodeAlreadyUsed, "already used"}
 	AtLimit     = Reason{event.CodeLimitReached, "the access has reached its limit"}
@@ -57,7 +59,8 @@ var (
 	Changed     = Reason{event.CodeChanged, "the access was changed by a reload meanwhile"}
 )
 
-// Decide tells what the verdict of an engine of this plan comes to.
+// Decide makes the decision about a verdict of an engine that was made from this plan. The
+// decision keeps no memory of the verdict, which the engine uses again.
 func (p *Plan) Decide(v *knock.Verdict) Decision {
 	d := Decision{Time: v.Time, Source: v.Source, Step: v.Step, Allow: v.Source, OS: p.system(v.OS)}
 	if v.Access != knock.NoAccess {
@@ -73,7 +76,7 @@ func (p *Plan) Decide(v *knock.Verdict) Decision {
 	return d
 }
 
-// system names the system that a fingerprint tells.
+// system returns the name of the operating system that a fingerprint matched, or "".
 func (p *Plan) system(m p0f.Match) string {
 	if m.Confidence == p0f.None {
 		return ""
@@ -81,12 +84,13 @@ func (p *Plan) system(m p0f.Match) string {
 	return p.systems[m.Label]
 }
 
-// request takes over what an authenticated knock asks for.
+// request copies what an authenticated knock asks for.
 func (d *Decision) request(r *knock.Request) {
 	d.Authenticated = true
 	d.User, d.Clock, d.Token, d.Forget = r.User, r.Clock, r.Token, r.Forget
 	d.Allow = r.Allow
 	if r.Open != nil {
+		// Cloned, as distinct works in place. A knock may name a service twice.
 		d.Services = distinct(slices.Clone(r.Open))
 	}
 	if r.Timeout != 0 && d.Access != nil {
@@ -94,11 +98,12 @@ func (d *Decision) request(r *knock.Request) {
 	}
 }
 
-// reason gives the engine's reason, with what the knock itself tells.
+// reason returns the engine's reason. If the knock is authenticated, its words say in what
+// the knock differs from what is allowed.
 func (d *Decision) reason(v *knock.Verdict) Reason {
 	r := Reason{event.Code(v.Reason.Code()), v.Reason.String()}
 	if !d.Authenticated {
-		return r
+		return r // anybody can make one, so nothing of it is quoted in the log
 	}
 	switch v.Reason {
 	case knock.TooOld:
@@ -113,15 +118,16 @@ func (d *Decision) reason(v *knock.Verdict) Reason {
 	return r
 }
 
+// clockWords says by how much the clocks of client and server differ.
 func (d *Decision) clockWords(off time.Duration, side string) string {
 	return ": made " + wording.Duration(off) + " " + side + " it arrived, " + wording.Duration(d.Access.Window) +
 		" allowed; compare the clocks of client and server"
 }
 
-// Granted reports whether the knock is to be honoured, once Spend is recorded.
+// Granted reports whether the knock is to be honoured, once the entry of Spend is recorded.
 func (d *Decision) Granted() bool { return d.Refused == Reason{} }
 
-// Kind is the kind of knock, empty where that is not known.
+// Kind returns the kind of knock, or "" if the access is not known.
 func (d *Decision) Kind() policy.Knock {
 	if d.Access == nil {
 		return ""
@@ -129,7 +135,7 @@ func (d *Decision) Kind() policy.Knock {
 	return d.Access.Knock
 }
 
-// Grants are those of a decision that grants, one per service.
+// Grants returns the grants of a decision that grants, one per service.
 func (d *Decision) Grants() []gate.Grant {
 	grants := make([]gate.Grant, len(d.Services))
 	for i, s := range d.Services {
@@ -145,9 +151,11 @@ func (d *Decision) Grants() []gate.Grant {
 	return grants
 }
 
-// Grantee is whom an access lets in for an address: that address, or the prefix
-// around it.
+// Grantee returns the source that an access lets in for an address: the address itself, or
+// the prefix around it that the access sets.
 func Grantee(address netip.Addr, a *policy.Access) netip.Prefix {
+	// cmp.Or returns the first of its arguments that is not 0: a prefix length of 0 means
+	// that the access sets none.
 	bits := cmp.Or(a.Prefix6, address.BitLen())
 	if address.Is4() {
 		bits = cmp.Or(a.Prefix4, address.BitLen())
@@ -155,29 +163,32 @@ func Grantee(address netip.Addr, a *policy.Access) netip.Prefix {
 	return netip.PrefixFrom(address, bits).Masked()
 }
 
-// Spend is what has to be on disk before the grants of the decision may be made:
-// the token, and one of the honoured knocks that a limit counts. any is false for
-// a knock that has neither.
-func (d *Decision) Spend() (e spent.Entry, any bool) {
+// Spend returns the entry that must be on disk before the grants of the decision may be
+// made: the token, and the count of honoured knocks if the access has a limit. needed is
+// false for a knock that has neither.
+func (d *Decision) Spend() (e spent.Entry, needed bool) {
 	e = spent.Entry{Access: d.Access.Name, Limit: d.Access.Limit}
 	if d.Authenticated {
-		token := d.Token // a copy, so that a decision need not live on the heap
+		// A copy: with the address of a field, escape analysis would move the whole
+		// decision to the heap, for knocks without a token, too.
+		token := d.Token
 		e.Token, e.Expires = &token, d.Forget
 	}
 	return e, e.Token != nil || e.Limit != 0
 }
 
-// Burn is what has to be recorded of a knock that is refused: whoever saw it on
-// its way could send it again, from where it would be granted. any is false for a
-// knock without a token, or with one that is refused for its age by now.
-func (d *Decision) Burn() (e spent.Entry, any bool) {
+// Burn returns the entry that must be recorded of a knock that is refused. Without it,
+// whoever saw the knock on its way could send it again from an address, or at a time, at
+// which it would be granted. needed is false for a knock without a token, and for one that
+// is refused for its age from now on.
+func (d *Decision) Burn() (e spent.Entry, needed bool) {
 	if !d.Authenticated || !d.Forget.IsZero() && !d.Time.Before(d.Forget) {
 		return e, false
 	}
-	token := d.Token
+	token := d.Token // a copy, as in Spend
 	e = spent.Entry{Token: &token, Expires: d.Forget}
 	if d.Access != nil {
-		e.Access = d.Access.Name // whose share of the queue it takes
+		e.Access = d.Access.Name // not for the count: the queue has a bound per access
 	}
 	return e, true
 }

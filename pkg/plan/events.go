@@ -9,7 +9,7 @@ import (
 	"nftknock/pkg/spent"
 )
 
-// knock is what all events about the knock have in common.
+// knock returns the fields that all events about the knock have.
 func (d *Decision) knock() event.Knock {
 	k := event.Knock{Source: d.Source, Kind: event.Kind(d.Kind())}
 	if d.Access != nil {
@@ -18,7 +18,7 @@ func (d *Decision) knock() event.Knock {
 	return k
 }
 
-// Refusal is the event of a decision that refuses.
+// Refusal returns the event of a decision that refuses.
 func (d *Decision) Refusal() event.Refused {
 	e := event.Refused{
 		Knock: d.knock(), Code: d.Refused.Code, Reason: d.Refused.Words, Step: d.Step, OS: d.OS,
@@ -30,9 +30,9 @@ func (d *Decision) Refusal() event.Refused {
 	return e
 }
 
-// Successes are the events of a decision that granted something, in the order in
-// which it was found: a message is deciphered before it is read, and a shared
-// sequence is one only when all of it is right.
+// Successes returns the events of a decision after some of its grants were made, in the
+// order in which the engine finds them out: a message is decrypted before its user is read,
+// and a shared sequence matches only when its last packet is right.
 func (d *Decision) Successes(granted []gate.Grant) []event.Event {
 	k := d.knock()
 	var list []event.Event
@@ -54,19 +54,21 @@ func (d *Decision) Successes(granted []gate.Grant) []event.Event {
 	return list
 }
 
-// Failure is the event of a grant that the gate could not make.
+// Failure returns the event of a grant that the gate could not make.
 func (d *Decision) Failure(g gate.Grant, err error) event.GrantFailed {
 	return event.GrantFailed{Grant: d.grant(g), Err: err}
 }
 
+// grant returns the fields that all events about a grant have.
 func (d *Decision) grant(g gate.Grant) event.Grant {
 	return event.Grant{
 		Knock: d.knock(), Allow: d.Allow, To: g.Source, Open: g.Service, Timeout: g.Timeout, OS: d.OS, User: d.User,
 	}
 }
 
-// NotSpent is the event of a decision whose token, or count, the store did not
-// take: it refuses the knock if the store refuses, and says what failed otherwise.
+// NotSpent returns the event of a decision whose entry the store did not record. If the
+// store refuses the entry, the decision becomes a refusal and the event is a Refused;
+// otherwise the store has failed and the event is an Unrecorded.
 func (d *Decision) NotSpent(err error) event.Event {
 	switch {
 	case errors.Is(err, spent.ErrSpent):

@@ -10,10 +10,11 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// errNoKey: the policy was read without its keys, or from text alone.
+// errNoKey is the error of an access whose key is missing, because the policy was read
+// without its keys, or from a text without files.
 var errNoKey = errors.New("its key was not read")
 
-// engineAccess is an access as the engine wants it.
+// engineAccess returns the engine's configuration of an access.
 func engineAccess(a *policy.Access) (knock.Access, error) {
 	confidence := p0f.Family
 	if a.OSConfidence == policy.ConfidenceLow {
@@ -30,7 +31,8 @@ func engineAccess(a *policy.Access) (knock.Access, error) {
 	}, err
 }
 
-// withKeys is the knock of an access with its keys.
+// withKeys returns the knock of an access with its keys. The policy keeps them apart, so
+// that it can be printed.
 func withKeys(a *policy.Access) (knock.Kind, error) {
 	switch k := a.Kind().(type) {
 	case knock.SIV:
@@ -46,7 +48,7 @@ func withKeys(a *policy.Access) (knock.Kind, error) {
 	case knock.SPA:
 		return withSPAKey(k, a)
 	default:
-		return k, nil // shared sequences have none
+		return k, nil // a shared sequence has no key
 	}
 }
 
@@ -54,6 +56,7 @@ func withSIVKey(k knock.SIV, a *policy.Access) (_ knock.Kind, err error) {
 	if a.Key == nil {
 		return nil, errNoKey
 	}
+	// Passphrases are stretched with Argon2id, on purpose slowly; random bytes are not.
 	newSIV := seal.NewSIV
 	if a.Key.Passphrase() {
 		newSIV = seal.NewSIVPassphrase
@@ -75,6 +78,8 @@ func withOrderedKey(k knock.Ordered, a *policy.Access) (_ knock.Kind, err error)
 }
 
 func withSPAKey(k knock.SPA, a *policy.Access) (_ knock.Kind, err error) {
+	// Without an HMAC anyone can change an intercepted packet, since fwknop's encryption
+	// does not authenticate. The policy must ask for that.
 	if a.Key == nil || a.HMACKey == nil && !a.AllowUnauthenticated {
 		return nil, errNoKey
 	}

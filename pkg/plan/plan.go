@@ -1,9 +1,9 @@
-// Package plan turns a policy into what the engine and the gate want of it, and
-// the verdict of an engine into a decision: to refuse, for a reason, or to grant
-// these sources these services for so long, spending this token and this count.
+// Package plan turns a policy into the configuration of the engine and the gate, and the
+// verdict of an engine into a decision: to refuse the knock, with a reason; or to grant a
+// source some services for a time, after a token and a count are recorded.
 //
-// It decides and does nothing: no packet, clock, disk or table is in it. The
-// daemon carries decisions out; the command "replay" prints them.
+// The package decides, and does nothing about it: it uses no packet, clock, store or
+// table. The daemon carries decisions out; the command "replay" prints them.
 package plan
 
 import (
@@ -18,27 +18,27 @@ import (
 	"nftknock/pkg/port"
 )
 
-// A Plan is a policy as engine and gate want it. It does not change once it is
-// made, so that any goroutine may use it.
+// A Plan is the configuration of the engine and the gate that a policy asks for. It does
+// not change once it is made, so that any goroutine may use it.
 type Plan struct {
 	Policy  *policy.Policy
 	Engine  knock.Config
 	Ruleset *gate.Ruleset
-	// Accesses are the enabled ones; the index is that of knock.Verdict.
+	// Accesses are the enabled accesses, in the order of knock.Verdict.Access.
 	Accesses []*policy.Access
 
 	labels    []p0f.Label               // by p0f.LabelID
-	systems   []string                  // what the labels say
-	names     map[string]*policy.Access // of all accesses, enabled or not
+	systems   []string                  // the labels as text, so that verdicts allocate none
+	names     map[string]*policy.Access // all accesses by name, enabled or not
 	tripwires []port.Range
 }
 
 // ErrNothing is the error of a policy that opens nothing.
 var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do")
 
-// New works out a policy. Nothing is read but the signature files that the policy
-// names. It fails when one of these is unreadable, when a key is missing, or when
-// there is nothing to do, or when the gate would refuse the table.
+// New makes the plan of a policy. It reads the signature files that the policy names, and no
+// other file. It fails if one of them cannot be read, if the key of an access is missing, if
+// the gate would refuse the table, or with ErrNothing.
 func New(p *policy.Policy) (*Plan, error) {
 	plan, err := Outline(p)
 	if err != nil {
@@ -67,9 +67,9 @@ func New(p *policy.Policy) (*Plan, error) {
 	return plan, nil
 }
 
-// Load reads a policy with its keys and works it out. What is wrong with what
-// the policy names, such as a signature file, is a diagnostic too, and so are the
-// plan's warnings. With any error the plan is nil.
+// Load reads a policy with its keys and makes its plan. Errors of New are among the
+// diagnostics, and so are the plan's Warnings. If any diagnostic is an error, the plan is
+// nil. Load may take seconds: it derives keys from passphrases.
 func Load(path string) (*Plan, policy.Diagnostics) {
 	p, diags := policy.Load(path)
 	if diags.HasErrors() {
@@ -82,13 +82,14 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 	return plan, append(diags, plan.Warnings()...)
 }
 
-// Outline is New without what the engine needs: keys and signature files. It
-// touches no file.
+// Outline is New without the configuration of the engine, for a policy that was read
+// without its keys. It reads no file. The only error is ErrNothing.
 func Outline(p *policy.Policy) (*Plan, error) {
 	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
 	if len(plan.Accesses) == 0 {
 		return nil, ErrNothing
 	}
+	// By index: the address of a loop variable would be that of a copy.
 	for i := range p.Accesses {
 		plan.names[p.Accesses[i].Name] = &p.Accesses[i]
 	}
@@ -101,9 +102,11 @@ func Outline(p *policy.Policy) (*Plan, error) {
 	return plan, nil
 }
 
-// Current gives the access of this plan that is the same as one of an earlier plan,
-// keys and all. ok is false where a reload has changed, disabled or removed it.
+// Current returns the access of this plan that equals one of an earlier plan, keys included.
+// ok is false if a reload has changed, disabled or removed the access.
 func (p *Plan) Current(earlier *policy.Access) (a *policy.Access, ok bool) {
+	// Without a reload both are the same pointer, which saves the comparison of the fields
+	// for every knock.
 	a = p.names[earlier.Name]
 	if a == nil || !a.Enabled || a != earlier && !a.Equal(earlier) {
 		return nil, false
@@ -111,6 +114,7 @@ func (p *Plan) Current(earlier *policy.Access) (a *policy.Access, ok bool) {
 	return a, true
 }
 
+// enabled returns the accesses that are enabled, in their order.
 func enabled(p *policy.Policy) []*policy.Access {
 	var accesses []*policy.Access
 	for i := range p.Accesses {
@@ -121,15 +125,15 @@ func enabled(p *policy.Policy) []*policy.Access {
 	return accesses
 }
 
-// Remembers reports whether the plan has knocks that must be recorded on disk.
-func (p *Plan) Remembers() bool {
+// NeedsStore reports whether the plan has knocks that must be recorded on disk.
+func (p *Plan) NeedsStore() bool {
 	return slices.ContainsFunc(p.Accesses, func(a *policy.Access) bool {
 		return a.Knock != policy.KnockShared || a.Limit > 0
 	})
 }
 
-// Warnings reports accesses that nobody can satisfy, since no system in the
-// signature databases matches the one that they require.
+// Warnings returns a warning for each access that no knock can open, because no operating
+// system in the signature databases matches the one that it requires.
 func (p *Plan) Warnings() policy.Diagnostics {
 	var warnings policy.Diagnostics
 	for _, a := range p.Accesses {

@@ -8,13 +8,13 @@ import (
 	"nftknock/pkg/port"
 )
 
-// Ruleset is the table that a policy calls for. It needs no keys.
+// Ruleset returns the table of a policy, which may have been read without its keys.
 func Ruleset(p *policy.Policy) *gate.Ruleset {
 	accesses := enabled(p)
 	return ruleset(p, accesses, tripwires(accesses, p.Engine.Tripwires))
 }
 
-// ruleset is the table for some accesses.
+// ruleset returns the table for the enabled accesses and the tripwires of a policy.
 func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range) *gate.Ruleset {
 	r := &gate.Ruleset{
 		Table:   p.NFTables.Table,
@@ -27,6 +27,7 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		r.Hide = gate.Reject
 	}
 	for _, a := range accesses {
+		// Services of accesses may overlap: the gate takes them apart for its sets.
 		r.Protected = append(r.Protected, a.Open...)
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
@@ -39,17 +40,18 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	return r
 }
 
+// Bounds of a quota.
 const (
-	// mostGrants is how many grants one access may have, of IPv4 and IPv6 each:
-	// more than people who knock at once.
-	mostGrants = 16384
-	// leastGrants is how many a keyed access may have, however many there are.
-	leastGrants = 64
+	// maxQuota is how many grants one access may have, of IPv4 and of IPv6: more than
+	// there are people who knock at the same time.
+	maxQuota = 16384
+	// minQuota is how many grants a keyed access may have, however many accesses there are.
+	minQuota = 64
 )
 
-// quotas share the room for grants out. Half of it is for the accesses with shared
-// sequences, at which somebody who has seen one can knock from any address; all of
-// them together cannot use up more. What one access uses up is its own.
+// quotas divides the room for grants among the accesses. Accesses with shared sequences
+// have half of it together, because anyone who has seen a sequence can send it from any
+// address; the other half is for keyed accesses. An access cannot use the room of another.
 func quotas(accesses []*policy.Access) map[string]int {
 	shared := 0
 	for _, a := range accesses {
@@ -58,8 +60,10 @@ func quotas(accesses []*policy.Access) map[string]int {
 		}
 	}
 	const half = gate.MaxGrants / 2
-	forShared := min(mostGrants, half/max(1, shared))
-	forKeyed := min(mostGrants, max(leastGrants, half/max(1, len(accesses)-shared)))
+	// max(1, ...) is for a policy that has no access of a kind: its quota is not used, but
+	// must not be a division by zero.
+	forShared := min(maxQuota, half/max(1, shared))
+	forKeyed := min(maxQuota, max(minQuota, half/max(1, len(accesses)-shared)))
 	list := make(map[string]int, len(accesses))
 	for _, a := range accesses {
 		list[a.Name] = forKeyed
@@ -70,8 +74,8 @@ func quotas(accesses []*policy.Access) map[string]int {
 	return list
 }
 
-// distinct leaves each item once, in the order of their first mention: thousands
-// of accesses may open the same port and knock on the same.
+// distinct removes repetitions and keeps the order. It works in place: list must not be
+// used afterwards. Thousands of accesses may have the same ports, so it takes linear time.
 func distinct[T comparable](list []T) []T {
 	seen := make(map[T]bool)
 	return slices.DeleteFunc(list, func(item T) bool {

@@ -8,7 +8,8 @@ import (
 	"nftknock/pkg/port"
 )
 
-// tripwires chooses n ports that honest traffic has no reason to touch.
+// tripwires chooses n ports to which honest clients have no reason to send packets: no
+// port that an access uses, and no busy port.
 func tripwires(accesses []*policy.Access, n int) []port.Range {
 	var (
 		sequences [][]port.Range
@@ -22,15 +23,14 @@ func tripwires(accesses []*policy.Access, n int) []port.Range {
 			taken = append(taken, a.KnockPorts()...)
 		}
 	}
-	taken = distinct(taken)
+	taken = distinct(taken) // it is searched once per candidate
 	return knock.Tripwires(n, sequences, func(e port.Range) bool {
 		return slices.Contains(busyPorts, e.First) || slices.ContainsFunc(taken, e.Overlaps)
 	})
 }
 
-// busyPorts are ports above 1023 on which servers commonly listen (IANA's
-// registry and the defaults of widely deployed software). No tripwire is laid
-// there, since honest clients touch them.
+// busyPorts are ports above 1023 on which servers commonly listen, from IANA's registry of
+// service names and the defaults of widely used software.
 var busyPorts = []uint16{
 	1080, 1194, 1433, 1521, 1701, 1723, 1812, 1813, 1883, 1900, 2049, 2181,
 	2222, 2375, 2376, 2377, 2379, 2380, 3000, 3128, 3260, 3268, 3269, 3306,

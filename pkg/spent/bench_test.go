@@ -12,7 +12,7 @@ import (
 // BenchmarkSpend waits for the disk twice per transaction. Those that spend at the
 // same time share transactions.
 func BenchmarkSpend(b *testing.B) {
-	for _, together := range []int{1, 8, spenders} {
+	for _, together := range []int{1, 8, concurrency} {
 		b.Run(fmt.Sprint("together=", together), func(b *testing.B) {
 			s := open(b, newPath(b))
 			var (

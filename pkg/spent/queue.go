@@ -8,51 +8,54 @@ import (
 	"time"
 )
 
-// Bounds of what waits for the disk. An access has a share of it, so that who
-// knocks for one does not use up the room of all.
+// Bounds of the entries that wait for the disk: in all, and per access, so that knocks
+// for one access cannot use up the room of all.
 const (
 	maxQueued          = 4096
 	maxQueuedPerAccess = 1024
 )
 
-// spenders is how many entries of a Queue are under way at a time. A Store records
+// concurrency is how many entries of a Queue are with the store at a time. A Store records
 // them together.
-const spenders = 32
+const concurrency = 32
 
-// patience is how long an entry may take from Submit to its answer. A client has
-// given up by then.
-const patience = 5 * time.Second
+// answerTimeout is the longest time from Submit to the answer. Clients have given up by
+// then.
+const answerTimeout = 5 * time.Second
 
-// pruneEvery is how often expired tokens are forgotten.
-const pruneEvery = time.Minute
+// pruneInterval is the time between two Prunes of the store.
+const pruneInterval = time.Minute
 
 var (
-	errNoAnswer = fmt.Errorf("the disk did not answer within %v", patience)
+	errNoAnswer = fmt.Errorf("the disk did not answer within %v", answerTimeout)
 	errNoStore  = errors.New("no store of spent tokens is open")
 )
 
-// A Queue spends entries for a caller that cannot wait for the disk. Each comes
-// back with the store's answer, and with a payload that the Queue only carries.
+// A Queue records entries in a store for a caller that cannot wait for the disk. Answers
+// returns the store's answer to each, with a payload that the Queue does not look at. All
+// methods but Run return at once and may be called from any goroutine.
 //
-// Up to 32 entries are under way at a time. They are begun in the order of Submit
-// and answered in the order in which the store answers, which may be another:
-// of several entries of an access with a limit, any may be those that it honours.
-// Of two entries with one token the first submitted wins, always: the second is
-// refused by Submit while the first is under way, and by the store after that.
+// Up to 32 entries are with the store at a time. They are taken in the order of Submit,
+// and answered in the order in which the store answers, which may differ: if more
+// entries of an access wait than its limit allows, any of them may be those that are
+// honoured. Of two entries with the same token, the one that was submitted first is
+// honoured: Submit refuses the second while the first is under way, and the store refuses
+// it after that.
 //
-// An entry that is not recorded within 5 s of Submit comes back with an error. The
-// token of an entry that failed in any way is remembered in memory, and refused
-// for the life of the Queue or until it expires: its knock was refused once and
-// must not be honoured later, for whoever saw it on its way.
+// An entry that is not recorded within 5 s of Submit is answered with an error. Its token,
+// and that of every entry that failed for another reason than a refusal, is kept in memory
+// and refused until it expires or the process ends: the knock was refused, and whoever saw
+// it on its way must not be able to use it later.
 type Queue[T any] struct {
 	report  Reports
 	entries chan queued[T]
 	answers chan Answer[T]
 
 	mu      sync.Mutex
-	store   Spender // nil until Use
-	waiting map[Token]bool
-	count   map[string]int // of entries that wait or are under way, by access
+	store   Spender        // nil until Use
+	failure string         // of the last Prune, or why the store is not open; empty for none
+	waiting map[Token]bool // tokens between Submit and their answer
+	count   map[string]int // entries between Submit and their answer, by access
 	lost    lost
 }
 
@@ -63,8 +66,8 @@ type queued[T any] struct {
 	deadline time.Time
 }
 
-// An Answer is what the store said of an entry. The knock may be honoured if Err
-// is nil, and must not be otherwise.
+// An Answer is the store's answer to an entry. The knock may be honoured if Err is nil, and
+// must not be honoured otherwise.
 type Answer[T any] struct {
 	Payload T
 	Err     error
@@ -72,14 +75,15 @@ type Answer[T any] struct {
 
 // Reports are called from goroutines of Run. None of them may be nil.
 type Reports struct {
-	// Pruned is called when the store cannot be pruned, once for each new error, and
-	// with nil when it can again.
+	// Pruned is called with an error when the store cannot be pruned, unless the error is
+	// that of the last attempt, and with nil when it can be pruned again, or for the first
+	// time after UseFailed.
 	Pruned func(error)
-	// Closed is called when the store could not be closed at the end.
+	// Closed is called with the error if Run cannot close the store at its end.
 	Closed func(error)
 }
 
-// NewQueue makes a queue without a store.
+// NewQueue makes a queue that has no store yet.
 func NewQueue[T any](report Reports) *Queue[T] {
 	return &Queue[T]{
 		report:  report,
@@ -90,30 +94,37 @@ func NewQueue[T any](report Reports) *Queue[T] {
 	}
 }
 
-// Use gives the queue its store, which then belongs to it. It is called once;
-// entries that are begun before it come back with an error.
-func (q *Queue[T]) Use(s Spender) {
+// Use gives the queue its store. From then on the queue alone uses it, and Run closes it.
+// Use or UseFailed is called once; entries that are taken before that are answered with an
+// error.
+func (q *Queue[T]) Use(s Spender) { q.use(s, "") }
+
+// UseFailed is Use for a store that has failed already, such as a Retry, with an error that
+// the caller has reported: the queue does not report it again, but reports when the store
+// works.
+func (q *Queue[T]) UseFailed(s Spender, err error) { q.use(s, err.Error()) }
+
+func (q *Queue[T]) use(s Spender, failure string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.store = s
+	q.store, q.failure = s, failure
 }
 
 // Ready reports whether the queue has a store.
-func (q *Queue[T]) Ready() bool { return q.opened() != nil }
+func (q *Queue[T]) Ready() bool { return q.currentStore() != nil }
 
-func (q *Queue[T]) opened() Spender {
+func (q *Queue[T]) currentStore() Spender {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.store
 }
 
-// Submit queues an entry and does not wait: its answer comes by Answers. With an
-// error there will be no answer and the knock must not be honoured: ErrSpent if the
-// token is under way or failed before; with any other, there is no room.
+// Submit queues an entry and does not wait; Answers returns the answer. On error there is
+// no answer, and the knock must not be honoured: the error is ErrSpent if the token is
+// under way or failed before, and any other if there is no room.
 //
-// Room is bounded in all and per access, so an entry names its access even if it has
-// no Limit: one whose knock is refused already, say, and whose token is to be spent
-// all the same. Submit must not be called after Close.
+// Room is bounded in all and per access, so an entry must name its access even if it has
+// no Limit. Submit must not be called after Close.
 func (q *Queue[T]) Submit(e Entry, payload T) error {
 	now := time.Now()
 	q.mu.Lock()
@@ -128,12 +139,15 @@ func (q *Queue[T]) Submit(e Entry, payload T) error {
 		q.lost.add(e, now)
 		return errFull(n)
 	}
+	// The send cannot wait: with default, select takes it only if the channel has room.
 	select {
-	case q.entries <- queued[T]{e, payload, now.Add(patience)}:
+	case q.entries <- queued[T]{e, payload, now.Add(answerTimeout)}:
 	default:
 		q.lost.add(e, now)
 		return errFull(maxQueued)
 	}
+	// A worker may have taken the entry already, but it needs the mutex to answer: these
+	// are set before they are deleted.
 	q.count[e.Access]++
 	if e.Token != nil {
 		q.waiting[*e.Token] = true
@@ -145,43 +159,45 @@ func errFull(waiting int) error {
 	return fmt.Errorf("the disk is too slow: %d knocks wait to be recorded", waiting)
 }
 
-// Answers gives the answer of every entry that Submit took. It is closed after the
-// last one, when the store is closed too.
+// Answers returns the channel with the answer to every entry that Submit took. It has no
+// buffer. Run closes it after the last answer, when the store is closed, too.
 func (q *Queue[T]) Answers() <-chan Answer[T] { return q.answers }
 
-// Close says that no more entries come. Run ends when those there are have been
-// answered.
+// Close says that there are no more entries. Run ends when the last one is answered. Close
+// may be called once.
 func (q *Queue[T]) Close() { close(q.entries) }
 
-// Run spends what is submitted until Close, prunes the store every minute, and
-// closes the store and Answers at the end. When ctx is done it gives up what is
-// under way, and what is not answered has no answer. It is called once, and waits
-// for a disk that hangs if the store's Prune or Close do.
+// Run records entries until Close, prunes the store every minute, and at the end closes the
+// store and Answers. When ctx is done, it drops the entries that have no answer yet. It
+// blocks for as long as the disk does in the store's Prune or Close, even after ctx is
+// done. It is called once.
 func (q *Queue[T]) Run(ctx context.Context) {
+	// Last, so that a reader who sees the end of Answers knows that the store is closed.
 	defer close(q.answers)
 	pruning, stop := context.WithCancel(ctx)
-	var pruner, all sync.WaitGroup
+	var pruner, workers sync.WaitGroup
 	pruner.Go(func() { q.prune(pruning) })
-	for range spenders {
-		all.Go(func() { q.work(ctx) })
+	for range concurrency {
+		workers.Go(func() { q.work(ctx) })
 	}
-	all.Wait()
+	// First the entries, then the pruner, then the store: each uses what ends later.
+	workers.Wait()
 	stop()
 	pruner.Wait()
-	if s := q.opened(); s != nil {
+	if s := q.currentStore(); s != nil {
 		if err := s.Close(); err != nil {
 			q.report.Closed(err)
 		}
 	}
 }
 
-// work spends one entry after the other.
+// work records one entry after the other until Close or ctx is done.
 func (q *Queue[T]) work(ctx context.Context) {
 	for {
 		select {
 		case e, ok := <-q.entries:
 			if !ok {
-				return
+				return // closed, and empty: a closed channel first gives what it holds
 			}
 			a := Answer[T]{e.payload, q.spend(ctx, &e)}
 			select {
@@ -194,33 +210,38 @@ func (q *Queue[T]) work(ctx context.Context) {
 	}
 }
 
-// spend has the store record an entry, and makes room for others.
+// spend has the store record an entry, returns the answer, and makes room for others.
 func (q *Queue[T]) spend(ctx context.Context, e *queued[T]) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, e.deadline, errNoAnswer)
 	defer cancel()
+	// Not under the mutex: Submit must not wait for the disk.
 	err := errNoStore
-	if s := q.opened(); s != nil {
+	if s := q.currentStore(); s != nil {
 		err = spendOrBurn(ctx, s, e.Entry)
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	// Deleted at 0, or the map would keep every access of every policy.
 	if q.count[e.Access]--; q.count[e.Access] == 0 {
 		delete(q.count, e.Access)
 	}
 	if e.Token != nil {
 		delete(q.waiting, *e.Token)
 	}
+	// In the same critical section in which the token leaves waiting: between the two, a
+	// second Submit of the token would succeed.
 	if err != nil && !IsRefusal(err) {
 		q.lost.add(e.Entry, time.Now())
 	}
 	return err
 }
 
-// spendOrBurn has a store record an entry, and its token even if the access has reached
-// its limit: a limit may be raised, and then this knock must not be good.
+// spendOrBurn has a store record an entry. If the access has reached its limit, it has the
+// token recorded without the count: the limit may be raised later, and whoever saw this
+// knock must not be able to use it then.
 func spendOrBurn(ctx context.Context, s Spender, e Entry) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return context.Cause(ctx) // says what was waited for; Err says "deadline exceeded"
 	}
 	err := s.Spend(ctx, e)
 	if !errors.Is(err, ErrLimit) || e.Token == nil {
@@ -233,36 +254,39 @@ func spendOrBurn(ctx context.Context, s Spender, e Entry) error {
 	return err
 }
 
-// prune forgets expired tokens now and then, until ctx is done.
+// prune calls pruneOnce every minute until ctx is done.
 func (q *Queue[T]) prune(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
+	ticker := time.NewTicker(pruneInterval)
 	defer ticker.Stop()
-	failure := ""
 	for {
 		select {
 		case <-ticker.C:
-			failure = q.pruneOnce(failure)
+			q.pruneOnce()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// pruneOnce reports what is another failure than the last, and returns it.
-func (q *Queue[T]) pruneOnce(last string) (failure string) {
-	s := q.opened()
+// pruneOnce prunes the store, if there is one, and reports when that begins to fail, fails
+// for another reason, or succeeds again.
+func (q *Queue[T]) pruneOnce() {
+	q.mu.Lock()
+	s, last := q.store, q.failure
+	q.mu.Unlock()
 	if s == nil {
-		return ""
+		return
 	}
-	if _, err := s.Prune(time.Now()); err != nil {
+	_, err := s.Prune(time.Now())
+	failure := ""
+	if err != nil {
 		failure = err.Error()
-		if failure != last {
-			q.report.Pruned(err)
-		}
-		return failure
 	}
-	if last != "" {
-		q.report.Pruned(nil)
+	if failure == last {
+		return
 	}
-	return ""
+	q.mu.Lock()
+	q.failure = failure
+	q.mu.Unlock()
+	q.report.Pruned(err)
 }

@@ -152,17 +152,17 @@ func TestQueueAnswers(t *testing.T) {
 func TestQueueSpendsTogether(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		release := d.jam()
-		for i := range 2 * spenders {
+		for i := range 2 * concurrency {
 			d.submit(soon("ssh", i), i)
 			wantErr(t, d.Submit(soon("ssh", i), -1), ErrSpent)
 		}
 		synctest.Wait()
-		if n := len(d.asked); n != spenders {
-			t.Errorf("%d are under way, want %d", n, spenders)
+		if n := len(d.asked); n != concurrency {
+			t.Errorf("%d are under way, want %d", n, concurrency)
 		}
 		release()
 		var got []int
-		for range 2 * spenders {
+		for range 2 * concurrency {
 			a := <-d.Answers()
 			wantErr(t, a.Err, nil)
 			got = append(got, a.Payload)
@@ -199,7 +199,7 @@ func TestQueueIsBounded(t *testing.T) {
 			}
 		}
 		release()
-		for range maxQueued + spenders {
+		for range maxQueued + concurrency {
 			wantErr(t, (<-d.Answers()).Err, nil)
 		}
 		wantErr(t, d.Submit(soon("ssh", 10000), 0), ErrSpent)
@@ -217,20 +217,20 @@ func TestQueueAnswersInTime(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		release := d.jam()
 		came := time.Now()
-		for i := range 3 * spenders {
+		for i := range 3 * concurrency {
 			d.submit(soon("ssh", i), i)
 		}
-		for range 3 * spenders {
+		for range 3 * concurrency {
 			a := <-d.Answers()
 			if a.Err == nil || a.Err.Error() != "the disk did not answer within 5s" {
 				t.Fatalf("got %v", a.Err)
 			}
 		}
-		if took := time.Since(came); took != patience {
-			t.Errorf("answered after %v, want %v", took, patience)
+		if took := time.Since(came); took != answerTimeout {
+			t.Errorf("answered after %v, want %v", took, answerTimeout)
 		}
 		release()
-		for i := range 3 * spenders {
+		for i := range 3 * concurrency {
 			wantErr(t, d.Submit(soon("ssh", i), 0), ErrSpent)
 		}
 	})
@@ -295,7 +295,7 @@ func TestQueueWithoutAStore(t *testing.T) {
 func TestQueueCloses(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		release := d.jam()
-		for i := range 2 * spenders {
+		for i := range 2 * concurrency {
 			d.submit(soon("ssh", i), i)
 		}
 		d.Queue.Close()
@@ -305,8 +305,8 @@ func TestQueueCloses(t *testing.T) {
 			wantErr(t, a.Err, nil)
 			n++
 		}
-		if n != 2*spenders || !d.closed {
-			t.Errorf("%d answers, closed: %v, want %d", n, d.closed, 2*spenders)
+		if n != 2*concurrency || !d.closed {
+			t.Errorf("%d answers, closed: %v, want %d", n, d.closed, 2*concurrency)
 		}
 	})
 }
@@ -315,7 +315,7 @@ func TestQueueCloses(t *testing.T) {
 func TestQueueGivesUp(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		d.jam()
-		for i := range 2 * spenders {
+		for i := range 2 * concurrency {
 			d.submit(soon("ssh", i), i)
 		}
 		synctest.Wait()
@@ -331,7 +331,7 @@ func TestQueuePrunes(t *testing.T) {
 	atDesk(t, func(d *desk) {
 		minutes := func(n int, err error) {
 			d.set(func() { d.prunes = err })
-			time.Sleep(time.Duration(n)*pruneEvery + time.Second)
+			time.Sleep(time.Duration(n)*pruneInterval + time.Second)
 		}
 		minutes(2, nil)
 		minutes(2, errors.New("no space left on device"))
@@ -348,6 +348,30 @@ func TestQueuePrunes(t *testing.T) {
 		want := "no space left on device; damaged; <nil>"
 		if got := strings.Join(said, "; "); got != want {
 			t.Errorf("said %q, want %q", got, want)
+		}
+	})
+}
+
+// A store that had failed before the queue got it is reported when it works, and its error
+// is not reported twice.
+func TestQueueOfAStoreThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, gone := newShelf(), errors.New("no such file or directory")
+		s.prunes = gone
+		var reported []error
+		q := NewQueue[int](Reports{Pruned: func(err error) { reported = append(reported, err) }})
+		q.UseFailed(s, gone)
+		go q.Run(t.Context())
+		time.Sleep(2*pruneInterval + time.Second)
+		synctest.Wait()
+		if len(reported) > 0 {
+			t.Errorf("reported %v, which the caller has reported", reported)
+		}
+		s.set(func() { s.prunes = nil })
+		time.Sleep(2 * pruneInterval)
+		synctest.Wait()
+		if len(reported) != 1 || reported[0] != nil {
+			t.Errorf("reported %v, want once that it works", reported)
 		}
 	})
 }

@@ -114,12 +114,12 @@ func TestRefusalsWriteNothing(t *testing.T) {
 
 func TestConcurrentSpends(t *testing.T) {
 	s := open(t, newPath(t))
-	const tokens, spenders = 200, 8
+	const tokens, concurrency = 200, 8
 	var (
 		taken [tokens]atomic.Int32
 		all   sync.WaitGroup
 	)
-	for range spenders {
+	for range concurrency {
 		all.Go(func() {
 			for i := range tokens {
 				switch err := s.Spend(ctx, forever(i)); {

@@ -3,6 +3,9 @@ package house
 
 import (
 	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -171,4 +174,69 @@ func TestBuildNamesNoHost(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// parseGo parses the Go files below a directory that are not tests, and calls each with
+// their path.
+func parseGo(t *testing.T, dir string, each func(path string, file *ast.File)) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(root, dir), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err == nil {
+			each(path, file)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every event can happen: some package makes a value of its type. A test of package event
+// compares the types with the names in docs/commands.md.
+func TestEveryEventIsEmitted(t *testing.T) {
+	emitted := make(map[string]bool) // by type
+	parseGo(t, "pkg/event", func(_ string, file *ast.File) {
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil || f.Name.Name != "Line" {
+				continue
+			}
+			if receiver, ok := f.Recv.List[0].Type.(*ast.Ident); ok && receiver.IsExported() {
+				emitted[receiver.Name] = false
+			}
+		}
+	})
+	if len(emitted) == 0 {
+		t.Fatal("pkg/event declares no event")
+	}
+	for _, dir := range []string{"pkg/daemon", "pkg/plan", "pkg/logger"} {
+		parseGo(t, dir, func(_ string, file *ast.File) {
+			ast.Inspect(file, func(n ast.Node) bool {
+				literal, ok := n.(*ast.CompositeLit)
+				if !ok {
+					return true
+				}
+				if name, ok := literal.Type.(*ast.SelectorExpr); ok && isNamed(name.X, "event") {
+					if _, declared := emitted[name.Sel.Name]; declared {
+						emitted[name.Sel.Name] = true
+					}
+				}
+				return true
+			})
+		})
+	}
+	for name, ok := range emitted {
+		if !ok {
+			t.Errorf("no package makes an event.%s", name)
+		}
+	}
+}
+
+func isNamed(e ast.Expr, name string) bool {
+	ident, ok := e.(*ast.Ident)
+	return ok && ident.Name == name
 }

@@ -36,7 +36,7 @@ func TestWhatIsLeftOfARange(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := plan.Object(gate.Grant{
+		o := plan.CheckGrant(gate.Grant{
 			Source: netip.MustParsePrefix("192.0.2.1/32"), Service: port.Range{Protocol: 6, First: 8000, Last: 8010},
 			Timeout: 30 * time.Second, Remaining: c.left, Access: "web", Method: "shared",
 		}, time.Now(), "")
