@@ -435,7 +435,7 @@ func TestRepairsAreBounded(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if r.gate.Ruleset() == nil {
-		t.Error("in the end the table is not there")
+		t.Error("in the end the table does not exist")
 	}
 	if n := strings.Count(r.log.String(), "is restored"); n < 20 || n > 22 {
 		t.Errorf("said %d times of 200 flushes, want the first twenty and hardly more", n)

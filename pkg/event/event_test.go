@@ -117,7 +117,7 @@ var lines = []struct {
 		"the set is full; retrying every second [event=repair_failed reason=the set is full]"},
 	{NarrowFailed{errFull}, "ERROR cannot end grants that the policy no longer allows: the set is full; their sources still have access; retrying every second " +
 		"[event=narrow_failed reason=the set is full]"},
-	{InterfaceProblem{"eth9", "interface \"eth9\" is not there", false}, `WARN interface "eth9" is not there [event=interfaces interface=eth9]`},
+	{InterfaceProblem{"eth9", "interface \"eth9\" does not exist", false}, `WARN interface "eth9" does not exist [event=interfaces interface=eth9]`},
 	{InterfaceProblem{"wg0", "interface \"wg0\" is gone", true}, `INFO interface "wg0" is gone [event=interfaces interface=wg0]`},
 	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so all but lo are guarded: the set is full; restart the service to retry " +
 		"[event=interfaces reason=the set is full]"},

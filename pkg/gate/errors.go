@@ -15,7 +15,7 @@ var (
 	ErrNoGrant = errors.New("no such grant")
 	// ErrNoTable: the table is not there, because no ruleset was applied or
 	// because someone deleted it since. Apply builds it.
-	ErrNoTable = errors.New("the table is not there")
+	ErrNoTable = errors.New("the table does not exist")
 	// ErrOwned: another process owns the table.
 	ErrOwned = errors.New("another process owns the table")
 	// ErrForeign: a table has our name and something in it that we did not make.

@@ -31,19 +31,19 @@ func (p Problem) Harmless() bool { return p.Kind == Gone }
 func (p Problem) String() string {
 	switch p.Kind {
 	case Missing:
-		return fmt.Sprintf("interface %q is not there: all interfaces but lo are guarded until it is; "+
+		return fmt.Sprintf("interface %q does not exist: all interfaces but lo are guarded until it does; "+
 			"if its name is another one, correct interfaces in the policy", p.Interface)
 	case Gone:
-		return fmt.Sprintf("interface %q is gone: it is guarded again when it is back, and the others stay as they are", p.Interface)
+		return fmt.Sprintf("interface %q is gone: it is guarded again when it returns, and the others stay as they are", p.Interface)
 	case Renamed:
-		return fmt.Sprintf("interface %q is called %q now: it stays guarded, but after a restart of nftknockd all interfaces but lo are; "+
+		return fmt.Sprintf("interface %q was renamed to %q: it stays guarded, but after a restart of nftknockd all interfaces but lo are; "+
 			"list %q in interfaces instead", p.Interface, p.Now, p.Now)
 	case Taken:
-		return fmt.Sprintf("interface %q is called %q now, and another one is called %q: both are guarded, but after a restart of nftknockd only %q is; "+
+		return fmt.Sprintf("interface %q was renamed to %q, and another one is called %q: both are guarded, but after a restart of nftknockd only %q is; "+
 			"list %q in interfaces too if it is to stay guarded", p.Interface, p.Now, p.Interface, p.Interface, p.Now)
 	case Loopback:
 		return fmt.Sprintf("interface %q is the loopback interface, which is never guarded: local users reach all services; "+
-			"take it out of interfaces", p.Interface)
+			"remove it from interfaces", p.Interface)
 	case Odd:
 		return fmt.Sprintf("interface %q is guarded although it is not listed: rules cannot have a name with such characters; "+
 			"give it one of letters and digits if it is not to be guarded", p.Interface)

@@ -213,13 +213,13 @@ func fuzzLinks(text string) []Link {
 
 func TestProblemsAreSentences(t *testing.T) {
 	for want, p := range map[string]Problem{
-		`interface "eht0" is not there: all interfaces but lo are guarded until it is; if its name is another one, correct interfaces in the policy`: {Kind: Missing, Interface: "eht0"},
-		`interface "ppp0" is gone: it is guarded again when it is back, and the others stay as they are`:                                             {Kind: Gone, Interface: "ppp0"},
-		`interface "eth0" is called "wan" now: it stays guarded, but after a restart of nftknockd all interfaces but lo are; list "wan" in interfaces instead`: {
+		`interface "eht0" does not exist: all interfaces but lo are guarded until it does; if its name is another one, correct interfaces in the policy`: {Kind: Missing, Interface: "eht0"},
+		`interface "ppp0" is gone: it is guarded again when it returns, and the others stay as they are`:                                             {Kind: Gone, Interface: "ppp0"},
+		`interface "eth0" was renamed to "wan": it stays guarded, but after a restart of nftknockd all interfaces but lo are; list "wan" in interfaces instead`: {
 			Kind: Renamed, Interface: "eth0", Now: "wan"},
-		`interface "eth0" is called "wan" now, and another one is called "eth0": both are guarded, but after a restart of nftknockd only "eth0" is; list "wan" in interfaces too if it is to stay guarded`: {
+		`interface "eth0" was renamed to "wan", and another one is called "eth0": both are guarded, but after a restart of nftknockd only "eth0" is; list "wan" in interfaces too if it is to stay guarded`: {
 			Kind: Taken, Interface: "eth0", Now: "wan"},
-		`interface "lo" is the loopback interface, which is never guarded: local users reach all services; take it out of interfaces`: {
+		`interface "lo" is the loopback interface, which is never guarded: local users reach all services; remove it from interfaces`: {
 			Kind: Loopback, Interface: "lo"},
 		`interface "e*" is guarded although it is not listed: rules cannot have a name with such characters; give it one of letters and digits if it is not to be guarded`: {
 			Kind: Odd, Interface: "e*"},

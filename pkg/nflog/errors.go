@@ -13,7 +13,7 @@ import (
 // The errors of Open that a caller may want to tell apart.
 var (
 	// ErrGroupTaken: another socket is bound to a group.
-	ErrGroupTaken = errors.New("the group is taken")
+	ErrGroupTaken = errors.New("the group is in use")
 	// ErrPermission: CAP_NET_ADMIN is missing.
 	ErrPermission = errors.New("CAP_NET_ADMIN is missing")
 	// ErrUnsupported: the kernel has no NFLOG, or the process may not open netlink

@@ -12,7 +12,7 @@ import (
 
 // errNoKey is the error of an access whose key is missing, because the policy was read
 // without its keys, or from a text without files.
-var errNoKey = errors.New("its key was not read")
+var errNoKey = errors.New("the key of this access was not read")
 
 // engineAccess returns the engine's configuration of an access.
 func engineAccess(a *policy.Access) (knock.Access, error) {

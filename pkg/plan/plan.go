@@ -144,7 +144,7 @@ func (p *Plan) Warnings() policy.Diagnostics {
 		}
 		warnings = append(warnings, policy.Diagnostic{
 			File: a.Pos.File, Line: a.Pos.Line, Column: a.Pos.Column, Severity: policy.SeverityWarning,
-			Message: fmt.Sprintf("access %q requires %q, which none of the %d known systems is, so no knock opens it", a.Name, a.OSRequired(), len(p.labels)),
+			Message: fmt.Sprintf("access %q requires %q, which matches none of the %d known systems, so no knock opens it", a.Name, a.OSRequired(), len(p.labels)),
 			Hint:    "\"nftknockd fingerprint\" of a capture shows what a client's system is called",
 		})
 	}

@@ -60,7 +60,7 @@ type Access struct {
 	Secret       *totp.Secret
 	// Where Key or Secret, and HMACKey, come from: the absolute path of a file,
 	// or the name of a credential of systemd. Both are empty for a key that
-	// stands in the policy itself.
+	// is in the policy itself.
 	KeyFile, KeyCredential         string
 	HMACKeyFile, HMACKeyCredential string
 

@@ -24,7 +24,7 @@ func warnInterfaces(t *table, listed []string, host []Interface) {
 			t.warn(at, "interface "+quote(name)+" is never guarded: local users reach all services",
 				"remove it; an empty list guards all interfaces but lo")
 		case h.Name == "":
-			t.warn(at, "interface "+quote(name)+" is not there: all interfaces but lo are guarded until it is", otherInterface(name, host))
+			t.warn(at, "interface "+quote(name)+" does not exist: all interfaces but lo are guarded until it does", otherInterface(name, host))
 		case alternative && !slices.Contains(listed, h.Name):
 			t.warn(at, quote(name)+" is an alternative name of interface "+quote(h.Name)+", which is guarded",
 				"want "+quote(h.Name)+": it has that name from the start")

@@ -188,7 +188,7 @@ func (l *loader) confFile(path string) {
 	for _, section := range sectionNames {
 		if _, ok := root.values[section]; ok {
 			root.has(section)
-			root.fail(root.keyAt(section), "["+section+"] may not stand in a file of conf.d", "move it to the main file; here only [[access]] may stand")
+			root.fail(root.keyAt(section), "["+section+"] is not allowed in conf.d", "move it to the main file; here only [[access]] may stand")
 		}
 	}
 	root.finish()

@@ -100,7 +100,7 @@ func TestLoad(t *testing.T) {
 				"conf.d/b.toml": "[nflog]\ngroup = 6\n[loging]\n" + access("b", 2),
 			},
 			diags: []string{
-				"conf.d/b.toml:1:2: error: [nflog] may not stand in a file of conf.d; move it to the main file; here only [[access]] may stand",
+				"conf.d/b.toml:1:2: error: [nflog] is not allowed in conf.d; move it to the main file; here only [[access]] may stand",
 				"conf.d/b.toml:3:2: error: unknown key; known here: access, nflog",
 			},
 		},
@@ -305,7 +305,7 @@ func TestCheckWarnsOfInterfacesWhereItKnowsThem(t *testing.T) {
 	}{
 		{nil, nil},
 		{[]Interface{{Name: "lo"}, {Name: "eth0"}, {Name: "eth1"}}, []string{
-			`main.toml:1:32: warning: interface "eht1" is not there: all interfaces but lo are guarded until it is; did you mean "eth1"?`}},
+			`main.toml:1:32: warning: interface "eht1" does not exist: all interfaces but lo are guarded until it does; did you mean "eth1"?`}},
 	} {
 		p, diags := Check(path, nil, tt.host)
 		if diff := cmp.Diff(tt.want, lines(dir, diags)); diff != "" {

@@ -14,7 +14,7 @@ func warnKeys(e entry) {
 	t := e.table
 	for _, s := range e.keySlots() {
 		if s.place(t) == s.name {
-			t.warn(t.keyAt(s.name), fmt.Sprintf("this %s stands in the policy itself", s.name),
+			t.warn(t.keyAt(s.name), fmt.Sprintf("this %s is in the policy itself", s.name),
 				fmt.Sprintf("secrets belong in files of mode 0600: want %s or %s", s.fileKey(), s.credentialKey()))
 		}
 	}

@@ -46,7 +46,7 @@ sequence = ["tcp/50053", "udp/6020", "tcp/24034"]
 	}
 	const want = `policy.toml:1:24: warning: interface "eth0" is part of "br0", from which its packets come: all of that is guarded; list "br0" to say that it is meant
 policy.toml:1:32: warning: "uplink" is an alternative name of interface "eth1", which is guarded; want "eth1": it has that name from the start
-policy.toml:1:42: warning: interface "eht1" is not there: all interfaces but lo are guarded until it is; did you mean "eth1"?
+policy.toml:1:42: warning: interface "eht1" does not exist: all interfaces but lo are guarded until it does; did you mean "eth1"?
 policy.toml: ok, 3 warnings, 1 of 1 accesses enabled
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
