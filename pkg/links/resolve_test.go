@@ -214,7 +214,7 @@ func fuzzLinks(text string) []Link {
 func TestProblemsAreSentences(t *testing.T) {
 	for want, p := range map[string]Problem{
 		`interface "eht0" does not exist: all interfaces but lo are guarded until it does; if its name is another one, correct interfaces in the policy`: {Kind: Missing, Interface: "eht0"},
-		`interface "ppp0" is gone: it is guarded again when it returns, and the others stay as they are`:                                             {Kind: Gone, Interface: "ppp0"},
+		`interface "ppp0" is gone: it is guarded again when it returns, and the others stay as they are`:                                                 {Kind: Gone, Interface: "ppp0"},
 		`interface "eth0" was renamed to "wan": it stays guarded, but after a restart of nftknockd all interfaces but lo are; list "wan" in interfaces instead`: {
 			Kind: Renamed, Interface: "eth0", Now: "wan"},
 		`interface "eth0" was renamed to "wan", and another one is called "eth0": both are guarded, but after a restart of nftknockd only "eth0" is; list "wan" in interfaces too if it is to stay guarded`: {

@@ -154,7 +154,7 @@ func (s *Signature2) parseOptions(field string) error {
 			return fmt.Errorf("more than %d options", MaxOptions)
 		}
 		if s.Layout.n > 0 && s.Layout.Kind(s.Layout.Len()-1) == packet.OptionEnd {
-			return errors.New("E must be the last option")
+			return errors.New("option E must be the last")
 		}
 		if err := s.parseOption(token); err != nil {
 			return err

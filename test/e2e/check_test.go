@@ -44,7 +44,7 @@ sequence = ["tcp/50053", "udp/6020", "tcp/24034"]
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, &out)
 	}
-	const want = `policy.toml:1:24: warning: interface "eth0" is part of "br0", from which its packets come: all of that is guarded; list "br0" to say that it is meant
+	const want = `policy.toml:1:24: warning: interface "eth0" is part of "br0", from which its packets come: all of that is guarded; list "br0" too if that is meant
 policy.toml:1:32: warning: "uplink" is an alternative name of interface "eth1", which is guarded; want "eth1": it has that name from the start
 policy.toml:1:42: warning: interface "eht1" does not exist: all interfaces but lo are guarded until it does; did you mean "eth1"?
 policy.toml: ok, 3 warnings, 1 of 1 accesses enabled

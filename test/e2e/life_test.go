@@ -301,7 +301,7 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 		s := newStage(t, 0)
 		s.start(access("ssh", three, "5s"))
 		first := s.daemon
-		s.refuses(1, "nftknockd: error: control socket "+filepath.Join(s.Dir, "control.sock")+": another daemon listens there")
+		s.refuses(1, "nftknockd: error: control socket "+filepath.Join(s.Dir, "control.sock")+": another process, probably a daemon, listens there")
 		s.daemon = first
 	})
 	t.Run("the capability", func(t *testing.T) {

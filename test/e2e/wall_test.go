@@ -79,7 +79,7 @@ func TestAPrefixIsLetIn(t *testing.T) {
 	s.wantOpen(s.Clients[1], lab.Server4, true)
 	s.wantOpen(s.Clients[2], lab.Server4, false)
 	// Access of one address in the network cannot be revoked alone; the error says so.
-	s.command(1, "still let in, by a grant for more than that: 192.168.10.0/23 to tcp/22", "revoke", "192.168.11.2")
+	s.command(1, "still let in, by a grant for more than was revoked: 192.168.10.0/23 to tcp/22", "revoke", "192.168.11.2")
 	s.wantOpen(s.Clients[1], lab.Server4, true)
 	s.command(0, "1 grant revoked\n", "revoke", "192.168.10.0/23")
 	s.wantOpen(s.Clients[1], lab.Server4, false)
