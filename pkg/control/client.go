@@ -71,7 +71,7 @@ func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	defer resp.Body.Close()
 	var a answer
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
-		return answer{}, fmt.Errorf("control socket %s: the daemon's answer (%s) makes no sense: %w", c.path, resp.Status, err)
+		return answer{}, fmt.Errorf("control socket %s: cannot parse the daemon's answer (%s): %w", c.path, resp.Status, err)
 	}
 	switch {
 	case a.Error != "":

@@ -20,7 +20,7 @@ var ErrRunning = errors.New("another daemon listens there")
 func Listen(path string) (net.Listener, error) {
 	l, err := listen(path)
 	if err != nil {
-		return nil, fmt.Errorf(`control socket %s: %w (socket in [control] chooses another place, "" none)`, path, err)
+		return nil, fmt.Errorf(`control socket %s: %w (set socket in [control] to another path, or to "" for no control socket)`, path, err)
 	}
 	return l, nil
 }
@@ -56,7 +56,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return reason(err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("there is a file that is no socket")
+		return errors.New("the file there is not a socket")
 	}
 	// bind(2) fails for every file that exists. Only a connection shows whether a process
 	// listens.

@@ -32,8 +32,8 @@ func protect(f func() error) (err error) {
 
 // damaged returns an ErrDamaged that says what is wrong with the file and what to do.
 func damaged(path string, why error) error {
-	return fmt.Errorf("%w: %q: %w; no knock that must be remembered is honoured until you restore the file or move it away, "+
-		"and restart; without it all spent tokens are forgotten: first renew the keys of knocks that never expire, "+
+	return fmt.Errorf("%w: %q: %w; all keyed knocks and accesses with a limit are refused until you restore the file or move it away, "+
+		"and restart; without the file all spent tokens are lost: first renew the keys of knocks that never expire, "+
 		"and wait until the others have expired", ErrDamaged, path, why)
 }
 
@@ -89,7 +89,7 @@ func (s *Store) update(f func(*bbolt.Tx, *ledger) error) error {
 	case errors.Is(err, ErrDamaged):
 		return err
 	case err != nil:
-		return fmt.Errorf("cannot write store %q: %w; no knock that must be remembered is honoured until it can be written", s.path, err)
+		return fmt.Errorf("cannot write store %q: %w; all keyed knocks and accesses with a limit are refused until it can be written", s.path, err)
 	}
 	s.tokens.Store(l.tokens) // only after the commit
 	return nil
@@ -111,7 +111,7 @@ func (s *Store) inPlace(size int64) error {
 		return errors.New("the file was replaced while in use; restart")
 	}
 	if used.Size() < size {
-		return damaged(s.path, fmt.Errorf("%d of %d bytes are there", used.Size(), size))
+		return damaged(s.path, fmt.Errorf("it has %d of %d bytes", used.Size(), size))
 	}
 	return nil
 }

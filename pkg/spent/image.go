@@ -55,11 +55,11 @@ func readImage(r io.ReaderAt, size int64) (*image, error) {
 		return nil, err
 	}
 	if m.pages > uint64(size)/m.pageSize {
-		return nil, fmt.Errorf("%d bytes of %d pages are there", size, m.pages)
+		return nil, fmt.Errorf("it has %d bytes, too few for its %d pages", size, m.pages)
 	}
 	// Two meta pages, the free list and the root.
 	if m.pages < 4 {
-		return nil, fmt.Errorf("a file of %d pages cannot be", m.pages)
+		return nil, fmt.Errorf("it has %d pages, and must have at least 4", m.pages)
 	}
 	im := &image{r: r, meta: m, used: make([]bool, m.pages)}
 	im.used[0], im.used[1] = true, true
@@ -75,7 +75,7 @@ func findMeta(r io.ReaderAt) (meta, error) {
 		return findSecondMeta(r)
 	}
 	if size := first.pageSize; size < minPageSize || size > maxPageSize || size&(size-1) != 0 {
-		return meta{}, fmt.Errorf("its pages cannot have %d bytes", size)
+		return meta{}, fmt.Errorf("bad page size %d", size)
 	}
 	second, ok := metaAt(r, first.pageSize)
 	switch {
@@ -98,7 +98,7 @@ func findSecondMeta(r io.ReaderAt) (meta, error) {
 			return m, nil
 		}
 	}
-	return meta{}, errors.New("it has no meta page that is whole")
+	return meta{}, errors.New("it has no valid meta page")
 }
 
 // metaAt reads the meta page at an offset and reports whether it is whole.
@@ -154,7 +154,7 @@ func (im *image) page(id uint64) (page, error) {
 	}
 	p := parsePage(b)
 	if p.id != id {
-		return page{}, fmt.Errorf("page %d says it is page %d", id, p.id)
+		return page{}, fmt.Errorf("page %d has the number %d", id, p.id)
 	}
 	// use checks overflow against the file before memory is allocated for it.
 	if overflow := uint64(binary.NativeEndian.Uint32(b[12:])); overflow > 0 {

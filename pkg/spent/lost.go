@@ -14,7 +14,7 @@ const (
 
 // errLost: the knock may be one that could not be recorded before, and whose token is not
 // known any more.
-var errLost = errors.New("the disk failed for too many knocks of this access to remember each: its older knocks are refused")
+var errLost = errors.New("the disk failed for more knocks of this access than can be kept in memory: refusing its older knocks")
 
 // lost has the tokens that could not be recorded. They must not be honoured when the disk
 // works again. When there is no room for another token, its expiry is kept in its place: all

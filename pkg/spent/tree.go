@@ -29,7 +29,7 @@ func (p *page) element(i int) (e element, err error) {
 	} else { // flags (4), position (4), key size (4), value size (4)
 		flags := order.Uint32(b)
 		if flags > bucketFlag {
-			return element{}, fmt.Errorf("page %d has an element of no known kind", p.id)
+			return element{}, fmt.Errorf("page %d has an element of an unknown kind", p.id)
 		}
 		e.bucket = flags == bucketFlag
 		pos, keySize, valueSize = uint64(order.Uint32(b[4:])), uint64(order.Uint32(b[8:])), uint64(order.Uint32(b[12:]))
@@ -37,7 +37,7 @@ func (p *page) element(i int) (e element, err error) {
 	// These are numbers of 32 bits in variables of 64: the sum cannot overflow. The position
 	// counts from the element and not from the page.
 	if keySize == 0 || pos+keySize+valueSize > uint64(len(b)) {
-		return element{}, fmt.Errorf("page %d has an element outside of itself", p.id)
+		return element{}, fmt.Errorf("page %d has an element that is not inside the page", p.id)
 	}
 	e.key = b[pos : pos+keySize]
 	e.value = b[pos+keySize : pos+keySize+valueSize]
@@ -63,7 +63,7 @@ func (p *page) elements(w within, each func(element, within) error) error {
 		return err
 	}
 	if w.first != nil && !bytes.Equal(e.key, w.first) {
-		return fmt.Errorf("page %d does not begin as its parent says", p.id)
+		return fmt.Errorf("page %d does not begin with the key in its parent", p.id)
 	}
 	for i := range p.count {
 		next, below := element{}, within{e.key, w.high}
@@ -97,7 +97,7 @@ func (im *image) walk(id uint64, w within, each func(element) error) error {
 	case p.flags == branchPage && p.count > 0:
 		return p.elements(w, func(e element, w within) error { return im.walk(e.child, w, each) })
 	}
-	return fmt.Errorf("page %d is no part of a tree", id)
+	return fmt.Errorf("page %d is neither a branch nor a leaf", id)
 }
 
 // bucketHeaderSize is the length of the header in the value of a bucket: the number of its

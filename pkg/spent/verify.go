@@ -80,12 +80,12 @@ func readMeta(im *image, bucket []byte) (ledger, error) {
 	return parseLedger(values[string(ledgerKey)])
 }
 
-var errForm = errors.New("an entry has a wrong form")
+var errLength = errors.New("an entry has a wrong length")
 
 // token adds an element of the bucket tokens.
 func (c *contents) token(e element) error {
 	if len(e.key) != len(Token{}) || len(e.value) != numberSize {
-		return errForm
+		return errLength
 	}
 	c.tokens++
 	d := digest(e.key, e.value)
@@ -99,7 +99,7 @@ func (c *contents) token(e element) error {
 // expiry adds an element of the bucket expiries.
 func (c *contents) expiry(e element) error {
 	if len(e.key) != expiryKeySize || len(e.value) != 0 {
-		return errForm
+		return errLength
 	}
 	// The digest that token has for the same token: of the token, and then the expiry.
 	c.indexed += digest(e.key[numberSize:], e.key[:numberSize])
@@ -109,7 +109,7 @@ func (c *contents) expiry(e element) error {
 // count adds an element of the bucket counts.
 func (c *contents) count(e element) error {
 	if len(e.value) != numberSize {
-		return errForm
+		return errLength
 	}
 	c.sum += digest(e.key, e.value)
 	return nil
