@@ -75,7 +75,7 @@ func (d *Dispatcher) Emit(events ...Event) (logged bool) {
 // event.
 func (d *Dispatcher) decide(at time.Time, events []Event) (logged bool, omitted, decides int) {
 	for i, e := range events {
-		// Events without a limit are those that only this host can cause.
+		// Events without a limit are caused by this host, or come with one that has a limit.
 		l, ok := e.(limited)
 		if !ok {
 			continue
