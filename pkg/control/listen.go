@@ -56,7 +56,7 @@ func removeStale(path string) error {
 	case err != nil:
 		return reason(err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("the file there is not a socket")
+		return errors.New("the file there is no socket")
 	}
 	// bind(2) fails for every file that exists. Only a connection shows whether a process
 	// listens.
