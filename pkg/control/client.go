@@ -15,20 +15,22 @@ import (
 // ErrNotRunning means that no process listens on the socket.
 var ErrNotRunning = errors.New("the daemon is not running, or uses another control socket")
 
-// maxAnswer bounds what a client reads; the errors of a policy are long.
+// maxAnswer is how many bytes of an answer a client reads. The errors of a policy may be long.
 const maxAnswer = 1 << 20
 
-// Client asks the daemon that listens at a path. It may be used by several
-// goroutines.
+// Client sends requests to the daemon that listens on a socket. It may be used by several
+// goroutines. Its methods block until the daemon has answered or ctx is done.
 type Client struct {
 	path string
 	http http.Client
 }
 
-// NewClient makes a client. It does not connect yet.
+// NewClient makes a client for the socket at path. It does not connect.
 func NewClient(path string) *Client {
 	c := &Client{path: path}
 	c.http.Transport = &http.Transport{
+		// Otherwise the connection, of which the daemon takes only a few, would stay open
+		// after the answer.
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -38,25 +40,26 @@ func NewClient(path string) *Client {
 	return c
 }
 
-// Reload makes the daemon read its policy again, and returns when it has done
-// so. The error says why the daemon keeps its old policy, or wraps ErrNotRunning.
+// Reload has the daemon read its policy again. It returns nil when the new policy is in
+// force. The error says why the old policy stays, or wraps ErrNotRunning.
 func (c *Client) Reload(ctx context.Context) error {
 	_, err := c.post(ctx, "/reload")
 	return err
 }
 
-// Revoke makes the daemon end grants. The error says what it could not do, or
-// wraps ErrNotRunning.
+// Revoke has the daemon end grants and connections. The error says what the daemon could not
+// do, or wraps ErrNotRunning.
 func (c *Client) Revoke(ctx context.Context, r Revocation) (Revoked, error) {
 	a, err := c.post(ctx, "/revoke?"+r.encode())
-	if err != nil || a.Revoked == nil {
+	if err != nil || a.Revoked == nil { // a.Revoked is a pointer that the answer may lack
 		return Revoked{}, err
 	}
 	return *a.Revoked, nil
 }
 
+// post sends a request without a body, and decodes the answer.
 func (c *Client) post(ctx context.Context, path string) (answer, error) {
-	// The transport ignores the host of the URL.
+	// HTTP needs a host name. The transport ignores it and dials the socket.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://nftknockd"+path, nil)
 	if err != nil {
 		return answer{}, err
@@ -68,7 +71,7 @@ func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	defer resp.Body.Close()
 	var a answer
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
-		return answer{}, fmt.Errorf("control socket %s: cannot read the daemon's answer (%s): %w", c.path, resp.Status, err)
+		return answer{}, fmt.Errorf("control socket %s: cannot parse the daemon's answer (%s): %w", c.path, resp.Status, err)
 	}
 	switch {
 	case a.Error != "":
@@ -79,9 +82,10 @@ func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	return a, nil
 }
 
-// dialReason gives the reason for a failed connection.
+// dialReason translates the error of a connection that failed.
 func dialReason(err error) error {
 	switch {
+	// ECONNREFUSED is what connect(2) gives for a socket file that a killed daemon left.
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return ErrNotRunning
 	case errors.Is(err, fs.ErrPermission):

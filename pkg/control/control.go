@@ -1,13 +1,12 @@
-// Package control lets other processes of this host talk to the running
-// daemon, over HTTP on a Unix socket that only the daemon's user may open.
+// Package control is the control socket of the daemon: HTTP on a Unix socket that only the
+// daemon's user can open.
 //
 //	POST /reload    read the policy again
 //	POST /revoke    end grants; source=ADDRESS or PREFIX, service=tcp/22 (all
-//	                without it), cut=true to end connections, too
+//	                services without it), cut=true to end connections, too
 //
-// Every answer is a JSON object. If the request failed, the answer has status 409
-// and says why in "error". All other requests are refused by net/http, in bounded
-// time and memory.
+// The answer to each is a JSON object. If the request failed, the status is 409 and the
+// field "error" says why. net/http refuses all other requests, in bounded time and memory.
 package control
 
 import (
@@ -25,32 +24,33 @@ import (
 	"golang.org/x/net/netutil"
 )
 
-// Handler carries out requests. Its methods may be called from several goroutines.
+// Handler carries out requests. Its methods may be called from several goroutines, and may
+// block.
 type Handler interface {
-	// Reload reads the policy again. Its error says why the old one is kept.
+	// Reload reads the policy again. Its error says why the old policy stays.
 	Reload(context.Context) error
-	// Revoke ends grants.
+	// Revoke ends grants and connections.
 	Revoke(context.Context, Revocation) (Revoked, error)
 }
 
-// A Revocation says which grants are to end.
+// A Revocation says which grants to end.
 type Revocation struct {
-	Source  netip.Prefix // those of sources within it
-	Service string       // such as "tcp/22", and those within it; empty for all
-	Cut     bool         // also end connections, whatever let them in
+	Source  netip.Prefix // the grants of sources within this prefix
+	Service string       // to services within this one, such as "tcp/22"; empty for all
+	Cut     bool         // end connections, too, including those that no grant admitted
 }
 
-// Revoked says what was ended.
+// Revoked says what a Revocation has ended.
 type Revoked struct {
 	Grants      int `json:"grants"`
 	Connections int `json:"connections"`
-	// StillIn names grants that go on and let in some of the sources to some of the
-	// services, since they are for more than was to be revoked: a whole prefix, or a
-	// range of ports.
+	// StillIn names the grants that continue although they are for some of the sources and
+	// services: each is for a whole prefix or range of ports, of which only a part was to be
+	// revoked.
 	StillIn string `json:"still_in,omitempty"`
 }
 
-// Bounds of what a client may make the daemon hold.
+// Bounds of the memory and time that clients can use.
 const (
 	maxConnections = 16
 	maxHeader      = 4 << 10
@@ -58,15 +58,15 @@ const (
 	idleTimeout    = 30 * time.Second
 )
 
-// answer is the body of every response.
+// answer is the body of every answer.
 type answer struct {
 	Error string `json:"error,omitempty"`
 	*Revoked
 }
 
-// Serve answers requests until ctx is done, then closes the listener and
-// returns nil, without waiting for requests that are under way: their
-// handlers have the context of ctx.
+// Serve answers requests until ctx is done, and then closes the listener and all connections
+// and returns nil. It does not wait for handlers that are running: the context of their
+// requests is derived from ctx. It returns an error if the listener fails before that.
 func Serve(ctx context.Context, l net.Listener, h Handler) error {
 	server := &http.Server{
 		Handler:           routes(h),
@@ -76,6 +76,7 @@ func Serve(ctx context.Context, l net.Listener, h Handler) error {
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
+	// Close makes Serve return. Shutdown would wait for the requests.
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	err := server.Serve(netutil.LimitListener(l, maxConnections))
@@ -85,6 +86,7 @@ func Serve(ctx context.Context, l net.Listener, h Handler) error {
 	return fmt.Errorf("control socket: %w", err)
 }
 
+// routes has a handler for each request of the package comment.
 func routes(h Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
@@ -102,7 +104,7 @@ func routes(h Handler) http.Handler {
 	return mux
 }
 
-// parseRevocation reads what encode of a Revocation writes.
+// parseRevocation parses the form that encode writes.
 func parseRevocation(query url.Values) (Revocation, error) {
 	source, err := ParseSource(query.Get("source"))
 	return Revocation{Source: source, Service: query.Get("service"), Cut: query.Get("cut") == "true"}, err
@@ -112,7 +114,9 @@ func (r Revocation) encode() string {
 	return url.Values{"source": {r.Source.String()}, "service": {r.Service}, "cut": {strconv.FormatBool(r.Cut)}}.Encode()
 }
 
-// ParseSource reads an address or a prefix.
+// ParseSource parses an address or a prefix, such as "192.0.2.10" or "2001:db8::/64". An
+// address is the prefix of its full length. It returns an error for a prefix with host bits
+// and for an address with a zone.
 func ParseSource(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 		return netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()), nil
@@ -121,6 +125,7 @@ func ParseSource(s string) (netip.Prefix, error) {
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("bad source %q: want an address or a prefix, such as 192.0.2.10 or 2001:db8::/64", s)
 	}
+	// ::ffff:192.0.2.0/120 is an IPv4 prefix of 24 bits: the address begins after 96.
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
@@ -130,6 +135,7 @@ func ParseSource(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// respond writes an answer, with the error if there is one.
 func respond(w http.ResponseWriter, a answer, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {

@@ -10,22 +10,23 @@ import (
 	"syscall"
 )
 
-// ErrRunning means that another process listens on the socket.
+// ErrRunning: another process listens on the socket.
 var ErrRunning = errors.New("another process, probably a daemon, listens there")
 
-// Listen makes the socket at path, which only this user may then open, and
-// the directory it is in if just that one is missing. A socket that a killed
-// daemon left behind is replaced. Closing the listener removes the socket.
+// Listen makes a socket at path that only this user can open. It makes the directory of the
+// socket if that is missing, but not its parents. It replaces a socket that a killed daemon
+// left behind. Closing the listener removes the socket. The error wraps ErrRunning if
+// another process listens at path.
 func Listen(path string) (net.Listener, error) {
 	l, err := listen(path)
 	if err != nil {
-		return nil, fmt.Errorf(`control socket %s: %w (set socket in [control] to another path, or to "" for no socket)`, path, err)
+		return nil, fmt.Errorf(`control socket %s: %w (set socket in [control] to another path, or to "" for no control socket)`, path, err)
 	}
 	return l, nil
 }
 
 func listen(path string) (net.Listener, error) {
-	// NB: not MkdirAll, which would hide a mistake in the path.
+	// Not MkdirAll: if the parent is missing as well, the path is most likely wrong.
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, reason(err)
 	}
@@ -39,23 +40,26 @@ func listen(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, reason(err)
 	}
-	// Until here it had the mode that the umask leaves, and to open a socket
-	// takes the right to write, which no usual umask leaves to others.
+	// Before this the socket has the mode that the umask leaves. To connect takes the
+	// permission to write (unix(7)), which no usual umask leaves to others.
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(reason(err), l.Close())
 	}
 	return l, nil
 }
 
-// removeStale removes a socket on which no process listens.
+// removeStale removes a socket on which no process listens. It returns ErrRunning if one
+// does.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
 		return reason(err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return errors.New("a file that is no socket is there")
+		return errors.New("the file there is no socket")
 	}
+	// bind(2) fails for every file that exists. Only a connection shows whether a process
+	// listens.
 	conn, err := net.Dial("unix", path)
 	if err == nil {
 		return errors.Join(ErrRunning, conn.Close())
@@ -66,7 +70,7 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// reason strips an error of the path, which the message names already.
+// reason returns the errno in an error: the message of Listen names the path already.
 func reason(err error) error {
 	if errno := syscall.Errno(0); errors.As(err, &errno) {
 		return errno

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -73,7 +74,8 @@ type Daemon struct {
 	keeper     *keeper
 	interfaces *interfaces
 	reloads    chan chan<- error // requests to reload, each with the channel for its error
-	stopping   chan struct{}     // closed when supervise takes no more reloads
+	stopping   chan struct{}     // closed by endReloads
+	endReloads func()            // answers every Reload, now and later, with errStopping
 	group      *errgroup.Group   // all goroutines that Run waits for
 	reading    errgroup.Group    // the workers alone
 }
@@ -86,12 +88,15 @@ func New(c Config) *Daemon {
 	if c.SetLogLevel == nil {
 		c.SetLogLevel = func(policy.LogLevel) {}
 	}
+	stopping := make(chan struct{})
 	return &Daemon{
 		config:   c,
 		events:   c.Events,
 		router:   newRouter(c.Events),
 		reloads:  make(chan chan<- error),
-		stopping: make(chan struct{}),
+		stopping: stopping,
+		// A receive from a closed channel never waits. To close it twice would panic.
+		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
 }
 
@@ -115,6 +120,7 @@ const StayHidden = "services stay hidden: the table is in place"
 // in the kernel. After Ready, Run fails only if packets cannot be read any more. Run may
 // be called once.
 func (d *Daemon) Run(ctx context.Context) error {
+	defer d.endReloads() // for a start that fails before supervise
 	socket, err := d.listen()
 	if err != nil {
 		return err
@@ -222,7 +228,7 @@ func (d *Daemon) supervise(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			d.config.Notify("STOPPING=1")
-			close(d.stopping) // a closed channel answers every Reload, now and later
+			d.endReloads()
 			return
 		case done := <-d.reloads:
 			done <- d.reload(ctx)

@@ -648,6 +648,37 @@ var datagram10 = map[uint16][]byte{
 	7300: datagram(10, 7300), 7100: datagram(10, 7100), 7200: datagram(10, 7200), 7101: datagram(10, 7101),
 }
 
+// A reload that is asked for during the start is answered when the start fails.
+func TestNoReloadWaitsForADaemonThatCannotStart(t *testing.T) {
+	loading, fail := make(chan struct{}), make(chan struct{})
+	d := daemon.New(daemon.Config{
+		Policy: parse(t, ssh),
+		Load: func() (*plan.Plan, policy.Diagnostics) {
+			close(loading)
+			<-fail
+			return nil, policy.Diagnostics{{File: "test.toml", Severity: policy.SeverityError, Message: "no key"}}
+		},
+		OpenSource: func(nflog.Config) (nflog.Source, error) { return nflog.NewFake(5), nil },
+		OpenGate:   func(gate.Config) (gate.Gate, error) { return newGate(t), nil },
+	})
+	ended, reloaded := make(chan error, 1), make(chan error, 1)
+	go func() { ended <- d.Run(t.Context()) }()
+	<-loading
+	go func() { reloaded <- d.Reload(context.Background()) }()
+	close(fail)
+	if start := (*daemon.StartError)(nil); !errors.As(<-ended, &start) {
+		t.Error("the daemon has started")
+	}
+	select {
+	case err := <-reloaded:
+		if err == nil {
+			t.Error("reloaded")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the reload waits for a daemon that has ended")
+	}
+}
+
 func TestWarningsAreBounded(t *testing.T) {
 	r := start(t, ssh)
 	diags := make([]policy.Diagnostic, 150)

@@ -32,6 +32,8 @@ type interfaces struct {
 	// mu is held until the table is written. Otherwise a reload could resolve the
 	// interfaces first and write them last, over the newer result of a refresh.
 	mu sync.Mutex
+	// unlisted says that the interfaces could not be listed since the start.
+	unlisted bool
 	// The state that the table was written for.
 	listed    []string // the interfaces that the policy names
 	memory    links.Memory
@@ -70,7 +72,7 @@ func (o *interfaces) start(listed []string, apply func(unguarded []string) error
 	if err != nil {
 		o.events.Emit(event.InterfacesUnlisted{Err: err, Retried: true})
 		// followInterfaces retries while failure is set.
-		o.listed, o.failure = listed, err.Error()
+		o.listed, o.failure, o.unlisted = listed, err.Error(), true
 		return apply(nil)
 	}
 	return o.applyAndRemember(listed, r, apply)
@@ -78,12 +80,16 @@ func (o *interfaces) start(listed []string, apply func(unguarded []string) error
 
 // change decides which interfaces are not guarded if the policy names the listed ones,
 // and passes them to apply. If apply fails, or the interfaces cannot be listed, the old
-// state stays.
+// state stays. But if they could not be listed since the start, that is no reason to fail
+// for a policy that names the same interfaces: all but lo are guarded already.
 func (o *interfaces) change(listed []string, apply func(unguarded []string) error) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r, err := o.resolve(listed)
-	if err != nil {
+	switch {
+	case err != nil && o.unlisted && slices.Equal(listed, o.listed):
+		return apply(nil)
+	case err != nil:
 		return err
 	}
 	return o.applyAndRemember(listed, r, apply)
@@ -104,6 +110,7 @@ func (o *interfaces) refresh(apply func(unguarded []string) error) error {
 	return o.applyAndRemember(o.listed, r, apply)
 }
 
+// resolve lists the host's interfaces and decides which are not guarded.
 func (o *interfaces) resolve(listed []string) (links.Resolution, error) {
 	var now []links.Link
 	if o.host != nil {
@@ -126,6 +133,7 @@ func (o *interfaces) applyAndRemember(listed []string, r links.Resolution, apply
 			o.events.Emit(event.InterfaceProblem{Interface: p.Interface, Text: p.String(), Harmless: p.Harmless()})
 		}
 	}
+	o.unlisted = false
 	o.listed, o.memory, o.unguarded, o.problems = listed, r.Memory, r.Unguarded, r.Problems
 	return nil
 }

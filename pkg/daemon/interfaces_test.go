@@ -88,6 +88,26 @@ func TestAFailedReloadLeavesTheInterfaces(t *testing.T) {
 	f.want(t, "lo", "veth9", "wg0")
 }
 
+// The policy with its keys comes into force although the interfaces cannot be listed since
+// the start. One that names other interfaces does not.
+func TestAStartWithoutAListOfInterfaces(t *testing.T) {
+	h := newHost("lo", "eth0", "wg0")
+	h.err = errors.New("no list")
+	f := newFollower(t, h)
+	if err := f.start([]string{"eth0"}, f.apply); err != nil {
+		t.Fatal(err)
+	}
+	applied := 0
+	count := func(unguarded []string) error { applied++; return f.apply(unguarded) }
+	if err := f.change([]string{"eth0"}, count); err != nil || applied != 1 {
+		t.Errorf("%v, applied %d times, want once", err, applied)
+	}
+	f.want(t) // all but lo are guarded
+	if err := f.change([]string{"wg0"}, count); !errors.Is(err, h.err) || applied != 1 {
+		t.Errorf("%v, applied %d times", err, applied)
+	}
+}
+
 // A change that the table could not follow, or that could not be listed, is
 // followed later, without another one.
 func TestInterfacesAreFollowedLater(t *testing.T) {

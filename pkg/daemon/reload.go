@@ -17,7 +17,7 @@ var errStopping = errors.New("the daemon is stopping")
 // Reload has a running daemon read its policy again, and blocks until the new policy is in
 // force or has failed. The error says why the old policy stays; an event says so, too. It
 // may be called from any goroutine: requests are carried out one after the other. Before
-// the event Ready it waits for that. ctx ends the wait for the request to begin, and does
+// the event Ready it waits for that, or for the end of Run. ctx ends the wait for the request to begin, and does
 // not interrupt a reload that has begun.
 func (d *Daemon) Reload(ctx context.Context) error {
 	done := make(chan error, 1)

@@ -37,6 +37,8 @@ func (d *Dispatcher) Attach(c Consumer) (detach func()) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if i := slices.Index(d.consumers, c); i >= 0 {
+			// slices.Delete sets the element that becomes free to nil: the array does not keep
+			// the consumer in memory.
 			d.consumers = slices.Delete(d.consumers, i, i+1)
 		}
 	}
@@ -73,6 +75,7 @@ func (d *Dispatcher) Emit(events ...Event) (logged bool) {
 // event.
 func (d *Dispatcher) decide(at time.Time, events []Event) (logged bool, omitted, decides int) {
 	for i, e := range events {
+		// Events without a limit are caused by this host, or come with one that has a limit.
 		l, ok := e.(limited)
 		if !ok {
 			continue

@@ -45,6 +45,7 @@ func (e Ended) Line() Line {
 }
 
 func (e Ended) limit() (class, string) {
+	// A reader who has seen the line of the grant waits for the line of its end.
 	if e.GrantLogged {
 		return unlimited, ""
 	}

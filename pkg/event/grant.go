@@ -25,6 +25,7 @@ func (g Grant) fields(more ...slog.Attr) []slog.Attr {
 		slog.String("src", g.Allow.String()), slog.String("access", g.Access), slog.String("knock", string(g.Kind)),
 		slog.String("open", g.Open.String()), slog.String("timeout", g.Timeout.String()),
 	}
+	// "src" is the address that gets access; "by" is the one that sent the knock.
 	if g.Allow != g.Source {
 		fields = append(fields, slog.String("by", g.Source.String()))
 	}

@@ -103,6 +103,7 @@ func (l *limits) bucket(key bucketKey, at time.Time) *bucket {
 	if b := l.buckets[key]; b != nil {
 		return b
 	}
+	// The names of accesses are bounded by the policy, but each reload may bring new ones.
 	if len(l.buckets) >= maxBuckets {
 		l.sweep(at)
 	}

@@ -88,6 +88,7 @@ func (r *Recent) Of(source netip.Addr) []Record {
 	source = normalize(source)
 	var entries []entry
 	r.mu.Lock()
+	// The families are apart, so only two shares can have the source.
 	for authenticated := range r.shares {
 		entries = append(entries, r.shares[authenticated][index(source.Is6())].of(source)...)
 	}

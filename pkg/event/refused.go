@@ -27,6 +27,7 @@ type Refused struct {
 func (e Refused) Line() Line {
 	line := Line{"refused", slog.LevelInfo, e.text(), e.fields(
 		slog.String("reason", e.Reason), slog.String("code", string(e.Code)), slog.Int("step", e.Step))}
+	// Every port scan that meets a knock port causes these.
 	if e.stray() {
 		line.Level = slog.LevelDebug
 	}

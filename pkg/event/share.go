@@ -87,6 +87,8 @@ func (s *share) insert(addr netip.Addr) *source {
 
 // networkOf is the prefix whose sources replace each other.
 func networkOf(addr netip.Addr) netip.Prefix {
+	// The longest prefixes that networks commonly announce to each other by BGP: one holder
+	// often has all addresses of such a prefix.
 	bits := 48
 	if addr.Is4() {
 		bits = 24
@@ -100,7 +102,7 @@ func networkOf(addr netip.Addr) netip.Prefix {
 
 // evict removes the oldest source of the network with most sources.
 func (s *share) evict() {
-	n := s.heap[0]
+	n := s.heap[0] // has a source: empty networks are removed below
 	src := n.oldest()
 	delete(s.sources, src.addr)
 	n.sources.Remove(src.place)

@@ -47,6 +47,7 @@ type InterfaceProblem struct {
 
 // Line implements Event.
 func (e InterfaceProblem) Line() Line {
+	// The text names the interface, too, but programs should not have to search it.
 	line := Line{"interfaces", slog.LevelWarn, e.Text, []slog.Attr{slog.String("interface", e.Interface)}}
 	if e.Harmless {
 		line.Level = slog.LevelInfo

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// priority is a level in front of a line, as sd-daemon(3) has it: numbered as by
-// syslog(3).
+// priority is the prefix of a line that gives its level to the journal: a number of syslog(3)
+// in the form of sd-daemon(3).
 func priority(l slog.Level) string {
 	switch {
 	case l >= slog.LevelError:
@@ -22,7 +22,8 @@ func priority(l slog.Level) string {
 	return "<7>"
 }
 
-// newJSONHandler writes a JSON object per line, behind its priority for the journal.
+// newJSONHandler makes a handler that writes a JSON object per line, after its priority if the
+// log goes to the journal.
 func newJSONHandler(w io.Writer, level slog.Leveler, journal bool) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
 	if !journal {
@@ -32,14 +33,14 @@ func newJSONHandler(w io.Writer, level slog.Leveler, journal bool) slog.Handler 
 	return &prioritized{slog.NewJSONHandler(out, options), out}
 }
 
-// prioritized is a handler that has each line begin with its priority.
+// prioritized is a handler whose lines begin with their priority. Handler writes to out.
 type prioritized struct {
 	slog.Handler
 	out *prefixWriter
 }
 
-// prefixWriter puts a prefix before what it writes, in one call of the writer below:
-// log lines are not torn apart.
+// prefixWriter writes a prefix before each line. It writes both with one call of the
+// underlying writer: package logqueue takes one call as one line.
 type prefixWriter struct {
 	mu     sync.Mutex // held from setting the prefix to writing it
 	to     io.Writer
@@ -47,6 +48,7 @@ type prefixWriter struct {
 	buf    bytes.Buffer
 }
 
+// Write is called with mu held.
 func (w *prefixWriter) Write(line []byte) (int, error) {
 	w.buf.Reset()
 	w.buf.WriteString(w.prefix)
@@ -57,17 +59,22 @@ func (w *prefixWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
+// Handle implements slog.Handler.
 func (h *prioritized) Handle(ctx context.Context, r slog.Record) error {
 	h.out.mu.Lock()
 	defer h.out.mu.Unlock()
 	h.out.prefix = priority(r.Level)
-	return h.Handler.Handle(ctx, r) // slog's handler calls Write once per record
+	// slog.JSONHandler promises one Write per record, in this goroutine: the prefix belongs
+	// to this line.
+	return h.Handler.Handle(ctx, r)
 }
 
+// WithAttrs implements slog.Handler. The embedded method would lose the priority.
 func (h *prioritized) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &prioritized{h.Handler.WithAttrs(attrs), h.out}
 }
 
+// WithGroup implements slog.Handler.
 func (h *prioritized) WithGroup(name string) slog.Handler {
 	return &prioritized{h.Handler.WithGroup(name), h.out}
 }

@@ -1,4 +1,4 @@
-// Package login tells who runs the program.
+// Package login finds the login name of the user who runs the program.
 package login
 
 import (
@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Name is the login name of the user, without the domain that Windows puts before
-// it; "" if the system does not tell.
+// Name returns the login name of the user who runs the program, or "" if the system does not
+// know it. Windows puts a domain before the name, which Name leaves out.
 func Name() string {
 	u, err := user.Current()
 	if err != nil {
@@ -17,4 +17,5 @@ func Name() string {
 }
 
 // withoutDomain cuts DOMAIN off `DOMAIN\user`.
+// The name has no domain if LastIndexByte returns -1, and is then returned as it is.
 func withoutDomain(name string) string { return name[strings.LastIndexByte(name, '\\')+1:] }

@@ -27,7 +27,7 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		r.Hide = gate.Reject
 	}
 	for _, a := range accesses {
-		// Services of accesses may overlap: the gate takes them apart for its sets.
+		// Services of several accesses may overlap: the gate merges them in its sets.
 		r.Protected = append(r.Protected, a.Open...)
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})

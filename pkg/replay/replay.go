@@ -1,5 +1,5 @@
-// Package replay runs a capture through a policy: which knocks would have been
-// granted, and why not the others.
+// Package replay runs the packets of a capture through a policy, to find out which knocks
+// would be granted and why the others would not.
 package replay
 
 import (
@@ -16,18 +16,18 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Outcome is what a policy makes of one knock in a capture.
+// Outcome is the decision about one knock in a capture, in the form of the command's output.
 type Outcome struct {
 	Time    time.Time `json:"time"`
 	Source  string    `json:"src"`
-	Access  string    `json:"access"`
+	Access  string    `json:"access"` // empty if the knock may have been meant for several
 	Knock   string    `json:"knock"`
 	Verdict string    `json:"verdict"` // Granted or Refused
 	Reason  string    `json:"reason"`  // empty when granted
 	OS      string    `json:"os"`      // empty when unknown
 	Open    string    `json:"open"`    // services, joined by commas
-	Timeout string    `json:"timeout"` // "30s"
-	Step    int       `json:"step"`    // packets of the knock that had arrived
+	Timeout string    `json:"timeout"` // such as "30s"
+	Step    int       `json:"step"`    // packets of the knock that have arrived
 }
 
 // The verdicts of an Outcome.
@@ -36,10 +36,11 @@ const (
 	Refused = "refused"
 )
 
-// Run hands the packets of a capture to an engine of a plan, at the times of the
-// capture, and each outcome to emit. Tokens that were spent before the capture are
-// not known, and limits are not counted. A knock that the capture leaves half-done
-// is refused at its end. It returns how many packets went to knock ports.
+// Run hands the packets of a capture to an engine of a plan, with the times of the capture,
+// and calls emit with each outcome. It does not know tokens that were spent before the
+// capture, and does not count limits. A knock that is incomplete at the end of the capture is
+// refused. Run returns how many packets were sent to knock ports, and the first error of
+// capt or emit.
 func Run(p *plan.Plan, capt *capture.Reader, emit func(Outcome) error) (knockPackets uint64, err error) {
 	engine, err := knock.New(p.Engine)
 	if err != nil {
@@ -50,13 +51,14 @@ func Run(p *plan.Plan, capt *capture.Reader, emit func(Outcome) error) (knockPac
 	return engine.Stats().Packets, err
 }
 
-// run is the replay of one capture.
+// run has the state of one call of Run.
 type run struct {
 	plan  *plan.Plan
 	spent map[spent.Token]bool
 	emit  func(Outcome) error
 }
 
+// all hands the packets to the engine.
 func (r *run) all(engine *knock.Engine, capt *capture.Reader) error {
 	var (
 		p    packet.Packet
@@ -66,6 +68,8 @@ func (r *run) all(engine *knock.Engine, capt *capture.Reader) error {
 		at, ip, err := capt.Next()
 		switch {
 		case errors.Is(err, io.EOF):
+			// The engine has no clock: at the time of the last packet, incomplete knocks have
+			// not expired yet.
 			return r.report(engine.Flush(last))
 		case errors.Is(err, capture.ErrNotIP):
 			continue
@@ -74,7 +78,7 @@ func (r *run) all(engine *knock.Engine, capt *capture.Reader) error {
 		}
 		last = at
 		if packet.Decode(ip, &p) != nil {
-			continue // a fragment or garbage is no knock
+			continue // a fragment or an invalid packet is no knock
 		}
 		if err := r.report(engine.Handle(at, &p)); err != nil {
 			return err
@@ -82,6 +86,7 @@ func (r *run) all(engine *knock.Engine, capt *capture.Reader) error {
 	}
 }
 
+// report emits the outcomes of verdicts.
 func (r *run) report(verdicts []knock.Verdict) error {
 	for i := range verdicts {
 		d := r.plan.Decide(&verdicts[i])
@@ -93,8 +98,8 @@ func (r *run) report(verdicts []knock.Verdict) error {
 	return nil
 }
 
-// spend refuses a knock whose token came before, and spends that of any other, as
-// the daemon does for knocks that it grants and for those that it refuses.
+// spend refuses a knock whose token was spent, and spends the token of every other. As in the
+// daemon, tokens of refused knocks are spent, too.
 func (r *run) spend(d *plan.Decision) {
 	if !d.Authenticated {
 		return
@@ -105,6 +110,7 @@ func (r *run) spend(d *plan.Decision) {
 	r.spent[d.Token] = true
 }
 
+// outcome formats a decision.
 func outcome(d *plan.Decision) Outcome {
 	o := Outcome{
 		Time:    d.Time,

@@ -8,29 +8,28 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// maxGroup is how many Spends share a transaction, and so bounds how long one
-// takes: in a large store, nearly every token is in a page of its own that has to
-// be written.
+// maxGroup is how many Spends share a transaction. It bounds the time that one takes: in a
+// large store nearly every token is in another page, and all these pages are written.
 const maxGroup = 100
 
-// A spending is a Spend under way.
+// A spending is a Spend that has not returned.
 type spending struct {
 	Entry
-	refused error      // why it must not be honoured; the transaction's own note
-	done    chan error // has room for the answer, so that nobody needs to wait for it
+	refused error      // the reason to refuse the knock; used by commit alone
+	done    chan error // has room for the answer, since Spend may have returned by then
 }
 
 func newSpending(e Entry) *spending { return &spending{Entry: e, done: make(chan error, 1)} }
 
-// A group is the Spends that wait for a transaction. The zero group is empty.
+// A group has the Spends that wait for a transaction. The zero group is empty.
 type group struct {
 	mu      sync.Mutex
 	waiting []*spending
-	working bool // a goroutine takes from waiting until it is empty
+	working bool // a goroutine runs commitAll
 }
 
-// join adds a Spend, and reports whether the caller has to start the goroutine
-// that takes it.
+// join adds a Spend. It reports whether the caller must start a goroutine that runs
+// commitAll.
 func (g *group) join(sp *spending) (start bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -40,8 +39,7 @@ func (g *group) join(sp *spending) (start bool) {
 	return start
 }
 
-// leave removes a Spend that was not taken yet. So what waits for a disk that
-// hangs is no more than those who still wait.
+// leave removes a Spend if take has not removed it.
 func (g *group) leave(sp *spending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -50,8 +48,8 @@ func (g *group) leave(sp *spending) {
 	}
 }
 
-// take removes up to maxGroup Spends, those that came first. With none, the
-// goroutine that takes has to end.
+// take removes and returns up to maxGroup Spends, the first that joined. If there is none,
+// the goroutine that runs commitAll must end: the next join starts another.
 func (g *group) take() []*spending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -62,12 +60,12 @@ func (g *group) take() []*spending {
 	return taken
 }
 
-// commitAll answers all Spends that wait, and those that come meanwhile.
+// commitAll answers Spends until none waits.
 func (s *Store) commitAll() {
 	for {
-		// Those that were just answered run first, and may join with their next
-		// entry: of eight that spend one entry after the other, all then share each
-		// transaction, and without it every other transaction has one entry.
+		// Lets the goroutines run that were just answered, so that they can join with their
+		// next entry. With eight goroutines that spend one entry after the other, all eight
+		// then share each transaction; without it, every other transaction has one entry.
 		runtime.Gosched()
 		taken := s.group.take()
 		if len(taken) == 0 {
@@ -77,7 +75,7 @@ func (s *Store) commitAll() {
 	}
 }
 
-// commit answers Spends by one transaction.
+// commit answers Spends with one transaction.
 func (s *Store) commit(all []*spending) {
 	rest := all
 	err := s.use(func() (err error) {
@@ -86,8 +84,8 @@ func (s *Store) commit(all []*spending) {
 		}
 		return s.update(func(tx *bbolt.Tx, l *ledger) error {
 			for _, sp := range rest {
-				// Looked up again, since an entry before it may have the same
-				// token or access.
+				// Looked up again, because an entry before it in this transaction may have
+				// the same token or access.
 				if sp.refused = sp.refusal(tx, l.horizon); sp.refused != nil {
 					continue
 				}
@@ -102,14 +100,16 @@ func (s *Store) commit(all []*spending) {
 		if err == nil {
 			sp.done <- sp.refused
 		} else {
-			sp.done <- err // even if refused: the entry it was refused for is not recorded
+			// Also if it was refused: that may have been for an entry of this transaction,
+			// which is not recorded.
+			sp.done <- err
 		}
 	}
 }
 
-// refuse answers the Spends that are refused for what is recorded already, without
-// a wait for the disk, and returns the rest. After an error these are all that
-// have no answer.
+// refuse answers the Spends that are refused because of what is recorded already, and
+// returns the others. It takes a transaction that only reads, and so no sync. On error it
+// has answered none and returns all.
 func (s *Store) refuse(all []*spending) (rest []*spending, err error) {
 	err = s.view(func(tx *bbolt.Tx) error {
 		l, err := readLedger(tx)
@@ -134,10 +134,10 @@ func (s *Store) refuse(all []*spending) (rest []*spending, err error) {
 	return rest, nil
 }
 
-// refusal looks up why the knock must not be honoured, nil if it may be. horizon
-// is that of the ledger.
+// refusal returns the reason to refuse the knock, or nil. horizon is that of the ledger.
 func (e *Entry) refusal(tx *bbolt.Tx, horizon int64) error {
 	if e.Token != nil {
+		// Get returns nil only for a key that is not there: every token has a value.
 		if tx.Bucket(tokensBucket).Get(e.Token[:]) != nil {
 			return ErrSpent
 		}
@@ -151,7 +151,7 @@ func (e *Entry) refusal(tx *bbolt.Tx, horizon int64) error {
 	return nil
 }
 
-// record writes what refusal found to be new.
+// record writes an entry that refusal has not refused.
 func (e *Entry) record(tx *bbolt.Tx, l *ledger) error {
 	if e.Token != nil {
 		expiry := seconds(e.Expires)
@@ -168,6 +168,7 @@ func (e *Entry) record(tx *bbolt.Tx, l *ledger) error {
 	if e.Limit != 0 {
 		counts, access := tx.Bucket(countsBucket), []byte(e.Access)
 		n := count(tx, e.Access)
+		// Removed and added, so that the ledger loses the digest of the old count.
 		if err := l.remove(counts, access); err != nil {
 			return err
 		}
@@ -176,7 +177,7 @@ func (e *Entry) record(tx *bbolt.Tx, l *ledger) error {
 	return nil
 }
 
-// count reads how many knocks of an access were honoured.
+// count returns how many knocks of an access were counted.
 func count(tx *bbolt.Tx, access string) int {
 	v := tx.Bucket(countsBucket).Get([]byte(access))
 	if v == nil {

@@ -9,15 +9,18 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A panicError is what protect makes of a panic.
+// A panicError is a panic as an error.
 type panicError struct{ reason any }
 
 func (e *panicError) Error() string { return fmt.Sprint(e.reason) }
 
-// protect runs f and returns its panic as an error: bbolt asserts what it reads,
-// and reads from a mapping, which faults when the file was truncated or the disk
-// cannot be read.
+// protect runs f and returns a panic of it as an error. bbolt panics when it reads something
+// unexpected. It reads from a mapping of the file, which faults (SIGBUS) if the file was
+// truncated or the disk cannot be read.
 func protect(f func() error) (err error) {
+	// Makes a fault a panic instead of the end of the process, for this goroutine alone. The
+	// arguments of a deferred call are evaluated now: the inner call switches it on, and the
+	// outer restores the old setting at the end.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -27,43 +30,47 @@ func protect(f func() error) (err error) {
 	return f()
 }
 
-// damaged says what is wrong with the file and what to do.
+// damaged returns an ErrDamaged that says what is wrong with the file and what to do.
 func damaged(path string, why error) error {
-	return fmt.Errorf("%w: %q: %w; no knock that must be remembered is honoured until you restore the file or move it away, "+
-		"and restart; without it all spent tokens are forgotten: first renew the keys of knocks that never expire, "+
+	return fmt.Errorf("%w: %q: %w; all keyed knocks and accesses with a limit are refused until you restore the file or move it away, "+
+		"and restart; without the file all spent tokens are lost: first renew the keys of knocks that never expire, "+
 		"and wait until the others have expired", ErrDamaged, path, why)
 }
 
-// use runs f, which uses the store's db, alone and protected. A panic may leave
-// bbolt's locks locked and its memory inconsistent, so it is the last use.
+// use runs f, which may use the store's db, with the mutex held. After a panic of f the db is
+// not used any more, since bbolt's locks may be locked and its memory inconsistent.
 func (s *Store) use(f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over != nil {
-		return s.over
+	if s.unusable != nil {
+		return s.unusable
 	}
 	err := protect(f)
 	if p := (*panicError)(nil); errors.As(err, &p) {
-		s.over = damaged(s.path, p)
-		return s.over
+		s.unusable = damaged(s.path, p)
+		return s.unusable
 	}
 	return err
 }
 
-// view runs f in a transaction that reads. The error of f is damage.
+// view runs f in a transaction that reads. An error of f means that the file is damaged.
 func (s *Store) view(f func(*bbolt.Tx) error) error {
 	tx, err := s.db.Begin(false)
 	if err != nil {
 		return fmt.Errorf("cannot read store %q: %w; restart to try again", s.path, err)
 	}
-	defer func() { _ = tx.Rollback() }() // fails only when it has ended
+	// The end of a transaction that reads is a Rollback, too. It fails only if the
+	// transaction has ended already.
+	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
 		return damaged(s.path, err)
 	}
 	return nil
 }
 
-// update runs f in a transaction that writes, with the ledger to keep.
+// update runs f in a transaction that writes. f must change the ledger with the buckets;
+// update writes it. On error nothing is recorded, except that a Commit that fails at the last
+// sync may have been.
 func (s *Store) update(f func(*bbolt.Tx, *ledger) error) error {
 	var l ledger
 	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
@@ -82,15 +89,16 @@ func (s *Store) update(f func(*bbolt.Tx, *ledger) error) error {
 	case errors.Is(err, ErrDamaged):
 		return err
 	case err != nil:
-		return fmt.Errorf("cannot write store %q: %w; no knock that must be remembered is honoured until it can be written", s.path, err)
+		return fmt.Errorf("cannot write store %q: %w; all keyed knocks and accesses with a limit are refused until it can be written", s.path, err)
 	}
-	s.tokens.Store(l.tokens)
+	s.tokens.Store(l.tokens) // only after the commit
 	return nil
 }
 
-// inPlace verifies that the next start will find what is written now: that the
-// file of the store's name is still the one in use, and as long as it should be.
+// inPlace verifies that the next start will find what is written now: the file with the
+// store's name must be the one in use, and must have all pages of size bytes.
 func (s *Store) inPlace(size int64) error {
+	// Writes to a file succeed after it was deleted, renamed or replaced.
 	used, err := s.file.Stat()
 	if err != nil {
 		return err
@@ -103,7 +111,7 @@ func (s *Store) inPlace(size int64) error {
 		return errors.New("the file was replaced while in use; restart")
 	}
 	if used.Size() < size {
-		return damaged(s.path, fmt.Errorf("%d of %d bytes are there", used.Size(), size))
+		return damaged(s.path, fmt.Errorf("it has %d of %d bytes", used.Size(), size))
 	}
 	return nil
 }

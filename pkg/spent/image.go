@@ -8,26 +8,27 @@ import (
 	"io"
 )
 
-// An image reads a bbolt file that may hold anything. It refuses all that would
-// make bbolt panic, fault, loop, or miss a key; the form is that of bbolt
-// 1.5's internal/common/page.go and meta.go, in the byte order of the host.
+// An image reads a bbolt file with unknown contents. It returns an error for everything that
+// would make bbolt panic, fault, loop, or miss a key. The format is that of bbolt 1.5's
+// internal/common/page.go and meta.go, in the byte order of the host.
 type image struct {
 	r    io.ReaderAt
 	meta meta
-	// used marks the pages that were met: each may be met once.
+	// used marks the pages that were read. None may be read twice: it would be its own
+	// ancestor, or have two parents.
 	used []bool
 }
 
-// meta is what bbolt finds first.
+// meta is a meta page: where everything else is.
 type meta struct {
 	pageSize uint64
 	root     uint64 // page of the bucket of buckets
 	freelist uint64 // page of the list of free pages
-	pages    uint64 // in use or free
-	txid     uint64
+	pages    uint64 // in use or free; the file may be longer
+	txid     uint64 // of the transaction that wrote it; the highest is the newest
 }
 
-// The form of pages.
+// The format of pages.
 const (
 	pageHeaderSize = 16 // id (8), flags (2), count (2), overflow (4)
 	elementSize    = 16
@@ -47,32 +48,34 @@ const (
 	maxPageSize = 1 << 24 // the largest that bbolt looks for
 )
 
-// readImage finds the newest meta page that is whole, as bbolt does.
+// readImage finds the newest meta page with a right checksum, as bbolt does.
 func readImage(r io.ReaderAt, size int64) (*image, error) {
 	m, err := findMeta(r)
 	if err != nil {
 		return nil, err
 	}
 	if m.pages > uint64(size)/m.pageSize {
-		return nil, fmt.Errorf("%d bytes of %d pages are there", size, m.pages)
+		return nil, fmt.Errorf("it has %d bytes, too few for its %d pages", size, m.pages)
 	}
+	// Two meta pages, the free list and the root.
 	if m.pages < 4 {
-		return nil, fmt.Errorf("a file of %d pages cannot be", m.pages)
+		return nil, fmt.Errorf("it has %d pages, and must have at least 4", m.pages)
 	}
 	im := &image{r: r, meta: m, used: make([]bool, m.pages)}
 	im.used[0], im.used[1] = true, true
 	return im, nil
 }
 
-// findMeta reads both meta pages. A torn one is no damage: it is what power loss
-// leaves of a transaction that was not finished.
+// findMeta reads both meta pages. If only one has a right checksum, the file is not damaged:
+// the other is what a power failure left of a transaction.
 func findMeta(r io.ReaderAt) (meta, error) {
 	first, ok := metaAt(r, 0)
 	if !ok {
+		// The second is at the page size, which is in the meta pages.
 		return findSecondMeta(r)
 	}
 	if size := first.pageSize; size < minPageSize || size > maxPageSize || size&(size-1) != 0 {
-		return meta{}, fmt.Errorf("its pages cannot have %d bytes", size)
+		return meta{}, fmt.Errorf("bad page size %d", size)
 	}
 	second, ok := metaAt(r, first.pageSize)
 	switch {
@@ -84,8 +87,8 @@ func findMeta(r io.ReaderAt) (meta, error) {
 	return second, nil
 }
 
-// findSecondMeta looks where the second meta page is for each size that pages
-// may have, as the first does not tell.
+// findSecondMeta looks for the second meta page without the first: it tries every size that
+// pages may have, as bbolt does.
 func findSecondMeta(r io.ReaderAt) (meta, error) {
 	for size := uint64(minPageSize); size <= maxPageSize; size *= 2 {
 		if m, ok := metaAt(r, size); ok {
@@ -95,7 +98,7 @@ func findSecondMeta(r io.ReaderAt) (meta, error) {
 			return m, nil
 		}
 	}
-	return meta{}, errors.New("it has no meta page that is whole")
+	return meta{}, errors.New("it has no valid meta page")
 }
 
 // metaAt reads the meta page at an offset and reports whether it is whole.
@@ -107,7 +110,7 @@ func metaAt(r io.ReaderAt, offset uint64) (m meta, ok bool) {
 	body := b[pageHeaderSize:]
 	order := binary.NativeEndian
 	sum := fnv.New64a()
-	_, _ = sum.Write(body[:metaSize-8]) // a hash takes all
+	_, _ = sum.Write(body[:metaSize-8]) // the Write of a hash returns no error
 	if order.Uint32(body) != metaMagic || order.Uint32(body[4:]) != metaVersion ||
 		order.Uint64(body[metaSize-8:]) != sum.Sum64() {
 		return meta{}, false
@@ -121,7 +124,7 @@ func metaAt(r io.ReaderAt, offset uint64) (m meta, ok bool) {
 	}, true
 }
 
-// A page is one page with those that overflow from it.
+// A page is a page, together with its overflow pages.
 type page struct {
 	id    uint64
 	flags uint16
@@ -129,6 +132,7 @@ type page struct {
 	data  []byte // with the header
 }
 
+// parsePage reads the header of a page.
 func parsePage(b []byte) page {
 	order := binary.NativeEndian
 	return page{
@@ -139,7 +143,7 @@ func parsePage(b []byte) page {
 	}
 }
 
-// page reads a page that was not met before.
+// page reads a page that was not read before.
 func (im *image) page(id uint64) (page, error) {
 	if err := im.use(id, 1); err != nil {
 		return page{}, err
@@ -150,8 +154,9 @@ func (im *image) page(id uint64) (page, error) {
 	}
 	p := parsePage(b)
 	if p.id != id {
-		return page{}, fmt.Errorf("page %d says it is page %d", id, p.id)
+		return page{}, fmt.Errorf("page %d has the number %d", id, p.id)
 	}
+	// use checks overflow against the file before memory is allocated for it.
 	if overflow := uint64(binary.NativeEndian.Uint32(b[12:])); overflow > 0 {
 		if err := im.use(id+1, overflow); err != nil {
 			return page{}, err
@@ -171,8 +176,9 @@ func (im *image) read(b []byte, id uint64) error {
 	return nil
 }
 
-// use marks n pages from id on as met.
+// use marks n pages from id on as read.
 func (im *image) use(id, n uint64) error {
+	// Not id+n > pages: with numbers from a damaged file, the sum may overflow.
 	if id >= im.meta.pages || n > im.meta.pages-id {
 		return fmt.Errorf("page %d is outside of the file", id)
 	}
@@ -185,7 +191,7 @@ func (im *image) use(id, n uint64) error {
 	return nil
 }
 
-// free reads the list of free pages, none of which may be in use.
+// free reads the list of free pages. None of them may be in use: bbolt would overwrite it.
 func (im *image) free() error {
 	p, err := im.page(im.meta.freelist)
 	if err != nil {
@@ -195,7 +201,7 @@ func (im *image) free() error {
 		return fmt.Errorf("page %d is not the list of free pages", p.id)
 	}
 	ids, n := p.data[pageHeaderSize:], uint64(p.count)
-	if p.count == 0xFFFF { // the count is too large for the header
+	if p.count == 0xFFFF { // the count does not fit in the header and is the first number
 		n, ids = binary.NativeEndian.Uint64(ids), ids[pageIDSize:]
 	}
 	if n > uint64(len(ids))/pageIDSize {

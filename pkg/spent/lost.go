@@ -5,33 +5,34 @@ import (
 	"time"
 )
 
-// Bounds of the tokens that are kept in memory: in all, and per access, so that who
-// knocks for one does not use up the room of others.
+// Bounds of the tokens that are kept in memory: in all, and per access, so that knocks for
+// one access cannot use up the room of others.
 const (
 	maxLost          = 1 << 16
 	maxLostPerAccess = 1 << 10
 )
 
-// errLost: the knock may be one that could not be recorded before.
-var errLost = errors.New("the disk failed for too many knocks of this access to remember each: its older knocks are refused")
+// errLost: the knock may be one that could not be recorded before, and whose token is not
+// known any more.
+var errLost = errors.New("the disk failed for more knocks of this access than can be kept in memory: refusing its older knocks")
 
-// lost are tokens that could not be recorded. They must not be honoured when the
-// disk works again. Where there is no room for one more, a time takes its place:
-// tokens of its access that expire no later are refused, as those that expire no
-// later than the horizon of a Store are. The zero value is empty.
+// lost has the tokens that could not be recorded. They must not be honoured when the disk
+// works again. When there is no room for another token, its expiry is kept in its place: all
+// tokens of the access that expire no later are refused, in the way of a Store with its
+// horizon. The zero value is empty. It is not safe for concurrent use.
 type lost struct {
-	shares map[string]*lostShare // by access; never empty ones
-	total  int
+	shares map[string]*lostShare // by access; none is empty
+	total  int                   // of tokens
 }
 
-// lostShare is what was lost of an access.
+// lostShare has the tokens of an access.
 type lostShare struct {
 	tokens map[Token]time.Time // when they expire; zero: never
 	until  time.Time           // the latest expiry for which there was no room
 	never  bool                // there was no room for a token that never expires
 }
 
-// add remembers the token of an entry, if it has one.
+// add keeps the token of an entry, if it has one.
 func (l *lost) add(e Entry, now time.Time) {
 	if e.Token == nil {
 		return
@@ -49,6 +50,7 @@ func (l *lost) add(e Entry, now time.Time) {
 	}
 	switch {
 	case !l.full(e.Access):
+		// Not l.total++: the token may be there already.
 		l.total -= len(s.tokens)
 		s.tokens[*e.Token] = e.Expires
 		l.total += len(s.tokens)
@@ -65,8 +67,8 @@ func (l *lost) full(access string) bool {
 	return l.total >= maxLost || s != nil && len(s.tokens) >= maxLostPerAccess
 }
 
-// refusal says why an entry must not be honoured, nil if it may be. A token is
-// looked for under all accesses: a reload may have given its access another name.
+// refusal returns the reason to refuse an entry, or nil. It looks for the token under all
+// accesses, since a reload may have given its access another name.
 func (l *lost) refusal(e Entry) error {
 	if e.Token == nil {
 		return nil
@@ -86,11 +88,12 @@ func (l *lost) refusal(e Entry) error {
 	return nil
 }
 
-// forget removes what has expired: those knocks are refused for their age.
+// forget removes the tokens that have expired: their knocks are refused for their age.
 func (l *lost) forget(now time.Time) {
 	for access, s := range l.shares {
 		l.total -= len(s.tokens)
 		for token, expires := range s.tokens {
+			// Go allows to delete from a map during a range over it.
 			if !expires.IsZero() && expires.Before(now) {
 				delete(s.tokens, token)
 			}

@@ -12,11 +12,11 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Open opens the store at path and locks it. It makes the file (mode 0600) if it
-// is missing, and its directory (0700). It reads the whole file, and refuses one
-// that is not wholly what a Store wrote: ErrDamaged. It refuses a file or directory
-// that others than root and the effective user own or may write. When another process
-// has the store open, it gives up after a second.
+// Open opens the store at path and locks it. If they are missing, it makes the file (mode
+// 0600) and its directory (0700). It reads the whole file, and returns ErrDamaged if any part
+// is not as a Store writes it. It returns an error for a file or directory that is owned, or
+// can be written, by others than root and the effective user. If another process has the
+// store open, it fails after a second.
 func Open(path string) (*Store, error) {
 	if err := prepare(path); err != nil {
 		return nil, err
@@ -27,15 +27,14 @@ func Open(path string) (*Store, error) {
 	}
 	s := &Store{path: path, file: file}
 	if err := s.open(); err != nil {
-		_ = release(file) // bbolt may have closed it
+		_ = release(file) // an error means that bbolt has closed it
 		return nil, err
 	}
 	return s, nil
 }
 
-// open locks and verifies the file before bbolt sees it: bbolt trusts what it
-// maps, and part of what it does with that, in goroutines of its own, cannot be
-// protected.
+// open locks and verifies the file before bbolt opens it. bbolt does not check what it reads,
+// and reads some of it in goroutines of its own, whose panics nobody can recover.
 func (s *Store) open() error {
 	if err := lock(s.file); err != nil {
 		return fmt.Errorf("cannot lock store %q: %w", s.path, err)
@@ -65,7 +64,8 @@ func (s *Store) open() error {
 	return nil
 }
 
-// openDB opens a file by bbolt, which syncs by default.
+// openDB opens a file with bbolt, which syncs every transaction unless an option says
+// otherwise.
 func openDB(path string, open func(string, int, os.FileMode) (*os.File, error)) (*bbolt.DB, error) {
 	return bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout:      lockTimeout,
@@ -74,16 +74,17 @@ func openDB(path string, open func(string, int, os.FileMode) (*os.File, error)) 
 	})
 }
 
-// How long and how often Open tries to lock a file.
+// How long Open tries to lock a file, and the time between two attempts.
 const (
 	lockTimeout  = time.Second
 	lockInterval = 50 * time.Millisecond
 )
 
-// lock takes the lock that bbolt takes too: flock(2) succeeds again for the open file
-// that has the lock, and bbolt is given this one.
+// lock takes the lock that bbolt takes as well. bbolt uses the same open file description,
+// for which flock(2) succeeds again.
 func lock(file *os.File) error {
 	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockInterval) {
+		// Without LOCK_NB it would wait for ever, and Go cannot interrupt it.
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return nil
@@ -97,9 +98,9 @@ func lock(file *os.File) error {
 	}
 }
 
-// prepare makes what is missing, and refuses a directory or file that others may
-// write, and anything but a regular file: a symbolic link would lead to a directory
-// that is not checked.
+// prepare makes the directory and the file if they are missing. It returns an error if others
+// may write either, and for anything but a regular file: a symbolic link would lead to a
+// directory that is not checked.
 func prepare(path string) error {
 	dir := filepath.Dir(path)
 	if err := makeDir(dir); err != nil {
@@ -133,8 +134,8 @@ func checkAccess(path string, info fs.FileInfo) error {
 	return checkOwnerMode(path, info.Mode().Perm(), owner, uint32(os.Geteuid()))
 }
 
-// checkOwnerMode refuses what others than root and the effective user self can
-// write: they could have spent tokens honoured again.
+// checkOwnerMode returns an error for what others than root and the effective user self can
+// write: they could delete tokens, whose knocks would be honoured again.
 func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	if owner != 0 && owner != self {
 		return fmt.Errorf("bad owner of %q: uid %d: want uid %d or root (chown)", path, owner, self)
@@ -145,7 +146,8 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	return nil
 }
 
-// makeDir makes a directory and those above it, and syncs their names to the disk.
+// makeDir makes a directory and its parents, and syncs each parent: otherwise the name of a
+// new directory, and all below it, could be lost in a power failure.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -160,21 +162,23 @@ func makeDir(dir string) error {
 	return syncDir(parent)
 }
 
-// create makes an empty store under another name and links it to path when it
-// is whole, so that an empty or half-made file at path is always damage.
+// create makes an empty store under another name, and links it to path when it is complete.
+// So an empty or incomplete file at path is always damage, and never a power failure.
 func create(path string) error {
 	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	file, err := os.CreateTemp(dir, ".new-*") // with mode 0600
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(file.Name()) }() // harmless if it stays
+	defer func() { _ = os.Remove(file.Name()) }() // after an error the file stays, unused
 	if err := file.Close(); err != nil {
 		return err
 	}
 	if err := initialize(file.Name()); err != nil {
 		return err
 	}
+	// Link and not Rename, which would replace the store that another process has made
+	// meanwhile. Its contents are on disk: bbolt has synced them.
 	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -202,7 +206,7 @@ func initialize(path string) error {
 	})
 }
 
-// syncDir writes the names in a directory to the disk.
+// syncDir writes the names in a directory to the disk: fsync(2) of a file does not.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

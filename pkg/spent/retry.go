@@ -8,29 +8,31 @@ import (
 	"time"
 )
 
-// retryAfter is how long a failure to open a store is taken for lasting.
+// retryAfter is the shortest time between two attempts to open a store.
 const retryAfter = 5 * time.Second
 
-// A Retry stands for a store that could not be opened. Until it can, every method
-// but Close returns why not, so that no knock is honoured; a call that comes more
-// than 5 s after the last attempt makes another one, and waits for it.
+// A Retry takes the place of a store that could not be opened. Until the store can be opened,
+// Spend and Prune return the error of the last attempt, so that no knock is honoured. A call
+// that comes 5 s or more after the last attempt begins another, and waits for it. Its
+// methods may be called from several goroutines.
 type Retry struct {
 	open func() (Spender, error)
 
 	mu       sync.Mutex
-	store    Spender // nil until it is there
-	err      error   // of the last attempt; nil with a store
-	tried    time.Time
-	attempt  chan struct{} // closed at the end of the attempt under way; nil without one
-	finished bool
+	store    Spender       // nil until it is open
+	err      error         // of the last attempt; nil with a store
+	tried    time.Time     // the end of the last attempt
+	attempt  chan struct{} // closed at the end of the attempt under way; nil if there is none
+	finished bool          // Close was called
 }
 
-// NewRetry stands for the store that open has failed to open just now with err.
+// NewRetry makes a Retry for a store that open has just failed to open with err. open is
+// called in a goroutine of its own, one call at a time.
 func NewRetry(open func() (Spender, error), err error) *Retry {
 	return &Retry{open: open, err: err, tried: time.Now()}
 }
 
-// Spend gives the entry to the store, if it is there before ctx is done.
+// Spend implements Spender. It waits for an attempt to open the store until ctx is done.
 func (r *Retry) Spend(ctx context.Context, e Entry) error {
 	s, err := r.get(ctx)
 	if err != nil {
@@ -39,7 +41,8 @@ func (r *Retry) Spend(ctx context.Context, e Entry) error {
 	return s.Spend(ctx, e)
 }
 
-// Prune prunes the store if it is there.
+// Prune implements Spender. It waits for an attempt to open the store for as long as that
+// takes.
 func (r *Retry) Prune(now time.Time) (removed int, err error) {
 	s, err := r.get(context.Background())
 	if err != nil {
@@ -48,12 +51,12 @@ func (r *Retry) Prune(now time.Time) (removed int, err error) {
 	return s.Prune(now)
 }
 
-// Close waits for an attempt that is under way, and closes the store if it came.
+// Close waits for an attempt that is under way, and closes the store if it is open.
 func (r *Retry) Close() error {
 	r.mu.Lock()
 	r.finished = true
 	attempt := r.attempt
-	r.mu.Unlock()
+	r.mu.Unlock() // openAgain needs it
 	if attempt != nil {
 		<-attempt
 	}
@@ -63,7 +66,7 @@ func (r *Retry) Close() error {
 	return nil
 }
 
-// get returns the store, or why there is none.
+// get returns the store, or the reason why there is none.
 func (r *Retry) get(ctx context.Context) (Spender, error) {
 	attempt := r.try()
 	if attempt == nil {
@@ -77,8 +80,9 @@ func (r *Retry) get(ctx context.Context) (Spender, error) {
 	}
 }
 
-// try returns the attempt under way, and begins one if it is time to: in a
-// goroutine of its own, since Open reads the whole file and cannot be interrupted.
+// try returns the attempt under way, after it has begun one if the last is long enough ago.
+// An attempt is a goroutine of its own, since Open reads the whole file and cannot be
+// interrupted.
 func (r *Retry) try() (attempt <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,11 +97,12 @@ func (r *Retry) openAgain() {
 	s, err := r.open()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err == nil { // else s may be a nil *Store, which is no nil Spender
+	// On error s may be a nil *Store, and an interface that holds it is not nil.
+	if err == nil {
 		r.store = s
 	}
 	r.err, r.tried = err, time.Now()
-	close(r.attempt)
+	close(r.attempt) // wakes all that wait
 	r.attempt = nil
 }
 

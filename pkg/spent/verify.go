@@ -6,19 +6,19 @@ import (
 	"io"
 )
 
-// errVersion: the store is of another program's version.
+// errVersion: another version of the program has written the store.
 var errVersion = errors.New("unknown format version")
 
-// contents are what verify finds in a file.
+// contents sums up what verify finds in a file.
 type contents struct {
 	ledger
-	// expiring and indexed add up the digests of the tokens that expire, in the
-	// bucket tokens and in the bucket expiries.
+	// expiring and indexed are the sums of the digests of all tokens that expire: as they are
+	// in the bucket tokens, and as they are in the bucket expiries.
 	expiring, indexed uint64
 }
 
-// verify reads a whole file and returns its ledger. Everything that is in the
-// file must be as a Store writes it, and the ledger must agree.
+// verify reads a whole file and returns its ledger. It returns an error if anything in the
+// file is not as a Store writes it, or does not agree with the ledger.
 func verify(r io.ReaderAt, size int64) (ledger, error) {
 	im, err := readImage(r, size)
 	if err != nil {
@@ -35,6 +35,7 @@ func verify(r io.ReaderAt, size int64) (ledger, error) {
 	if err != nil {
 		return ledger{}, err
 	}
+	// First, because another version may have other buckets.
 	want, err := readMeta(im, buckets[string(metaBucket)])
 	if err != nil {
 		return ledger{}, err
@@ -55,11 +56,11 @@ func verify(r io.ReaderAt, size int64) (ledger, error) {
 	if c.tokens != want.tokens || c.sum != want.sum || c.expiring != c.indexed {
 		return ledger{}, errors.New("entries were altered or are missing")
 	}
+	// Last, when all pages in use are marked.
 	return want, im.free()
 }
 
-// readMeta reads the bucket meta, which has to come first: other versions may
-// have other buckets.
+// readMeta reads the bucket meta: it checks the version and returns the ledger.
 func readMeta(im *image, bucket []byte) (ledger, error) {
 	values := make(map[string][]byte)
 	err := im.bucket(bucket, func(e element) error {
@@ -79,11 +80,12 @@ func readMeta(im *image, bucket []byte) (ledger, error) {
 	return parseLedger(values[string(ledgerKey)])
 }
 
-var errForm = errors.New("an entry has a wrong form")
+var errLength = errors.New("an entry has a wrong length")
 
+// token adds an element of the bucket tokens.
 func (c *contents) token(e element) error {
 	if len(e.key) != len(Token{}) || len(e.value) != numberSize {
-		return errForm
+		return errLength
 	}
 	c.tokens++
 	d := digest(e.key, e.value)
@@ -94,17 +96,20 @@ func (c *contents) token(e element) error {
 	return nil
 }
 
+// expiry adds an element of the bucket expiries.
 func (c *contents) expiry(e element) error {
 	if len(e.key) != expiryKeySize || len(e.value) != 0 {
-		return errForm
+		return errLength
 	}
+	// The digest that token has for the same token: of the token, and then the expiry.
 	c.indexed += digest(e.key[numberSize:], e.key[:numberSize])
 	return nil
 }
 
+// count adds an element of the bucket counts.
 func (c *contents) count(e element) error {
 	if len(e.value) != numberSize {
-		return errForm
+		return errLength
 	}
 	c.sum += digest(e.key, e.value)
 	return nil

@@ -1,6 +1,5 @@
-// Package wording writes numbers, times and sources the way people write them. Messages
-// and logs of all packages use it, so that the same value reads the same
-// everywhere.
+// Package wording formats numbers, durations and sources for people. All packages use it for
+// messages and logs, so that a value looks the same everywhere.
 package wording
 
 import (
@@ -10,7 +9,7 @@ import (
 	"time"
 )
 
-// Count writes a number with its noun: "1 access", "2 accesses".
+// Count formats a number with its noun: "1 access", "2 accesses".
 func Count(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -18,10 +17,11 @@ func Count(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// Duration writes a duration without zero units at its end: "30s", "5m", "1h30m",
-// where String gives "5m0s". time.ParseDuration reads it.
+// Duration formats a duration without zero units at its end: "30s", "5m" and "1h30m", for
+// which String returns "5m0s" and "1h30m0s". time.ParseDuration parses the result.
 func Duration(d time.Duration) string {
 	s := d.String()
+	// With the unit before it, since "10s" and "20m" end in a zero unit only by their letters.
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
 	}
@@ -34,7 +34,7 @@ func Duration(d time.Duration) string {
 // Time writes a moment in UTC, to the millisecond: "2026-01-02T15:04:05.678Z".
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// Source writes whom a grant is for: an address, or a prefix of several.
+// Source formats the source of a grant: an address, or a prefix of several addresses.
 func Source(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
