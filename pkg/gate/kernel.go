@@ -78,7 +78,7 @@ func Open(c Config) (*Kernel, error) {
 }
 
 func (k *Kernel) open() error {
-	conn, err := nftables.New(nftables.AsLasting())
+	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(largeBuffers))
 	if err != nil {
 		return k.explainOpen(err)
 	}
@@ -101,6 +101,17 @@ func (k *Kernel) open() error {
 	k.local = localAddresses()
 	k.withoutDemux = !demuxes()
 	return nil
+}
+
+// largeBuffers makes room for the largest transaction and its answers.
+//
+// NB: without options the library enlarges the buffers itself, and by too little: it
+// does not count the messages that begin and end a batch, the padding, and the 32
+// bytes that the kernel keeps to itself (netlink_sendmsg). A transaction a little
+// smaller than the default buffer then fails with EMSGSIZE.
+func largeBuffers(c *netlink.Conn) error {
+	const size = 32 << 20 // an upper bound: memory is taken by what is under way
+	return errors.Join(c.SetWriteBuffer(size), c.SetReadBuffer(size))
 }
 
 // localAddresses are those of this host. Without them no existing connection

@@ -21,7 +21,7 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		Group:   p.NFLog.Group,
 		Workers: p.NFLog.Workers,
 		Label:   p.NFTables.Label,
-		Quotas:  quotas(accesses),
+		Quotas:  policy.Shares(accesses),
 	}
 	if p.NFTables.Hide == policy.HideReject {
 		r.Hide = gate.Reject
@@ -41,39 +41,6 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 }
 
 // Bounds of a quota.
-const (
-	// maxQuota is how many grants one access may have, of IPv4 and of IPv6: more than
-	// there are people who knock at the same time.
-	maxQuota = 16384
-	// minQuota is how many grants a keyed access may have, however many accesses there are.
-	minQuota = 64
-)
-
-// quotas divides the room for grants among the accesses. Accesses with shared sequences
-// have half of it together, because anyone who has seen a sequence can send it from any
-// address; the other half is for keyed accesses. An access cannot use the room of another.
-func quotas(accesses []*policy.Access) map[string]int {
-	shared := 0
-	for _, a := range accesses {
-		if a.Knock == policy.KnockShared {
-			shared++
-		}
-	}
-	const half = gate.MaxGrants / 2
-	// max(1, ...) is for a policy that has no access of a kind: its quota is not used, but
-	// must not be a division by zero.
-	forShared := min(maxQuota, half/max(1, shared))
-	forKeyed := min(maxQuota, max(minQuota, half/max(1, len(accesses)-shared)))
-	list := make(map[string]int, len(accesses))
-	for _, a := range accesses {
-		list[a.Name] = forKeyed
-		if a.Knock == policy.KnockShared {
-			list[a.Name] = forShared
-		}
-	}
-	return list
-}
-
 // distinct removes repetitions and keeps the order. It works in place: list must not be
 // used afterwards. Thousands of accesses may have the same ports, so it takes linear time.
 func distinct[T comparable](list []T) []T {

@@ -8,11 +8,11 @@ import (
 )
 
 const (
-	// mostGrants is how many grants one access may have, of IPv4 and IPv6 each:
-	// more than people who knock at once.
-	mostGrants = 16384
-	// leastGrants is how many a keyed access may have, however many there are.
-	leastGrants = 64
+	// maxShare is the largest share of one access: more grants than people who knock
+	// at the same time.
+	maxShare = 16384
+	// minShare is the least that an access with a key has, however many there are.
+	minShare = 64
 )
 
 // Shares divides the room for grants among some accesses: how many elements each of
@@ -27,8 +27,8 @@ func Shares(accesses []*Access) map[string]int {
 		}
 	}
 	const half = gate.MaxGrants / 2
-	forShared := min(mostGrants, half/max(1, shared))
-	forKeyed := min(mostGrants, max(leastGrants, half/max(1, len(accesses)-shared)))
+	forShared := min(maxShare, half/max(1, shared))
+	forKeyed := min(maxShare, max(minShare, half/max(1, len(accesses)-shared)))
 	shares := make(map[string]int, len(accesses))
 	for _, a := range accesses {
 		shares[a.Name] = forKeyed
