@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -154,11 +153,12 @@ func (d *Decision) Grants() []gate.Grant {
 // Grantee returns the source that an access lets in for an address: the address itself, or
 // the prefix around it that the access sets.
 func Grantee(address netip.Addr, a *policy.Access) netip.Prefix {
-	// cmp.Or returns the first of its arguments that is not 0: a prefix length of 0 means
-	// that the access sets none.
-	bits := cmp.Or(a.Prefix6, address.BitLen())
+	bits := a.Prefix6
 	if address.Is4() {
-		bits = cmp.Or(a.Prefix4, address.BitLen())
+		bits = a.Prefix4
+	}
+	if bits == 0 {
+		return gate.Host(address)
 	}
 	return netip.PrefixFrom(address, bits).Masked()
 }
