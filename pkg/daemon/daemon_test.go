@@ -108,8 +108,8 @@ type brokenGate struct {
 	mu     sync.Mutex
 	broken error
 	once   map[string]error // of the next "list", "revoke" or "revoke SERVICE", or why "flush" follows it
-	slow   atomic.Int64     // how long a Revoke takes
-	// revoked counts the calls of Revoke that succeeded.
+	slow   atomic.Int64     // how long a Revoke or Withdraw takes
+	// revoked counts the calls of Revoke and Withdraw that succeeded.
 	revoked atomic.Int64
 	closed  bool
 }
@@ -136,7 +136,19 @@ func (g *brokenGate) Grants() ([]gate.Grant, error) {
 	return g.Fake.Grants()
 }
 
-func (g *brokenGate) Revoke(source netip.Prefix, s port.Range) error {
+func (g *brokenGate) Revoke(source netip.Prefix, s port.Range) (ended []gate.Grant, err error) {
+	err = g.ending(s, func() (err error) {
+		ended, err = g.Fake.Revoke(source, s)
+		return err
+	})
+	return ended, err
+}
+
+func (g *brokenGate) Withdraw(grant gate.Grant) error {
+	return g.ending(grant.Service, func() error { return g.Fake.Withdraw(grant) })
+}
+
+func (g *brokenGate) ending(s port.Range, end func() error) error {
 	if err := g.failureOf("revoke"); err != nil {
 		return err
 	}
@@ -144,7 +156,7 @@ func (g *brokenGate) Revoke(source netip.Prefix, s port.Range) error {
 		return err
 	}
 	time.Sleep(time.Duration(g.slow.Load()))
-	err := g.Fake.Revoke(source, s)
+	err := end()
 	if err == nil {
 		g.revoked.Add(1)
 	}

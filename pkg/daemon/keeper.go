@@ -139,7 +139,7 @@ func (k *keeper) admit(d plan.Decision) {
 	// One Emit, so that all lines of the knock are written or none is.
 	logged := k.events.Emit(d.Successes(made)...)
 	for _, g := range made {
-		k.timers.start(grantKey{g.Source, g.Service}, grantTimer{access: g.Access, timeout: g.Timeout, logged: logged}, g.Timeout)
+		k.timers.start(keyOf(g), grantTimer{access: g.Access, timeout: g.Timeout, logged: logged}, g.Timeout)
 	}
 }
 

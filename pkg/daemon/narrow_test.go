@@ -295,3 +295,55 @@ func TestNarrowingWithoutATable(t *testing.T) {
 		t.Errorf("grants:\n%s\n%s", diff, &r.log)
 	}
 }
+
+// A grant that the policy no longer allows ends alone: grants of accesses that did not
+// change stay, where they lie within it, and their ends are still reported.
+func TestNarrowingEndsOneGrantAlone(t *testing.T) {
+	const one = `[[access]]
+name = "one"
+sequence = ["udp/7400", "udp/7500", "udp/7600"]
+open = ["tcp/8005"]
+timeout = "30m"
+`
+	for name, wide := range map[string]string{
+		"more ports":   `open = ["tcp/8000-8010"]`,
+		"more sources": "open = [\"tcp/8005\"]\nprefix4 = 24",
+		"single use":   "open = [\"tcp/8005\"]\nsingle_use = true",
+	} {
+		t.Run(name, func(t *testing.T) {
+			wide = "[[access]]\nname = \"wide\"\nsequence = [\"udp/7300\", \"udp/7100\", \"udp/7200\"]\ntimeout = \"1h\"\n" + wide + "\n"
+			r := start(t, wide+one)
+			r.knock(10, 7400, 7500, 7600)
+			r.log.await(t, "granted 192.0.2.10 access to tcp/8005 for 30m")
+			r.knock(10, 7300, 7100, 7200)
+			r.log.await(t, "for 1h [")
+			if err := r.reload(one); err != nil {
+				t.Fatal(err)
+			}
+			r.log.await(t, "ended: access \"wide\" was removed by a reload")
+			if diff := cmp.Diff([]string{"192.0.2.10 tcp/8005 one shared"}, r.granted()); diff != "" {
+				t.Errorf("grants (-want +got):\n%s", diff)
+			}
+			done, err := r.daemon.Revoke(context.Background(), control.Revocation{Source: netip.MustParsePrefix("192.0.2.10/32")})
+			if err != nil || done != (control.Revoked{Grants: 1}) {
+				t.Errorf("revoked %+v, %v; want the one", done, err)
+			}
+			r.log.await(t, "access of 192.0.2.10 to tcp/8005 ended: revoked [event=ended src=192.0.2.10 access=one")
+		})
+	}
+}
+
+// Revoke counts grants, whatever else covers them.
+func TestRevokeCountsGrants(t *testing.T) {
+	const wide = "[[access]]\nname = \"wide\"\nsequence = [\"udp/7300\", \"udp/7100\", \"udp/7200\"]\nopen = [\"tcp/8000-8010\"]\ntimeout = \"1h\"\n"
+	const one = "[[access]]\nname = \"one\"\nsequence = [\"udp/7400\", \"udp/7500\", \"udp/7600\"]\nopen = [\"tcp/8005\"]\ntimeout = \"30m\"\n"
+	r := start(t, wide+one)
+	r.knock(10, 7300, 7100, 7200)
+	r.log.await(t, "for 1h [")
+	r.knock(10, 7400, 7500, 7600)
+	r.log.await(t, "for 30m [")
+	done, err := r.daemon.Revoke(context.Background(), control.Revocation{Source: netip.MustParsePrefix("192.0.2.10/32"), Service: "tcp/8005"})
+	if want := (control.Revoked{Grants: 1, StillIn: "192.0.2.10 to tcp/8000-8010"}); err != nil || done != want {
+		t.Errorf("%+v, %v; want %+v", done, err, want)
+	}
+}

@@ -13,8 +13,8 @@ import (
 // narrowing is the keeper's work of ending, shortening and narrowing the running grants
 // that a plan does not allow as they are. Established connections continue.
 //
-// It is done in steps: one Revoke may take the gate as long as listing all grants, and
-// how many grants there are is up to strangers who replay a shared sequence.
+// It is done in steps: one Withdraw may take the gate as long as listing all grants, and
+// anyone who has seen a shared sequence can cause any number of grants.
 type narrowing struct {
 	listed  time.Time             // when the grants were listed; their Remaining counts from here
 	todo    []restricted          // not dealt with yet
@@ -123,11 +123,12 @@ func (k *keeper) reportNarrowing() {
 	n.endings, n.omitted = nil, 0
 }
 
-// replace revokes a grant and makes the smaller ones that the plan allows instead, if any.
+// replace ends a grant and makes the smaller ones that the plan allows instead, if any.
 func (k *keeper) replace(n *narrowing, r restricted) {
 	n.changed[r.Source] = true
-	// Revoked first, because Gate.Grant never shortens a grant.
-	err := k.withTable(func() error { return k.gate.Revoke(r.Source, r.Service) })
+	// Ended first, because Gate.Grant never shortens a grant. And this one alone: others
+	// of the source, for a part of its ports, may be of an access that did not change.
+	err := k.withTable(func() error { return k.gate.Withdraw(r.Grant) })
 	if err != nil && !errors.Is(err, gate.ErrNoGrant) {
 		n.running, n.err = append(n.running, r.Grant), err
 		return
@@ -137,8 +138,8 @@ func (k *keeper) replace(n *narrowing, r restricted) {
 		if smaller.Timeout < gate.MinTimeout {
 			continue // the gate takes no such grant, and it would end within a second
 		}
-		// With the table put back if it is gone since the Revoke: the next narrowing
-		// does not find the revoked grant, so it cannot make the smaller one.
+		// With the table put back if it is gone since then: the next narrowing
+		// does not find the grant that was ended, so it cannot make the smaller one.
 		if err := k.withTable(func() error { return k.gate.Grant(smaller) }); err != nil {
 			n.err = err
 			continue
@@ -162,7 +163,7 @@ func (n *narrowing) report(r restricted) {
 
 // ending is the event about a grant that the plan does not allow as it was.
 func ending(r restricted) event.Event {
-	g := grantKey{r.Source, r.Service}.event(r.Access)
+	g := keyOf(r.Grant).event(r.Access)
 	if len(r.Instead) == 0 {
 		return event.EndedEarly{RunningGrant: g, Reason: r.Reason}
 	}
@@ -190,7 +191,7 @@ func (k *keeper) startTimers(n *narrowing) {
 	}
 	resumed := 0
 	for _, g := range n.running {
-		key := grantKey{g.Source, g.Service}
+		key := keyOf(g)
 		if !n.changed[g.Source] && k.timers.has(key) {
 			continue
 		}

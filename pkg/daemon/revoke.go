@@ -54,16 +54,19 @@ func revocable(service string) ([]port.Range, error) {
 // ended, on error too.
 func (k *keeper) revoke(from netip.Prefix, services []port.Range) (ended int, err error) {
 	for _, s := range services {
-		err = k.withTable(func() error { return k.gate.Revoke(from, s) })
+		var grants []gate.Grant
+		err = k.withTable(func() (err error) {
+			grants, err = k.gate.Revoke(from, s)
+			return err
+		})
 		if err != nil && !errors.Is(err, gate.ErrNoGrant) {
 			break
 		}
 		err = nil
-		for _, key := range k.timers.within(from, s) {
-			access := k.timers.access(key)
-			k.timers.remove(key)
+		for _, g := range grants {
+			k.timers.remove(keyOf(g))
 			if ended++; ended <= maxReported {
-				k.events.Emit(event.EndedEarly{RunningGrant: key.event(access), Reason: revoked})
+				k.events.Emit(event.EndedEarly{RunningGrant: keyOf(g).event(g.Access), Reason: revoked})
 			}
 		}
 	}

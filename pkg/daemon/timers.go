@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"nftknock/pkg/event"
+	"nftknock/pkg/gate"
 	"nftknock/pkg/port"
 )
 
@@ -12,16 +13,19 @@ import (
 // kernel sends no message when the timeout of a set element is over. It belongs to one
 // goroutine, which also receives from ends.
 type timers struct {
-	running map[netip.Prefix]map[port.Range]*grantTimer // by source and service
-	ends    chan grantKey                               // gets each grant whose timer has fired
-	stopped chan struct{}                               // closed by stop
+	running map[netip.Prefix]map[grantKey]*grantTimer // by source
+	ends    chan grantKey                             // gets each grant whose timer has fired
+	stopped chan struct{}                             // closed by stop
 }
 
-// grantKey identifies a running grant: its source, and the service that it opens.
+// grantKey identifies a running grant, as an element does in the gate.
 type grantKey struct {
 	source  netip.Prefix
 	service port.Range
+	once    bool // a single-use grant beside one that is not
 }
+
+func keyOf(g gate.Grant) grantKey { return grantKey{g.Source, g.Service, g.Once} }
 
 // event is the grant in the form that events have.
 func (k grantKey) event(access string) event.RunningGrant {
@@ -39,42 +43,44 @@ type grantTimer struct {
 
 func newTimers() timers {
 	return timers{
-		running: make(map[netip.Prefix]map[port.Range]*grantTimer),
+		running: make(map[netip.Prefix]map[grantKey]*grantTimer),
 		ends:    make(chan grantKey),
 		stopped: make(chan struct{}),
 	}
 }
 
-// start starts the timer of a grant with the time that it has left, and reports whether
-// its source and service had none.
-//
-// It starts no timer if another grant of the source covers the service for longer, as
-// Gate.Grant never shortens. It stops the timers of grants that this one covers: their
-// packets still pass when their own time is over, so their end is none.
+// start starts the timer of a grant with the time that it has left, in place of an earlier
+// timer of the grant. It keeps that one if it fires later, as Gate.Grant never shortens a
+// grant that is not single-use. It reports whether the grant lets pass what none of the
+// source's grants with a timer lets pass for as long.
 func (t *timers) start(key grantKey, g grantTimer, remaining time.Duration) (isNew bool) {
 	g.until = time.Now().Add(remaining)
-	services := t.running[key.source]
-	for service, other := range services {
-		if service.Covers(key.service) && other.until.After(g.until) {
+	earlier := t.running[key.source][key]
+	isNew = earlier == nil && t.covering(key, g.until) == nil
+	if earlier != nil {
+		if !key.once && earlier.until.After(g.until) {
 			return false
 		}
+		earlier.timer.Stop()
+		g.logged = g.logged || earlier.logged
 	}
-	isNew = services[key.service] == nil
-	// Go allows to delete from a map during a range over it.
-	for service, other := range services {
-		if key.service.Covers(service) {
-			other.timer.Stop()
-			delete(services, service)
-			g.logged = g.logged || other.logged
-		}
-	}
-	if services == nil {
-		services = make(map[port.Range]*grantTimer)
-		t.running[key.source] = services
+	if t.running[key.source] == nil {
+		t.running[key.source] = make(map[grantKey]*grantTimer)
 	}
 	g.timer = time.AfterFunc(remaining, func() { t.fired(key) })
-	services[key.service] = &g
+	t.running[key.source][key] = &g
 	return isNew
+}
+
+// covering returns a timer of another grant that lets the packets of a grant pass until
+// after a moment, or nil. A single-use grant covers none: a connection may have used it up.
+func (t *timers) covering(key grantKey, until time.Time) *grantTimer {
+	for other, g := range t.running[key.source] {
+		if other != key && !other.once && other.service.Covers(key.service) && g.until.After(until) {
+			return g
+		}
+	}
+	return nil
 }
 
 // fired runs in the goroutine of a timer, and hands the grant to the goroutine that owns
@@ -87,57 +93,49 @@ func (t *timers) fired(key grantKey) {
 	}
 }
 
-// expired removes a grant that fired has handed over, and returns it. ok is false if the
-// grant was extended or removed after its timer had fired.
+// expired removes a grant that fired has handed over, and returns it if its end is to be
+// reported. That is not so if the grant was extended or removed after its timer had fired,
+// or if another grant lets the same packets pass for longer: then the end of that one is
+// reported, at the latest.
 func (t *timers) expired(key grantKey) (g *grantTimer, ok bool) {
-	g = t.running[key.source][key.service]
-	if g == nil || time.Now().Before(g.until) {
+	g, now := t.running[key.source][key], time.Now()
+	if g == nil || now.Before(g.until) {
 		return nil, false
 	}
 	t.remove(key)
+	if other := t.covering(key, now); other != nil {
+		other.logged = other.logged || g.logged
+		return nil, false
+	}
 	return g, true
 }
 
 // has reports whether a grant has a timer.
-func (t *timers) has(key grantKey) bool { return t.running[key.source][key.service] != nil }
+func (t *timers) has(key grantKey) bool { return t.running[key.source][key] != nil }
 
-// within returns the grants whose source lies within a prefix and whose service lies
-// within s.
-func (t *timers) within(from netip.Prefix, s port.Range) []grantKey {
-	return t.matching(func(k grantKey) bool {
-		// Of two prefixes that overlap, the one with more bits lies within the other.
-		return from.Bits() <= k.source.Bits() && from.Overlaps(k.source) && s.Covers(k.service)
-	})
-}
-
-// overlapping returns the grants that share sources with a prefix and ports with s.
+// overlapping returns the grants that share sources with a prefix and ports with s, in no
+// order.
 func (t *timers) overlapping(from netip.Prefix, s port.Range) []grantKey {
-	return t.matching(func(k grantKey) bool { return from.Overlaps(k.source) && s.Overlaps(k.service) })
-}
-
-// matching returns the grants for which match is true, in no order.
-func (t *timers) matching(match func(grantKey) bool) []grantKey {
 	var list []grantKey
-	for source, services := range t.running {
-		for service := range services {
-			if k := (grantKey{source, service}); match(k) {
-				list = append(list, k)
+	for source, grants := range t.running {
+		for key := range grants {
+			if from.Overlaps(source) && s.Overlaps(key.service) {
+				list = append(list, key)
 			}
 		}
 	}
 	return list
 }
 
-// access is the access of a grant that has a timer.
-func (t *timers) access(key grantKey) string { return t.running[key.source][key.service].access }
-
-// remove stops the timer of a grant that has one.
+// remove stops the timer of a grant, if it has one.
 func (t *timers) remove(key grantKey) {
-	services := t.running[key.source]
-	services[key.service].timer.Stop()
-	delete(services, key.service)
-	if len(services) == 0 {
-		delete(t.running, key.source) // the map grows with sources that have grants alone
+	grants := t.running[key.source]
+	if g := grants[key]; g != nil {
+		g.timer.Stop()
+		delete(grants, key)
+	}
+	if len(grants) == 0 {
+		delete(t.running, key.source) // so that the map holds sources with grants only
 	}
 }
 

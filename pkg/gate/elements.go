@@ -50,31 +50,44 @@ func (k *Kernel) grant(g Grant) error {
 }
 
 // Revoke implements Gate.
-func (k *Kernel) Revoke(from netip.Prefix, s port.Range) error {
-	if err := validateRange(from); err != nil {
-		return err
-	}
-	if err := s.CheckService(); err != nil {
-		return err
+func (k *Kernel) Revoke(from netip.Prefix, s port.Range) (ended []Grant, err error) {
+	if err := errors.Join(validateRange(from), s.CheckService()); err != nil {
+		return nil, err
 	}
 	from = normalSource(from)
-	if err := k.revoke(from, s); err != nil {
-		return fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
+	ended, err = k.end(func(l *ledger) []element { return l.within(from, s) })
+	if err != nil {
+		return nil, fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
+	}
+	return ended, nil
+}
+
+// Withdraw implements Gate.
+func (k *Kernel) Withdraw(g Grant) error {
+	if err := errors.Join(validateRange(g.Source), g.Service.CheckService()); err != nil {
+		return err
+	}
+	g = g.normal()
+	if _, err := k.end(func(l *ledger) []element { return l.only(g.element()) }); err != nil {
+		return fmt.Errorf("withdraw %s of %s: %w", g.Service, source(g.Source), err)
 	}
 	return nil
 }
 
-func (k *Kernel) revoke(from netip.Prefix, s port.Range) error {
+// end ends the grants of the elements that pick returns, in one transaction, and returns
+// these grants.
+func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	switch {
 	case k.closed:
-		return os.ErrClosed
+		return nil, os.ErrClosed
 	case k.applied == nil:
-		return ErrNoTable
+		return nil, ErrNoTable
 	}
-	k.ledger.expire(time.Now())
-	elements := k.ledger.within(from, s)
+	now := time.Now()
+	k.ledger.expire(now)
+	elements := pick(k.ledger)
 	if len(elements) == 0 {
-		return ErrNoGrant
+		return nil, ErrNoGrant
 	}
 	var p plan
 	for _, e := range elements {
@@ -84,12 +97,9 @@ func (k *Kernel) revoke(from netip.Prefix, s port.Range) error {
 		})
 	}
 	if err := k.retry(func() error { return k.send(p, 0) }); err != nil {
-		return k.explainElement(err)
+		return nil, k.explainElement(err)
 	}
-	for _, e := range elements {
-		k.ledger.remove(e)
-	}
-	return nil
+	return k.ledger.removeAll(elements, now), nil
 }
 
 // adoptGrants enters what an earlier process left in the table into the ledger.

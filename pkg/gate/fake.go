@@ -119,35 +119,43 @@ func (f *Fake) grant(g Grant) error {
 }
 
 // Revoke implements Gate.
-func (f *Fake) Revoke(from netip.Prefix, s port.Range) error {
-	if err := validateRange(from); err != nil {
-		return err
-	}
-	if err := s.CheckService(); err != nil {
-		return err
+func (f *Fake) Revoke(from netip.Prefix, s port.Range) (ended []Grant, err error) {
+	if err := errors.Join(validateRange(from), s.CheckService()); err != nil {
+		return nil, err
 	}
 	from = normalSource(from)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := f.revoke(from, s); err != nil {
-		return fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
+	ended, err = f.end(func(l *ledger) []element { return l.within(from, s) })
+	if err != nil {
+		return nil, fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
+	}
+	return ended, nil
+}
+
+// Withdraw implements Gate.
+func (f *Fake) Withdraw(g Grant) error {
+	if err := errors.Join(validateRange(g.Source), g.Service.CheckService()); err != nil {
+		return err
+	}
+	g = g.normal()
+	if _, err := f.end(func(l *ledger) []element { return l.only(g.element()) }); err != nil {
+		return fmt.Errorf("withdraw %s of %s: %w", g.Service, source(g.Source), err)
 	}
 	return nil
 }
 
-func (f *Fake) revoke(from netip.Prefix, s port.Range) error {
+func (f *Fake) end(pick func(*ledger) []element) ([]Grant, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if err := f.ready(); err != nil {
-		return err
+		return nil, err
 	}
-	f.grants.expire(f.now())
-	elements := f.grants.within(from, s)
+	now := f.now()
+	f.grants.expire(now)
+	elements := pick(f.grants)
 	if len(elements) == 0 {
-		return ErrNoGrant
+		return nil, ErrNoGrant
 	}
-	for _, e := range elements {
-		f.grants.remove(e)
-	}
-	return nil
+	return f.grants.removeAll(elements, now), nil
 }
 
 // Connections implements Gate: a Fake has none.

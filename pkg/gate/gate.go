@@ -60,9 +60,14 @@ type Gate interface {
 	Grant(Grant) error
 
 	// Revoke ends the grants of sources within a prefix to services within a
-	// service; ErrNoGrant when there is none. Connections that are established
-	// stay.
-	Revoke(netip.Prefix, port.Range) error
+	// service, and returns them ordered by source, protocol and port; ErrNoGrant when
+	// there is none. Connections that are established stay.
+	Revoke(netip.Prefix, port.Range) (ended []Grant, err error)
+
+	// Withdraw ends one grant, the one with the same Source, Service and Once, and no
+	// other that lies within it; ErrNoGrant when there is none. Connections that are
+	// established stay.
+	Withdraw(Grant) error
 
 	// Connections lists the connections that sources within a prefix have to a
 	// service: what a grant admitted, now or earlier, and what existed before

@@ -133,3 +133,11 @@ func manyRanges() []port.Range {
 	}
 	return out
 }
+
+// revoke is Gate.Revoke for those who do not ask which grants it ended.
+func revoke(g interface {
+	Revoke(netip.Prefix, port.Range) ([]Grant, error)
+}, from netip.Prefix, s port.Range) error {
+	_, err := g.Revoke(from, s)
+	return err
+}

@@ -123,6 +123,28 @@ func (l *ledger) within(source netip.Prefix, s port.Range) []element {
 	return list
 }
 
+// only is an element if it is there, as a list.
+func (l *ledger) only(e element) []element {
+	if _, ok := l.entries[e]; !ok {
+		return nil
+	}
+	return []element{e}
+}
+
+// removeAll takes elements out, and returns their grants, with the time that was left,
+// in the order of compareGrants.
+func (l *ledger) removeAll(elements []element, now time.Time) []Grant {
+	grants := make([]Grant, len(elements))
+	for i, e := range elements {
+		running := l.entries[e]
+		grants[i] = running.grant
+		grants[i].Remaining = running.ends.Sub(now)
+		l.remove(e)
+	}
+	slices.SortFunc(grants, compareGrants)
+	return grants
+}
+
 // grantSets are the sets that have elements.
 func (l *ledger) grantSets() []grantSet {
 	var list []grantSet

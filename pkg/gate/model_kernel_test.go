@@ -143,7 +143,7 @@ func (p *performance) give(g Grant) (given bool, err error) {
 }
 
 func (p *performance) revoke(g Grant) {
-	if err := p.gate.Revoke(g.Source, g.Service); err != nil && !errors.Is(err, ErrNoGrant) {
+	if err := revoke(p.gate, g.Source, g.Service); err != nil && !errors.Is(err, ErrNoGrant) {
 		return // there is no table
 	}
 	for e := range p.grants {

@@ -214,7 +214,7 @@ func (l *lab) grant22(source netip.Addr) {
 
 func (l *lab) revoke(source netip.Addr, s string) {
 	l.t.Helper()
-	if err := l.gate.Revoke(Host(source), service(s)); err != nil {
+	if err := revoke(l.gate, Host(source), service(s)); err != nil {
 		l.t.Fatal(err)
 	}
 }

@@ -72,7 +72,7 @@ func TestAPrefixLetsInWhatIsInsideAlone(t *testing.T) {
 							t.Errorf("%s comes in by %s", a, source.Masked())
 						}
 					}
-					if err := r.gate.Revoke(source, s); err != nil {
+					if err := revoke(r.gate, source, s); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -133,7 +133,7 @@ func wantError(t *testing.T, got, want error) {
 func withoutTable(t *testing.T, s subject) {
 	ssh := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	wantError(t, s.Grant(ssh), ErrNoTable)
-	wantError(t, s.Revoke(ssh.Source, ssh.Service), ErrNoTable)
+	wantError(t, revoke(s, ssh.Source, ssh.Service), ErrNoTable)
 	_, err := s.Grants()
 	wantError(t, err, ErrNoTable)
 	if s.Owned() {
@@ -161,7 +161,7 @@ func ends(t *testing.T, s subject) {
 	wantGrants(t, s, g)
 	s.pass(MinTimeout + 50*time.Millisecond)
 	wantGrants(t, s)
-	wantError(t, s.Revoke(g.Source, g.Service), ErrNoGrant)
+	wantError(t, revoke(s, g.Source, g.Service), ErrNoGrant)
 	grant(t, s, g)
 	wantGrants(t, s, g)
 }
@@ -211,13 +211,13 @@ func revokesWithin(t *testing.T, s subject) {
 	for _, g := range []Grant{all, one, other, v6} {
 		grant(t, s, g)
 	}
-	wantError(t, s.Revoke(one.Source, service("tcp/23-25")), ErrNoGrant)
-	wantError(t, s.Revoke(one.Source, service("udp/22")), ErrNoGrant)
-	if err := s.Revoke(one.Source, one.Service); err != nil {
+	wantError(t, revoke(s, one.Source, service("tcp/23-25")), ErrNoGrant)
+	wantError(t, revoke(s, one.Source, service("udp/22")), ErrNoGrant)
+	if err := revoke(s, one.Source, one.Service); err != nil {
 		t.Error(err)
 	}
 	wantGrants(t, s, all, other, v6)
-	if err := s.Revoke(prefix("192.0.2.0/24"), service("tcp/1-100")); err != nil {
+	if err := revoke(s, prefix("192.0.2.0/24"), service("tcp/1-100")); err != nil {
 		t.Error(err)
 	}
 	wantGrants(t, s, v6)
@@ -233,10 +233,10 @@ func grantsPrefix(t *testing.T, s subject) {
 	}
 	g.Source, v6.Source, mapped.Source = prefix("192.0.2.0/24"), prefix("2001:db8::/64"), prefix("198.51.100.0/24")
 	wantGrants(t, s, g, mapped, v6)
-	if err := s.Revoke(from("192.0.2.1"), g.Service); !errors.Is(err, ErrNoGrant) {
+	if err := revoke(s, from("192.0.2.1"), g.Service); !errors.Is(err, ErrNoGrant) {
 		t.Errorf("a prefix was revoked for one of its addresses: %v", err)
 	}
-	if err := s.Revoke(g.Source, g.Service); err != nil {
+	if err := revoke(s, g.Source, g.Service); err != nil {
 		t.Error(err)
 	}
 	wantGrants(t, s, mapped, v6)
@@ -251,7 +251,7 @@ func grantsLowPrefix(t *testing.T, s subject) {
 	grant(t, s, v6)
 	v4.Source, v6.Source = prefix("0.0.0.0/4"), prefix("::/2")
 	wantGrants(t, s, v4, v6)
-	if err := s.Revoke(v4.Source, v4.Service); err != nil {
+	if err := revoke(s, v4.Source, v4.Service); err != nil {
 		t.Error(err)
 	}
 	wantGrants(t, s, v6)
@@ -295,7 +295,7 @@ func keepsQuota(t *testing.T, s subject) {
 	if err := give("a", "10.0.0.3", time.Minute); err != nil {
 		t.Errorf("after the first two ended: %v", err)
 	}
-	if err := s.Revoke(from("10.0.0.3"), service("tcp/22")); err != nil {
+	if err := revoke(s, from("10.0.0.3"), service("tcp/22")); err != nil {
 		t.Error(err)
 	}
 	for _, source := range []string{"10.0.0.4", "10.0.0.5"} {
@@ -314,7 +314,7 @@ func keepsLeftover(t *testing.T, s subject) {
 		wantGrants(t, s, g)
 		wantError(t, s.Grant(g), ErrNoRoom)
 	}
-	if err := s.Revoke(g.Source, g.Service); err != nil {
+	if err := revoke(s, g.Source, g.Service); err != nil {
 		t.Error(err)
 	}
 	apply(t, s, &Ruleset{})
@@ -324,13 +324,13 @@ func keepsLeftover(t *testing.T, s subject) {
 func revokes(t *testing.T, s subject) {
 	applied(t, s)
 	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
-	wantError(t, s.Revoke(g.Source, g.Service), ErrNoGrant)
+	wantError(t, revoke(s, g.Source, g.Service), ErrNoGrant)
 	grant(t, s, g)
-	if err := s.Revoke(from("::ffff:192.0.2.1"), g.Service); err != nil {
+	if err := revoke(s, from("::ffff:192.0.2.1"), g.Service); err != nil {
 		t.Error(err)
 	}
 	wantGrants(t, s)
-	wantError(t, s.Revoke(g.Source, g.Service), ErrNoGrant)
+	wantError(t, revoke(s, g.Source, g.Service), ErrNoGrant)
 }
 
 func refuses(t *testing.T, s subject) {
@@ -367,10 +367,10 @@ func refuses(t *testing.T, s subject) {
 
 func refusesRevocations(t *testing.T, s subject) {
 	applied(t, s)
-	if err := s.Revoke(netip.Prefix{}, service("tcp/22")); err == nil || errors.Is(err, ErrNoGrant) {
+	if err := revoke(s, netip.Prefix{}, service("tcp/22")); err == nil || errors.Is(err, ErrNoGrant) {
 		t.Errorf("no source: %v", err)
 	}
-	if err := s.Revoke(from("192.0.2.1"), port.Range{}); err == nil || errors.Is(err, ErrNoGrant) {
+	if err := revoke(s, from("192.0.2.1"), port.Range{}); err == nil || errors.Is(err, ErrNoGrant) {
 		t.Errorf("no service: %v", err)
 	}
 }
@@ -504,7 +504,7 @@ func closed(t *testing.T, s subject) {
 	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
 	wantError(t, s.Apply(&Ruleset{}), os.ErrClosed)
 	wantError(t, s.Grant(g), os.ErrClosed)
-	wantError(t, s.Revoke(g.Source, g.Service), os.ErrClosed)
+	wantError(t, revoke(s, g.Source, g.Service), os.ErrClosed)
 	_, err := s.Grants()
 	wantError(t, err, os.ErrClosed)
 	wantError(t, s.End(&Connections{}), os.ErrClosed)

@@ -42,7 +42,7 @@ func TestRevokedDoorIsClosed(t *testing.T) {
 		apply(t, l.gate, &Ruleset{Protected: services("tcp/22")})
 		grant(t, l.gate, Grant{Source: Host(client), Service: service("tcp/22"), Timeout: time.Minute})
 		l.want(l.client, server+":22", isOpen)
-		if err := l.gate.Revoke(Host(client), service("tcp/22")); err != nil {
+		if err := revoke(l.gate, Host(client), service("tcp/22")); err != nil {
 			t.Fatal(err)
 		}
 		l.want(l.client, server+":22", isFiltered)
@@ -215,7 +215,7 @@ func TestConnectionOutlivesItsGrant(t *testing.T) {
 			}
 		}
 		echo()
-		if err := l.gate.Revoke(Host(client), service("tcp/22")); err != nil {
+		if err := revoke(l.gate, Host(client), service("tcp/22")); err != nil {
 			t.Fatal(err)
 		}
 		l.want(l.client, server+":22", isFiltered)

@@ -111,7 +111,7 @@ func TestAFlushedTableComesBackWithItsGrants(t *testing.T) {
 		for _, g := range append(kept, gone) {
 			grant(t, v, g)
 		}
-		if err := v.Revoke(gone.Source, gone.Service); err != nil {
+		if err := revoke(v, gone.Source, gone.Service); err != nil {
 			t.Fatal(err)
 		}
 		quiet(t, v)
