@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -80,6 +81,7 @@ var behaviours = []struct {
 	{"a grant never shortens", neverShortens},
 	{"a range is one grant", grantsRange},
 	{"sources and services are revoked as far as they reach", revokesWithin},
+	{"one grant is withdrawn alone", withdrawsOne},
 	{"a prefix is granted as a whole", grantsPrefix},
 	{"a prefix may begin with no host's address", grantsLowPrefix},
 	{"what the ruleset does not open is not granted", needsRoom},
@@ -221,6 +223,39 @@ func revokesWithin(t *testing.T, s subject) {
 		t.Error(err)
 	}
 	wantGrants(t, s, v6)
+}
+
+// withdrawsOne ends grants that others lie within, or stand beside, and no other.
+func withdrawsOne(t *testing.T, s subject) {
+	apply(t, s, &Ruleset{Openings: []Opening{
+		{Service: service("tcp/20-25")}, {Service: service("tcp/20-25"), Bits4: 24}, {Service: service("tcp/20-25"), Once: true},
+	}})
+	all := Grant{Source: from("192.0.2.1"), Service: service("tcp/20-25"), Timeout: time.Minute, Access: "a"}
+	one := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: time.Minute}
+	twin := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Once: true, Timeout: time.Minute}
+	network := Grant{Source: prefix("192.0.2.0/24"), Service: service("tcp/22"), Timeout: time.Minute}
+	for _, g := range []Grant{all, one, twin, network} {
+		grant(t, s, g)
+	}
+	left := grants(t, s)
+	for _, g := range []Grant{all, network, twin} {
+		if err := s.Withdraw(g); err != nil {
+			t.Errorf("withdraw %v of %v: %v", g.Service, g.Source, err)
+		}
+		wantError(t, s.Withdraw(g), ErrNoGrant)
+		left = slices.DeleteFunc(left, func(l Grant) bool { return l.element() == g.element() })
+		if got := grants(t, s); len(got) != len(left) {
+			t.Fatalf("%d grants after %v of %v, want %d", len(got), g.Service, g.Source, len(left))
+		}
+	}
+	ended, err := s.Revoke(one.Source, one.Service)
+	if err != nil || len(ended) != 1 || ended[0].element() != one.element() || ended[0].Remaining <= 0 || ended[0].Remaining > time.Minute {
+		t.Errorf("revoked %+v, %v", ended, err)
+	}
+	wantGrants(t, s)
+	if err := s.Withdraw(Grant{Source: from("192.0.2.1")}); err == nil || errors.Is(err, ErrNoGrant) {
+		t.Errorf("no service: %v", err)
+	}
 }
 
 func grantsPrefix(t *testing.T, s subject) {
