@@ -54,7 +54,8 @@ type Config struct {
 	OpenGate   func(gate.Config) (gate.Gate, error)
 	// OpenStore opens the store of spent tokens at a path. It is called only for a
 	// policy that needs the store, and again every few seconds if it failed at the
-	// start; the calls come from several goroutines, one at a time.
+	// start; the calls come from several goroutines, one at a time. It may block: it may
+	// still be running when Run returns, and what it returns then is closed.
 	OpenStore func(path string) (spent.Spender, error)
 	// OpenLinks opens the list of the host's interfaces. If it is nil or fails, all
 	// interfaces but lo are guarded.
@@ -73,6 +74,7 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
+	discarded  <-chan struct{}   // closed when the last store that opened too late for a reload is closed; nil for none
 	reloads    chan chan<- error // requests to reload, each with the channel for its error
 	stopping   chan struct{}     // closed by endReloads
 	endReloads func()            // answers every Reload, now and later, with errStopping
