@@ -163,6 +163,21 @@ func TestRefusedTokensAreBurnt(t *testing.T) {
 	})
 }
 
+// A clock that is ahead by more than the longest window makes a good knock too old. Whoever
+// saw it cannot use it when the clock is set right.
+func TestATokenRefusedWhileTheClockIsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, d, log := keeping(t, "")
+		ahead := asking(knock.TooOld)
+		ahead.Time = time.Now().Add(2 * knock.MaxWindow)
+		act(k, ahead)
+		act(k, asking(knock.None))
+		if want := []string{"spend", "spend"}; !slices.Equal(d.events, want) || !strings.Contains(log.String(), "already used") {
+			t.Errorf("%q, want %q\n%s", d.events, want, log)
+		}
+	})
+}
+
 // A store that fails lets nobody in, and a token that it failed to record is not
 // good later either.
 func TestStoreThatFails(t *testing.T) {
