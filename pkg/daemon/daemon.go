@@ -165,6 +165,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	err = d.group.Wait()
 	if start := (*StartError)(nil); !errors.As(err, &start) {
+		d.events.EmitOmitted()
 		d.events.Emit(event.Stopped{})
 	}
 	return err
@@ -217,14 +218,20 @@ func (d *Daemon) closeSources() {
 	}
 }
 
-// lossInterval is the time between two checks for lost packets.
-const lossInterval = 10 * time.Second
+// lossInterval is the time between two checks for lost packets, and omittedInterval that
+// between two counts of the lines that the log leaves out.
+const (
+	lossInterval    = 10 * time.Second
+	omittedInterval = time.Minute
+)
 
 // supervise carries out requests to reload, one after the other, and reports lost
-// packets, until ctx is done.
+// packets and omitted lines, until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
 	ticker := time.NewTicker(lossInterval)
 	defer ticker.Stop()
+	omitted := time.NewTicker(omittedInterval)
+	defer omitted.Stop()
 	var reported losses
 	for {
 		select {
@@ -236,6 +243,8 @@ func (d *Daemon) supervise(ctx context.Context) {
 			done <- d.reload(ctx)
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
+		case <-omitted.C:
+			d.events.EmitOmitted()
 		}
 	}
 }
