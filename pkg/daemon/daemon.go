@@ -54,7 +54,8 @@ type Config struct {
 	OpenGate   func(gate.Config) (gate.Gate, error)
 	// OpenStore opens the store of spent tokens at a path. It is called only for a
 	// policy that needs the store, and again every few seconds if it failed at the
-	// start; the calls come from several goroutines, one at a time.
+	// start; the calls come from several goroutines, one at a time. It may block: it may
+	// still be running when Run returns, and what it returns then is closed.
 	OpenStore func(path string) (spent.Spender, error)
 	// OpenLinks opens the list of the host's interfaces. If it is nil or fails, all
 	// interfaces but lo are guarded.
@@ -73,6 +74,7 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
+	discarded  <-chan struct{}   // closed when the last store that opened too late for a reload is closed; nil for none
 	reloads    chan chan<- error // requests to reload, each with the channel for its error
 	stopping   chan struct{}     // closed by endReloads
 	endReloads func()            // answers every Reload, now and later, with errStopping
@@ -163,6 +165,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	})
 	err = d.group.Wait()
 	if start := (*StartError)(nil); !errors.As(err, &start) {
+		d.events.EmitOmitted()
 		d.events.Emit(event.Stopped{})
 	}
 	return err
@@ -215,14 +218,20 @@ func (d *Daemon) closeSources() {
 	}
 }
 
-// lossInterval is the time between two checks for lost packets.
-const lossInterval = 10 * time.Second
+// lossInterval is the time between two checks for lost packets, and omittedInterval that
+// between two counts of the lines that the log leaves out.
+const (
+	lossInterval    = 10 * time.Second
+	omittedInterval = time.Minute
+)
 
 // supervise carries out requests to reload, one after the other, and reports lost
-// packets, until ctx is done.
+// packets and omitted lines, until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
 	ticker := time.NewTicker(lossInterval)
 	defer ticker.Stop()
+	omitted := time.NewTicker(omittedInterval)
+	defer omitted.Stop()
 	var reported losses
 	for {
 		select {
@@ -234,6 +243,8 @@ func (d *Daemon) supervise(ctx context.Context) {
 			done <- d.reload(ctx)
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
+		case <-omitted.C:
+			d.events.EmitOmitted()
 		}
 	}
 }

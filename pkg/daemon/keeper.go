@@ -81,7 +81,7 @@ func (k *keeper) run() error {
 			}
 			k.recorded(a)
 		case <-tooLate:
-			k.events.Emit(event.DiskSilent{Waited: diskTimeout})
+			k.events.Emit(event.DiskSilent{Waited: diskTimeout, Knocks: k.router.spends.Waiting()})
 			return nil
 		case p := <-k.timers.ends:
 			k.ended(p)
@@ -111,8 +111,7 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	case d.Granted():
 		k.events.Emit(d.NotSpent(a.Err))
 	case a.Err != nil && !spent.IsRefusal(a.Err):
-		// The knock was refused before, but its token is not on disk.
-		k.events.Emit(d.NotSpent(a.Err))
+		k.events.Emit(d.NotBurnt(a.Err))
 	}
 }
 

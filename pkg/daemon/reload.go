@@ -49,7 +49,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
 // The table comes last of these and changes in one transaction, so that on error the old
-// policy is in force as a whole. ctx interrupts loading.
+// policy is in force as a whole. ctx interrupts loading and opening the store.
 func (d *Daemon) applyPolicy(ctx context.Context) error {
 	next, diags, err := d.loadPlan(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.openStore(next); err != nil {
+	if err := d.openStore(ctx, next); err != nil {
 		return err
 	}
 	err = d.interfaces.change(next.Policy.NFTables.Interfaces, func(unguarded []string) error {

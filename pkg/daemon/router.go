@@ -75,9 +75,11 @@ func (r *router) route(d plan.Decision) {
 // saw the knock can send it again.
 func (r *router) refuse(d plan.Decision) {
 	if entry, needed := d.Burn(); needed {
-		// Nothing to do about an error: the queue refuses the token from now on, as it
-		// does if the token is recorded.
-		_ = r.spends.Submit(entry, d)
+		// After the line of the refusal. The queue refuses the token from now on in any
+		// case.
+		if err := r.spends.Submit(entry, d); err != nil && !spent.IsRefusal(err) {
+			defer r.events.Emit(d.NotBurnt(err))
+		}
 	}
 	r.events.Emit(d.Refusal())
 }

@@ -53,7 +53,9 @@ func (d *Daemon) hideServices() (gate.Gate, error) {
 func (d *Daemon) openAll(ctx context.Context) error {
 	err := d.openWorkers()
 	if err == nil {
-		d.openStoreOrRetry(d.plan)
+		err = d.openStoreOrRetry(ctx, d.plan)
+	}
+	if err == nil {
 		err = d.applyPolicy(ctx)
 	}
 	if err == nil {

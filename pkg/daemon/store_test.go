@@ -163,6 +163,21 @@ func TestRefusedTokensAreBurnt(t *testing.T) {
 	})
 }
 
+// A clock that is ahead by more than the longest window makes a good knock too old. Whoever
+// saw it cannot use it when the clock is set right.
+func TestATokenRefusedWhileTheClockIsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, d, log := keeping(t, "")
+		ahead := asking(knock.TooOld)
+		ahead.Time = time.Now().Add(2 * knock.MaxWindow)
+		act(k, ahead)
+		act(k, asking(knock.None))
+		if want := []string{"spend", "spend"}; !slices.Equal(d.events, want) || !strings.Contains(log.String(), "already used") {
+			t.Errorf("%q, want %q\n%s", d.events, want, log)
+		}
+	})
+}
+
 // A store that fails lets nobody in, and a token that it failed to record is not
 // good later either.
 func TestStoreThatFails(t *testing.T) {
@@ -196,7 +211,46 @@ func TestARefusedTokenThatIsNotOnDisk(t *testing.T) {
 		if !strings.Contains(log.String(), "already used") {
 			t.Errorf("the log says nothing of the second:\n%s", log)
 		}
+		if !strings.Contains(log.String(), "event=refused_unrecorded") || strings.Contains(log.String(), "event=unrecorded") {
+			t.Errorf("the log gives the disk as the cause of the refusal:\n%s", log)
+		}
 	})
+}
+
+// slowClose is a diary whose Close takes longer than the keeper waits.
+type slowClose struct{ *diary }
+
+func (s slowClose) Close() error { time.Sleep(3 * diskTimeout); return nil }
+
+// The log says which knocks the daemon drops at its end, and none if only the store is slow
+// to close.
+func TestWhatADiskThatIsSlowAtTheEndCosts(t *testing.T) {
+	for name, c := range map[string]struct {
+		knocks int
+		want   string
+	}{
+		"nothing": {0, "the replay store is not closed; no knock waits"},
+		"knocks":  {2, "dropping 2 knocks not recorded yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, d, log := keeping(t, "")
+				k.router.spends.Use(slowClose{d})
+				d.stuck = make(chan struct{})
+				for n := range c.knocks {
+					v := asking(knock.None)
+					v.Request.Token[0] += byte(n)
+					k.router.route(k.plan.Decide(&v))
+				}
+				k.router.finish()
+				if err := k.run(); err != nil || !strings.Contains(log.String(), c.want) {
+					t.Errorf("%v, want %q in\n%s", err, c.want, log)
+				}
+				close(d.stuck)
+				k.timers = newTimers() // run has stopped the others, and keeping stops these
+			})
+		})
+	}
 }
 
 // Nor is that of a knock for which there was no room in the queue to the disk.

@@ -132,8 +132,13 @@ var lines = []struct {
 		"check the disk of [state] dir [event=prune_failed reason=the set is full]"},
 	{StoreCloseFailed{errFull}, "WARN cannot close the replay store: the set is full; knocks that were honoured are recorded all the same " +
 		"[event=store_close_failed reason=the set is full]"},
-	{DiskSilent{time.Second}, "ERROR the disk did not respond within 1s: dropping the knocks that wait to be recorded, which open nothing " +
-		"[event=disk_silent]"},
+	{RefusedUnrecorded{spa, errFull}, "ERROR cannot record the refused knock of 192.168.10.2: the set is full; it is refused until the daemon ends, " +
+		"but whoever saw it can use it after a restart, if the policy allows it then " +
+		"[event=refused_unrecorded src=192.168.10.2 access=spa knock=spa reason=the set is full]"},
+	{DiskSilent{time.Second, 3}, "ERROR the disk did not respond within 1s: dropping 3 knocks not recorded yet; none opens anything now, " +
+		"but whoever saw one can use it after a restart, if the policy allows it then [event=disk_silent knocks=3]"},
+	{DiskSilent{time.Second, 0}, "WARN the disk did not respond within 1s: the replay store is not closed; no knock waits, " +
+		"and those that were honoured are recorded [event=disk_silent knocks=0]"},
 
 	{Ready{Watch{"nftknock", 5, 5, 1}}, "INFO ready: table inet nftknock, NFLOG group 5, 1 access [event=ready accesses=1]"},
 	{Ready{Watch{"nftknock", 5, 8, 0}}, "INFO ready: table inet nftknock, NFLOG groups 5 to 8, 0 accesses [event=ready accesses=0]"},
@@ -152,6 +157,8 @@ var lines = []struct {
 	{Lost{70}, "WARN 70 packets lost: they arrived faster than the daemon read them; a knock among them had no effect and must be sent again; " +
 		"if this continues without a flood, raise [nflog] workers [event=lost packets=70]"},
 	{Overload{}, "WARN CPU budget exhausted: some knocks were not checked against every key [event=overload]"},
+	{Omitted{1234, refusals}, "INFO 1234 lines about refused knocks left out, because there were too many [event=omitted omitted=1234]"},
+	{Omitted{1, strays}, "DEBUG 1 line about refused single packets left out, because there were too many [event=omitted omitted=1]"},
 	{LogLost{7, nil}, "ERROR 7 log lines were lost because the reader of the log was too slow [event=log_lost omitted=7]"},
 	{LogLost{1, errFull}, "ERROR 1 log line was lost: the set is full [event=log_lost omitted=1]"},
 }

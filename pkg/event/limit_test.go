@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"nftknock/test/thorough"
 )
 
 func flood(d *Dispatcher, n int, e Event) (told int) {
@@ -31,6 +35,7 @@ func TestLimits(t *testing.T) {
 		{"strays", Refused{Knock: shared, Step: 1}, 20, 20},
 		{"failed grants", GrantFailed{plainGrant, errFull}, 20, 20},
 		{"unrecorded", Unrecorded{encrypted, errFull}, 20, 20},
+		{"refused and unrecorded", RefusedUnrecorded{encrypted, errFull}, 20, 20},
 		{"failed narrowings", NarrowFailed{errFull}, 20, 20},
 		{"ends", Ended{running, time.Second, false}, 30, 30},
 		{"ends of grants that were told", Ended{running, time.Second, true}, 500, 500},
@@ -85,7 +90,7 @@ func TestManyAccessesDoNotFillTheLog(t *testing.T) {
 			told += flood(d, 10, refusedFor(fmt.Sprint(n)))
 		}
 	}
-	if most := 20*allAccesses + seconds*5*allAccesses + accesses; told > most || told < most/2 {
+	if most := 20*allAccesses + seconds*5*allAccesses + reserve.burst + seconds*int(reserve.rate); told > most || told < most/2 {
 		t.Errorf("%d lines, want at most %d and not far less", told, most)
 	}
 	if !d.Emit(refusedFor("honest")) {
@@ -101,6 +106,82 @@ func TestManyAccessesDoNotFillTheLog(t *testing.T) {
 	if omitted != seconds*accesses*10-told {
 		t.Errorf("%d counted as omitted, want %d", omitted, seconds*accesses*10-told)
 	}
+}
+
+// floodAll has each of some accesses knock in vain twice per second, for a while.
+func floodAll(d *Dispatcher, clock *clock, accesses int, during time.Duration) (told int) {
+	for end := clock.now().Add(during); clock.now().Before(end); clock.pass(500 * time.Millisecond) {
+		for n := range accesses {
+			told += flood(d, 1, refusedFor(fmt.Sprint(n)))
+		}
+	}
+	return told
+}
+
+// The lines of a class have a bound, however many accesses a policy has.
+func TestTheBurstOfAClassIsBounded(t *testing.T) {
+	for _, accesses := range []int{1, 10, 1000, maxAccesses} {
+		clock := newClock()
+		d := NewDispatcher(clock.now)
+		// docs/commands.md gives these numbers.
+		if n := floodAll(d, clock, accesses, 10*time.Second); n > 1100 {
+			t.Errorf("%d accesses: %d lines in ten seconds, want 1100 at most", accesses, n)
+		}
+		if n := floodAll(d, clock, accesses, 10*time.Second); n > 700 {
+			t.Errorf("%d accesses: %d lines in the next ten seconds, want 700 at most", accesses, n)
+		}
+	}
+}
+
+// Each access has a line although all are flooded: within fifteen minutes in the largest
+// policy.
+func TestEachAccessHasALine(t *testing.T) {
+	var told names
+	clock := newClock()
+	d := NewDispatcher(clock.now, &told)
+	accesses := thorough.Choose(maxAccesses/16, maxAccesses)
+	floodAll(d, clock, accesses, 15*time.Minute*time.Duration(accesses)/maxAccesses)
+	if len(told) != accesses {
+		t.Errorf("%d accesses have a line, want %d", len(told), accesses)
+	}
+}
+
+// names is a consumer: the accesses with a line.
+type names map[string]bool
+
+func (n *names) Consume(r Record) {
+	if *n == nil {
+		*n = make(names)
+	}
+	if r.Logged {
+		(*n)[r.Event.(Refused).Access] = true
+	}
+}
+
+// Every event that had no line is counted once: by the next line of its access, or by
+// EmitOmitted.
+func TestOmittedAreCounted(t *testing.T) {
+	var got notes
+	clock := newClock()
+	d := NewDispatcher(clock.now, &got)
+	flood(d, 100, refusedFor("spa"))
+	flood(d, 100, refusedFor("other"))
+	flood(d, 100, Refused{Knock: shared, Step: 1})
+	clock.pass(time.Second)
+	flood(d, 1, refusedFor("other"))
+	got = nil
+	d.EmitOmitted()
+	want := []Event{Omitted{80, refusals}, Omitted{80, strays}}
+	if diff := cmp.Diff(want, got.told(), cmp.AllowUnexported(Omitted{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	got = nil
+	d.EmitOmitted()
+	flood(d, 1, refusedFor("spa"))
+	if len(got) != 1 || got[0].Omitted != 0 {
+		t.Errorf("%+v, want no event that is counted twice", got)
+	}
+	(*Dispatcher)(nil).EmitOmitted()
 }
 
 // Names of accesses that are gone need not be kept, and what they left out is still
@@ -119,12 +200,13 @@ func TestLimitsAreBounded(t *testing.T) {
 	if n := len(d.limits.buckets); n > maxBuckets {
 		t.Errorf("%d buckets, want at most %d", n, maxBuckets)
 	}
-	clock.pass(time.Hour)
+	clock.pass(24 * time.Hour)
+	d.limits.sweep(clock.now())
 	d.Emit(refusedFor("new"))
 	if n := len(d.limits.buckets); n != 1 {
-		t.Errorf("%d buckets after an hour, want 1", n)
+		t.Errorf("%d buckets after a day, want 1", n)
 	}
-	total := d.limits.rest[refusals].omitted + len(got.told())
+	total := d.limits.classes[refusals].rest.omitted + len(got.told())
 	for _, r := range got {
 		total += r.Omitted
 	}

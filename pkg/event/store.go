@@ -24,6 +24,22 @@ func (StoreRecovered) Line() Line {
 	return Line{"store", slog.LevelInfo, "the replay store works again", nil}
 }
 
+// RefusedUnrecorded: the replay store could not record the token of a knock that was refused
+// for another reason.
+type RefusedUnrecorded struct {
+	Knock
+	Err error
+}
+
+// Line implements Event.
+func (e RefusedUnrecorded) Line() Line {
+	return Line{"refused_unrecorded", slog.LevelError, "cannot record the refused knock of " + e.Source.String() + ": " + e.Err.Error() +
+		"; it is refused until the daemon ends, but whoever saw it can use it after a restart, if the policy allows it then",
+		e.fields(reason(e.Err))}
+}
+
+func (e RefusedUnrecorded) limit() (class, string) { return failures, e.Access }
+
 // PruneFailed: expired tokens cannot be deleted from the replay store.
 type PruneFailed struct{ Err error }
 
@@ -42,13 +58,21 @@ func (e StoreCloseFailed) Line() Line {
 		"; knocks that were honoured are recorded all the same", []slog.Attr{reason(e.Err)}}
 }
 
-// DiskSilent: the daemon stops although the replay store has not answered for all knocks.
+// DiskSilent: the daemon stops although the replay store has not answered for all knocks, or
+// is not closed.
 type DiskSilent struct {
 	Waited time.Duration // for the replay store
+	Knocks int           // that have no answer: some are refused, and none opens anything
 }
 
 // Line implements Event.
 func (e DiskSilent) Line() Line {
-	return Line{"disk_silent", slog.LevelError, "the disk did not respond within " + wording.Duration(e.Waited) +
-		": dropping the knocks that wait to be recorded, which open nothing", nil}
+	text := "the disk did not respond within " + wording.Duration(e.Waited)
+	if e.Knocks == 0 {
+		text += ": the replay store is not closed; no knock waits, and those that were honoured are recorded"
+		return Line{"disk_silent", slog.LevelWarn, text, []slog.Attr{slog.Int("knocks", 0)}}
+	}
+	text += ": dropping " + wording.Count(e.Knocks, "knock", "knocks") + " not recorded yet; none opens anything now, " +
+		"but whoever saw one can use it after a restart, if the policy allows it then"
+	return Line{"disk_silent", slog.LevelError, text, []slog.Attr{slog.Int("knocks", e.Knocks)}}
 }

@@ -179,10 +179,15 @@ func (d *Decision) Spend() (e spent.Entry, needed bool) {
 
 // Burn returns the entry that must be recorded of a knock that is refused. Without it,
 // whoever saw the knock on its way could send it again from an address, or at a time, at
-// which it would be granted. needed is false for a knock without a token, and for one that
-// is refused for its age from now on.
+// which it would be granted. needed is false for a knock without a token.
+//
+// A knock that is refused for its age has an entry, too: it is too old only as long as the
+// clock is right. NB: the entry expires with the knock, although that may be over by now.
+// The store then prunes it within a minute, and refuses the token as stale from then on. A
+// later expiry would move the time up to which the store has pruned into the future of a
+// clock that is ahead, and honest knocks would be stale when the clock is set right.
 func (d *Decision) Burn() (e spent.Entry, needed bool) {
-	if !d.Authenticated || !d.Forget.IsZero() && !d.Time.Before(d.Forget) {
+	if !d.Authenticated {
 		return e, false
 	}
 	token := d.Token // a copy, as in Spend

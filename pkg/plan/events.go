@@ -66,6 +66,12 @@ func (d *Decision) grant(g gate.Grant) event.Grant {
 	}
 }
 
+// NotBurnt returns the event of a decision that refuses, and whose entry of Burn the store
+// could not record because of err.
+func (d *Decision) NotBurnt(err error) event.RefusedUnrecorded {
+	return event.RefusedUnrecorded{Knock: d.knock(), Err: err}
+}
+
 // NotSpent returns the event of a decision whose entry the store did not record. If the
 // store refuses the entry, the decision becomes a refusal and the event is a Refused;
 // otherwise the store has failed and the event is an Unrecorded.

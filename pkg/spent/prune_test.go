@@ -1,6 +1,7 @@
 package spent
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"testing"
@@ -75,4 +76,29 @@ func TestPrunedSpaceIsUsedAgain(t *testing.T) {
 	if last > 2*first {
 		t.Errorf("grew from %d to %d bytes", first, last)
 	}
+}
+
+// A token that is refused as too old while the clock is ahead by years is recorded with an
+// expiry that is over. It is never good again, and honest knocks are good as soon as the
+// clock is right.
+func TestBurntWhileTheClockIsAhead(t *testing.T) {
+	path := newPath(t)
+	s := open(t, path)
+	spend(t, s, expiring(0))
+	if err := s.Spend(ctx, expiring(0)); !errors.Is(err, ErrSpent) {
+		t.Errorf("before it is pruned: got %v, want %v", err, ErrSpent)
+	}
+	if n, err := s.Prune(epoch.AddDate(10, 0, 0)); n != 1 || err != nil {
+		t.Fatalf("pruned %d, %v, want 1", n, err)
+	}
+	before := readFile(t, path)
+	for range 200 {
+		if err := s.Spend(ctx, expiring(0)); !errors.Is(err, ErrStale) {
+			t.Fatalf("after that: got %v, want %v", err, ErrStale)
+		}
+	}
+	if !bytes.Equal(before, readFile(t, path)) {
+		t.Error("replays of a pruned token write")
+	}
+	spend(t, s, expiring(1))
 }

@@ -159,6 +159,17 @@ func errFull(waiting int) error {
 	return fmt.Errorf("the disk is too slow: %d knocks wait to be recorded", waiting)
 }
 
+// Waiting returns how many entries have no answer of the store yet.
+func (q *Queue[T]) Waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := 0
+	for _, c := range q.count {
+		n += c
+	}
+	return n
+}
+
 // Answers returns the channel with the answer to every entry that Submit took. It has no
 // buffer. Run closes it after the last answer, when the store is closed, too.
 func (q *Queue[T]) Answers() <-chan Answer[T] { return q.answers }

@@ -11,10 +11,10 @@ import (
 // retryAfter is the shortest time between two attempts to open a store.
 const retryAfter = 5 * time.Second
 
-// A Retry takes the place of a store that could not be opened. Until the store can be opened,
-// Spend and Prune return the error of the last attempt, so that no knock is honoured. A call
-// that comes 5 s or more after the last attempt begins another, and waits for it. Its
-// methods may be called from several goroutines.
+// A Retry takes the place of a store while that is being opened, and opens it again if that
+// fails. Until the store is open, Spend and Prune return the error of the last attempt, so
+// that no knock is honoured. A call that comes 5 s or more after the last attempt begins
+// another, and waits for it. Its methods may be called from several goroutines.
 type Retry struct {
 	open func() (Spender, error)
 
@@ -26,10 +26,30 @@ type Retry struct {
 	finished bool          // Close was called
 }
 
-// NewRetry makes a Retry for a store that open has just failed to open with err. open is
-// called in a goroutine of its own, one call at a time.
-func NewRetry(open func() (Spender, error), err error) *Retry {
-	return &Retry{open: open, err: err, tried: time.Now()}
+// NewRetry makes a Retry and begins the first attempt to open its store. It does not wait:
+// open is called in a goroutine of its own, one call at a time.
+func NewRetry(open func() (Spender, error)) *Retry {
+	r := &Retry{open: open, attempt: make(chan struct{})}
+	go r.openStore()
+	return r
+}
+
+// Opened returns nil if the store is open, and the error of the last attempt otherwise. It
+// waits for an attempt that is under way until ctx is done, and then returns the cause of
+// that; the attempt goes on.
+func (r *Retry) Opened(ctx context.Context) error {
+	r.mu.Lock()
+	attempt := r.attempt
+	r.mu.Unlock()
+	if attempt != nil {
+		select {
+		case <-attempt:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	_, err := r.result()
+	return err
 }
 
 // Spend implements Spender. It waits for an attempt to open the store until ctx is done.
@@ -56,7 +76,7 @@ func (r *Retry) Close() error {
 	r.mu.Lock()
 	r.finished = true
 	attempt := r.attempt
-	r.mu.Unlock() // openAgain needs it
+	r.mu.Unlock() // openStore needs it
 	if attempt != nil {
 		<-attempt
 	}
@@ -76,7 +96,7 @@ func (r *Retry) get(ctx context.Context) (Spender, error) {
 	case <-attempt:
 		return r.result()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("opening the store again: %w", context.Cause(ctx))
+		return nil, fmt.Errorf("opening the store: %w", context.Cause(ctx))
 	}
 }
 
@@ -88,12 +108,12 @@ func (r *Retry) try() (attempt <-chan struct{}) {
 	defer r.mu.Unlock()
 	if r.attempt == nil && r.store == nil && !r.finished && time.Since(r.tried) >= retryAfter {
 		r.attempt = make(chan struct{})
-		go r.openAgain()
+		go r.openStore()
 	}
 	return r.attempt
 }
 
-func (r *Retry) openAgain() {
+func (r *Retry) openStore() {
 	s, err := r.open()
 	r.mu.Lock()
 	defer r.mu.Unlock()

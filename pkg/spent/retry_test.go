@@ -16,11 +16,15 @@ func TestRetry(t *testing.T) {
 		attempts := 0
 		s := newShelf()
 		r := NewRetry(func() (Spender, error) {
-			if attempts++; attempts == 1 {
+			switch attempts++; attempts {
+			case 1:
+				return (*Store)(nil), damaged
+			case 2:
 				return (*Store)(nil), gone
 			}
 			return s, nil
-		}, damaged)
+		})
+		wantErr(t, r.Opened(t.Context()), damaged)
 		wantErr(t, r.Spend(t.Context(), soon("ssh", 1)), damaged)
 		time.Sleep(retryAfter)
 		wantErr(t, r.Spend(t.Context(), soon("ssh", 1)), gone)
@@ -28,26 +32,27 @@ func TestRetry(t *testing.T) {
 		wantErr(t, err, gone)
 		time.Sleep(retryAfter)
 		wantErr(t, r.Spend(t.Context(), soon("ssh", 1)), nil)
+		wantErr(t, r.Opened(t.Context()), nil)
 		wantErr(t, r.Spend(t.Context(), soon("ssh", 1)), ErrSpent)
 		if _, err := r.Prune(time.Now()); err != nil || s.pruned != 1 {
 			t.Errorf("%v, pruned %d times, want 1", err, s.pruned)
 		}
-		if err := r.Close(); err != nil || !s.closed || attempts != 2 {
-			t.Errorf("%v, closed: %v, %d attempts, want 2", err, s.closed, attempts)
+		if err := r.Close(); err != nil || !s.closed || attempts != 3 {
+			t.Errorf("%v, closed: %v, %d attempts, want 3", err, s.closed, attempts)
 		}
 	})
 }
 
-// An attempt on a disk that hangs keeps no Spend from its answer, and Close closes
-// what comes of it.
+// An attempt on a disk that hangs keeps neither Opened nor a Spend from its answer, and
+// Close closes what comes of it.
 func TestRetryInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, come := newShelf(), make(chan struct{})
-		r := NewRetry(func() (Spender, error) { <-come; return s, nil }, errors.New("damaged"))
-		time.Sleep(retryAfter)
+		r := NewRetry(func() (Spender, error) { <-come; return s, nil })
 		why := errors.New("too slow")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, why)
 		defer cancel()
+		wantErr(t, r.Opened(ctx), why)
 		wantErr(t, r.Spend(ctx, soon("ssh", 1)), why)
 		closed := make(chan error)
 		go func() { closed <- r.Close() }()
@@ -61,11 +66,15 @@ func TestRetryInTime(t *testing.T) {
 
 func TestRetryClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := NewRetry(func() (Spender, error) { t.Error("opened"); return nil, nil }, errors.New("damaged"))
+		attempts := 0
+		r := NewRetry(func() (Spender, error) { attempts++; return nil, errors.New("damaged") })
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(retryAfter)
 		wantErr(t, r.Spend(t.Context(), soon("ssh", 1)), os.ErrClosed)
+		if attempts != 1 {
+			t.Errorf("%d attempts, want none after Close", attempts)
+		}
 	})
 }
