@@ -50,7 +50,7 @@ func (e Granted) Line() Line {
 	return Line{"granted", slog.LevelInfo, "granted " + e.text() + " for " + wording.Duration(e.Timeout), e.fields()}
 }
 
-func (e Granted) limit() (class, string) { return grants, e.Access }
+func (e Granted) limit() (class, string) { return grantLines, e.Access }
 
 // GrantFailed: a knock is valid, but its grant could not be written to the table.
 type GrantFailed struct {

@@ -188,7 +188,7 @@ func (k *Kernel) dropKept(a *Connections) error {
 	for _, key := range a.tuples {
 		c.elements = append(c.elements, nftables.SetElement{Key: key})
 	}
-	return k.retry(func() error { return k.send(plan{elements: []elementChange{c}}, 0) })
+	return k.retry(func() error { return k.send(transaction{elements: []elementChange{c}}, 0) })
 }
 
 // labels are those of admitted connections.

@@ -45,8 +45,8 @@ func (g *groups[G]) register(e *Engine, family listener) {
 	}
 }
 
-// from gives the function that maps the groups of another engine's family to
+// groupMap returns the function that maps the groups of another engine's family to
 // these, or to -1 where none has the same ports.
-func (g *groups[G]) from(old *groups[G]) func(int) int {
+func (g *groups[G]) groupMap(old *groups[G]) func(int) int {
 	return func(group int) int { return g.find(old.ports[group]) }
 }

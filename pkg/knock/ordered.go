@@ -156,16 +156,16 @@ func (s *orderedState) sinceToken(since int64) int {
 
 func (f *orderedFamily) take(group int, a *arrival) {
 	g := f.list[group]
-	n := f.of(a, group, g.within)
+	n := f.knockOf(a, group, g.within)
 	p := a.part(byte(f.offset(group, a)))
 	if n.state.repeats(&p, a.now-g.within) {
 		return
 	}
 	n.state.put(p)
-	account := f.engine.work.account(workOrdered, a.packet.Src, a.now)
+	budget := f.engine.work.budget(workOrdered, a.packet.Src, a.now)
 	// Nothing marks where an article message begins, so each packet may be the last
 	// of one.
-	search := orderedSearch{&a.moment, account, g, n}
+	search := orderedSearch{&a.moment, budget, g, n}
 	if g.article && n.state.count >= seal.ArticleLen {
 		search.try(seal.ArticleLen)
 	}
@@ -176,10 +176,10 @@ func (f *orderedFamily) take(group int, a *arrival) {
 
 // orderedSearch looks for a message that ends with the last packet of a source.
 type orderedSearch struct {
-	moment  *moment // when the packet came; takes the verdicts
-	account account
-	group   *orderedGroup
-	knock   *pending[orderedState]
+	moment *moment // when the packet came; takes the verdicts
+	budget budget
+	group  *orderedGroup
+	knock  *pending[orderedState]
 }
 
 // try takes the last bytes for a message of a length. If not all keys could be
@@ -209,7 +209,7 @@ func (s *orderedSearch) try(length int) {
 		if out.granted() {
 			break
 		}
-		if !s.account.spend(cost) {
+		if !s.budget.spend(cost) {
 			if out.found {
 				break
 			}
@@ -274,7 +274,7 @@ func (f *orderedFamily) verdictOnEnd(m *moment, n *pending[orderedState], why Re
 
 func (f *orderedFamily) adopt(from family, sameLabels bool) {
 	old := from.(*orderedFamily)
-	f.adoptFrom(&old.tracker, f.from(&old.groups), func(to, s *orderedState) {
+	f.adoptFrom(&old.tracker, f.groupMap(&old.groups), func(to, s *orderedState) {
 		*to = *s
 		if !sameLabels {
 			for i := range to.parts {

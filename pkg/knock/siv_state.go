@@ -85,9 +85,9 @@ func has(set uint64, n int) bool { return set&(1<<n-1) == 1<<n-1 }
 // choice is one value of each lane: bit i is set where the older one is meant.
 type choice = uint64
 
-// from chooses the values that came from a port. It is not ok if some lane has
+// choiceByPort chooses the values that came from a port. It is not ok if some lane has
 // none of that port, nor if they are the newest of all lanes.
-func (s *sivState) from(port uint16, length int) (c choice, ok bool) {
+func (s *sivState) choiceByPort(port uint16, length int) (c choice, ok bool) {
 	for i := range length {
 		switch v := &s.values[i]; {
 		case v[0].port == port:
@@ -128,9 +128,9 @@ func (s *sivState) sinceToken() (lanes uint64, contested int) {
 }
 
 // assemble puts a choice of values together, as many bytes as there is room for.
-func (s *sivState) assemble(c choice, token []byte) {
-	for i := range token {
-		token[i] = s.values[i][c>>i&1].value // bit i of c is the index
+func (s *sivState) assemble(c choice, message []byte) {
+	for i := range message {
+		message[i] = s.values[i][c>>i&1].value // bit i of c is the index
 	}
 }
 

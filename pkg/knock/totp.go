@@ -109,7 +109,7 @@ type totpState struct {
 
 func (f *totpFamily) take(group int, a *arrival) {
 	g := f.list[group]
-	n := f.of(a, group, g.lifetime())
+	n := f.knockOf(a, group, g.lifetime())
 	s := &n.state
 	since := a.now - g.within
 	offset := f.offset(group, a)
@@ -279,7 +279,7 @@ func (g *totpGroup) codes(step int64) *totpStep {
 
 func (f *totpFamily) adopt(from family, sameLabels bool) {
 	old := from.(*totpFamily)
-	group := f.from(&old.groups)
+	group := f.groupMap(&old.groups)
 	// The old engine is not used any more, so its memory may be.
 	for i, was := range old.list {
 		if to := group(i); to >= 0 {

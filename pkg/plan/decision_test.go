@@ -160,7 +160,7 @@ func TestDecisionsThatGrant(t *testing.T) {
 // grantedText writes a decision that grants, a line per fact.
 func grantedText(d *Decision) []string {
 	var lines []string
-	if e, any := d.Spend(); any {
+	if e, any := d.ToSpend(); any {
 		what := "no token"
 		if e.Token != nil {
 			what = fmt.Sprintf("%x", e.Token[:3])
@@ -264,7 +264,7 @@ func TestBurn(t *testing.T) {
 		"shared":        {knock.Verdict{Time: now, Access: shared, Source: alice, Reason: knock.Scan}, false},
 	} {
 		d := outline(t, accesses).Decide(&c.verdict)
-		e, any := d.Burn()
+		e, any := d.ToBurn()
 		if any != c.want || any && (*e.Token != token || e.Limit != 0 || e.Access != "spa") {
 			t.Errorf("%s: %+v, %v", name, e, any)
 		}

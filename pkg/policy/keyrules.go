@@ -52,10 +52,10 @@ func (a *Access) setSecret(text []byte) (err error) {
 // checkKey refuses a key that the knock of the access cannot have.
 func checkKey(k *secret.Key, a *Access) error {
 	switch n := len(k.Bytes()); {
-	case a.Knock == KnockSPA:
+	case a.Kind == KindSPA:
 		// fwknop reads Rijndael keys of 32 bytes at most (pkg/spa, maxSecret).
 		if n > maxSPAKey {
-			return invalid.Newf(fmt.Sprintf("at most %d for knock %q", maxSPAKey, string(KnockSPA)), "bad key of %d bytes", n)
+			return invalid.Newf(fmt.Sprintf("at most %d for knock %q", maxSPAKey, string(KindSPA)), "bad key of %d bytes", n)
 		}
 	case a.Encoding == EncodingSIV:
 		return checkSIVKey(k)

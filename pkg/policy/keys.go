@@ -14,13 +14,13 @@ type keySlot struct {
 // keySlots are the keys that an access of its kind has.
 func (a *Access) keySlots() []keySlot {
 	key := keySlot{"key", &a.KeyFile, &a.KeyCredential, a.setKey}
-	switch a.Knock {
-	case KnockEncrypted:
+	switch a.Kind {
+	case KindEncrypted:
 		return []keySlot{key}
-	case KnockTOTP:
+	case KindTOTP:
 		key.set = a.setSecret
 		return []keySlot{key}
-	case KnockSPA:
+	case KindSPA:
 		return []keySlot{key, {"hmac_key", &a.HMACKeyFile, &a.HMACKeyCredential, a.setHMACKey}}
 	}
 	return nil
@@ -56,7 +56,7 @@ func readKey(t *table, a *Access) {
 	}
 	// An authenticator app wants base32, all others the bytes of a key.
 	command := "nftknockd keygen"
-	if a.Knock == KnockTOTP {
+	if a.Kind == KindTOTP {
 		command += " --totp"
 	}
 	t.fail(t.at(), "this access has no key", fmt.Sprintf("want key_file with the path of a file that holds one, or key_credential: %q makes a key", command))
