@@ -61,7 +61,7 @@ type GrantFailed struct {
 // Line implements Event.
 func (e GrantFailed) Line() Line {
 	return Line{"grant_failed", slog.LevelError, "cannot grant " + e.text() + ": " + e.Err.Error() +
-		"; the knock does not open it: knock again once that is mended", e.fields(reason(e.Err))}
+		"; the knock opened nothing; repair this, then knock again", e.fields(reason(e.Err))}
 }
 
 func (e GrantFailed) limit() (class, string) { return failures, e.Access }

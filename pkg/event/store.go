@@ -50,5 +50,5 @@ type DiskSilent struct {
 // Line implements Event.
 func (e DiskSilent) Line() Line {
 	return Line{"disk_silent", slog.LevelError, "the disk did not respond within " + wording.Duration(e.Waited) +
-		": dropping the knocks that wait to be recorded, which open nothing", nil}
+		": knocks that still wait to be recorded are dropped and open nothing", nil}
 }

@@ -79,7 +79,7 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 
 // restore brings the table to the ruleset, in the ownership that the mode says,
 // and without the parts of nf_tables that the kernel lacks. Grants that a table lost
-// come in the same transaction, or after it: a grant protects nothing.
+// come in the same transaction, or later, since they hide nothing.
 func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	r.withoutDemux = k.withoutDemux
 	if err := k.findLeftover(r); err != nil {
@@ -223,7 +223,7 @@ func (k *Kernel) changeTable(r *Ruleset, c tableChange, at tableState, withGrant
 	return nil
 }
 
-// ourTable gives the table as it is and its handle, or nil and 0. It is an
+// ourTable returns the table as it is and its handle, or nil and 0. It is an
 // error if the table was made by others.
 func (k *Kernel) ourTable() (*nftables.Table, tableHandle, error) {
 	t, err := k.find()

@@ -169,7 +169,7 @@ func (k *Kernel) End(a *Connections) error {
 			}
 		}
 	}
-	// Nor do they come back with a table that is made anew.
+	// Ended connections are not restored when the table is rebuilt.
 	k.existing = slices.DeleteFunc(k.existing, func(c existingConn) bool {
 		return slices.ContainsFunc(a.tuples, func(key []byte) bool { return bytes.Equal(key, c.element().Key) })
 	})

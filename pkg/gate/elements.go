@@ -93,8 +93,8 @@ func (k *Kernel) revoke(from netip.Prefix, s port.Range) error {
 }
 
 // adoptGrants enters what an earlier process left in the table into the ledger.
-// Without it, the next grant to a source that has one could shorten its time, no
-// more.
+// Without it, the only harm would be that the next grant to a source that has one
+// could shorten its time.
 func (k *Kernel) adoptGrants() {
 	k.stale = true
 	k.relearn()

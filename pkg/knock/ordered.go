@@ -29,7 +29,7 @@ type OrderedKey interface {
 	Open(message []byte) (seal.Message, bool)
 }
 
-// Ports gives one port for each value of a byte.
+// Ports returns one port for each value of a byte.
 func (o Ordered) Ports() []port.Range { return portsFrom(o.Base, 256, o.Protocols) }
 
 func (o Ordered) join(e *Engine, r *rule) error {
@@ -65,7 +65,7 @@ type orderedAccess struct {
 	salted  *seal.Fwknop19
 }
 
-// length gives the number of bytes of a message.
+// length returns the number of bytes of a message.
 func (k *orderedAccess) length() int {
 	if k.article != nil {
 		return seal.ArticleLen
@@ -123,7 +123,7 @@ type orderedState struct {
 	noKey  instant // when a verdict last said that no key opens a message
 }
 
-// back gives the byte that came n before the last, if that many came.
+// back returns the byte that came n before the last, if that many came.
 func (s *orderedState) back(n int) *part { return &s.parts[(s.count-1-n)%maxOrdered] }
 
 func (s *orderedState) put(p part) {

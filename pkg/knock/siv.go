@@ -26,7 +26,7 @@ type SIV struct {
 // among many is looked up for every half minute of it.
 const MaxSealedWindow = 10 * time.Minute
 
-// Ports gives those of all lanes.
+// Ports returns those of all lanes.
 func (s SIV) Ports() []port.Range { return portsFrom(s.Base, maxLanes*seal.LaneWidth, s.Protocols) }
 
 func (s SIV) join(e *Engine, r *rule) error {

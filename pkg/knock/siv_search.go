@@ -196,7 +196,7 @@ func (s *sivSearch) outOfTime(length int, late bool) bool {
 	return true
 }
 
-// sealedRequest gives what a sealed message asks for. A token without a time must
+// sealedRequest returns what a sealed message asks for. A token without a time must
 // be remembered for ever.
 func sealedRequest(m seal.Message, message []byte, source netip.Addr, at time.Time) *Request {
 	req := &Request{

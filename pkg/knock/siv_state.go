@@ -100,7 +100,7 @@ func (s *sivState) choiceByPort(port uint16, length int) (c choice, ok bool) {
 	return c, c != 0
 }
 
-// contested gives the lanes whose older value is another.
+// contested returns the lanes whose older value is another.
 func (s *sivState) contested(length int) (lanes uint64) {
 	for i := range length {
 		if v := &s.values[i]; v[1].set && v[1].value != v[0].value {
@@ -110,7 +110,7 @@ func (s *sivState) contested(length int) (lanes uint64) {
 	return lanes
 }
 
-// sinceToken gives the lanes that a value has come to after the last token and its
+// sinceToken returns the lanes that a value has come to after the last token and its
 // repetitions, and in how many of them another had come before it. So a knock that
 // no key opens gets its verdict although one before it had a key.
 func (s *sivState) sinceToken() (lanes uint64, contested int) {
@@ -134,7 +134,7 @@ func (s *sivState) assemble(c choice, message []byte) {
 	}
 }
 
-// oldest gives when the first packet of a choice came.
+// oldest returns when the first packet of a choice came.
 func (s *sivState) oldest(c choice, length int) int64 {
 	first := int64(math.MaxInt64)
 	for i := range length {
@@ -143,7 +143,7 @@ func (s *sivState) oldest(c choice, length int) int64 {
 	return first
 }
 
-// forgetSystems makes the fingerprints of all values those of no system.
+// forgetSystems clears all fingerprints.
 func (s *sivState) forgetSystems() {
 	for i := range s.values {
 		for j := range s.values[i] {

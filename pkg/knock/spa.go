@@ -16,7 +16,7 @@ type SPA struct {
 	Terms
 }
 
-// Ports gives the one port.
+// Ports returns the one port.
 func (s SPA) Ports() []port.Range { return []port.Range{port.Single(packet.UDP, s.Port)} }
 
 func (s SPA) join(e *Engine, r *rule) error {

@@ -188,7 +188,7 @@ var refusals = []struct {
 	{knock.Verdict{Access: shared, Step: 2, Reason: knock.OutOfOrder}, nil, event.CodeOutOfOrder, "sequence out of order"},
 	{knock.Verdict{Access: shared, Step: 2, Reason: knock.TooFast}, nil, event.CodeTooFast, "packets too close together"},
 	{knock.Verdict{Access: shared, Step: 2, Reason: knock.TooSlow}, nil, event.CodeTooSlow, "packets too far apart"},
-	{knock.Verdict{Access: shared, Step: 2, Reason: knock.Tripwire}, nil, event.CodeTripwire, "touched a port outside the sequence"},
+	{knock.Verdict{Access: shared, Step: 2, Reason: knock.Tripwire}, nil, event.CodeTripwire, "sent a packet to a tripwire port"},
 	{knock.Verdict{Access: shared, Step: 3, Reason: knock.Scan}, nil, event.CodeScan, "looks like a port scan"},
 	{knock.Verdict{Access: shared, Step: 3, Reason: knock.WrongOS}, nil, event.CodeWrongOS, "operating system does not match"},
 	{knock.Verdict{Access: shared, Step: 3, Reason: knock.Expired}, nil, event.CodeExpired, "access has expired"},

@@ -79,7 +79,7 @@ func checkSIVKey(k *secret.Key) error {
 	return nil
 }
 
-// checkTextKey checks a key of those who know bare text only.
+// checkTextKey checks a key that other programs read as plain text.
 func checkTextKey(k *secret.Key, e Encoding, most int) error {
 	want := fmt.Sprintf("text of %d to %d bytes for encoding %q", minPassphrase, most, string(e))
 	switch n := len(k.Bytes()); {

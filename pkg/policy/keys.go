@@ -29,7 +29,7 @@ func (a *Access) keySlots() []keySlot {
 func (s keySlot) fileKey() string       { return s.name + "_file" }
 func (s keySlot) credentialKey() string { return s.name + "_credential" }
 
-// places gives those keys of the policy that are present and say where the key is.
+// places returns those keys of the policy that are present and say where the key is.
 func (s keySlot) places(t *table) (found []string) {
 	for _, key := range []string{s.name, s.fileKey(), s.credentialKey()} {
 		if t.has(key) {
@@ -110,7 +110,7 @@ func (s keySlot) read(t *table) bool {
 	return true
 }
 
-// take gives the written form of the key to set, wipes it, and reports whether the key
+// take returns the written form of the key to set, wipes it, and reports whether the key
 // is good.
 func (s keySlot) take(t *table, place string, text []byte) bool {
 	// Wiped in any case. The strings of the decoder stay until they are collected:

@@ -10,7 +10,7 @@ type kindKey struct {
 	why string
 }
 
-// Which kinds have what.
+// Kinds of knock that share keys.
 var (
 	sharedOnly    = []Kind{KindShared}
 	encryptedOnly = []Kind{KindEncrypted}

@@ -31,7 +31,7 @@ func (a *Access) EngineKnock() knock.Kind {
 	return knock.Ordered{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, Terms: a.terms()}
 }
 
-// KnockPorts gives the ports that the packets of the knock go to: for a shared
+// KnockPorts returns the ports that the packets of the knock go to: for a shared
 // sequence each element with a port, in order, and one range per protocol for all
 // other kinds.
 func (a *Access) KnockPorts() []port.Range { return a.EngineKnock().Ports() }
@@ -74,7 +74,7 @@ type layout struct {
 	ports string // as port.Join writes them
 }
 
-// layouts gives the first access of each layout in use. Shared sequences have none.
+// layouts returns the first access of each layout in use. Shared sequences have none.
 func layouts(entries []entry) (all []entry) {
 	seen := make(map[layout]bool)
 	for _, e := range entries {
@@ -103,7 +103,7 @@ func checkLayouts(entries []entry) {
 		"want accesses to have port_base, protocol and port in common; their keys tell them apart")
 }
 
-// firstInUse gives the first port of some ranges that is in a set.
+// firstInUse returns the first port of some ranges that is in a set.
 func firstInUse(ranges []port.Range, set map[port.Range]bool) (port.Range, bool) {
 	for _, r := range ranges {
 		for n := range r.Ports() {
