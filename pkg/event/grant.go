@@ -66,8 +66,8 @@ func (e GrantFailed) Line() Line {
 
 func (e GrantFailed) limit() (class, string) { return failures, e.Access }
 
-// Unrecorded: a knock is valid, but opens nothing, because the replay store could not record
-// it.
+// Unrecorded: a knock is valid, but opens nothing, because the store of spent tokens could
+// not record it.
 type Unrecorded struct {
 	Knock
 	Err error
