@@ -30,8 +30,8 @@ address, in the files --hosts and --rc:
 Keys come from --key-file, else from the entry, else from the environment
 (` + client.KeyVariable + `, ` + client.HMACKeyVariable + `), else nftknock asks for them. nftknock keygen makes keys.
 
-Exit codes: 0 good, 1 failed, 2 usage or configuration, 3 the port to verify
-stayed closed.`
+Exit codes: 0 success, 1 failure, 2 usage or configuration, 3 the port to
+verify stayed closed.`
 
 const example = `  nftknock ssh.example.org                       as the files say
   nftknock 10.3.2.1 tcp/7000 udp/8000 icmp --verify tcp/22

@@ -123,7 +123,7 @@ func (o *options) requestFlags() group {
 	g.StringVarP(&o.port, "port", "p", "", "open this `PORT`")
 	g.StringVarP(&o.protocol, "protocol", "P", "", "its `PROTOCOL`: tcp, udp or icmp (default tcp)")
 	o.setting(g, settingFlag{name: "open"}, "or open these `SERVICES`: tcp/22 (SPA: tcp/22,udp/1194)")
-	o.setting(g, settingFlag{name: "allow", short: "a"}, "let this `ADDRESS` in (default source: that of the packets)")
+	o.setting(g, settingFlag{name: "allow", short: "a"}, "let this `ADDRESS` in (default: the address the packets come from)")
 	o.setting(g, settingFlag{name: "user"}, "knock as the user of this `NAME` (default: the login name)")
 	o.setting(g, settingFlag{name: "timeout"}, "SPA: open for this `TIME`, such as 60s (default: the server decides)")
 	return g
@@ -159,7 +159,7 @@ func (o *options) otherFlags() group {
 	g := newGroup("Other flags")
 	o.setting(g, settingFlag{name: "verify"}, "after the knock, wait until this `PORT` is open, such as tcp/22")
 	g.DurationVar(&o.verifyTimeout, "verify-timeout", 5*time.Second, "wait for it at most this `TIME`")
-	g.StringVarP(&o.host, "knock", "k", "", "the `HOST`, as the client of 2004 took it")
+	g.StringVarP(&o.host, "knock", "k", "", "same as `HOST`, for old scripts")
 	g.BoolVarP(&o.test, "test", "T", false, "print what would be sent and send nothing")
 	g.BoolVarP(&o.quiet, "quiet", "q", false, "print warnings and errors only")
 	g.BoolVar(&o.json, "json", false, "print JSON, one object per line")

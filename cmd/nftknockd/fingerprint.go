@@ -35,8 +35,8 @@ func newFingerprint(o *options) *cobra.Command {
 		Long: `fingerprint tells which operating system sent each TCP SYN. It reads a pcap or pcapng
 capture, or the packets that this host sends and receives (--live, which needs root
 or CAP_NET_RAW), or the lines that iptables' LOG and nft's log statement write into
-the kernel log (--log), if they include TCP options. FILE "-" is standard input. With
-an unknown SYN come lines for a signature file of your own.
+the kernel log (--log), if they include TCP options. FILE "-" is standard input. For
+an unknown SYN it also prints lines for a signature file of your own.
 
 The confidence is "exact"; or "family", when only the family of the system is sure;
 or "low", when the TTL is above the initial one or too far below it, DF is missing,

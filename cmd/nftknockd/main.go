@@ -73,7 +73,7 @@ func failed(err error) error {
 	return exitError{code: exitFailed, err: err}
 }
 
-// options are the flags that all commands share.
+// options are the flags that several commands share.
 type options struct {
 	config string
 }
@@ -94,10 +94,13 @@ removes.`,
 			return cmd.Help()
 		},
 	}
-	root.PersistentFlags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")
-	root.AddCommand(
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o),
-		newFingerprint(&o), newKeygen(), commands.Version("nftknockd"),
-	)
+	withPolicy := []*cobra.Command{
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o), newFingerprint(&o),
+	}
+	for _, cmd := range withPolicy {
+		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")
+	}
+	root.AddCommand(withPolicy...)
+	root.AddCommand(newKeygen(), commands.Version("nftknockd"))
 	return root
 }

@@ -19,9 +19,9 @@ func newReplay(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Run a capture through the policy: who would have been let in, and why not",
-		Long: `replay reads a pcap or pcapng capture as if its packets arrived now, and prints for
-every knock in it what the daemon would have decided. It needs no root and changes
-nothing.`,
+		Long: `replay reads a pcap or pcapng capture as if its packets arrived at the times in the
+capture, and prints for every knock in it what the daemon would have decided. It needs
+no root and changes nothing.`,
 		Args: commands.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := loadPlan(o.config, cmd.ErrOrStderr())

@@ -63,7 +63,7 @@ func revoked(done control.Revoked, cut bool) string {
 	return text
 }
 
-// controlClient gives a client of the daemon that runs this policy. It reads no
+// controlClient returns a client of the daemon that runs this policy. It reads no
 // keys.
 func controlClient(file string) (*control.Client, error) {
 	p, diags := policy.Outline(file)

@@ -109,7 +109,7 @@ type place struct {
 	line, column int
 }
 
-// String gives FILE:LINE or FILE:LINE:COLUMN.
+// String returns FILE:LINE or FILE:LINE:COLUMN.
 func (p place) String() string {
 	s := fmt.Sprintf("%s:%d", p.path, p.line)
 	if p.column > 0 {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// find gives the first entry of a name, or nil. Stanzas come last: fwknop finds
+// find returns the first entry of a name, or nil. Stanzas come last: fwknop finds
 // them only by -n.
 func (r Request) find(name string) *Host {
 	for _, stanza := range []bool{false, true} {

@@ -9,7 +9,7 @@ import (
 	"nftknock/pkg/tomlpos"
 )
 
-// texts gives the value of a key in the form that Settings.Set takes.
+// texts returns the value of a key in the form that Settings.Set takes.
 func (d *hostsDecoder) texts(key toml.Key, s setting) ([]string, error) {
 	switch v := d.lookup(key).(type) {
 	case string:

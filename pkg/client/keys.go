@@ -97,7 +97,7 @@ func (p *Plan) hmacSource() keySource {
 			"), or run nftknock on a terminal, where it asks; a server that wants no HMAC gets --hmac none"}
 }
 
-// find gives the key, or nil if no source has it and there is no question.
+// find returns the key, or nil if no source has it and there is no question.
 func (ring Keyring) find(from keySource) (*secret.Key, error) {
 	switch {
 	case from.key != nil:

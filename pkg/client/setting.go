@@ -24,7 +24,7 @@ func (s *Settings) Set(name, text string) error { return settings[name].set(s, t
 // Names returns the names of all settings, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(settings)) }
 
-// Of gives the kinds of knock that a setting has an effect on. The name must
+// Of returns the kinds of knock that a setting has an effect on. The name must
 // be one of Names.
 func Of(name string) []Kind {
 	if kinds := settings[name].kinds; kinds != nil {

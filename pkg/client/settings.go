@@ -67,7 +67,7 @@ var Source = netip.IPv4Unspecified()
 // MaxRepeat bounds Settings.Repeat.
 const MaxRepeat = 10
 
-// over gives the settings, with those that are not set taken from a base. If the
+// over returns the settings, with those that are not set taken from a base. If the
 // two are for different kinds of knock, only what any knock needs is taken.
 func (s Settings) over(base Settings) Settings {
 	if s.Kind != "" && base.Kind != "" && s.Kind != base.Kind {

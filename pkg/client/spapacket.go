@@ -33,7 +33,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	return nil
 }
 
-// hmacBytes gives the bytes of a key, nil for no key.
+// hmacBytes returns the bytes of a key, nil for no key.
 func hmacBytes(key *secret.Key) []byte {
 	if key == nil {
 		return nil

@@ -41,7 +41,7 @@ func NewClient(path string) *Client {
 }
 
 // Reload has the daemon read its policy again. It returns nil when the new policy is in
-// force. The error says why the old policy stays, or wraps ErrNotRunning.
+// force. The error says why the old policy remains in force, or wraps ErrNotRunning.
 func (c *Client) Reload(ctx context.Context) error {
 	_, err := c.post(ctx, "/reload")
 	return err

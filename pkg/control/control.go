@@ -27,7 +27,7 @@ import (
 // Handler carries out requests. Its methods may be called from several goroutines, and may
 // block.
 type Handler interface {
-	// Reload reads the policy again. Its error says why the old policy stays.
+	// Reload reads the policy again. Its error says why the old policy remains in force.
 	Reload(context.Context) error
 	// Revoke ends grants and connections.
 	Revoke(context.Context, Revocation) (Revoked, error)

@@ -61,7 +61,7 @@ func (r *router) route(d plan.Decision) {
 		r.refuse(d)
 		return
 	}
-	entry, needed := d.Spend()
+	entry, needed := d.ToSpend()
 	if !needed {
 		r.grants <- d
 		return
@@ -74,7 +74,7 @@ func (r *router) route(d plan.Decision) {
 // refuse reports a decision that refuses, and has its token recorded, so that nobody who
 // saw the knock can send it again.
 func (r *router) refuse(d plan.Decision) {
-	if entry, needed := d.Burn(); needed {
+	if entry, needed := d.ToBurn(); needed {
 		// After the line of the refusal. The queue refuses the token from now on in any
 		// case.
 		if err := r.spends.Submit(entry, d); err != nil && !spent.IsRefusal(err) {

@@ -28,7 +28,7 @@ const (
 	CodeCommand      Code = "command"
 	CodeNAT          Code = "nat"
 
-	// Of the replay store.
+	// Of the store of spent tokens.
 	CodeAlreadyUsed  Code = "already_used"
 	CodeLimitReached Code = "limit_reached"
 	CodePruned       Code = "pruned" // the token expires before tokens that were pruned

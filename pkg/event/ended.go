@@ -10,8 +10,8 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// RunningGrant identifies a grant that is running or has ended: Source may, or might, reach
-// the service Open.
+// RunningGrant identifies a grant that is running or has ended: Source may reach
+// the service Open, or could until it ended.
 type RunningGrant struct {
 	Source netip.Prefix
 	Access string // empty for a grant that the daemon did not make
@@ -90,14 +90,14 @@ func (e Narrowed) Line() Line {
 // EndingsOmitted: more grants ended than have an event each.
 type EndingsOmitted struct {
 	Count  int
-	Reason string // of all of them; empty if the policy ended or shortened them
+	Reason string // of all of them; empty if the policy changed
 }
 
 // Line implements Event.
 func (e EndingsOmitted) Line() Line {
 	omitted, more := slog.Int("omitted", e.Count), wording.Count(e.Count, "more grant", "more grants")
 	if e.Reason == "" {
-		return Line{"ended", slog.LevelInfo, more + " ended or shortened by the policy", []slog.Attr{omitted}}
+		return Line{"ended", slog.LevelInfo, more + " ended, shortened or narrowed, because the policy changed", []slog.Attr{omitted}}
 	}
 	return Line{"ended", slog.LevelInfo, more + " ended: " + e.Reason, []slog.Attr{omitted, slog.String("reason", e.Reason)}}
 }

@@ -60,10 +60,10 @@ var lines = []struct {
 		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s]"},
 	{Granted{fullGrant}, "INFO granted 192.0.2.0/24 access to tcp/8000-8010 for 1h " +
 		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.20 or newer user=mbr]"},
-	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock does not open it: " +
-		"knock again once that is mended [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
-	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock does not open it: " +
-		"knock again once that is mended [event=grant_failed src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 " +
+	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock opened nothing; " +
+		"repair this, then knock again [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
+	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock opened nothing; " +
+		"repair this, then knock again [event=grant_failed src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 " +
 		"os=Linux 4.20 or newer user=mbr reason=the set is full]"},
 	{Unrecorded{encrypted, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
 		"[event=unrecorded src=192.168.10.2 access=mbr knock=encrypted reason=the set is full]"},
@@ -103,7 +103,7 @@ var lines = []struct {
 	{Narrowed{wide, []port.Range{port.Single(packet.TCP, 8000), port.Single(packet.TCP, 8001)}, `access "web" no longer opens all of it`},
 		`INFO access of 2001:db8::/64 to tcp/8000-8010 narrowed to tcp/8000,tcp/8001: access "web" no longer opens all of it ` +
 			`[event=narrowed src=2001:db8::/64 access=web open=tcp/8000-8010 reason=access "web" no longer opens all of it]`},
-	{EndingsOmitted{200, ""}, "INFO 200 more grants ended or shortened by the policy [event=ended omitted=200]"},
+	{EndingsOmitted{200, ""}, "INFO 200 more grants ended, shortened or narrowed, because the policy changed [event=ended omitted=200]"},
 	{EndingsOmitted{1, "revoked"}, "INFO 1 more grant ended: revoked [event=ended omitted=1 reason=revoked]"},
 	{Resumed{running, 8*time.Second + 400*time.Millisecond}, "INFO access of 192.168.10.2 to tcp/22 continues for 8s " +
 		"[event=resumed src=192.168.10.2 access=ssh open=tcp/22]"},
@@ -119,9 +119,9 @@ var lines = []struct {
 		"[event=narrow_failed reason=the set is full]"},
 	{InterfaceProblem{"eth9", "interface \"eth9\" does not exist", false}, `WARN interface "eth9" does not exist [event=interfaces interface=eth9]`},
 	{InterfaceProblem{"wg0", "interface \"wg0\" is gone", true}, `INFO interface "wg0" is gone [event=interfaces interface=wg0]`},
-	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so all but lo are guarded: the set is full; restart the service to retry " +
+	{InterfacesUnlisted{errFull, false}, "WARN cannot list interfaces, so services are hidden on all interfaces but lo: the set is full; restart the service to retry " +
 		"[event=interfaces reason=the set is full]"},
-	{InterfacesUnlisted{errFull, true}, "WARN all interfaces but lo are guarded until they can be listed: the set is full [event=interfaces reason=the set is full]"},
+	{InterfacesUnlisted{errFull, true}, "WARN services are hidden on all interfaces but lo until the interfaces can be listed: the set is full [event=interfaces reason=the set is full]"},
 	{InterfacesFailed{errFull}, "ERROR cannot update the table for the host's interfaces, which changed: the set is full; interfaces with new names are guarded, " +
 		"whether the policy lists them or not; retrying every second [event=interfaces_failed reason=the set is full]"},
 
@@ -143,8 +143,8 @@ var lines = []struct {
 	{Ready{Watch{"nftknock", 5, 5, 1}}, "INFO ready: table inet nftknock, NFLOG group 5, 1 access [event=ready accesses=1]"},
 	{Ready{Watch{"nftknock", 5, 8, 0}}, "INFO ready: table inet nftknock, NFLOG groups 5 to 8, 0 accesses [event=ready accesses=0]"},
 	{Reloaded{Watch{"nftknock", 5, 5, 2}}, "INFO reloaded: table inet nftknock, NFLOG group 5, 2 accesses [event=reloaded accesses=2]"},
-	{ReloadFailed{errFull}, "ERROR reload failed, the old policy stays: the set is full [event=reload reason=the set is full]"},
-	{Stopped{}, "INFO stopped; the table and its running grants stay [event=stopped]"},
+	{ReloadFailed{errFull}, "ERROR reload failed, the old policy remains in force: the set is full [event=reload reason=the set is full]"},
+	{Stopped{}, "INFO stopped; services stay hidden, running grants end at their time [event=stopped]"},
 	{PolicyWarning{"a.toml:7:2: weak; make it strong", Place{"a.toml", 7, 2}}, "WARN a.toml:7:2: weak; make it strong [event=policy file=a.toml line=7 column=2]"},
 	{PolicyWarningsOmitted{50}, "WARN and 50 more warnings: nftknockd check lists them [event=policy omitted=50]"},
 	{ControlFailed{errFull}, "ERROR the control socket failed: the set is full; knocks are honoured as before, but commands such as revoke " +
@@ -156,7 +156,7 @@ var lines = []struct {
 		"if this continues without a flood, raise [nflog] workers [event=lost packets=1]"},
 	{Lost{70}, "WARN 70 packets lost: they arrived faster than the daemon read them; a knock among them had no effect and must be sent again; " +
 		"if this continues without a flood, raise [nflog] workers [event=lost packets=70]"},
-	{Overload{}, "WARN CPU budget exhausted: some knocks were not checked against every key [event=overload]"},
+	{Overload{}, "WARN CPU budget exhausted: some knocks were not checked against every key; a valid one among them opened nothing and must be sent again [event=overload]"},
 	{Omitted{1234, refusals}, "INFO 1234 lines about refused knocks left out, because there were too many [event=omitted omitted=1234]"},
 	{Omitted{1, strays}, "DEBUG 1 line about refused single packets left out, because there were too many [event=omitted omitted=1]"},
 	{LogLost{7, nil}, "ERROR 7 log lines were lost because the reader of the log was too slow [event=log_lost omitted=7]"},

@@ -50,7 +50,7 @@ func (e Granted) Line() Line {
 	return Line{"granted", slog.LevelInfo, "granted " + e.text() + " for " + wording.Duration(e.Timeout), e.fields()}
 }
 
-func (e Granted) limit() (class, string) { return grants, e.Access }
+func (e Granted) limit() (class, string) { return grantLines, e.Access }
 
 // GrantFailed: a knock is valid, but its grant could not be written to the table.
 type GrantFailed struct {
@@ -61,13 +61,13 @@ type GrantFailed struct {
 // Line implements Event.
 func (e GrantFailed) Line() Line {
 	return Line{"grant_failed", slog.LevelError, "cannot grant " + e.text() + ": " + e.Err.Error() +
-		"; the knock does not open it: knock again once that is mended", e.fields(reason(e.Err))}
+		"; the knock opened nothing; repair this, then knock again", e.fields(reason(e.Err))}
 }
 
 func (e GrantFailed) limit() (class, string) { return failures, e.Access }
 
-// Unrecorded: a knock is valid, but opens nothing, because the replay store could not record
-// it.
+// Unrecorded: a knock is valid, but opens nothing, because the store of spent tokens could
+// not record it.
 type Unrecorded struct {
 	Knock
 	Err error

@@ -40,7 +40,7 @@ type ReloadFailed struct{ Err error }
 
 // Line implements Event.
 func (e ReloadFailed) Line() Line {
-	return Line{"reload", slog.LevelError, "reload failed, the old policy stays: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
+	return Line{"reload", slog.LevelError, "reload failed, the old policy remains in force: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
 }
 
 // Stopped: the daemon has ended after it was ready, or was told to end before that.
@@ -48,7 +48,7 @@ type Stopped struct{}
 
 // Line implements Event.
 func (Stopped) Line() Line {
-	return Line{"stopped", slog.LevelInfo, "stopped; the table and its running grants stay", nil}
+	return Line{"stopped", slog.LevelInfo, "stopped; services stay hidden, running grants end at their time", nil}
 }
 
 // ControlFailed: the control socket does not work any more.

@@ -11,8 +11,8 @@ import (
 type class uint8
 
 const (
-	unlimited class = iota
-	grants          // strangers can replay a shared sequence that they have seen
+	unlimited  class = iota
+	grantLines       // strangers can replay a shared sequence that they have seen
 	refusals
 	strays // refusals of a single packet, which have a line only at level debug
 	failures
@@ -28,12 +28,12 @@ type budget struct {
 }
 
 var budgets = [numClasses]budget{
-	grants:   {5, 30},
-	refusals: {5, 20},
-	strays:   {5, 20},
-	failures: {5, 20},
-	ends:     {5, 30},
-	repairs:  {rate.Every(10 * time.Second), 20},
+	grantLines: {5, 30},
+	refusals:   {5, 20},
+	strays:     {5, 20},
+	failures:   {5, 20},
+	ends:       {5, 30},
+	repairs:    {rate.Every(10 * time.Second), 20},
 }
 
 // allAccesses is the budget of all accesses together, per class, in budgets of one access.
@@ -104,7 +104,7 @@ func newBucket(b budget) *bucket { return &bucket{own: rate.NewLimiter(b.rate, b
 // had one.
 func (l *limits) allow(c class, access string, at time.Time) (ok bool, omitted int) {
 	b, shared := l.bucket(bucketKey{c, access}, at), &l.classes[c]
-	// The order matters: AllowN takes a token if it returns true, so own comes first and
+	// The order matters: AllowN uses a turn up if it returns true (the library calls it a token), so own comes first and
 	// the budget of all is used only by events that own allows.
 	if !b.own.AllowN(at, 1) || !shared.all.AllowN(at, 1) && !shared.allowReserved(b, at) {
 		b.omitted++
@@ -155,7 +155,7 @@ func (l *limits) sweep(at time.Time) {
 	}
 	l.swept = at
 	for key, b := range l.buckets {
-		// TokensAt looks without taking a token.
+		// TokensAt counts the turns that are left without using one up.
 		if b.own.TokensAt(at) >= float64(b.own.Burst()) && !at.Before(b.next) {
 			c := &l.classes[key.class]
 			c.rest.omitted += b.omitted

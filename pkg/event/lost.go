@@ -22,7 +22,8 @@ type Overload struct{}
 
 // Line implements Event.
 func (Overload) Line() Line {
-	return Line{"overload", slog.LevelWarn, "CPU budget exhausted: some knocks were not checked against every key", nil}
+	return Line{"overload", slog.LevelWarn, "CPU budget exhausted: some knocks were not checked against every key; " +
+		"a valid one among them opened nothing and must be sent again", nil}
 }
 
 // LogLost: lines of the log itself were lost. The writer of the log makes this event and

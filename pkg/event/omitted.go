@@ -15,12 +15,12 @@ type Omitted struct {
 
 // omittedNames are how a line names the events of a class.
 var omittedNames = [numClasses]string{
-	grants:   "granted knocks",
-	refusals: "refused knocks",
-	strays:   "refused single packets",
-	failures: "failures",
-	ends:     "ends of grants",
-	repairs:  "repairs of the table",
+	grantLines: "granted knocks",
+	refusals:   "refused knocks",
+	strays:     "refused single packets",
+	failures:   "failures",
+	ends:       "ends of grants",
+	repairs:    "repairs of the table",
 }
 
 // Line implements Event.

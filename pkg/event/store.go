@@ -7,7 +7,7 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// StoreUnavailable: the replay store cannot be opened.
+// StoreUnavailable: the store of spent tokens cannot be opened.
 type StoreUnavailable struct{ Err error }
 
 // Line implements Event.
@@ -16,7 +16,8 @@ func (e StoreUnavailable) Line() Line {
 		"replay store unavailable: refusing all keyed knocks and accesses with a limit: " + e.Err.Error(), []slog.Attr{reason(e.Err)}}
 }
 
-// StoreRecovered: the replay store works again, after StoreUnavailable or PruneFailed.
+// StoreRecovered: the store of spent tokens works again, after StoreUnavailable or
+// PruneFailed.
 type StoreRecovered struct{}
 
 // Line implements Event.
@@ -24,7 +25,7 @@ func (StoreRecovered) Line() Line {
 	return Line{"store", slog.LevelInfo, "the replay store works again", nil}
 }
 
-// RefusedUnrecorded: the replay store could not record the token of a knock that was refused
+// RefusedUnrecorded: the store of spent tokens could not record the token of a knock that was refused
 // for another reason.
 type RefusedUnrecorded struct {
 	Knock
@@ -40,7 +41,7 @@ func (e RefusedUnrecorded) Line() Line {
 
 func (e RefusedUnrecorded) limit() (class, string) { return failures, e.Access }
 
-// PruneFailed: expired tokens cannot be deleted from the replay store.
+// PruneFailed: expired tokens cannot be deleted from the store of spent tokens.
 type PruneFailed struct{ Err error }
 
 // Line implements Event.
@@ -49,7 +50,7 @@ func (e PruneFailed) Line() Line {
 		"; it grows, and may refuse all keyed knocks: check the disk of [state] dir", []slog.Attr{reason(e.Err)}}
 }
 
-// StoreCloseFailed: the replay store could not be closed at the end.
+// StoreCloseFailed: the store of spent tokens could not be closed at the end.
 type StoreCloseFailed struct{ Err error }
 
 // Line implements Event.
@@ -58,10 +59,10 @@ func (e StoreCloseFailed) Line() Line {
 		"; knocks that were honoured are recorded all the same", []slog.Attr{reason(e.Err)}}
 }
 
-// DiskSilent: the daemon stops although the replay store has not answered for all knocks, or
+// DiskSilent: the daemon stops although the store of spent tokens has not answered for all knocks, or
 // is not closed.
 type DiskSilent struct {
-	Waited time.Duration // for the replay store
+	Waited time.Duration // for the store of spent tokens
 	Knocks int           // that have no answer: some are refused, and none opens anything
 }
 

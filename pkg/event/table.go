@@ -55,7 +55,8 @@ func (e InterfaceProblem) Line() Line {
 	return line
 }
 
-// InterfacesUnlisted: the host's interfaces cannot be listed, so that all but lo are guarded.
+// InterfacesUnlisted: the host's interfaces cannot be listed, so that services are hidden on all
+// interfaces but lo.
 type InterfacesUnlisted struct {
 	Err error
 	// Retried says that the daemon tries again.
@@ -64,9 +65,9 @@ type InterfacesUnlisted struct {
 
 // Line implements Event.
 func (e InterfacesUnlisted) Line() Line {
-	text := "cannot list interfaces, so all but lo are guarded: " + e.Err.Error() + "; restart the service to retry"
+	text := "cannot list interfaces, so services are hidden on all interfaces but lo: " + e.Err.Error() + "; restart the service to retry"
 	if e.Retried {
-		text = "all interfaces but lo are guarded until they can be listed: " + e.Err.Error()
+		text = "services are hidden on all interfaces but lo until the interfaces can be listed: " + e.Err.Error()
 	}
 	return Line{"interfaces", slog.LevelWarn, text, []slog.Attr{reason(e.Err)}}
 }

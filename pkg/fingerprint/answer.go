@@ -109,7 +109,7 @@ func Header(g Grammar) string {
 	return ""
 }
 
-// Rule gives lines for a signature file that match SYNs like p, in a grammar. NAME
+// Rule returns lines for a signature file that match SYNs like p, in a grammar. NAME
 // and VERSION are to be replaced.
 func Rule(p *packet.Packet, g Grammar) string {
 	if s, ok := observed2(p, g); ok {

@@ -67,7 +67,7 @@ type Packets interface {
 	Next() (time.Time, []byte, error)
 }
 
-// FromPackets gives the SYNs among captured packets.
+// FromPackets returns the SYNs among captured packets.
 func FromPackets(packets Packets) Source { return &packetSource{from: packets} }
 
 type packetSource struct {
@@ -107,7 +107,7 @@ func (s *packetSource) Next() (time.Time, *packet.Packet, error) {
 // maxLine is the longest line that a log may have, in bytes.
 const maxLine = 1 << 20
 
-// FromLog gives the SYNs of the lines that netfilter wrote into a kernel log,
+// FromLog returns the SYNs of the lines that netfilter wrote into a kernel log,
 // without their times, which such lines tell only in part. Lines of others are
 // passed over, whatever they hold. The name stands in errors.
 func FromLog(name string, r io.Reader) Source {

@@ -94,7 +94,7 @@ func (s *Summary) PrintJSON(w io.Writer) error {
 	return nil
 }
 
-// ordered gives the keys, the most frequent first and else in the order of their
+// ordered returns the keys, the most frequent first and else in the order of their
 // text.
 func ordered[K comparable](count map[K]int) []K {
 	var keys []K

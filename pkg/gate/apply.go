@@ -79,18 +79,18 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 
 // restore brings the table to the ruleset, in the ownership that the mode says,
 // and without the parts of nf_tables that the kernel lacks. Grants that a table lost
-// come in the same transaction, or after it: a grant protects nothing.
+// come in the same transaction, or later, since they hide nothing.
 func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 	r.withoutDemux = k.withoutDemux
 	if err := k.findLeftover(r); err != nil {
 		return err
 	}
-	err := k.retry(func() error { return k.own(r, withGrants) })
+	err := k.retry(func() error { return k.writeInMode(r, withGrants) })
 	if !k.withoutDemux && lacksPart(err) {
 		// "meta cgroup" needs CONFIG_CGROUP_NET_CLASSID, and is the one part that the
 		// rules can do without.
 		r.withoutDemux = true
-		if err = k.retry(func() error { return k.own(r, withGrants) }); err == nil {
+		if err = k.retry(func() error { return k.writeInMode(r, withGrants) }); err == nil {
 			k.withoutDemux = true
 		}
 	}
@@ -127,78 +127,103 @@ func lacksPart(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
-// own brings the table to the ruleset, owned where that is wanted and possible.
-func (k *Kernel) own(r *Ruleset, withGrants bool) error {
-	const owned = nftables.TableFlagOwner | nftables.TableFlagPersist
-	if k.mode != OwnerOff {
-		err := k.transact(r, owned, withGrants)
-		if !errors.Is(err, unix.EOPNOTSUPP) {
-			return err
-		}
-		if k.mode == OwnerOn {
-			return fmt.Errorf("%w: %w", errCannotOwn, err)
-		}
+// writeInMode brings the table to the ruleset: owned if the mode asks for that and the
+// kernel can, else not owned.
+func (k *Kernel) writeInMode(r *Ruleset, withGrants bool) error {
+	if k.mode == OwnerOff {
+		return k.writeUnowned(r, withGrants)
 	}
+	err := k.writeTable(r, nftables.TableFlagOwner|nftables.TableFlagPersist, withGrants)
+	switch {
+	case !errors.Is(err, unix.EOPNOTSUPP):
+		return err
+	case k.mode == OwnerOn:
+		return fmt.Errorf("%w: %w", errCannotOwn, err)
+	}
+	return k.writeUnowned(r, withGrants)
+}
+
+// writeUnowned brings the table to the ruleset without owning it, and keeps to that from
+// then on.
+func (k *Kernel) writeUnowned(r *Ruleset, withGrants bool) error {
 	// Before the table is made, so that no change to it is missed.
 	if err := k.watch.join(); err != nil {
 		return err
 	}
-	err := k.transact(r, 0, withGrants)
+	err := k.writeTable(r, 0, withGrants)
 	if err == nil {
 		k.mode = OwnerOff
 	}
 	return err
 }
 
-// transact brings the table to the ruleset in one transaction, which the kernel
+// writeTable brings the table to the ruleset in one transaction, which the kernel
 // refuses with ERESTART if anything changed since the table was read.
-func (k *Kernel) transact(r *Ruleset, flags nftables.TableFlags, withGrants bool) error {
+func (k *Kernel) writeTable(r *Ruleset, flags nftables.TableFlags, withGrants bool) error {
+	c, at, err := k.readTable(r, flags)
+	if err == nil && c.build && k.applied == nil && !k.listed {
+		// This may take seconds, in which others change the ruleset; the transaction
+		// would come too late each time, and nothing would be hidden. So the table is
+		// read again afterwards.
+		k.findExisting(r)
+		k.listed = true
+		c, at, err = k.readTable(r, flags)
+	}
+	if err != nil {
+		return err
+	}
+	return k.changeTable(r, c, at, withGrants)
+}
+
+// tableState says which table was read, and when.
+type tableState struct {
+	handle     tableHandle // 0 if there was no table
+	generation uint32      // of the ruleset
+}
+
+// readTable reads the table and returns what has to be done to it.
+func (k *Kernel) readTable(r *Ruleset, flags nftables.TableFlags) (tableChange, tableState, error) {
 	// Before the table is read: an event that comes later is of a change that this
 	// transaction may not undo.
 	k.watch.rules.Store(false)
 	gen, err := k.conn.GetGen()
 	if err != nil {
-		return err
+		return tableChange{}, tableState{}, err
 	}
 	t, id, err := k.ourTable()
 	if err != nil {
-		return err
+		return tableChange{}, tableState{}, err
 	}
 	c, err := k.planTable(r, t, flags, k.handle != 0 && id != k.handle)
 	if errors.Is(err, unix.ENOENT) {
-		return errChanged
+		err = errChanged
 	}
-	if err != nil {
+	return c, tableState{id, gen.ID}, err
+}
+
+// changeTable changes the table, which was read at a state, in one transaction.
+func (k *Kernel) changeTable(r *Ruleset, c tableChange, at tableState, withGrants bool) error {
+	tx := transaction{tables: []tableChange{c}}
+	if c.build {
+		tx.elements = k.firstElements(c.table, withGrants)
+	}
+	if err := k.send(tx, at.generation); err != nil {
 		return err
 	}
-	if c.build && k.applied == nil && !k.listed {
-		// This may take seconds, in which others change the ruleset; the transaction
-		// would come too late each time, and nothing would be hidden.
-		k.findExisting(r)
-		k.listed = true
-		return k.transact(r, flags, withGrants)
-	}
-	p := plan{tables: []tableChange{c}}
+	k.owned = c.table.Flags&nftables.TableFlagOwner != 0
 	if c.build {
-		p.elements = k.firstElements(c.table, withGrants)
-	}
-	if err := k.send(p, gen.ID); err != nil {
-		return err
-	}
-	k.owned = flags != 0
-	if c.build {
-		id = 0 // the new table's handle is not known yet
+		at.handle = 0 // the new table's handle is not known yet
 		k.ledger.dropOnce()
 	}
 	// Each transaction begins the next generation (nf_tables_commit).
-	k.remember(id, gen.ID+1)
+	k.remember(at.handle, at.generation+1)
 	if c.build {
 		k.afterBuild(r, withGrants)
 	}
 	return nil
 }
 
-// ourTable gives the table as it is and its handle, or nil and 0. It is an
+// ourTable returns the table as it is and its handle, or nil and 0. It is an
 // error if the table was made by others.
 func (k *Kernel) ourTable() (*nftables.Table, tableHandle, error) {
 	t, err := k.find()
@@ -277,7 +302,7 @@ func (k *Kernel) grantAgain(most int) {
 	if k.pending = k.pending[n:]; len(k.pending) > 0 {
 		k.watch.signal()
 	}
-	if err := k.send(plan{elements: addGrants(list, k.table.netlink(0))}, 0); err != nil {
+	if err := k.send(transaction{elements: addGrants(list, k.table.netlink(0))}, 0); err != nil {
 		k.snapshot = nil // so that the next Repair makes the table again
 		k.watch.signal()
 	}

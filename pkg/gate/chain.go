@@ -84,7 +84,7 @@ type layout struct {
 	chains []chain
 }
 
-// layout gives the sets in the order in which nft lists them, and the chains so
+// layout returns the sets in the order in which nft lists them, and the chains so
 // that each stands before those that send packets to it, as nft needs them to.
 func (r *Ruleset) layout() layout { return layout{r.sets(), r.chains()} }
 
@@ -107,7 +107,7 @@ func (r *Ruleset) chains() []chain {
 	return list
 }
 
-// String gives the chain as nft prints it.
+// String returns the chain as nft prints it.
 func (c chain) String() string {
 	var b strings.Builder
 	b.WriteString("\tchain " + c.name + " {\n")

@@ -169,7 +169,7 @@ func (k *Kernel) End(a *Connections) error {
 			}
 		}
 	}
-	// Nor do they come back with a table that is made anew.
+	// Ended connections are not restored when the table is rebuilt.
 	k.existing = slices.DeleteFunc(k.existing, func(c existingConn) bool {
 		return slices.ContainsFunc(a.tuples, func(key []byte) bool { return bytes.Equal(key, c.element().Key) })
 	})
@@ -188,7 +188,7 @@ func (k *Kernel) dropKept(a *Connections) error {
 	for _, key := range a.tuples {
 		c.elements = append(c.elements, nftables.SetElement{Key: key})
 	}
-	return k.retry(func() error { return k.send(plan{elements: []elementChange{c}}, 0) })
+	return k.retry(func() error { return k.send(transaction{elements: []elementChange{c}}, 0) })
 }
 
 // labels are those of admitted connections.

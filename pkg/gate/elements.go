@@ -37,11 +37,11 @@ func (k *Kernel) grant(g Grant) error {
 	if err != nil || !needed {
 		return err
 	}
-	p := plan{elements: []elementChange{
+	tx := transaction{elements: []elementChange{
 		{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}},
 	}}
 	// Done twice it comes to the same: ENOBUFS does not say what became of it.
-	if err := k.retry(func() error { return k.send(p, 0) }); err != nil {
+	if err := k.retry(func() error { return k.send(tx, 0) }); err != nil {
 		return k.explainElement(err)
 	}
 	// From before the transaction, so that the ledger never says more than the kernel.
@@ -89,22 +89,22 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	var p plan
+	var tx transaction
 	for _, e := range elements {
 		m := grantSetOf(e)
-		p.elements = append(p.elements, elementChange{
+		tx.elements = append(tx.elements, elementChange{
 			m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
 		})
 	}
-	if err := k.retry(func() error { return k.send(p, 0) }); err != nil {
+	if err := k.retry(func() error { return k.send(tx, 0) }); err != nil {
 		return nil, k.explainElement(err)
 	}
 	return k.ledger.removeAll(elements, now), nil
 }
 
 // adoptGrants enters what an earlier process left in the table into the ledger.
-// Without it, the next grant to a source that has one could shorten its time, no
-// more.
+// Without it, the only harm would be that the next grant to a source that has one
+// could shorten its time.
 func (k *Kernel) adoptGrants() {
 	k.stale = true
 	k.relearn()

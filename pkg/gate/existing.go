@@ -82,7 +82,7 @@ func (k *Kernel) newlyHidden(r *Ruleset) portSet {
 func (k *Kernel) addTuples(list []existingConn) {
 	// Connections that cannot be added are cut, as without conntrack; the table is
 	// there all the same.
-	_ = k.send(plan{elements: tupleChanges(add, list, k.table.netlink(0))}, 0)
+	_ = k.send(transaction{elements: tupleChanges(add, list, k.table.netlink(0))}, 0)
 }
 
 // connsTo lists the connections to some ports that have no label of ours.
@@ -165,7 +165,7 @@ func (k *Kernel) dropEnded() {
 		}
 	}
 	k.existing = rest
-	if k.send(plan{elements: tupleChanges(remove, ended, k.table.netlink(0))}, 0) != nil {
+	if k.send(transaction{elements: tupleChanges(remove, ended, k.table.netlink(0))}, 0) != nil {
 		k.watch.signal()
 	}
 }

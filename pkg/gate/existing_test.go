@@ -349,7 +349,7 @@ func TestWhatBeginsWhileTheTableIsMadeGoesOn(t *testing.T) {
 	}
 }
 
-// drain gives what comes out of a channel until nothing does for a while.
+// drain returns what comes out of a channel until nothing does for a while.
 func drain(ports <-chan uint16) map[uint16]bool {
 	all := make(map[uint16]bool)
 	for {

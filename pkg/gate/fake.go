@@ -29,7 +29,7 @@ type Fake struct {
 
 var _ Gate = (*Fake)(nil)
 
-// NewFake gives a Fake without a table. With OwnerOn its tables are owned,
+// NewFake returns a Fake without a table. With OwnerOn its tables are owned,
 // otherwise they are not, as on a kernel before Linux 6.9.
 func NewFake(c Config, now func() time.Time) (*Fake, error) {
 	if c.Table == "" {
@@ -79,7 +79,7 @@ func (f *Fake) Repair() (repaired bool, err error) {
 // Changes implements Gate.
 func (f *Fake) Changes() <-chan struct{} { return f.changes }
 
-// Ruleset gives what was applied last, or nil while there is no table.
+// Ruleset returns what was applied last, or nil while there is no table.
 func (f *Fake) Ruleset() *Ruleset {
 	f.mu.Lock()
 	defer f.mu.Unlock()

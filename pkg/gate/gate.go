@@ -30,14 +30,14 @@ const DefaultTable = "nftknock"
 // full set of grants up to a second), and belongs to one goroutine: the
 // connection's buffer is shared.
 type Gate interface {
-	// Apply makes the table say what the ruleset says, in one transaction:
+	// Apply writes the ruleset into the table, in one transaction:
 	// at no moment is a service of both the old and the new ruleset open or
 	// a grant missing. Running grants stay, with the time they have left. On
 	// error nothing has changed.
 	Apply(*Ruleset) error
 
-	// Repair makes the table say again what the last Apply made it say, and
-	// reports whether it had to: after another process deleted it or changed
+	// Repair writes the table again as the last Apply wrote it, and reports
+	// whether it had to: after another process deleted it or changed
 	// its rules or services. Grants that went with the table are given again,
 	// for the time they had left; one that was deleted by itself stays so.
 	// Single-use grants are not: only the lost table knew whether they were used.
@@ -92,8 +92,8 @@ type Gate interface {
 	// no error.
 	Remove() error
 
-	// Close lets go of the table. It stays, and so do its grants until their
-	// time is over.
+	// Close closes the connections to the kernel. The table stays, and so do
+	// its grants until their time is over.
 	Close() error
 }
 
@@ -109,7 +109,7 @@ const (
 	Reject
 )
 
-// String gives the word that nft has for it.
+// String returns the word that nft has for it.
 func (h Hide) String() string {
 	if h == Reject {
 		return "reject"

@@ -16,7 +16,7 @@ type tableHandle uint64
 // unknown is the handle of no table that there will ever be.
 const unknown = ^tableHandle(0)
 
-// readHandle gives the handle of the table in the kernel, and the low half of
+// readHandle returns the handle of the table in the kernel, and the low half of
 // the number of the ruleset's generation at that moment. The library reads
 // neither.
 func (k *Kernel) readHandle() (id tableHandle, generation uint16, err error) {

@@ -164,7 +164,7 @@ func (k *Kernel) check() (err error) {
 	return nil
 }
 
-// find gives the table, or nil.
+// find returns the table, or nil.
 func (k *Kernel) find() (*nftables.Table, error) {
 	t, err := k.conn.ListTableOfFamily(k.table.name, k.table.family.number)
 	if errors.Is(err, unix.ENOENT) {
@@ -178,7 +178,7 @@ func (k *Kernel) foreign(t *nftables.Table) bool {
 	return t != nil && t.Flags&nftables.TableFlagOwner != 0 && t.Owner != k.port
 }
 
-// retry does an operation again while it fails for reasons that pass.
+// retry repeats an operation while it fails for reasons that pass.
 func (k *Kernel) retry(operation func() error) error {
 	if k.closed {
 		return os.ErrClosed
@@ -186,7 +186,7 @@ func (k *Kernel) retry(operation func() error) error {
 	const attempts = 20
 	var err error
 	for range attempts {
-		// At once: who else changes the ruleset is done with it in microseconds.
+		// Retry at once: other transactions take microseconds.
 		if err = operation(); !transient(err) {
 			break
 		}

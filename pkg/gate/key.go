@@ -59,7 +59,7 @@ func (t keyType) encode(fields ...[]byte) []byte {
 	return key
 }
 
-// decode gives the fields of a key that encode made; ok is false for any other.
+// decode returns the fields of a key that encode made; ok is false for any other.
 func (t keyType) decode(key []byte) (fields [][]byte, ok bool) {
 	if len(t) == 1 {
 		return [][]byte{key}, uint32(len(key)) == t[0].Bytes
@@ -120,7 +120,7 @@ func (k grantKey) fields() keyType {
 	return t
 }
 
-// encode gives the key of a source of the key's family that may reach a single
+// encode returns the key of a source of the key's family that may reach a single
 // port. What the key has no field for is left out.
 func (k grantKey) encode(source netip.Addr, s port.Range) []byte {
 	fields := [][]byte{source.AsSlice()}

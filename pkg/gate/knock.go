@@ -122,7 +122,7 @@ func (r *Ruleset) logEcho() []rule {
 	return rules
 }
 
-// log gives the rules that log what matches: one for each worker and
+// log returns the rules that log what matches: one for each worker and
 // protocol family, or one for all where there is one worker.
 func (r *Ruleset) log(matches []match) []rule {
 	if r.workers() == 1 {

@@ -111,7 +111,7 @@ func (l *ledger) remove(e element) {
 	}
 }
 
-// within gives the elements of sources within a prefix to services within a
+// within returns the elements of sources within a prefix to services within a
 // service.
 func (l *ledger) within(source netip.Prefix, s port.Range) []element {
 	var list []element

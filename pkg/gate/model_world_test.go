@@ -511,7 +511,7 @@ func (w *world) synack(f flow) (seq uint32, ok bool) {
 	return binary.BigEndian.Uint32(tcpOf(frame, f)[4:]), true
 }
 
-// tcpOf gives the TCP header of a frame that answers a flow, or nil.
+// tcpOf returns the TCP header of a frame that answers a flow, or nil.
 func tcpOf(frame []byte, f flow) []byte {
 	at := 14 + 20
 	if f.to.Addr().Is6() {

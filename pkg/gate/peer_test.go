@@ -166,7 +166,7 @@ func (p *peer) wantSilence() {
 	}
 }
 
-// accepted gives the connections of a service that does nothing with them.
+// accepted returns the connections of a service that does nothing with them.
 func (l *lab) accepted(address string) <-chan net.Conn {
 	l.t.Helper()
 	return l.acceptedOn(func() (net.Listener, error) { return net.Listen("tcp", address) })

@@ -153,7 +153,7 @@ func (m portMatch) empty() bool { return len(m.single)+len(m.ranges) == 0 }
 // with.
 func (m portMatch) usesSet() bool { return len(m.single) > 1 }
 
-// rules gives a rule for each way to be one of the ports, each with the same
+// rules returns a rule for each way to be one of the ports, each with the same
 // statements.
 func (m portMatch) rules(x portExpr, statements ...statement) []rule {
 	var rules []rule

@@ -85,7 +85,7 @@ func (at checkpoint) grantedChain(p packet.Protocol) string {
 	return at.chain(p, "granted")
 }
 
-// checkpointChains gives the chains of a checkpoint.
+// checkpointChains returns the chains of a checkpoint.
 func (r *Ruleset) checkpointChains(at checkpoint) []chain {
 	var list []chain
 	if at != atTranslated { // which shares input's
@@ -112,7 +112,7 @@ func (r *Ruleset) checkpointChains(at checkpoint) []chain {
 	return list
 }
 
-// protocolChains gives the chains of a checkpoint for one protocol.
+// protocolChains returns the chains of a checkpoint for one protocol.
 func (r *Ruleset) protocolChains(p packet.Protocol, at checkpoint) []chain {
 	list := []chain{{name: at.grantedChain(p), rules: r.granted(p, at)}}
 	if r.usesUp(p, at) {

@@ -42,16 +42,16 @@ type rule struct {
 // when begins a rule for packets for which some matches hold.
 func when(matches ...match) rule { return rule{matches: matches} }
 
-// always gives a rule for all packets that come to it.
+// always returns a rule for all packets that come to it.
 func always(statements ...statement) rule { return rule{statements: statements} }
 
-// do gives the rule with its statements.
+// do returns the rule with its statements.
 func (r rule) do(statements ...statement) rule {
 	r.statements = statements
 	return r
 }
 
-// and gives a list of matches with more of them behind it, and leaves the list
+// and returns a list of matches with more of them behind it, and leaves the list
 // as it is.
 func and(matches []match, more ...match) []match { return slices.Concat(matches, more) }
 

@@ -12,7 +12,7 @@ import (
 	"nftknock/pkg/port"
 )
 
-// A Ruleset is what the table says, all of it.
+// A Ruleset is the whole content of the table.
 type Ruleset struct {
 	// Table is the table's name; empty for DefaultTable.
 	Table string
@@ -163,7 +163,7 @@ func (r *Ruleset) validateSize() error {
 	return nil
 }
 
-// String gives the table as `nft --stateless list table inet NAME` of nft
+// String returns the table as `nft --stateless list table inet NAME` of nft
 // 1.0.6 prints it, but for the flags of an owned table, which no nft of that
 // age can read back. Only the text of a valid ruleset can be loaded.
 func (r *Ruleset) String() string {

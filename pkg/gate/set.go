@@ -59,7 +59,7 @@ type set struct {
 	words []string
 }
 
-// sets gives all sets of the table in the order in which nft lists them.
+// sets returns all sets of the table in the order in which nft lists them.
 func (r *Ruleset) sets() []set {
 	var list []set
 	for _, m := range r.grantSets() {
@@ -76,7 +76,7 @@ func (r *Ruleset) sets() []set {
 	return append(list, r.constants()...)
 }
 
-// constants gives the sets that are part of the rules.
+// constants returns the sets that are part of the rules.
 func (r *Ruleset) constants() []set {
 	var list []set
 	matches := []portMatch{r.watchedPorts()}
@@ -131,7 +131,7 @@ func interfaces(names []string) set {
 	return s
 }
 
-// String gives the set as nft prints it.
+// String returns the set as nft prints it.
 func (s set) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\tset %s {\n\t\ttype %s\n", s.name, s.key.datatype().Name)

@@ -66,7 +66,7 @@ func (k *Kernel) intact() bool {
 	return err == nil && bytes.Equal(snapshot, k.snapshot)
 }
 
-// A kind of objects that a snapshot is of: how to ask for them, which attribute
+// A kind of object in a snapshot: how to ask for its objects, which attribute
 // names the table, and which attributes count.
 type objectKind struct {
 	message uint16
@@ -112,7 +112,7 @@ func (k *Kernel) dump(kind objectKind) ([]netlink.Message, error) {
 	})
 }
 
-// read gives the attributes of an object that count, each behind its number, or
+// read returns the attributes of an object that count, each behind its number, or
 // nothing for an object of another table.
 func (kind objectKind) read(data []byte, table string) []byte {
 	const header = 4 // struct nfgenmsg

@@ -19,7 +19,7 @@ type tableFamily struct {
 // inet is the family of tables that see IPv4 and IPv6, as ours does.
 var inet = tableFamily{nftables.TableFamilyINet, "inet"}
 
-// String gives the table's name as it is written behind "table": "inet nftknock".
+// String returns the table's name as it is written behind "table": "inet nftknock".
 func (n tableName) String() string { return n.family.word + " " + n.name }
 
 // netlink is the table as the netlink library knows it.

@@ -124,7 +124,7 @@ func touches(m netlink.Message, table tableName, ours uint32) bool {
 		attribute(m, unix.NFTA_TABLE_NAME) == table.name
 }
 
-// attribute gives an attribute of an event that is text, or nothing.
+// attribute returns an attribute of an event that is text, or nothing.
 func attribute(m netlink.Message, kind uint16) string {
 	const header = 4 // struct nfgenmsg: family, version, res_id
 	if len(m.Data) < header {

@@ -18,15 +18,15 @@ type Error struct {
 	Want string
 }
 
-// New gives an *Error.
+// New returns an *Error.
 func New(problem, want string) error { return &Error{problem, want} }
 
-// Newf gives an *Error whose problem is formatted as by fmt.Sprintf.
+// Newf returns an *Error whose problem is formatted as by fmt.Sprintf.
 func Newf(want, format string, args ...any) error {
 	return &Error{fmt.Sprintf(format, args...), want}
 }
 
-// Error gives both parts in one sentence: "PROBLEM: want WANT".
+// Error returns both parts in one sentence: "PROBLEM: want WANT".
 func (e *Error) Error() string {
 	if e.Want == "" {
 		return e.Problem

@@ -15,7 +15,7 @@ import (
 	"nftknock/pkg/totp"
 )
 
-// run gives what Run writes.
+// run returns what Run writes.
 func run(o Options) (stdout, stderr string, err error) {
 	var out, words bytes.Buffer
 	err = Run(o, &out, &words)

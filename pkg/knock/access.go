@@ -56,7 +56,7 @@ func isNil(k Kind) bool {
 	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// portsFrom gives the range of width ports from base on for each protocol.
+// portsFrom returns the range of width ports from base on for each protocol.
 func portsFrom(base uint16, width int, protocols []packet.Protocol) []port.Range {
 	ranges := make([]port.Range, len(protocols))
 	for i, p := range protocols {
@@ -72,7 +72,7 @@ type rule struct {
 	allowed []bool // by label: whether RequireOS accepts it; nil without a requirement
 }
 
-// newRule gives the rule of the access with an index. It is an error if the
+// newRule returns the rule of the access with an index. It is an error if the
 // access requires a system and there are no fingerprints.
 func newRule(a Access, index int, db *p0f.Database) (*rule, error) {
 	r := &rule{Access: a, index: index}
@@ -92,11 +92,11 @@ func newRule(a Access, index int, db *p0f.Database) (*rule, error) {
 	return r, nil
 }
 
-// accessIndex gives the index of the access in Config.Accesses.
+// accessIndex returns the index of the access in Config.Accesses.
 func (r *rule) accessIndex() int { return r.index }
 
-// onlyAccess gives the index of the only access of some, or NoAccess if there are
-// several: it is whom a knock was meant for that no key opens.
+// onlyAccess returns the index of the access to name when no key opens the knock: the only
+// one, or NoAccess if there are several.
 func onlyAccess[K interface{ accessIndex() int }](keys []K) int {
 	if len(keys) == 1 {
 		return keys[0].accessIndex()
@@ -119,7 +119,7 @@ func (r *rule) satisfiedBy(m p0f.Match) bool {
 // sameLabels reports whether two databases number their labels alike.
 func sameLabels(a, b *p0f.Database) bool { return slices.Equal(labels(a), labels(b)) }
 
-// labels gives those of a database, none for nil.
+// labels returns those of a database, none for nil.
 func labels(db *p0f.Database) []p0f.Label {
 	if db == nil {
 		return nil

@@ -36,7 +36,7 @@ type arrival struct {
 	matched bool
 }
 
-// key gives the key of the packet's sender.
+// key returns the key of the packet's sender.
 func (a *arrival) key() key { return sourceKey(a.packet.Src) }
 
 // fingerprint identifies the system behind a SYN; other packets have none. It
@@ -51,12 +51,12 @@ func (a *arrival) fingerprint() p0f.Match {
 	return a.match
 }
 
-// stamp gives what is remembered of the packet.
+// stamp returns what is remembered of the packet.
 func (a *arrival) stamp() stamp {
 	return stamp{at: a.now, os: a.fingerprint(), port: a.packet.SrcPort, syn: a.packet.Protocol == packet.TCP}
 }
 
-// part gives what is remembered of the packet where its repetitions do not count.
+// part returns what is remembered of the packet where its repetitions do not count.
 func (a *arrival) part(value byte) part {
 	p := part{stamp: a.stamp(), value: value, serial: uint32(a.packet.ID)}
 	if p.syn {
@@ -82,7 +82,7 @@ type part struct {
 	serial uint32
 }
 
-// repeats reports whether a packet is another once more, sent again by its sender
+// repeats reports whether a packet is a repetition of another, sent again by its sender
 // or duplicated on the way. A packet without a serial never is.
 func (p *part) repeats(o *part) bool {
 	return p.serial != 0 && p.value == o.value && p.syn == o.syn && p.port == o.port && p.serial == o.serial
@@ -92,7 +92,7 @@ func (p *part) repeats(o *part) bool {
 // label a new database numbers otherwise.
 var noSystem p0f.Match
 
-// elementOf gives the element that a packet is, if it can be one.
+// elementOf returns the element that a packet is, if it can be one.
 func elementOf(p *packet.Packet) (el port.Range, ok bool) {
 	switch {
 	case p.PureSYN(), p.Protocol == packet.UDP:
@@ -103,5 +103,5 @@ func elementOf(p *packet.Packet) (el port.Range, ok bool) {
 	return port.Range{}, false
 }
 
-// sourceKey gives the key of an address.
+// sourceKey returns the key of an address.
 func sourceKey(a netip.Addr) key { return key(a.As16()) }

@@ -57,11 +57,11 @@ func TestNothingIsGrantedLate(t *testing.T) {
 func TestKindsHaveBudgetsOfTheirOwn(t *testing.T) {
 	w := newWork()
 	flooder, honest := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	w.account(workSPA, flooder, 0).total.spent = totalBurst
-	if w.account(workSPA, honest, 0).spend(1) {
+	w.budget(workSPA, flooder, 0).total.spent = totalBurst
+	if w.budget(workSPA, honest, 0).spend(1) {
 		t.Error("more was spent on SPA than there was")
 	}
-	if !w.account(workSIV, honest, 0).spend(1) {
+	if !w.budget(workSIV, honest, 0).spend(1) {
 		t.Error("nothing was left for SIV")
 	}
 }
@@ -69,8 +69,8 @@ func TestKindsHaveBudgetsOfTheirOwn(t *testing.T) {
 // A site of IPv6 has as many addresses as it likes.
 func TestASiteIsOneSource(t *testing.T) {
 	w := newWork()
-	w.account(workSIV, netip.MustParseAddr("2001:db8:1:2::1"), 0).source.spent = sourceBurst
-	if w.account(workSIV, netip.MustParseAddr("2001:db8:1:2:ffff::9"), 0).spend(1) {
+	w.budget(workSIV, netip.MustParseAddr("2001:db8:1:2::1"), 0).source.spent = sourceBurst
+	if w.budget(workSIV, netip.MustParseAddr("2001:db8:1:2:ffff::9"), 0).spend(1) {
 		t.Error("another address of the same /64 had a budget of its own")
 	}
 }
@@ -96,7 +96,7 @@ func TestAuthenticPacketsAreRead(t *testing.T) {
 	}
 	alice := netip.MustParseAddr("192.0.2.1")
 	e.clock(now)
-	e.work.account(workSPA, alice, 0).source.spent = sourceBurst - 1
+	e.work.budget(workSPA, alice, 0).source.spent = sourceBurst - 1
 	said := e.Handle(now, &packet.Packet{
 		Version: 4, Protocol: packet.UDP, Src: alice, DstPort: 62201, Payload: payload,
 	})

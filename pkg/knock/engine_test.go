@@ -139,7 +139,7 @@ func TestSourcesDoNotDisturbEachOther(t *testing.T) {
 	}{
 		{alice, "0s tcp/1000", ""},
 		{bob, "0s tcp/1000", ""},
-		{stranger, "1s tcp/1000, 1s tcp/666, 1s tcp/3000, 1s tcp/2000", "1: touched a port outside the sequence"},
+		{stranger, "1s tcp/1000, 1s tcp/666, 1s tcp/3000, 1s tcp/2000", "1: sent a packet to a tripwire port"},
 		{alice, "2s tcp/2000", ""},
 		{bob, "2s tcp/2000, 3s tcp/3000", "granted"},
 		{stranger, "3s tcp/3000", "2: sequence out of order"},

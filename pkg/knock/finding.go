@@ -7,7 +7,7 @@ import (
 )
 
 // systems compares the fingerprints of the packets of a knock with what a rule
-// requires. Its zero value but for the rule has seen no packet.
+// requires. With only rule set, it has seen no packet.
 type systems struct {
 	rule *rule
 	syns int
@@ -30,11 +30,11 @@ func (s *systems) add(m *stamp) {
 // satisfied reports whether the packets so far meet the requirement.
 func (s *systems) satisfied() bool { return s.rule.allowed == nil || s.syns > 0 && !s.bad }
 
-// finding is the verdict on the token of a source: of the accesses whose key opens
-// it the first that grants what it asks for, or else the first.
+// finding is the verdict on a message of a source: the verdict of the first access that
+// grants, else of the first whose key fits.
 type finding struct {
 	source  netip.Addr
-	step    int // packets of the token
+	step    int // packets of the message
 	found   bool
 	verdict Verdict // valid once found
 }

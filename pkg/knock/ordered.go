@@ -29,7 +29,7 @@ type OrderedKey interface {
 	Open(message []byte) (seal.Message, bool)
 }
 
-// Ports gives one port for each value of a byte.
+// Ports returns one port for each value of a byte.
 func (o Ordered) Ports() []port.Range { return portsFrom(o.Base, 256, o.Protocols) }
 
 func (o Ordered) join(e *Engine, r *rule) error {
@@ -65,7 +65,7 @@ type orderedAccess struct {
 	salted  *seal.Fwknop19
 }
 
-// length gives the number of bytes of a message.
+// length returns the number of bytes of a message.
 func (k *orderedAccess) length() int {
 	if k.article != nil {
 		return seal.ArticleLen
@@ -123,7 +123,7 @@ type orderedState struct {
 	noKey  instant // when a verdict last said that no key opens a message
 }
 
-// back gives the byte that came n before the last, if that many came.
+// back returns the byte that came n before the last, if that many came.
 func (s *orderedState) back(n int) *part { return &s.parts[(s.count-1-n)%maxOrdered] }
 
 func (s *orderedState) put(p part) {
@@ -156,16 +156,16 @@ func (s *orderedState) sinceToken(since int64) int {
 
 func (f *orderedFamily) take(group int, a *arrival) {
 	g := f.list[group]
-	n := f.of(a, group, g.within)
+	n := f.knockOf(a, group, g.within)
 	p := a.part(byte(f.offset(group, a)))
 	if n.state.repeats(&p, a.now-g.within) {
 		return
 	}
 	n.state.put(p)
-	account := f.engine.work.account(workOrdered, a.packet.Src, a.now)
+	budget := f.engine.work.budget(workOrdered, a.packet.Src, a.now)
 	// Nothing marks where an article message begins, so each packet may be the last
 	// of one.
-	search := orderedSearch{&a.moment, account, g, n}
+	search := orderedSearch{&a.moment, budget, g, n}
 	if g.article && n.state.count >= seal.ArticleLen {
 		search.try(seal.ArticleLen)
 	}
@@ -176,10 +176,10 @@ func (f *orderedFamily) take(group int, a *arrival) {
 
 // orderedSearch looks for a message that ends with the last packet of a source.
 type orderedSearch struct {
-	moment  *moment // when the packet came; takes the verdicts
-	account account
-	group   *orderedGroup
-	knock   *pending[orderedState]
+	moment *moment // when the packet came; takes the verdicts
+	budget budget
+	group  *orderedGroup
+	knock  *pending[orderedState]
 }
 
 // try takes the last bytes for a message of a length. If not all keys could be
@@ -209,7 +209,7 @@ func (s *orderedSearch) try(length int) {
 		if out.granted() {
 			break
 		}
-		if !s.account.spend(cost) {
+		if !s.budget.spend(cost) {
 			if out.found {
 				break
 			}
@@ -274,7 +274,7 @@ func (f *orderedFamily) verdictOnEnd(m *moment, n *pending[orderedState], why Re
 
 func (f *orderedFamily) adopt(from family, sameLabels bool) {
 	old := from.(*orderedFamily)
-	f.adoptFrom(&old.tracker, f.from(&old.groups), func(to, s *orderedState) {
+	f.adoptFrom(&old.tracker, f.groupMap(&old.groups), func(to, s *orderedState) {
 		*to = *s
 		if !sameLabels {
 			for i := range to.parts {

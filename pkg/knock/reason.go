@@ -9,13 +9,13 @@ const (
 	OutOfOrder          // an element came before its predecessor by more than Reorder
 	TooFast             // two neighbours closer than MinInterval
 	TooSlow             // two neighbours further apart than MaxInterval, or the whole longer than Within
-	Tripwire            // the source touched a port no knock touches
+	Tripwire            // the source sent a packet to a tripwire port
 	Scan                // complete, but the source had touched a tripwire shortly before
 	WrongOS             // a SYN of the knock was not sent by the required system, or there was none
 	Expired             // the access is past its date
 	Incomplete          // packets are missing and the time is over
 	Evicted             // the table was full of knocks from the same prefix
-	Malformed           // authenticated, and not in the form of its format
+	Malformed           // authenticated, but badly formed
 	Late                // good, but not checked while it was in time
 	NoKey               // complete, but no key or code is right
 	TooManyCodes        // too many wrong codes were tried in this half minute
@@ -37,7 +37,7 @@ var reasons = [numReasons]struct{ code, words string }{
 	OutOfOrder:   {"out_of_order", "sequence out of order"},
 	TooFast:      {"too_fast", "packets too close together"},
 	TooSlow:      {"too_slow", "packets too far apart"},
-	Tripwire:     {"tripwire", "touched a port outside the sequence"},
+	Tripwire:     {"tripwire", "sent a packet to a tripwire port"},
 	Scan:         {"scan", "looks like a port scan"},
 	WrongOS:      {"wrong_os", "operating system does not match"},
 	Expired:      {"expired", "access has expired"},
@@ -57,9 +57,9 @@ var reasons = [numReasons]struct{ code, words string }{
 	NAT:          {"nat", "asks for a forwarded port, and none is forwarded in this version"},
 }
 
-// String gives the words of the log, none for None.
+// String returns the words of the log, none for None.
 func (r Reason) String() string { return reasons[r].words }
 
-// Code gives a short name of lower case letters and underscores, the same in every
+// Code returns a short name of lower case letters and underscores, the same in every
 // version; it is empty for None.
 func (r Reason) Code() string { return reasons[r].code }

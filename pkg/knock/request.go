@@ -34,7 +34,7 @@ type Request struct {
 // time must be remembered, whatever the window of its access is or will be.
 const MaxWindow = time.Hour
 
-// forget gives when a token of a time can be forgotten. The second more is for
+// forget returns when a token of a time can be forgotten. The second more is for
 // messages, which count whole seconds.
 func forget(token time.Time) time.Time { return token.Add(MaxWindow + time.Second) }
 
@@ -51,7 +51,7 @@ type Terms struct {
 	Window time.Duration
 }
 
-// refusal gives the reason why an access does not grant an authenticated request of
+// refusal returns the reason why an access does not grant an authenticated request of
 // a source, or None. The Clock of a request that holds no time is 0, and so within
 // every window.
 func (r *rule) refusal(t *Terms, req *Request, source netip.Addr, at time.Time) Reason {
@@ -85,7 +85,7 @@ func isHost(a netip.Addr) bool {
 	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback()
 }
 
-// addressee gives the address that a token names, or its source where it names
+// addressee returns the address that a token names, or its source where it names
 // none.
 func addressee(named, source netip.Addr) netip.Addr {
 	if !named.IsValid() {

@@ -38,7 +38,7 @@ const (
 	MaxSequence = 32
 )
 
-// Ports gives the elements that have a port, in order.
+// Ports returns the elements that have a port, in order.
 func (s Shared) Ports() []port.Range {
 	var ranges []port.Range
 	for _, r := range s.Sequence {
@@ -179,7 +179,7 @@ func (f *sharedFamily) add(q *sharedAccess) {
 	f.list = append(f.list, q)
 }
 
-// role gives the role of an element, a new one if it has none.
+// role returns the role of an element, a new one if it has none.
 func (f *sharedFamily) role(el port.Range) *role {
 	r := f.roles[el]
 	if r == nil {

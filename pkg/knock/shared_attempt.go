@@ -40,7 +40,7 @@ func (t *attempt) begin(positions uint32, m mark) {
 	t.put(bits.TrailingZeros32(positions), m)
 }
 
-// frontier gives the position of the element expected next.
+// frontier returns the position of the element expected next.
 func (t *attempt) frontier() int { return bits.TrailingZeros32(^t.seen) }
 
 func (t *attempt) put(i int, m mark) {
@@ -145,7 +145,7 @@ func (s *sharedState) begin(positions uint32, m mark) {
 	younger.begin(positions, m)
 }
 
-// furthest gives the attempt with the most elements.
+// furthest returns the attempt with the most elements.
 func (s *sharedState) furthest() *attempt {
 	older, younger := &s[0], &s[1]
 	if bits.OnesCount32(younger.seen) > bits.OnesCount32(older.seen) {
@@ -154,7 +154,7 @@ func (s *sharedState) furthest() *attempt {
 	return older
 }
 
-// forgetSystems makes the fingerprints of all elements those of no system.
+// forgetSystems clears all fingerprints.
 func (s *sharedState) forgetSystems() {
 	for _, t := range s {
 		for i := range t.marks {

@@ -93,7 +93,7 @@ func TestSharedSequence(t *testing.T) {
 		{"ok an element again later, first one retransmitted", access(t, "tcp/1000, tcp/2000, tcp/1000"),
 			"0s tcp/1000, 1s tcp/1000, 1500ms tcp/2000, 2500ms tcp/1000", "granted"},
 
-		{"bad tripwire", abc, "0s tcp/1000, 1s udp/2000, 2s tcp/666, 3s tcp/3000", "2: touched a port outside the sequence"},
+		{"bad tripwire", abc, "0s tcp/1000, 1s udp/2000, 2s tcp/666, 3s tcp/3000", "2: sent a packet to a tripwire port"},
 		{"bad knock right after a tripwire", abc,
 			"0s tcp/666, 1s tcp/1000, 1500ms udp/2000, 2s tcp/3000", "3: looks like a port scan"},
 		{"ok knock some time after a tripwire", abc,

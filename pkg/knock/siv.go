@@ -26,7 +26,7 @@ type SIV struct {
 // among many is looked up for every half minute of it.
 const MaxSealedWindow = 10 * time.Minute
 
-// Ports gives those of all lanes.
+// Ports returns those of all lanes.
 func (s SIV) Ports() []port.Range { return portsFrom(s.Base, maxLanes*seal.LaneWidth, s.Protocols) }
 
 func (s SIV) join(e *Engine, r *rule) error {
@@ -82,7 +82,7 @@ func (f *sivFamily) prepare() {
 
 func (f *sivFamily) take(group int, a *arrival) {
 	g := f.list[group]
-	n := f.of(a, group, g.within)
+	n := f.knockOf(a, group, g.within)
 	s := &n.state
 	s.dropOlder(a.now - g.within)
 	offset := f.offset(group, a)
@@ -106,8 +106,8 @@ func (f *sivFamily) take(group int, a *arrival) {
 
 // search prepares a search in what a source has sent until a time.
 func (f *sivFamily) search(m *moment, n *pending[sivState], at int64) sivSearch {
-	account := f.engine.work.account(workSIV, n.source, m.now)
-	return sivSearch{moment: m, account: account, group: f.list[n.group], knock: n, at: at}
+	budget := f.engine.work.budget(workSIV, n.source, m.now)
+	return sivSearch{moment: m, budget: budget, group: f.list[n.group], knock: n, at: at}
 }
 
 // mostlyThere is how many lanes make a knock of which packets were lost. Fewer get
@@ -132,7 +132,7 @@ func (f *sivFamily) verdictOnEnd(m *moment, n *pending[sivState], why Reason) {
 
 func (f *sivFamily) adopt(from family, sameLabels bool) {
 	old := from.(*sivFamily)
-	f.adoptFrom(&old.tracker, f.from(&old.groups), func(to, s *sivState) {
+	f.adoptFrom(&old.tracker, f.groupMap(&old.groups), func(to, s *sivState) {
 		*to = *s
 		if !sameLabels {
 			to.forgetSystems()

@@ -37,7 +37,7 @@ func newSIVHints(keys []sivAccess) *sivHints {
 	return &sivHints{keys: keys, steps: 2*reach + 1, hints: make([]byte, len(keys))}
 }
 
-// nthStep gives the steps around one in the order of their likelihood: itself, the
+// nthStep returns the steps around one in the order of their likelihood: itself, the
 // one before, the one after, and so on.
 func nthStep(now int64, n int) int64 {
 	distance := int64(n+1) / 2
@@ -47,7 +47,7 @@ func nthStep(now int64, n int) int64 {
 	return now + distance
 }
 
-// with gives the indices of the keys that have a hint in a step.
+// with returns the indices of the keys that have a hint in a step.
 func (h *sivHints) with(step int64, hint byte) []int32 {
 	row := &h.rows[uint64(step)%uint64(len(h.rows))]
 	if !row.ready || row.step != step {
@@ -67,7 +67,7 @@ func (h *sivHints) fill(r *sivHintRow, step int64) {
 		h.hints[i] = h.keys[i].Key.Hint(step)
 		r.start[int(h.hints[i])+1]++
 	}
-	// Sums make of the count of each hint the start of the next.
+	// Sums turn counts into start offsets: each hint starts where the one before it ends.
 	for hint := range 256 {
 		r.start[hint+1] += r.start[hint]
 	}

@@ -15,11 +15,11 @@ import (
 
 // sivSearch looks for a token in what a source has sent.
 type sivSearch struct {
-	moment  *moment // takes the verdicts
-	account account
-	group   *sivGroup
-	knock   *pending[sivState]
-	at      int64 // when the last packet came: the time that a token is checked by
+	moment *moment // takes the verdicts
+	budget budget
+	group  *sivGroup
+	knock  *pending[sivState]
+	at     int64 // when the last packet came: the time that a token is checked by
 }
 
 // sivLengths are those of the messages, the shorter first.
@@ -66,7 +66,7 @@ func (s *sivSearch) try(length int, port uint16) bool {
 	st := &s.knock.state
 	// A client sends all packets of a knock from one port, which most NATs keep:
 	// by it two clients behind one address are told apart.
-	if c, ok := st.from(port, length); ok && s.open(c, length) {
+	if c, ok := st.choiceByPort(port, length); ok && s.open(c, length) {
 		return true
 	}
 	if s.open(0, length) {
@@ -89,19 +89,19 @@ func (s *sivSearch) try(length int, port uint16) bool {
 // open tries a choice against the keys that have its hint, and reports whether it
 // is a token of one of them. A token gets one verdict for all its repetitions.
 func (s *sivSearch) open(c choice, length int) bool {
-	if !s.account.spend(costChoice) {
+	if !s.budget.spend(costChoice) {
 		return false
 	}
 	st := &s.knock.state
 	var buffer [maxLanes]byte
-	token := buffer[:length]
-	st.assemble(c, token)
-	id := tokenID(token[1:]) // of the tag
+	message := buffer[:length]
+	st.assemble(c, message)
+	id := tokenID(message[1:]) // of the tag
 	if st.tokens.repeats(id, st.oldest(c, length), s.at) {
 		return true
 	}
 	out := finding{source: s.knock.source, step: length}
-	s.look(token, c, &out)
+	s.look(message, c, &out)
 	if !out.found {
 		return false
 	}
@@ -110,41 +110,41 @@ func (s *sivSearch) open(c choice, length int) bool {
 	return true
 }
 
-// look tries a token against the keys that have its hint, until one grants.
-func (s *sivSearch) look(token []byte, c choice, out *finding) {
+// look tries a message against the keys that have its hint, until one grants.
+func (s *sivSearch) look(message []byte, c choice, out *finding) {
 	at := s.moment.timeOf(s.at).Truncate(time.Second) // tokens count seconds
 	hints, now := s.group.hints, seal.Step(at)
 	// The hint is of the sender's step, so every step of the window is looked up.
 	for i := range hints.steps {
-		for _, k := range hints.with(nthStep(now, i), token[0]) {
+		for _, k := range hints.with(nthStep(now, i), message[0]) {
 			key := &s.group.keys[k]
-			if out.granted() || !s.account.spend(costLook) {
+			if out.granted() || !s.budget.spend(costLook) {
 				return
 			}
-			if key.Key.Plausible(token, at.Add(-key.Window), at.Add(key.Window)) {
-				s.unseal(key, token, c, out)
+			if key.Key.Plausible(message, at.Add(-key.Window), at.Add(key.Window)) {
+				s.unseal(key, message, c, out)
 			}
 		}
 	}
 }
 
-// unseal opens a token with a key, and adds what the access grants if the key is
+// unseal opens a message with a key, and adds what the access grants if the key is
 // right.
-func (s *sivSearch) unseal(k *sivAccess, token []byte, c choice, out *finding) {
-	s.account.take(costOpen)
+func (s *sivSearch) unseal(k *sivAccess, message []byte, c choice, out *finding) {
+	s.budget.take(costOpen)
 	st := &s.knock.state
 	// NB: the caller's memory would escape to the heap through the cipher's
 	// interface. So only plausible tokens are allocated.
-	message, ok := k.Key.Open(bytes.Clone(token))
-	if !ok || s.at-st.oldest(c, len(token)) > int64(k.Within) {
+	content, ok := k.Key.Open(bytes.Clone(message))
+	if !ok || s.at-st.oldest(c, len(message)) > int64(k.Within) {
 		return
 	}
 	sys := systems{rule: k.rule}
-	for i := range token {
+	for i := range message {
 		sys.add(&st.values[i][c>>i&1].stamp)
 	}
 	source, at := s.knock.source, s.moment.timeOf(s.at)
-	req := sealedRequest(message, token, source, at)
+	req := sealedRequest(content, message, source, at)
 	out.add(&sys, req, k.refusal(&k.Terms, req, source, at))
 }
 
@@ -170,19 +170,19 @@ var ever = [2]time.Time{time.Unix(0, 0), time.Unix(math.MaxUint32, 0)}
 func (s *sivSearch) outOfTime(length int, late bool) bool {
 	st := &s.knock.state
 	var buffer [maxLanes]byte
-	token := buffer[:length]
-	st.assemble(0, token)
+	message := buffer[:length]
+	st.assemble(0, message)
 	out := finding{source: s.knock.source, step: length}
 	// A wrong time has a hint of any step: the hints cannot narrow the keys here.
 	for i := range s.group.keys {
 		if out.found {
 			break
 		}
-		if !s.account.spend(costLook) {
+		if !s.budget.spend(costLook) {
 			return true
 		}
-		if k := &s.group.keys[i]; k.Key.Plausible(token, ever[0], ever[1]) {
-			s.unseal(k, token, 0, &out)
+		if k := &s.group.keys[i]; k.Key.Plausible(message, ever[0], ever[1]) {
+			s.unseal(k, message, 0, &out)
 		}
 	}
 	if !out.found {
@@ -191,19 +191,19 @@ func (s *sivSearch) outOfTime(length int, late bool) bool {
 	if late && out.granted() {
 		out.verdict.Reason = Late
 	}
-	st.tokens.add(tokenID(token[1:]), s.at)
+	st.tokens.add(tokenID(message[1:]), s.at)
 	s.moment.add(out.verdict)
 	return true
 }
 
-// sealedRequest gives what a sealed message asks for. A token without a time must
+// sealedRequest returns what a sealed message asks for. A token without a time must
 // be remembered for ever.
-func sealedRequest(m seal.Message, token []byte, source netip.Addr, at time.Time) *Request {
+func sealedRequest(m seal.Message, message []byte, source netip.Addr, at time.Time) *Request {
 	req := &Request{
 		Allow: addressee(m.Address, source),
 		Open:  []port.Range{port.Single(packet.Protocol(m.Protocol), m.Port)},
 		User:  m.User,
-		Token: sha256.Sum256(token),
+		Token: sha256.Sum256(message),
 	}
 	if !m.Time.IsZero() {
 		req.Clock = m.Time.Sub(at.Truncate(time.Second))

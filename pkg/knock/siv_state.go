@@ -85,9 +85,9 @@ func has(set uint64, n int) bool { return set&(1<<n-1) == 1<<n-1 }
 // choice is one value of each lane: bit i is set where the older one is meant.
 type choice = uint64
 
-// from chooses the values that came from a port. It is not ok if some lane has
+// choiceByPort chooses the values that came from a port. It is not ok if some lane has
 // none of that port, nor if they are the newest of all lanes.
-func (s *sivState) from(port uint16, length int) (c choice, ok bool) {
+func (s *sivState) choiceByPort(port uint16, length int) (c choice, ok bool) {
 	for i := range length {
 		switch v := &s.values[i]; {
 		case v[0].port == port:
@@ -100,7 +100,7 @@ func (s *sivState) from(port uint16, length int) (c choice, ok bool) {
 	return c, c != 0
 }
 
-// contested gives the lanes whose older value is another.
+// contested returns the lanes whose older value is another.
 func (s *sivState) contested(length int) (lanes uint64) {
 	for i := range length {
 		if v := &s.values[i]; v[1].set && v[1].value != v[0].value {
@@ -110,7 +110,7 @@ func (s *sivState) contested(length int) (lanes uint64) {
 	return lanes
 }
 
-// sinceToken gives the lanes that a value has come to after the last token and its
+// sinceToken returns the lanes that a value has come to after the last token and its
 // repetitions, and in how many of them another had come before it. So a knock that
 // no key opens gets its verdict although one before it had a key.
 func (s *sivState) sinceToken() (lanes uint64, contested int) {
@@ -128,13 +128,13 @@ func (s *sivState) sinceToken() (lanes uint64, contested int) {
 }
 
 // assemble puts a choice of values together, as many bytes as there is room for.
-func (s *sivState) assemble(c choice, token []byte) {
-	for i := range token {
-		token[i] = s.values[i][c>>i&1].value // bit i of c is the index
+func (s *sivState) assemble(c choice, message []byte) {
+	for i := range message {
+		message[i] = s.values[i][c>>i&1].value // bit i of c is the index
 	}
 }
 
-// oldest gives when the first packet of a choice came.
+// oldest returns when the first packet of a choice came.
 func (s *sivState) oldest(c choice, length int) int64 {
 	first := int64(math.MaxInt64)
 	for i := range length {
@@ -143,7 +143,7 @@ func (s *sivState) oldest(c choice, length int) int64 {
 	return first
 }
 
-// forgetSystems makes the fingerprints of all values those of no system.
+// forgetSystems clears all fingerprints.
 func (s *sivState) forgetSystems() {
 	for i := range s.values {
 		for j := range s.values[i] {

@@ -16,7 +16,7 @@ type SPA struct {
 	Terms
 }
 
-// Ports gives the one port.
+// Ports returns the one port.
 func (s SPA) Ports() []port.Range { return []port.Range{port.Single(packet.UDP, s.Port)} }
 
 func (s SPA) join(e *Engine, r *rule) error {
@@ -57,21 +57,21 @@ func (f *spaFamily) take(group int, a *arrival) {
 		return
 	}
 	keys := f.list[group].keys
-	account := f.engine.work.account(workSPA, source, a.now)
+	budget := f.engine.work.budget(workSPA, source, a.now)
 	out := finding{source: source, step: 1}
 	for i := range keys {
 		k := &keys[i]
 		if out.granted() {
 			break
 		}
-		if !account.spend(costHMAC + int64(len(payload))) {
+		if !budget.spend(costHMAC + int64(len(payload))) {
 			if out.found {
 				break
 			}
 			return
 		}
 		if k.Key.AuthenticIn(&f.scratch, payload) {
-			account.take(costDecrypt)
+			budget.take(costDecrypt)
 			k.open(a, &out)
 		}
 	}

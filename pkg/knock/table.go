@@ -85,13 +85,13 @@ func (t *table[S]) find(k key, group int) *pending[S] {
 // full reports whether the next add needs the victim removed first.
 func (t *table[S]) full() bool { return t.len == t.max }
 
-// victim gives the knock that makes room for the next one. The table must be full.
+// victim returns the knock that makes room for the next one. The table must be full.
 func (t *table[S]) victim() *pending[S] {
 	busiest := t.ranks[t.busiest].first.of // for the longest time
 	return busiest.knocks.first.of
 }
 
-// oldest gives the knock whose since is the longest ago, or nil.
+// oldest returns the knock whose since is the longest ago, or nil.
 func (t *table[S]) oldest() *pending[S] {
 	if t.ages.first == nil {
 		return nil

@@ -26,7 +26,7 @@ type TOTP struct {
 	MaxAttempts int
 }
 
-// Ports gives those of all pairs.
+// Ports returns those of all pairs.
 func (o TOTP) Ports() []port.Range { return portsFrom(o.Base, totp.Lanes*totp.LaneWidth, o.Protocols) }
 
 func (o TOTP) join(e *Engine, r *rule) error {
@@ -109,7 +109,7 @@ type totpState struct {
 
 func (f *totpFamily) take(group int, a *arrival) {
 	g := f.list[group]
-	n := f.of(a, group, g.lifetime())
+	n := f.knockOf(a, group, g.lifetime())
 	s := &n.state
 	since := a.now - g.within
 	offset := f.offset(group, a)
@@ -145,7 +145,7 @@ func (s *totpState) dropOlder(before int64) {
 	}
 }
 
-// code gives the code that the pairs make.
+// code returns the code that the pairs make.
 func (s *totpState) code() uint32 {
 	var values [totp.Lanes]int
 	for i, p := range s.pairs {
@@ -221,10 +221,10 @@ func (c *totpCode) accept(k *totpAccess, step int64, out *finding) {
 	out.add(&sys, req, reason)
 }
 
-// share gives how many of the wrong codes of a step one source may try.
+// share returns how many of the wrong codes of a step one source may try.
 func share(attempts int) int { return max(attempts/4, 1) }
 
-// codeToken gives what is spent with the code of a secret in a step. Accesses that
+// codeToken returns what is spent with the code of a secret in a step. Accesses that
 // have a secret in common have the code in common, and it opens one of them.
 func codeToken(derived [32]byte, step int64) [32]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(derived[:], uint64(step)))
@@ -252,7 +252,7 @@ func (g *totpGroup) wrongFor(k *totpAccess) int {
 	return n
 }
 
-// codes gives the codes of a step, which are computed once.
+// codes returns the codes of a step, which are computed once.
 func (g *totpGroup) codes(step int64) *totpStep {
 	s := &g.steps[uint64(step)%uint64(len(g.steps))]
 	if s.ready && s.step == step {
@@ -279,7 +279,7 @@ func (g *totpGroup) codes(step int64) *totpStep {
 
 func (f *totpFamily) adopt(from family, sameLabels bool) {
 	old := from.(*totpFamily)
-	group := f.from(&old.groups)
+	group := f.groupMap(&old.groups)
 	// The old engine is not used any more, so its memory may be.
 	for i, was := range old.list {
 		if to := group(i); to >= 0 {

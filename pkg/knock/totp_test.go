@@ -42,7 +42,7 @@ func dial(src netip.Addr, code uint32) []*packet.Packet {
 	return packets
 }
 
-// wrongCode gives the n-th of some codes that are not right now.
+// wrongCode returns the n-th of some codes that are not right now.
 func wrongCode(n int, s *totp.Secret) uint32 {
 	now := totp.Step(epoch)
 	code := uint32(n * 7919)

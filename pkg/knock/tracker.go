@@ -11,11 +11,11 @@ type tracker[S any] struct {
 	ended func(m *moment, n *pending[S], why Reason)
 }
 
-// of gives the half-done knock of a packet's sender, an empty one if there is
+// knockOf returns the half-done knock of a packet's sender, an empty one if there is
 // none, and makes it the youngest. A knock whose last packet came longer than limit
 // ago is over: expire may not have reached it yet, so it is ended here, and none
 // of its state is left for the next one.
-func (t *tracker[S]) of(a *arrival, group int, limit int64) *pending[S] {
+func (t *tracker[S]) knockOf(a *arrival, group int, limit int64) *pending[S] {
 	n := t.table.find(a.key(), group)
 	if n != nil && a.now-n.since > limit {
 		t.end(&a.moment, n, Incomplete)

@@ -63,7 +63,7 @@ func (w *wirePicker) beside(protocol packet.Protocol, ports []port.Range) {
 	}
 }
 
-// wireSeed gives what only the policy's own sequences and a protocol give.
+// wireSeed returns what only the policy's own sequences and a protocol give.
 func wireSeed(protocol packet.Protocol, ports []port.Range) []byte {
 	h := sha256.New()
 	h.Write([]byte("nftknock tripwires"))

@@ -55,46 +55,46 @@ const (
 
 func newWork() *work { return &work{seed: maphash.MakeSeed()} }
 
-// account gives the budget of a source, which for IPv6 is its /64, for a kind of
+// budget returns what is left to a source, which for IPv6 is its /64, for a kind of
 // knock, as it is now. It is valid for as long as now does not change.
-func (w *work) account(kind workKind, source netip.Addr, now int64) account {
+func (w *work) budget(kind workKind, source netip.Addr, now int64) budget {
 	k := sourceKey(source)
 	if source.Is6() {
 		clear(k[8:]) // k is a copy
 	}
-	a := account{
+	b := budget{
 		source: &w.sources[maphash.Comparable(w.seed, k)%uint64(len(w.sources))],
 		total:  &w.totals[kind],
 		work:   w,
 	}
-	a.source.refill(now, sourceShare, sourceBurst)
-	a.total.refill(now, totalShare, totalBurst)
-	return a
+	b.source.refill(now, sourceShare, sourceBurst)
+	b.total.refill(now, totalShare, totalBurst)
+	return b
 }
 
-// account is what trying keys on the packets of one source is charged to.
-type account struct {
+// budget is what trying keys on the packets of one source is charged to.
+type budget struct {
 	source, total *bucket
 	work          *work
 }
 
-// spend takes nominal nanoseconds from the source's budget and from the total, and
+// spend takes nominal nanoseconds from the source's bucket and from the total, and
 // reports whether both had some left; if not, it counts keys as untried. The last
 // expense may overdraw: some costs are known only afterwards.
-func (a account) spend(cost int64) bool {
-	if a.source.left() <= 0 || a.total.left() <= 0 {
-		a.work.untried++
+func (b budget) spend(cost int64) bool {
+	if b.source.left() <= 0 || b.total.left() <= 0 {
+		b.work.untried++
 		return false
 	}
-	a.take(cost)
+	b.take(cost)
 	return true
 }
 
-// take spends whatever is left, for what must not be skipped: opening a message
-// that a key seems to fit.
-func (a account) take(cost int64) {
-	a.source.spent += cost
-	a.total.spent += cost
+// take charges a cost even if nothing is left, for what must not be skipped: opening a
+// message that a key seems to fit.
+func (b budget) take(cost int64) {
+	b.source.spent += cost
+	b.total.spent += cost
 }
 
 // bucket is what may be spent. Its zero value is full.

@@ -121,7 +121,7 @@ func grantAll(t *testing.T, k *gate.Kernel, plan *Plan) (given []gate.Grant) {
 	for _, a := range ends(plan.Accesses, most) {
 		services := ends(a.Open, most)
 		// Whoever sends a message may ask for a single port of a range.
-		if a.Knock == policy.KnockSPA || a.Knock == policy.KnockEncrypted {
+		if a.Kind == policy.KindSPA || a.Kind == policy.KindEncrypted {
 			for _, s := range services {
 				services = append(services, s.At(0), s.At(s.Ports()-1))
 			}

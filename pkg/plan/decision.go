@@ -123,15 +123,15 @@ func (d *Decision) clockWords(off time.Duration, side string) string {
 		" allowed; compare the clocks of client and server"
 }
 
-// Granted reports whether the knock is to be honoured, once the entry of Spend is recorded.
+// Granted reports whether the knock is to be honoured, once the entry of ToSpend is recorded.
 func (d *Decision) Granted() bool { return d.Refused == Reason{} }
 
 // Kind returns the kind of knock, or "" if the access is not known.
-func (d *Decision) Kind() policy.Knock {
+func (d *Decision) Kind() event.Kind {
 	if d.Access == nil {
 		return ""
 	}
-	return d.Access.Knock
+	return event.Kind(d.Access.Kind)
 }
 
 // Grants returns the grants of a decision that grants, one per service.
@@ -144,7 +144,7 @@ func (d *Decision) Grants() []gate.Grant {
 			Once:    d.Access.SingleUse,
 			Timeout: d.Timeout,
 			Access:  d.Access.Name,
-			Method:  string(d.Access.Knock),
+			Method:  string(d.Access.Kind),
 		}
 	}
 	return grants
@@ -163,10 +163,10 @@ func Grantee(address netip.Addr, a *policy.Access) netip.Prefix {
 	return netip.PrefixFrom(address, bits).Masked()
 }
 
-// Spend returns the entry that must be on disk before the grants of the decision may be
+// ToSpend returns the entry that must be on disk before the grants of the decision may be
 // made: the token, and the count of honoured knocks if the access has a limit. needed is
 // false for a knock that has neither.
-func (d *Decision) Spend() (e spent.Entry, needed bool) {
+func (d *Decision) ToSpend() (e spent.Entry, needed bool) {
 	e = spent.Entry{Access: d.Access.Name, Limit: d.Access.Limit}
 	if d.Authenticated {
 		// A copy: with the address of a field, escape analysis would move the whole
@@ -177,7 +177,7 @@ func (d *Decision) Spend() (e spent.Entry, needed bool) {
 	return e, e.Token != nil || e.Limit != 0
 }
 
-// Burn returns the entry that must be recorded of a knock that is refused. Without it,
+// ToBurn returns the entry that must be recorded of a knock that is refused. Without it,
 // whoever saw the knock on its way could send it again from an address, or at a time, at
 // which it would be granted. needed is false for a knock without a token.
 //
@@ -186,11 +186,11 @@ func (d *Decision) Spend() (e spent.Entry, needed bool) {
 // The store then prunes it within a minute, and refuses the token as stale from then on. A
 // later expiry would move the time up to which the store has pruned into the future of a
 // clock that is ahead, and honest knocks would be stale when the clock is set right.
-func (d *Decision) Burn() (e spent.Entry, needed bool) {
+func (d *Decision) ToBurn() (e spent.Entry, needed bool) {
 	if !d.Authenticated {
 		return e, false
 	}
-	token := d.Token // a copy, as in Spend
+	token := d.Token // a copy, as in ToSpend
 	e = spent.Entry{Token: &token, Expires: d.Forget}
 	if d.Access != nil {
 		e.Access = d.Access.Name // not for the count: the queue has a bound per access

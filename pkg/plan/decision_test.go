@@ -160,7 +160,7 @@ func TestDecisionsThatGrant(t *testing.T) {
 // grantedText writes a decision that grants, a line per fact.
 func grantedText(d *Decision) []string {
 	var lines []string
-	if e, any := d.Spend(); any {
+	if e, any := d.ToSpend(); any {
 		what := "no token"
 		if e.Token != nil {
 			what = fmt.Sprintf("%x", e.Token[:3])
@@ -188,7 +188,7 @@ var refusals = []struct {
 	{knock.Verdict{Access: shared, Step: 2, Reason: knock.OutOfOrder}, nil, event.CodeOutOfOrder, "sequence out of order"},
 	{knock.Verdict{Access: shared, Step: 2, Reason: knock.TooFast}, nil, event.CodeTooFast, "packets too close together"},
 	{knock.Verdict{Access: shared, Step: 2, Reason: knock.TooSlow}, nil, event.CodeTooSlow, "packets too far apart"},
-	{knock.Verdict{Access: shared, Step: 2, Reason: knock.Tripwire}, nil, event.CodeTripwire, "touched a port outside the sequence"},
+	{knock.Verdict{Access: shared, Step: 2, Reason: knock.Tripwire}, nil, event.CodeTripwire, "sent a packet to a tripwire port"},
 	{knock.Verdict{Access: shared, Step: 3, Reason: knock.Scan}, nil, event.CodeScan, "looks like a port scan"},
 	{knock.Verdict{Access: shared, Step: 3, Reason: knock.WrongOS}, nil, event.CodeWrongOS, "operating system does not match"},
 	{knock.Verdict{Access: shared, Step: 3, Reason: knock.Expired}, nil, event.CodeExpired, "access has expired"},
@@ -264,7 +264,7 @@ func TestBurn(t *testing.T) {
 		"shared":        {knock.Verdict{Time: now, Access: shared, Source: alice, Reason: knock.Scan}, false},
 	} {
 		d := outline(t, accesses).Decide(&c.verdict)
-		e, any := d.Burn()
+		e, any := d.ToBurn()
 		if any != c.want || any && (*e.Token != token || e.Limit != 0 || e.Access != "spa") {
 			t.Errorf("%s: %+v, %v", name, e, any)
 		}

@@ -5,13 +5,12 @@ import (
 
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
-	"nftknock/pkg/policy"
 	"nftknock/pkg/spent"
 )
 
 // knock returns the fields that all events about the knock have.
 func (d *Decision) knock() event.Knock {
-	k := event.Knock{Source: d.Source, Kind: event.Kind(d.Kind())}
+	k := event.Knock{Source: d.Source, Kind: d.Kind()}
 	if d.Access != nil {
 		k.Access = d.Access.Name
 	}
@@ -36,7 +35,7 @@ func (d *Decision) Refusal() event.Refused {
 func (d *Decision) Successes(granted []gate.Grant) []event.Event {
 	k := d.knock()
 	var list []event.Event
-	if d.Kind() != policy.KnockShared {
+	if d.Kind() != event.KindShared {
 		list = append(list, event.KnockMatched{Knock: k})
 	}
 	if d.Access.RequireOS != nil {
@@ -45,7 +44,7 @@ func (d *Decision) Successes(granted []gate.Grant) []event.Event {
 	if d.User != "" {
 		list = append(list, event.UserMatched{Knock: k, User: d.User})
 	}
-	if d.Kind() == policy.KnockShared {
+	if d.Kind() == event.KindShared {
 		list = append(list, event.KnockMatched{Knock: k})
 	}
 	for _, g := range granted {

@@ -34,7 +34,7 @@ func engineAccess(a *policy.Access) (knock.Access, error) {
 // withKeys returns the knock of an access with its keys. The policy keeps them apart, so
 // that it can be printed.
 func withKeys(a *policy.Access) (knock.Kind, error) {
-	switch k := a.Kind().(type) {
+	switch k := a.EngineKnock().(type) {
 	case knock.SIV:
 		return withSIVKey(k, a)
 	case knock.Ordered:

@@ -128,7 +128,7 @@ func enabled(p *policy.Policy) []*policy.Access {
 // NeedsStore reports whether the plan has knocks that must be recorded on disk.
 func (p *Plan) NeedsStore() bool {
 	return slices.ContainsFunc(p.Accesses, func(a *policy.Access) bool {
-		return a.Knock != policy.KnockShared || a.Limit > 0
+		return a.Kind != policy.KindShared || a.Limit > 0
 	})
 }
 

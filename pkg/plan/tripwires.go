@@ -17,7 +17,7 @@ func tripwires(accesses []*policy.Access, n int) []port.Range {
 	)
 	for _, a := range accesses {
 		taken = append(taken, a.Open...)
-		if a.Knock == policy.KnockShared {
+		if a.Kind == policy.KindShared {
 			sequences = append(sequences, a.Sequence)
 		} else {
 			taken = append(taken, a.KnockPorts()...)

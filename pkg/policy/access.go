@@ -18,7 +18,7 @@ type Access struct {
 	Name    string // unique; letters, digits, "-", "_" and "."
 	Enabled bool
 	Source  SourceFilter // who may knock
-	Knock   Knock
+	Kind    Kind
 	Open    []port.Range  // no two overlap
 	Timeout time.Duration // of a grant, 1 s to 24 h
 	// SingleUse: the first connection, or datagram, uses a grant up.
@@ -97,19 +97,19 @@ type Access struct {
 	Pos Pos // of the [[access]] line
 }
 
-// Knock is a kind of knock.
-type Knock string
+// Kind is a kind of knock: the value of the policy's key "knock".
+type Kind string
 
 // The kinds of knock.
 const (
-	KnockShared    Knock = "shared"    // a sequence of packets known to both sides
-	KnockEncrypted Knock = "encrypted" // a sealed message, a byte a packet
-	KnockTOTP      Knock = "totp"      // a one-time password, two digits a packet
-	KnockSPA       Knock = "spa"       // one UDP packet of fwknop 2.x
+	KindShared    Kind = "shared"    // a sequence of packets known to both sides
+	KindEncrypted Kind = "encrypted" // a sealed message, a byte a packet
+	KindTOTP      Kind = "totp"      // a one-time password, two digits a packet
+	KindSPA       Kind = "spa"       // one UDP packet of fwknop 2.x
 )
 
-// knocks are the kinds of knock in the order in which they are named.
-var knocks = []Knock{KnockShared, KnockEncrypted, KnockTOTP, KnockSPA}
+// kinds are the kinds of knock in the order in which they are named.
+var kinds = []Kind{KindShared, KindEncrypted, KindTOTP, KindSPA}
 
 // Encoding is how an encrypted knock is written in ports.
 type Encoding string
@@ -143,29 +143,29 @@ const (
 // defaultAccess is the access of an empty [[access]] of a kind, and of an
 // encrypted one with EncodingSIV. The defaults of MaxInterval and MaxTimeout are the
 // values of Within and Timeout, so that their readers set them.
-func defaultAccess(kind Knock) Access {
+func defaultAccess(kind Kind) Access {
 	a := Access{
 		Enabled: true,
 		Source:  Anyone(),
-		Knock:   kind,
+		Kind:    kind,
 		Timeout: 30 * time.Second,
 	}
-	if kind != KnockSPA {
+	if kind != KindSPA {
 		a.OSConfidence = ConfidenceHigh
 		a.Within = 60 * time.Second
 	}
 	switch kind {
-	case KnockShared:
+	case KindShared:
 		a.Reorder = 100 * time.Millisecond
-	case KnockEncrypted:
+	case KindEncrypted:
 		a.Encoding = EncodingSIV
 		a.Protocol = ProtocolAny
-	case KnockTOTP:
+	case KindTOTP:
 		a.Protocol = ProtocolAny
 		a.PortBase = totp.DefaultBase
 		a.Algorithm = totp.SHA1
 		a.MaxAttempts = 10
-	case KnockSPA:
+	case KindSPA:
 		a.Port = 62201
 		a.Window = 120 * time.Second
 		a.HMAC = spa.SHA256

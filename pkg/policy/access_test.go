@@ -23,7 +23,7 @@ func fullAccess(t *testing.T) *Access {
 		t.Fatal(err)
 	}
 	return &Access{
-		Name: "a", Enabled: true, Source: Anyone(), Knock: KnockShared,
+		Name: "a", Enabled: true, Source: Anyone(), Kind: KindShared,
 		Open:    []port.Range{port.Single(packet.TCP, 22)},
 		Timeout: time.Second, Limit: 1, SingleUse: true, Prefix4: 24, Prefix6: 64,
 		RequireOS: regexp.MustCompile("(?i)linux"), OSConfidence: ConfidenceHigh,

@@ -27,7 +27,7 @@ type Diagnostic struct {
 	Hint     string   `json:"hint"`    // what would be right; may be empty
 }
 
-// String gives one line, "file:3:7: error: message; hint".
+// String returns one line, "file:3:7: error: message; hint".
 func (d Diagnostic) String() string {
 	return d.place() + ": " + string(d.Severity) + ": " + d.text()
 }
@@ -62,7 +62,7 @@ func (ds Diagnostics) Err() error {
 	return ds
 }
 
-// Error gives one line for each diagnostic, warnings too. Use Err to turn
+// Error returns one line for each diagnostic, warnings too. Use Err to turn
 // Diagnostics into an error.
 func (ds Diagnostics) Error() string {
 	lines := make([]string, len(ds))

@@ -84,7 +84,7 @@ func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
 	return nil
 }
 
-// reason gives the text of an error without its path, which the diagnostic has
+// reason returns the text of an error without its path, which the diagnostic has
 // already.
 func reason(err error) string {
 	var p *fs.PathError

@@ -5,7 +5,7 @@ import "slices"
 // An Interface is one of the host's, as far as a policy is concerned.
 type Interface struct {
 	Name     string
-	AltNames []string // by which ip finds it too
+	AltNames []string // other names that `ip` accepts
 	Master   string   // the bridge, bond, team or VRF that it is part of; "" for none
 }
 

@@ -47,7 +47,7 @@ func (l *loader) openKey(t *table, s keySlot, place string) bool {
 	return false
 }
 
-// open gives the written form of a key that does not stand in the policy.
+// open returns the written form of a key that does not stand in the policy.
 func (s keySlot) open(place string) ([]byte, error) {
 	if place == s.fileKey() {
 		return secret.ReadLine(*s.file)

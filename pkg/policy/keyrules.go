@@ -52,10 +52,10 @@ func (a *Access) setSecret(text []byte) (err error) {
 // checkKey refuses a key that the knock of the access cannot have.
 func checkKey(k *secret.Key, a *Access) error {
 	switch n := len(k.Bytes()); {
-	case a.Knock == KnockSPA:
+	case a.Kind == KindSPA:
 		// fwknop reads Rijndael keys of 32 bytes at most (pkg/spa, maxSecret).
 		if n > maxSPAKey {
-			return invalid.Newf(fmt.Sprintf("at most %d for knock %q", maxSPAKey, string(KnockSPA)), "bad key of %d bytes", n)
+			return invalid.Newf(fmt.Sprintf("at most %d for knock %q", maxSPAKey, string(KindSPA)), "bad key of %d bytes", n)
 		}
 	case a.Encoding == EncodingSIV:
 		return checkSIVKey(k)
@@ -79,7 +79,7 @@ func checkSIVKey(k *secret.Key) error {
 	return nil
 }
 
-// checkTextKey checks a key of those who know bare text only.
+// checkTextKey checks a key that other programs read as plain text.
 func checkTextKey(k *secret.Key, e Encoding, most int) error {
 	want := fmt.Sprintf("text of %d to %d bytes for encoding %q", minPassphrase, most, string(e))
 	switch n := len(k.Bytes()); {

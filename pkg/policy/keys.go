@@ -14,13 +14,13 @@ type keySlot struct {
 // keySlots are the keys that an access of its kind has.
 func (a *Access) keySlots() []keySlot {
 	key := keySlot{"key", &a.KeyFile, &a.KeyCredential, a.setKey}
-	switch a.Knock {
-	case KnockEncrypted:
+	switch a.Kind {
+	case KindEncrypted:
 		return []keySlot{key}
-	case KnockTOTP:
+	case KindTOTP:
 		key.set = a.setSecret
 		return []keySlot{key}
-	case KnockSPA:
+	case KindSPA:
 		return []keySlot{key, {"hmac_key", &a.HMACKeyFile, &a.HMACKeyCredential, a.setHMACKey}}
 	}
 	return nil
@@ -29,7 +29,7 @@ func (a *Access) keySlots() []keySlot {
 func (s keySlot) fileKey() string       { return s.name + "_file" }
 func (s keySlot) credentialKey() string { return s.name + "_credential" }
 
-// places gives those keys of the policy that are present and say where the key is.
+// places returns those keys of the policy that are present and say where the key is.
 func (s keySlot) places(t *table) (found []string) {
 	for _, key := range []string{s.name, s.fileKey(), s.credentialKey()} {
 		if t.has(key) {
@@ -56,7 +56,7 @@ func readKey(t *table, a *Access) {
 	}
 	// An authenticator app wants base32, all others the bytes of a key.
 	command := "nftknockd keygen"
-	if a.Knock == KnockTOTP {
+	if a.Kind == KindTOTP {
 		command += " --totp"
 	}
 	t.fail(t.at(), "this access has no key", fmt.Sprintf("want key_file with the path of a file that holds one, or key_credential: %q makes a key", command))
@@ -110,7 +110,7 @@ func (s keySlot) read(t *table) bool {
 	return true
 }
 
-// take gives the written form of the key to set, wipes it, and reports whether the key
+// take returns the written form of the key to set, wipes it, and reports whether the key
 // is good.
 func (s keySlot) take(t *table, place string, text []byte) bool {
 	// Wiped in any case. The strings of the decoder stay until they are collected:

@@ -5,22 +5,22 @@ import "slices"
 // A kindKey is a key of an access that only some kinds of knock have.
 type kindKey struct {
 	name string
-	of   []Knock
+	of   []Kind
 	// why says why the other kinds cannot have it; empty where the name says it.
 	why string
 }
 
-// Which kinds have what.
+// Kinds of knock that share keys.
 var (
-	sharedOnly    = []Knock{KnockShared}
-	encryptedOnly = []Knock{KnockEncrypted}
-	totpOnly      = []Knock{KnockTOTP}
-	spaOnly       = []Knock{KnockSPA}
+	sharedOnly    = []Kind{KindShared}
+	encryptedOnly = []Kind{KindEncrypted}
+	totpOnly      = []Kind{KindTOTP}
+	spaOnly       = []Kind{KindSPA}
 
-	severalPackets = []Knock{KnockShared, KnockEncrypted, KnockTOTP}
-	withKey        = []Knock{KnockEncrypted, KnockTOTP, KnockSPA}
-	portRange      = []Knock{KnockEncrypted, KnockTOTP} // the port of a packet is its content
-	withMessage    = []Knock{KnockEncrypted, KnockSPA}
+	severalPackets = []Kind{KindShared, KindEncrypted, KindTOTP}
+	withKey        = []Kind{KindEncrypted, KindTOTP, KindSPA}
+	portRange      = []Kind{KindEncrypted, KindTOTP} // the port of a packet is its content
+	withMessage    = []Kind{KindEncrypted, KindSPA}
 )
 
 // kindKeys are all of them, in the order in which they are documented.
@@ -75,7 +75,7 @@ func keysOfKinds() []string {
 }
 
 // refuseOthers reports the keys that the kind of knock does not have.
-func refuseOthers(t *table, kind Knock) {
+func refuseOthers(t *table, kind Kind) {
 	for _, k := range kindKeys {
 		if _, ok := t.values[k.name]; !ok || slices.Contains(k.of, kind) {
 			continue

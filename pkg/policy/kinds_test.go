@@ -12,7 +12,7 @@ import (
 
 // Each kind asks for the keys that it is said to have, and for no other.
 func TestKindsReadTheirKeys(t *testing.T) {
-	for _, kind := range knocks {
+	for _, kind := range kinds {
 		var diags Diagnostics
 		d := &document{lines: tomlpos.NewLines(""), diags: &diags}
 		table := &table{doc: d, node: &tomlpos.Node{}, values: map[string]any{"knock": string(kind)}}
@@ -86,8 +86,8 @@ func TestSampleExamplesAreSound(t *testing.T) {
 	if len(diags) > 0 {
 		t.Fatal(diags)
 	}
-	for _, kind := range knocks {
-		if !slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled && a.Knock == kind }) {
+	for _, kind := range kinds {
+		if !slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled && a.Kind == kind }) {
 			t.Errorf("no example of knock %q", kind)
 		}
 	}

@@ -8,12 +8,12 @@ import (
 	"nftknock/pkg/port"
 )
 
-// Kind gives the knock of the access as the engine takes it, but for its keys,
+// EngineKnock returns the knock of the access as the engine takes it, but for its keys,
 // which are nil.
-func (a *Access) Kind() knock.Kind {
+func (a *Access) EngineKnock() knock.Kind {
 	switch {
 	// By kind, and encrypted ones by encoding: siv has a time, the others have none.
-	case a.Knock == KnockShared:
+	case a.Kind == KindShared:
 		return knock.Shared{
 			Sequence:    a.Sequence,
 			MinInterval: a.MinInterval,
@@ -21,9 +21,9 @@ func (a *Access) Kind() knock.Kind {
 			Within:      a.Within,
 			Reorder:     a.Reorder,
 		}
-	case a.Knock == KnockTOTP:
+	case a.Kind == KindTOTP:
 		return knock.TOTP{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, MaxAttempts: a.MaxAttempts}
-	case a.Knock == KnockSPA:
+	case a.Kind == KindSPA:
 		return knock.SPA{Port: a.Port, Terms: a.terms()}
 	case a.Encoding == EncodingSIV:
 		return knock.SIV{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, Terms: a.terms()}
@@ -31,10 +31,10 @@ func (a *Access) Kind() knock.Kind {
 	return knock.Ordered{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, Terms: a.terms()}
 }
 
-// KnockPorts gives the ports that the packets of the knock go to: for a shared
+// KnockPorts returns the ports that the packets of the knock go to: for a shared
 // sequence each element with a port, in order, and one range per protocol for all
 // other kinds.
-func (a *Access) KnockPorts() []port.Range { return a.Kind().Ports() }
+func (a *Access) KnockPorts() []port.Range { return a.EngineKnock().Ports() }
 
 func (a *Access) protocols() []packet.Protocol {
 	switch a.Protocol {
@@ -53,7 +53,7 @@ func (a *Access) terms() knock.Terms {
 
 // portKey is the name of the key that says where the ports of a keyed knock begin.
 func (a *Access) portKey() string {
-	if a.Knock == KnockSPA {
+	if a.Kind == KindSPA {
 		return "port"
 	}
 	return "port_base"
@@ -61,7 +61,7 @@ func (a *Access) portKey() string {
 
 // lanes reports whether the knock is one of EncodingSIV. It takes 12800 ports, and so
 // some that are used otherwise.
-func (a *Access) lanes() bool { return a.Knock == KnockEncrypted && a.Encoding == EncodingSIV }
+func (a *Access) lanes() bool { return a.Kind == KindEncrypted && a.Encoding == EncodingSIV }
 
 // maxLayouts bounds the layouts, of which the engine looks at all for each packet.
 const maxLayouts = 64
@@ -70,19 +70,19 @@ const maxLayouts = 64
 // Accesses may have it in common: the engine then tries all their keys on the same
 // packets.
 type layout struct {
-	kind  Knock
+	kind  Kind
 	ports string // as port.Join writes them
 }
 
-// layouts gives the first access of each layout in use. Shared sequences have none.
+// layouts returns the first access of each layout in use. Shared sequences have none.
 func layouts(entries []entry) (all []entry) {
 	seen := make(map[layout]bool)
 	for _, e := range entries {
-		if !e.active() || e.Knock == KnockShared {
+		if !e.active() || e.Kind == KindShared {
 			continue
 		}
 		// Ranges as text, since a slice is no key of a map.
-		if l := (layout{e.Knock, port.Join(e.KnockPorts())}); !seen[l] {
+		if l := (layout{e.Kind, port.Join(e.KnockPorts())}); !seen[l] {
 			seen[l] = true
 			all = append(all, e)
 		}
@@ -103,7 +103,7 @@ func checkLayouts(entries []entry) {
 		"want accesses to have port_base, protocol and port in common; their keys tell them apart")
 }
 
-// firstInUse gives the first port of some ranges that is in a set.
+// firstInUse returns the first port of some ranges that is in a set.
 func firstInUse(ranges []port.Range, set map[port.Range]bool) (port.Range, bool) {
 	for _, r := range ranges {
 		for n := range r.Ports() {

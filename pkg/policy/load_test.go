@@ -39,7 +39,7 @@ func access(name string, n int) string {
 		name, 50000+n, 20000+n, 30000+n)
 }
 
-// lines gives the diagnostics with dir cut out of them.
+// lines returns the diagnostics with dir cut out of them.
 func lines(dir string, diags Diagnostics) []string {
 	var out []string
 	for _, d := range diags {

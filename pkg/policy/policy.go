@@ -46,7 +46,7 @@ type NFTables struct {
 	Table string // an nft identifier
 	Mode  Mode
 	Hide  Hide
-	// Interfaces are the names of those whose packets are looked at; none
+	// Interfaces are the names of the guarded interfaces; none
 	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
 	Owner      Owner
@@ -141,7 +141,7 @@ type Pos struct {
 	Line, Column int
 }
 
-// String gives "file:line:column".
+// String returns "file:line:column".
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File

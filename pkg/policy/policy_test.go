@@ -160,7 +160,7 @@ func TestArticleExampleGivesThePolicyItSays(t *testing.T) {
 			Name:    "ssh-shared",
 			Enabled: true,
 			Source:  SourceFilter{Include: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
-			Knock:   KnockShared,
+			Kind:    KindShared,
 			Sequence: []port.Range{
 				port.Single(packet.TCP, 50053), port.Single(packet.UDP, 6020),
 				port.Echo, port.Echo,

@@ -36,8 +36,8 @@ var accessName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 // was reported.
 func readAccess(t *table) *Access {
 	// Which other keys there can be depends on the kind, so it is read first.
-	kind := KnockShared
-	known := !t.has("knock") || choice(t, "knock", &kind, words[Knock]{known: knocks})
+	kind := KindShared
+	known := !t.has("knock") || choice(t, "knock", &kind, words[Kind]{known: kinds})
 	access := defaultAccess(kind)
 	a := &access
 	a.Pos = t.at()
@@ -65,15 +65,15 @@ func readAccess(t *table) *Access {
 // readKnock reads the keys of the kind of the access.
 func readKnock(t *table, a *Access) {
 	// First, so that the readers can tell that a key was reported already.
-	refuseOthers(t, a.Knock)
-	switch a.Knock {
-	case KnockShared:
+	refuseOthers(t, a.Kind)
+	switch a.Kind {
+	case KindShared:
 		readShared(t, a)
-	case KnockEncrypted:
+	case KindEncrypted:
 		readEncrypted(t, a)
-	case KnockTOTP:
+	case KindTOTP:
 		readTOTP(t, a)
-	case KnockSPA:
+	case KindSPA:
 		readSPA(t, a)
 	}
 }

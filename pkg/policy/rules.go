@@ -67,7 +67,7 @@ func warnShared(entries []entry) {
 func sequences(entries []entry) map[string]*sourceIndex {
 	numbers := make(map[string][]int)
 	for i, e := range entries {
-		if e.active() && e.Knock == KnockShared {
+		if e.active() && e.Kind == KindShared {
 			key := sequenceKey(e.Sequence)
 			numbers[key] = append(numbers[key], i)
 		}

@@ -154,10 +154,10 @@ func parseInterface(s string) (string, error) {
 	return s, nil
 }
 
-// unique gives a parser of a list's items that calls parse and refuses an item that is
+// unique returns a parser of a list's items that calls parse and refuses an item that is
 // equal to an earlier one.
 func unique(parse func(string) (string, error), what string) func(string) (string, error) {
-	// Lives as long as the parser: one list, since each list makes its own.
+	// Created once, because all calls of the parser are for the items of one list.
 	seen := make(map[string]bool)
 	return func(s string) (string, error) {
 		v, err := parse(s)

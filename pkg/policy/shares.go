@@ -22,7 +22,7 @@ const (
 func Shares(accesses []*Access) map[string]int {
 	shared := 0
 	for _, a := range accesses {
-		if a.Knock == KnockShared {
+		if a.Kind == KindShared {
 			shared++
 		}
 	}
@@ -32,7 +32,7 @@ func Shares(accesses []*Access) map[string]int {
 	shares := make(map[string]int, len(accesses))
 	for _, a := range accesses {
 		shares[a.Name] = forKeyed
-		if a.Knock == KnockShared {
+		if a.Kind == KindShared {
 			shares[a.Name] = forShared
 		}
 	}

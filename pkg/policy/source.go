@@ -157,7 +157,7 @@ func (f SourceFilter) overlaps(g SourceFilter) bool {
 	return false
 }
 
-// Strings gives the items of a policy's source that make this filter.
+// Strings returns the items of a policy's source that make this filter.
 func (f SourceFilter) Strings() []string {
 	var out []string
 	for rest := f.Include; len(rest) > 0; {

@@ -29,7 +29,7 @@ func newSourceIndex(numbers []int, filter func(int) SourceFilter) *sourceIndex {
 	return x
 }
 
-// find gives the number of a filter that includes an address which f includes too, and
+// find returns the number of a filter that includes an address which f includes too, and
 // for which ok is true. Exclusions are not looked at.
 func (x *sourceIndex) find(f SourceFilter, ok func(int) bool) (int, bool) {
 	for _, p := range f.Include {
@@ -41,7 +41,7 @@ func (x *sourceIndex) find(f SourceFilter, ok func(int) bool) (int, bool) {
 				return x.including[around][i], true
 			}
 		}
-		// then those that p holds, which stand behind it in a row.
+		// then those that p holds, which follow it directly.
 		from, _ := slices.BinarySearchFunc(x.sorted, p, netip.Prefix.Compare)
 		for _, inside := range x.sorted[from:] {
 			if !p.Overlaps(inside) {

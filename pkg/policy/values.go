@@ -174,7 +174,7 @@ func (t *table) refuse(at Pos, err error) {
 	t.fail(at, message, hint)
 }
 
-// halves gives the two halves of a diagnostic: what is wrong, and what would be
+// halves returns the two halves of a diagnostic: what is wrong, and what would be
 // right as far as the error says so.
 func halves(err error) (message, hint string) {
 	message = err.Error()

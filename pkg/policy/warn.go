@@ -43,7 +43,7 @@ func warnAccess(e entry, now time.Time) {
 	}
 	warnOS(e)
 	warnPrefix(e)
-	if e.Knock == KnockShared {
+	if e.Kind == KindShared {
 		warnSequence(e)
 		warnTiming(e)
 		return
@@ -156,7 +156,7 @@ func warnPrefix(e entry) {
 // warnRange warns of what is weak in the ports of a knock that is no shared one.
 func warnRange(e entry) {
 	t := e.table
-	if e.Knock == KnockSPA {
+	if e.Kind == KindSPA {
 		return // a port that datagrams pass everywhere, such as 53, is a fine one
 	}
 	// Ranges of both protocols have the same ports.
@@ -177,7 +177,7 @@ func warnInUse(e entry, inUse map[port.Range]bool) {
 	switch {
 	case len(inUse) == 0:
 	// Each element by itself, so that the warning stands at the right one.
-	case e.Knock == KnockShared:
+	case e.Kind == KindShared:
 		for i, el := range e.Sequence {
 			if inUse[el] && !slices.Contains(e.Sequence[:i], el) {
 				e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el), hint+"a port nothing listens on")

@@ -18,15 +18,15 @@ func warnKeys(e entry) {
 				fmt.Sprintf("secrets belong in files of mode 0600: want %s or %s", s.fileKey(), s.credentialKey()))
 		}
 	}
-	switch e.Knock {
-	case KnockEncrypted:
+	switch e.Kind {
+	case KindEncrypted:
 		warnEncoding(e)
-	case KnockTOTP:
+	case KindTOTP:
 		// RFC 4226, section 4, R6 recommends 160 bits.
 		if e.Secret != nil && e.Secret.Weak() {
 			e.warnKey(0, "this secret has fewer than 160 bits", `"nftknockd keygen --totp" makes a longer one`)
 		}
-	case KnockSPA:
+	case KindSPA:
 		warnSPA(e)
 	}
 }

@@ -37,7 +37,7 @@ func (p *Policy) writeSections(w io.Writer) {
 
 func (a *Access) write(w io.Writer) {
 	fmt.Fprintf(w, "\n[[access]]\nname = %s\nenabled = %t\n", tomlString(a.Name), a.Enabled)
-	fmt.Fprintf(w, "source = %s\nknock = %s\n", tomlList(a.Source.Strings()), tomlString(a.Knock))
+	fmt.Fprintf(w, "source = %s\nknock = %s\n", tomlList(a.Source.Strings()), tomlString(a.Kind))
 	a.writeKnock(w)
 	fmt.Fprintf(w, "open = %s\n", tomlList(texts(a.Open)))
 	writeDuration(w, "timeout", a.Timeout)
@@ -48,7 +48,7 @@ func (a *Access) write(w io.Writer) {
 		fmt.Fprintf(w, "# limit: none\n")
 	}
 	fmt.Fprintf(w, "single_use = %t\nprefix4 = %d\nprefix6 = %d\n", a.SingleUse, cmp.Or(a.Prefix4, 32), cmp.Or(a.Prefix6, 128))
-	if a.Knock != KnockSPA {
+	if a.Kind != KindSPA {
 		a.writeOS(w)
 	}
 	if !a.Expires.IsZero() {
@@ -61,14 +61,14 @@ func (a *Access) write(w io.Writer) {
 
 // writeKnock writes the keys of the kind of the access.
 func (a *Access) writeKnock(w io.Writer) {
-	switch a.Knock {
-	case KnockShared:
+	switch a.Kind {
+	case KindShared:
 		fmt.Fprintf(w, "sequence = %s\n", tomlList(texts(a.Sequence)))
 		writeDuration(w, "min_interval", a.MinInterval)
 		writeDuration(w, "max_interval", a.MaxInterval)
 		writeDuration(w, "within", a.Within)
 		writeDuration(w, "reorder", a.Reorder)
-	case KnockEncrypted:
+	case KindEncrypted:
 		fmt.Fprintf(w, "encoding = %s\n", tomlString(a.Encoding))
 		a.writeKeys(w)
 		a.writeRange(w)
@@ -76,12 +76,12 @@ func (a *Access) writeKnock(w io.Writer) {
 			writeDuration(w, "window", a.Window)
 		}
 		a.writeMessage(w)
-	case KnockTOTP:
+	case KindTOTP:
 		a.writeKeys(w)
 		fmt.Fprintf(w, "algorithm = %s\n", tomlString(a.Algorithm.String()))
 		a.writeRange(w)
 		fmt.Fprintf(w, "max_attempts = %d\n", a.MaxAttempts)
-	case KnockSPA:
+	case KindSPA:
 		a.writeKeys(w)
 		a.writeSPA(w)
 		a.writeMessage(w)
@@ -92,7 +92,7 @@ func (a *Access) writeKnock(w io.Writer) {
 func (a *Access) writeKeys(w io.Writer) {
 	slots := a.keySlots()
 	// Without an HMAC there is no second key to write of.
-	if a.Knock == KnockSPA && !a.authenticated() {
+	if a.Kind == KindSPA && !a.authenticated() {
 		slots = slots[:1]
 	}
 	for _, s := range slots {

@@ -24,7 +24,7 @@ type Range struct {
 // Echo stands for echo requests: ICMP's over IPv4, ICMPv6's over IPv6.
 var Echo = Range{Protocol: packet.ICMP}
 
-// Single gives the range of one port.
+// Single returns the range of one port.
 func Single(p packet.Protocol, n uint16) Range { return Range{p, n, n} }
 
 // ParseService reads what can be opened: a port or a range of TCP or UDP, in the
@@ -87,7 +87,7 @@ func parseNumber(s string) (uint16, bool) {
 	return uint16(n), err == nil && n != 0 && s[0] != '0'
 }
 
-// String gives the form that ParseService and ParseKnock read.
+// String returns the form that ParseService and ParseKnock read.
 func (r Range) String() string {
 	switch {
 	case r == Echo:
@@ -142,7 +142,7 @@ func Compare(a, b Range) int {
 	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last))
 }
 
-// Normal gives the same ports in order, with ranges that overlap joined.
+// Normal returns the same ports in order, with ranges that overlap joined.
 // Neighbours that do not overlap stay apart, as they were written.
 func Normal(ranges []Range) []Range {
 	var joined []Range

@@ -124,7 +124,7 @@ func outcome(d *plan.Decision) Outcome {
 		o.Verdict = Refused
 	}
 	if d.Access != nil {
-		o.Access, o.Knock = d.Access.Name, string(d.Access.Knock)
+		o.Access, o.Knock = d.Access.Name, string(d.Access.Kind)
 		o.Open, o.Timeout = port.Join(d.Services), wording.Duration(d.Timeout)
 	}
 	return o

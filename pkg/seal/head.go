@@ -33,7 +33,7 @@ func putHead(b []byte, m Message) error {
 	return nil
 }
 
-// parseHead gives a message of a user. It leaves the checksum to its caller, too.
+// parseHead returns a message of a user. It leaves the checksum to its caller, too.
 func parseHead(b, user []byte) (m Message, ok bool) {
 	m.Protocol = b[6]
 	m.Port = binary.BigEndian.Uint16(b[4:])

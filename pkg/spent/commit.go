@@ -15,7 +15,7 @@ const maxGroup = 100
 // A spending is a Spend that has not returned.
 type spending struct {
 	Entry
-	refused error      // the reason to refuse the knock; used by commit alone
+	refused error      // the reason to refuse the knock; set by the transaction
 	done    chan error // has room for the answer, since Spend may have returned by then
 }
 
@@ -39,7 +39,7 @@ func (g *group) join(sp *spending) (start bool) {
 	return start
 }
 
-// leave removes a Spend if take has not removed it.
+// leave removes a Spend if take has not removed it: only callers that still wait are kept.
 func (g *group) leave(sp *spending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

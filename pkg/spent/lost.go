@@ -17,7 +17,7 @@ const (
 var errLost = errors.New("the disk failed for more knocks of this access than can be kept in memory: refusing its older knocks")
 
 // lost has the tokens that could not be recorded. They must not be honoured when the disk
-// works again. When there is no room for another token, its expiry is kept in its place: all
+// works again. When there is no room for another token, only its expiry is kept: all
 // tokens of the access that expire no later are refused, in the way of a Store with its
 // horizon. The zero value is empty. It is not safe for concurrent use.
 type lost struct {

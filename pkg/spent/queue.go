@@ -15,7 +15,7 @@ const (
 	maxQueuedPerAccess = 1024
 )
 
-// concurrency is how many entries of a Queue are with the store at a time. A Store records
+// concurrency is how many entries of a Queue are being recorded at a time. A Store records
 // them together.
 const concurrency = 32
 
@@ -35,7 +35,7 @@ var (
 // returns the store's answer to each, with a payload that the Queue does not look at. All
 // methods but Run return at once and may be called from any goroutine.
 //
-// Up to 32 entries are with the store at a time. They are taken in the order of Submit,
+// Up to 32 entries are being recorded at a time. They are taken in the order of Submit,
 // and answered in the order in which the store answers, which may differ: if more
 // entries of an access wait than its limit allows, any of them may be those that are
 // honoured. Of two entries with the same token, the one that was submitted first is
@@ -94,7 +94,7 @@ func NewQueue[T any](report Reports) *Queue[T] {
 	}
 }
 
-// Use gives the queue its store. From then on the queue alone uses it, and Run closes it.
+// Use sets the store of the queue. From then on the queue alone uses it, and Run closes it.
 // Use or UseFailed is called once; entries that are taken before that are answered with an
 // error.
 func (q *Queue[T]) Use(s Spender) { q.use(s, "") }
@@ -221,7 +221,7 @@ func (q *Queue[T]) work(ctx context.Context) {
 	}
 }
 
-// spend has the store record an entry, returns the answer, and makes room for others.
+// spend makes the store record an entry, returns the answer, and makes room for others.
 func (q *Queue[T]) spend(ctx context.Context, e *queued[T]) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, e.deadline, errNoAnswer)
 	defer cancel()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// retryAfter is the shortest time between two attempts to open a store.
+// retryAfter is the shortest pause between two attempts to open a store.
 const retryAfter = 5 * time.Second
 
 // A Retry takes the place of a store while that is being opened, and opens it again if that
@@ -71,7 +71,7 @@ func (r *Retry) Prune(now time.Time) (removed int, err error) {
 	return s.Prune(now)
 }
 
-// Close waits for an attempt that is under way, and closes the store if it is open.
+// Close waits for an attempt that is under way, and closes the store if it was opened.
 func (r *Retry) Close() error {
 	r.mu.Lock()
 	r.finished = true

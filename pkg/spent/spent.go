@@ -29,8 +29,7 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The reasons to refuse a knock after the store was read without an error. A refusal writes
-// nothing.
+// The refusals by what is recorded. A refusal writes nothing.
 var (
 	// ErrSpent: the token was spent before.
 	ErrSpent = errors.New("token was spent before")

@@ -24,7 +24,7 @@ type Store struct {
 	mu   sync.Mutex
 	db   *bbolt.DB
 	file *os.File // that db uses
-	// unusable is the error of all calls after a panic or after Close; nil before.
+	// unusable is the error that all calls return after a panic or after Close; nil before.
 	unusable error
 
 	group group

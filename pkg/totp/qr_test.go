@@ -41,7 +41,7 @@ func undraw(t testing.TB, drawing string) *image.Gray {
 	return picture
 }
 
-// draw gives a drawing without its colours, which must be white on black in each
+// draw returns a drawing without its colours, which must be white on black in each
 // line and end before the line does, or they would fill what scrolls in.
 func draw(t testing.TB, text string) string {
 	t.Helper()

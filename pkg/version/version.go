@@ -10,7 +10,7 @@ import (
 // Makefile.
 var version = "development"
 
-// Of gives the line that a program prints as its version: its name, the version,
+// Of returns the line that a program prints as its version: its name, the version,
 // the Go release it was compiled with, and the system it was compiled for.
 func Of(program string) string {
 	return fmt.Sprintf("%s %s (%s, %s/%s)", program, version, runtime.Version(), runtime.GOOS, runtime.GOARCH)

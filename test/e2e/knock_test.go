@@ -193,7 +193,7 @@ func TestATripwireEndsTheKnock(t *testing.T) {
 	s := newStage(t, 1)
 	s.start(access("ssh", "tcp/50053 tcp/24034 tcp/31000", "20s"))
 	s.knock(s.Clients[0], lab.Server4, "tcp/50053", "tcp/24034", "tcp/24035", "tcp/31000")
-	s.await("touched a port outside the sequence")
+	s.await("sent a packet to a tripwire port")
 	s.wantOpen(s.Clients[0], lab.Server4, false)
 }
 

@@ -129,7 +129,7 @@ func TestReload(t *testing.T) {
 	// An invalid policy is refused by the daemon, which logs why and continues, and by the
 	// command that a service manager runs.
 	s.write(strings.Replace(old, `"1s"`, "1", 1))
-	s.hangup("reload failed, the old policy stays: ")
+	s.hangup("reload failed, the old policy remains in force: ")
 	s.command(2, "nftknockd.toml:7:", "reload")
 	s.knock(c, lab.Server4, strings.Fields(three)...)
 	s.await("granted ")
@@ -153,7 +153,7 @@ func TestReload(t *testing.T) {
 	// A valid policy that needs a restart.
 	s.write("nflog.workers = 3\n" + access("ssh", three, "7s"))
 	s.command(1, "[nflog] workers cannot change while running: restart the service", "reload")
-	s.await("reload failed, the old policy stays: [nflog] workers")
+	s.await("reload failed, the old policy remains in force: [nflog] workers")
 	s.wantOpen(c, lab.Server4, true)
 
 	if status, err := s.daemon.Stop(); status != 0 || err != nil {

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A plan is what one transaction does: it writes tables, and adds elements to
-// sets or deletes them, in these tables or in any other.
+// A transaction is what one transaction of nf_tables does: it writes tables, and adds
+// elements to sets or deletes them, in these tables or in any other.
 //
-// A plan may depend on what was read of more tables than it changes. It is sent
+// A transaction may depend on what was read of more tables than it changes. It is sent
 // with the generation of the ruleset at which it was read, and the kernel refuses
 // it (ERESTART) if any table has changed since. So tables that are only looked at
-// are not in it. A plan that came with grants for the sets of other tables would
+// are not in it. A transaction with grants for the sets of other tables would
 // hold changes of their elements and nothing else for these.
-type plan struct {
+type transaction struct {
 	tables   []tableChange
 	elements []elementChange
 }
@@ -54,26 +54,26 @@ const (
 	remove
 )
 
-// send carries a plan out in one transaction, unless the generation of the
+// send has the kernel carry out a transaction, unless the generation of the
 // ruleset is another one by then; 0 is any generation.
-func (k *Kernel) send(p plan, generation uint32) error {
-	for _, c := range p.tables {
-		k.writeTable(c)
+func (k *Kernel) send(tx transaction, generation uint32) error {
+	for _, c := range tx.tables {
+		k.encodeTable(c)
 	}
-	for _, c := range p.elements {
-		k.writeElements(c)
+	for _, c := range tx.elements {
+		k.encodeElements(c)
 	}
 	return k.conn.FlushWithGenID(generation)
 }
 
-// writeTable fills the connection's buffer.
+// encodeTable adds the messages that write a table to the connection's buffer.
 //
 // NB: packets see all of it at one moment, since rules, plain sets and hash sets
 // change with the generation of the ruleset; interval sets do not
 // (nf_tables_commit and nft_set_commit_update in net/netfilter/nf_tables_api.c),
 // and maps of verdicts are void for a packet that is under way in the rules that
 // went (nft_map_deactivate). Neither is used here.
-func (k *Kernel) writeTable(c tableChange) {
+func (k *Kernel) encodeTable(c tableChange) {
 	if c.replaces != nil {
 		k.conn.DelTable(c.replaces)
 	}
@@ -111,7 +111,8 @@ func (k *Kernel) clearOut(c tableChange) {
 	}
 }
 
-func (k *Kernel) writeElements(c elementChange) {
+// encodeElements adds the messages that change elements to the connection's buffer.
+func (k *Kernel) encodeElements(c elementChange) {
 	// NB: to add an element that is there changes nothing, not even its time. One that
 	// is not there cannot be deleted: ENOENT undoes the batch. Added first, it can.
 	// In one batch no packet ever misses the element.
@@ -134,8 +135,8 @@ func keysOf(elements []nftables.SetElement) []nftables.SetElement {
 	return keys
 }
 
-// encoded takes the library's word on whether it could write a message. What
-// we give it was validated, and half a transaction must not be sent.
+// encoded panics if the library could not encode a message. What we give it was
+// validated, and half a transaction must not be sent.
 func encoded(err error) {
 	if err != nil {
 		panic("gate: cannot encode: " + err.Error())
