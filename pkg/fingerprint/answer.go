@@ -69,7 +69,7 @@ func observed(p *packet.Packet, g Grammar) string {
 	return s.String()
 }
 
-// observed2 gives the signature in one of the older grammars, if g is one and can
+// observed2 returns the signature in one of the older grammars, if g is one and can
 // describe p.
 func observed2(p *packet.Packet, g Grammar) (s p0f.Signature2, ok bool) {
 	if g == P0F3 {

@@ -16,9 +16,9 @@ import (
 	"nftknock/pkg/wording"
 )
 
-// Source gives SYNs one after the other.
+// Source returns SYNs one after the other.
 type Source interface {
-	// Next gives the next pure SYN and when it was seen, the zero time if that
+	// Next returns the next pure SYN and when it was seen, the zero time if that
 	// is not known. The packet is good until the next call. After the last one
 	// the error is io.EOF.
 	Next() (time.Time, *packet.Packet, error)

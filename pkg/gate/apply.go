@@ -16,7 +16,7 @@ import (
 //
 // A table that has the sets and base chains we give it is changed in place: its
 // grants and tuples stay. (Its sets and chains may then be listed in another order
-// than String gives.) Any other table of ours is deleted and built anew in the
+// than String returns.) Any other table of ours is deleted and built anew in the
 // same transaction, grants included; the timeout they show is then the time that
 // was left.
 func (k *Kernel) Apply(r *Ruleset) error {
@@ -121,8 +121,7 @@ func (k *Kernel) findLeftover(r *Ruleset) error {
 	})
 }
 
-// lacksPart reports an error that a part of nf_tables gives which the kernel
-// does not have.
+// lacksPart reports whether an error means that the kernel lacks a part of nf_tables.
 func lacksPart(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)
 }
@@ -286,7 +285,7 @@ const (
 	grantsWithRepair = 1024
 )
 
-// grantAgain gives some of the grants that a table had lost, as far as they have
+// grantAgain makes some of the grants again that a table had lost, as far as they have
 // neither ended nor been revoked since. If it cannot, another process has changed
 // the table again, and the next Repair begins anew.
 func (k *Kernel) grantAgain(most int) {

@@ -36,7 +36,7 @@ type Access struct {
 
 // Kind is a kind of knock: Shared, SIV, Ordered, TOTP or SPA.
 type Kind interface {
-	// Ports gives those that the packets of the knock go to, for the engine and
+	// Ports returns those that the packets of the knock go to, for the engine and
 	// for the kernel alike. It needs neither keys nor times.
 	Ports() []port.Range
 	// join adds the knock of an access to its family in an engine that is being

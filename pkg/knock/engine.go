@@ -175,7 +175,7 @@ func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 	return a.verdicts
 }
 
-// dispatch gives a packet to every family that its port belongs to, and reports
+// dispatch passes a packet to every family that its port belongs to, and reports
 // whether there was one.
 func (e *Engine) dispatch(a *arrival) (touched bool) {
 	touched = e.shared.take(a)

@@ -3,7 +3,7 @@ package knock
 // Reason is why a knock was refused.
 type Reason uint8
 
-// The reasons. Their numbers may change; Code gives what may be stored.
+// The reasons. Their numbers may change; Code returns what may be stored.
 const (
 	None         Reason = iota
 	OutOfOrder          // an element came before its predecessor by more than Reorder

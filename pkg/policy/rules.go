@@ -62,7 +62,7 @@ func warnShared(entries []entry) {
 	}
 }
 
-// sequences gives, by sequenceKey, the accesses with that sequence, indexed by their
+// sequences returns, by sequenceKey, the accesses with that sequence, indexed by their
 // sources.
 func sequences(entries []entry) map[string]*sourceIndex {
 	numbers := make(map[string][]int)

@@ -28,7 +28,7 @@ var Echo = Range{Protocol: packet.ICMP}
 func Single(p packet.Protocol, n uint16) Range { return Range{p, n, n} }
 
 // ParseService reads what can be opened: a port or a range of TCP or UDP, in the
-// form that String gives. With an error, an *invalid.Error, the Range is zero.
+// form that String returns. With an error, an *invalid.Error, the Range is zero.
 func ParseService(s string) (Range, error) {
 	const want = "tcp/PORT, udp/PORT or a range such as tcp/8000-8010"
 	protocol, ports, ok := cut(s)
@@ -98,7 +98,7 @@ func (r Range) String() string {
 	return r.Protocol.String() + "/" + strconv.Itoa(int(r.First)) + "-" + strconv.Itoa(int(r.Last))
 }
 
-// CheckService reports a Range that ParseService would not give.
+// CheckService reports a Range that ParseService would not return.
 func (r Range) CheckService() error {
 	switch {
 	case r.Protocol != packet.TCP && r.Protocol != packet.UDP:

@@ -247,8 +247,8 @@ func (q *Queue[T]) spend(ctx context.Context, e *queued[T]) error {
 	return err
 }
 
-// spendOrBurn has a store record an entry. If the access has reached its limit, it has the
-// token recorded without the count: the limit may be raised later, and whoever saw this
+// spendOrBurn makes a store record an entry. If the access has reached its limit, it records
+// the token without the count: the limit may be raised later, and whoever saw this
 // knock must not be able to use it then.
 func spendOrBurn(ctx context.Context, s Spender, e Entry) error {
 	if ctx.Err() != nil {
