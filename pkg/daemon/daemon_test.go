@@ -320,7 +320,7 @@ func TestRefusalsAreLoggedNotTooOften(t *testing.T) {
 	for host := range byte(100) {
 		r.knock(host, 7300, 7100, 7101) // 7101: a tripwire beside a knock port
 	}
-	r.log.await(t, "port knock access sequence refused for 192.0.2.0: touched a port outside the sequence")
+	r.log.await(t, "port knock access sequence refused for 192.0.2.0: sent a packet to a tripwire port")
 	r.knock(200, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.200 ")
 	if n := strings.Count(r.log.String(), "refused for"); n < 20 || n > 40 {
@@ -336,8 +336,8 @@ func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
 		if err := r.reload(text, diags...); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("reload: %v, want %q", err, why)
 		}
-		r.log.await(t, "error: reload failed, the old policy stays: "+why)
-		r.states.await(t, "READY=1\nSTATUS=reload failed, the old policy stays")
+		r.log.await(t, "error: reload failed, the old policy remains in force: "+why)
+		r.states.await(t, "READY=1\nSTATUS=reload failed, the old policy remains in force")
 	}
 	fails("test.toml:3:1: error: this is wrong", ssh,
 		policy.Diagnostic{File: "test.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: "this is wrong"})

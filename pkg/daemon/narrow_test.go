@@ -224,7 +224,7 @@ func TestNarrowingManyGrants(t *testing.T) {
 		t.Errorf("%d grants were left when the table was put back, want some", n)
 	}
 	eventually(t, "nothing is granted", func() bool { return r.granted() == nil })
-	r.log.await(t, "200 more grants ended or shortened by the policy [event=ended omitted=200]")
+	r.log.await(t, "200 more grants ended, shortened or narrowed, because the policy changed [event=ended omitted=200]")
 	if n := strings.Count(r.log.String(), `access "web" was removed by a reload [`); n != 100 {
 		t.Errorf("%d grants are named, want 100", n)
 	}

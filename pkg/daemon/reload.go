@@ -15,7 +15,7 @@ import (
 var errStopping = errors.New("the daemon is stopping")
 
 // Reload has a running daemon read its policy again, and blocks until the new policy is in
-// force or has failed. The error says why the old policy stays; an event says so, too. It
+// force or has failed. The error says why the old policy remains in force; an event says so, too. It
 // may be called from any goroutine: requests are carried out one after the other. Before
 // the event Ready it waits for that, or for the end of Run. ctx ends the wait for the request to begin, and does
 // not interrupt a reload that has begun.
@@ -40,7 +40,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
-		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy stays")
+		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
 		return err
 	}
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
