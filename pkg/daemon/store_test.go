@@ -247,7 +247,8 @@ func TestWhatADiskThatIsSlowAtTheEndCosts(t *testing.T) {
 					t.Errorf("%v, want %q in\n%s", err, c.want, log)
 				}
 				close(d.stuck)
-				k.timers = newTimers() // run has stopped the others, and keeping stops these
+				time.Sleep(4 * diskTimeout) // the queue ends, as the bubble wants
+				k.timers = newTimers()      // run has stopped the others, and keeping stops these
 			})
 		})
 	}
