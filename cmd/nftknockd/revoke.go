@@ -37,10 +37,13 @@ prevent that, take the access out of the policy and reload.`,
 				return err
 			}
 			done, err := client.Revoke(cmd.Context(), r)
+			// Also with an error, if something was ended before it.
+			if err == nil || done.Grants > 0 || done.Connections > 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), revoked(done, r.Cut))
+			}
 			if err != nil {
 				return failed(err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), revoked(done, r.Cut))
 			if done.StillIn != "" {
 				return exitError{
 					code: exitFailed, err: errors.New("still let in, by a grant for more than was revoked: " + done.StillIn),

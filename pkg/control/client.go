@@ -48,16 +48,17 @@ func (c *Client) Reload(ctx context.Context) error {
 }
 
 // Revoke has the daemon end grants and connections. The error says what the daemon could not
-// do, or wraps ErrNotRunning.
+// do, or wraps ErrNotRunning. On error the result says what the daemon has ended before it.
 func (c *Client) Revoke(ctx context.Context, r Revocation) (Revoked, error) {
 	a, err := c.post(ctx, "/revoke?"+r.encode())
-	if err != nil || a.Revoked == nil { // a.Revoked is a pointer that the answer may lack
+	if a.Revoked == nil { // a pointer that the answer may lack
 		return Revoked{}, err
 	}
-	return *a.Revoked, nil
+	return *a.Revoked, err
 }
 
-// post sends a request without a body, and decodes the answer.
+// post sends a request without a body, and decodes the answer. If the daemon has answered
+// with an error, post returns both.
 func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	// HTTP needs a host name. The transport ignores it and dials the socket.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://nftknockd"+path, nil)
@@ -75,7 +76,7 @@ func (c *Client) post(ctx context.Context, path string) (answer, error) {
 	}
 	switch {
 	case a.Error != "":
-		return answer{}, errors.New(a.Error)
+		return a, errors.New(a.Error)
 	case resp.StatusCode != http.StatusOK:
 		return answer{}, fmt.Errorf("control socket %s: %s", c.path, resp.Status)
 	}

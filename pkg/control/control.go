@@ -6,7 +6,7 @@
 //	                services without it), cut=true to end connections, too
 //
 // The answer to each is a JSON object. If the request failed, the status is 409 and the
-// field "error" says why. net/http refuses all other requests, in bounded time and memory.
+// field "error" says why; the other fields say what was done before that. net/http refuses all other requests, in bounded time and memory.
 package control
 
 import (
@@ -29,7 +29,7 @@ import (
 type Handler interface {
 	// Reload reads the policy again. Its error says why the old policy remains in force.
 	Reload(context.Context) error
-	// Revoke ends grants and connections.
+	// Revoke ends grants and connections. On error the result says what was ended before it.
 	Revoke(context.Context, Revocation) (Revoked, error)
 }
 

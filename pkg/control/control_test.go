@@ -24,12 +24,15 @@ type daemon struct{ reload func(context.Context) error }
 func (d daemon) Reload(ctx context.Context) error { return d.reload(ctx) }
 
 // Revoke revokes as many grants as the source's prefix has bits, and fails at what
-// is no service.
+// is no service, and at udp/53 after it has revoked them.
 func (d daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoked, error) {
 	if r.Service == "tcp/0" {
 		return control.Revoked{}, errors.New("bad port in service")
 	}
 	done := control.Revoked{Grants: r.Source.Bits()}
+	if r.Service == "udp/53" {
+		return done, errors.New("cannot list connections")
+	}
 	if r.Cut {
 		done.Connections = len(r.Service)
 	}
@@ -81,6 +84,7 @@ func TestRevoke(t *testing.T) {
 		{"::ffff:192.0.2.1", "tcp/22", true, control.Revoked{Grants: 32, Connections: 6}, ""},
 		{"::ffff:192.0.2.0/120", "", false, control.Revoked{Grants: 24}, ""},
 		{"2001:db8::/48", "tcp/8000-8010", true, control.Revoked{Grants: 48, Connections: 13}, ""},
+		{"192.0.2.1", "udp/53", true, control.Revoked{Grants: 32}, "cannot list connections"},
 		{"192.0.2.1", "tcp/0", true, control.Revoked{}, "bad port in service"},
 	} {
 		source, err := control.ParseSource(tt.source)

@@ -53,7 +53,7 @@ func (c applyPlan) carryOut(k *keeper) error {
 	k.plan = c.plan
 	// The router must see the new plan before the workers have their new engines: a
 	// decision of the new engine would otherwise be held against the old plan.
-	k.router.current.Store(c.plan)
+	k.router.tablePlan.Store(c.plan)
 	k.narrowToPlan()
 	return nil
 }

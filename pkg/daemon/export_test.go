@@ -17,7 +17,7 @@ func DecideAfterReload(events *event.Dispatcher, g gate.Gate, before, after *pla
 	}
 	r.route(before.Decide(&v))
 	select {
-	case d := <-r.grants:
+	case d := <-r.admitted:
 		k.admit(d)
 	default: // it is refused
 	}
@@ -32,5 +32,5 @@ func DecideBeforeReload(events *event.Dispatcher, g gate.Gate, before, after *pl
 	if err := (applyPlan{plan: after}).carryOut(k); err != nil {
 		panic("daemon: " + err.Error())
 	}
-	k.admit(<-r.grants)
+	k.admit(<-r.admitted)
 }

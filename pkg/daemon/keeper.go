@@ -19,7 +19,7 @@ type keeper struct {
 	gate     gate.Gate
 	router   *router
 	events   *event.Dispatcher
-	plan     *plan.Plan // that the table was written for
+	plan     *plan.Plan // that the table was written for: see applyPolicy
 	requests chan request
 	timers   timers
 	stopped  chan struct{} // closed when run has ended
@@ -38,7 +38,7 @@ type keeper struct {
 
 // newKeeper makes the keeper of a gate whose table was written for a plan.
 func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
-	r.current.Store(p)
+	r.tablePlan.Store(p)
 	return &keeper{
 		gate:     g,
 		router:   r,
@@ -58,24 +58,24 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 func (k *keeper) run() error {
 	defer close(k.stopped)
 	defer k.timers.stop()
-	defer k.reportNarrowing() // of one that is cut short: its grants have ended
-	grants, recorded := k.router.grants, k.router.spends.Answers()
+	defer k.reportNarrowing() // reports what an interrupted narrowing has ended
+	admitted, answers := k.router.admitted, k.router.spends.Answers()
 	var tooLate <-chan time.Time
 	for {
 		// Of several channels that are ready, select takes a random one: none can keep
 		// the others waiting for ever, not even moreToNarrow, which is always ready. A
 		// nil channel is never ready.
 		select {
-		case d, ok := <-grants:
+		case d, ok := <-admitted:
 			if !ok {
 				// A closed channel is always ready; nil takes it out of the select. From
 				// here on only answers of the store can bring grants.
-				grants, tooLate = nil, time.After(diskTimeout)
+				admitted, tooLate = nil, time.After(diskTimeout)
 				k.router.spends.Close()
 				continue
 			}
 			k.admit(d)
-		case a, ok := <-recorded:
+		case a, ok := <-answers:
 			if !ok {
 				return nil // the queue has closed the store, too
 			}
@@ -119,7 +119,7 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 // reports them.
 func (k *keeper) admit(d plan.Decision) {
 	// A reload may have changed the access while the decision waited for the disk.
-	if _, ok := k.plan.Current(d.Access); !ok {
+	if !k.plan.Has(d.Access) {
 		d.Refused = plan.Changed
 		k.events.Emit(d.Refusal())
 		return

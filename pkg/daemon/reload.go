@@ -14,11 +14,11 @@ import (
 // errStopping is the error of requests that come when the daemon is stopping.
 var errStopping = errors.New("the daemon is stopping")
 
-// Reload has a running daemon read its policy again, and blocks until the new policy is in
-// force or has failed. The error says why the old policy remains in force; an event says so, too. It
-// may be called from any goroutine: requests are carried out one after the other. Before
-// the event Ready it waits for that, or for the end of Run. ctx ends the wait for the request to begin, and does
-// not interrupt a reload that has begun.
+// Reload has a running daemon read its policy again, and blocks until it is in force, or the
+// reload has failed. The error says why the old policy remains in force; an event says so,
+// too. It may be called from any goroutine: requests are carried out one after the other.
+// Before the event Ready it waits for that, or for the end of Run. ctx ends the wait for the
+// request to begin, and does not interrupt a reload that has begun.
 func (d *Daemon) Reload(ctx context.Context) error {
 	done := make(chan error, 1)
 	select {
@@ -50,6 +50,16 @@ func (d *Daemon) reload(ctx context.Context) error {
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
 // The table comes last of these and changes in one transaction, so that on error the old
 // policy is in force as a whole. ctx interrupts loading and opening the store.
+//
+// There are four plans in force, which differ during a reload. It replaces them in this order:
+//
+//	keeper.plan        the keeper alone uses it: to grant, to repair, to narrow
+//	router.tablePlan   written by the keeper, read by workers: to refuse before a token is spent
+//	matcher.enginePlan made with its engine; each worker alone uses its own
+//	Daemon.plan        of the goroutine of Run, and then of supervise: to compare and announce
+//
+// A decision of an old engine is held against the first two: it is refused if its access has
+// changed.
 func (d *Daemon) applyPolicy(ctx context.Context) error {
 	next, diags, err := d.loadPlan(ctx)
 	if err != nil {

@@ -15,20 +15,20 @@ type spendQueue = spent.Queue[plan.Decision]
 // decision to grant goes to the keeper: at once, or, with a token or a count, after the
 // store has recorded that. Its methods may be called from several goroutines.
 type router struct {
-	events  *event.Dispatcher
-	spends  *spendQueue
-	grants  chan plan.Decision        // to the keeper
-	current atomic.Pointer[plan.Plan] // that the table was written for
+	events    *event.Dispatcher
+	spends    *spendQueue
+	admitted  chan plan.Decision        // to the keeper: nothing is left to record of these
+	tablePlan atomic.Pointer[plan.Plan] // that the table was written for: see applyPolicy
 }
 
-// newRouter makes a router. Its current plan must be set before the first decision.
+// newRouter makes a router. Its tablePlan must be set before the first decision.
 func newRouter(events *event.Dispatcher) *router {
 	return &router{
 		events: events,
 		spends: spent.NewQueue[plan.Decision](storeReports(events)),
 		// Room for a burst of knocks while the keeper writes a table. When it is full,
 		// workers wait, and packets wait in the kernel's queue.
-		grants: make(chan plan.Decision, 256),
+		admitted: make(chan plan.Decision, 256),
 	}
 }
 
@@ -53,7 +53,7 @@ func (r *router) route(d plan.Decision) {
 		// The keeper checks this again before it grants. Here it is checked so that a
 		// knock that the keeper would refuse does not count against the limit of the
 		// access.
-		if _, ok := r.current.Load().Current(d.Access); !ok {
+		if !r.tablePlan.Load().Has(d.Access) {
 			d.Refused = plan.Changed
 		}
 	}
@@ -63,7 +63,7 @@ func (r *router) route(d plan.Decision) {
 	}
 	entry, needed := d.ToSpend()
 	if !needed {
-		r.grants <- d
+		r.admitted <- d
 		return
 	}
 	if err := r.spends.Submit(entry, d); err != nil {
@@ -74,15 +74,16 @@ func (r *router) route(d plan.Decision) {
 // refuse reports a decision that refuses, and has its token recorded, so that nobody who
 // saw the knock can send it again.
 func (r *router) refuse(d plan.Decision) {
+	var err error
 	if entry, needed := d.ToBurn(); needed {
-		// After the line of the refusal. The queue refuses the token from now on in any
-		// case.
-		if err := r.spends.Submit(entry, d); err != nil && !spent.IsRefusal(err) {
-			defer r.events.Emit(d.NotBurnt(err))
-		}
+		// After an error, too, the queue refuses the token from now on.
+		err = r.spends.Submit(entry, d)
 	}
 	r.events.Emit(d.Refusal())
+	if err != nil && !spent.IsRefusal(err) {
+		r.events.Emit(d.NotBurnt(err))
+	}
 }
 
 // finish says that there are no more decisions, which ends the keeper.
-func (r *router) finish() { close(r.grants) }
+func (r *router) finish() { close(r.admitted) }

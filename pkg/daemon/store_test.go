@@ -117,7 +117,7 @@ func settle(k *keeper) {
 	for {
 		synctest.Wait()
 		select {
-		case d := <-k.router.grants:
+		case d := <-k.router.admitted:
 			k.admit(d)
 		case a := <-k.router.spends.Answers():
 			k.recorded(a)
@@ -247,6 +247,8 @@ func TestWhatADiskThatIsSlowAtTheEndCosts(t *testing.T) {
 					t.Errorf("%v, want %q in\n%s", err, c.want, log)
 				}
 				close(d.stuck)
+				for range k.router.spends.Answers() { // until the queue has ended, as the bubble wants
+				}
 				k.timers = newTimers() // run has stopped the others, and keeping stops these
 			})
 		})

@@ -14,8 +14,8 @@ import (
 
 // matcher is an engine and the plan it was made from.
 type matcher struct {
-	plan   *plan.Plan
-	engine *knock.Engine
+	enginePlan *plan.Plan // see applyPolicy
+	engine     *knock.Engine
 }
 
 func newMatcher(p *plan.Plan) (*matcher, error) {
@@ -38,7 +38,7 @@ type worker struct {
 	route   func(plan.Decision)     // may wait
 }
 
-// replace has run use another matcher from the next packet on, with the half-done knocks of
+// replace makes run use another matcher from the next packet on, with the half-done knocks of
 // unchanged accesses. It must be called once before run. It does not wait; any goroutine may
 // call it.
 func (w *worker) replace(m *matcher) { w.next.Store(m) }
@@ -69,7 +69,7 @@ func (w *worker) run() error {
 		// The verdicts are in memory that the next Handle uses again; a decision is a copy.
 		verdicts := w.matcher.engine.Handle(rec.Time, &p)
 		for i := range verdicts {
-			w.route(w.matcher.plan.Decide(&verdicts[i]))
+			w.route(w.matcher.enginePlan.Decide(&verdicts[i]))
 		}
 		if n := w.matcher.engine.Untried(); n != w.untried.Load() {
 			w.untried.Store(n) // an atomic store is slower than this comparison

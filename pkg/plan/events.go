@@ -71,19 +71,29 @@ func (d *Decision) NotBurnt(err error) event.RefusedUnrecorded {
 	return event.RefusedUnrecorded{Knock: d.knock(), Err: err}
 }
 
-// NotSpent returns the event of a decision whose entry the store did not record. If the
-// store refuses the entry, the decision becomes a refusal and the event is a Refused;
-// otherwise the store has failed and the event is an Unrecorded.
+// NotSpent returns the event of a decision that grants, and whose entry the store did not
+// record because of err: a Refused if the store refuses the entry, and an Unrecorded if the
+// store has failed.
 func (d *Decision) NotSpent(err error) event.Event {
-	switch {
-	case errors.Is(err, spent.ErrSpent):
-		d.Refused = AlreadyUsed
-	case errors.Is(err, spent.ErrLimit):
-		d.Refused = AtLimit
-	case errors.Is(err, spent.ErrStale):
-		d.Refused = TooStale
-	default:
+	reason, ok := refusalBy(err)
+	if !ok {
 		return event.Unrecorded{Knock: d.knock(), Err: err}
 	}
-	return d.Refusal()
+	refused := *d
+	refused.Refused = reason
+	return refused.Refusal()
+}
+
+// refusalBy returns the reason of a knock that the store refuses with err. ok is false if
+// the error is a failure of the store.
+func refusalBy(err error) (r Reason, ok bool) {
+	switch {
+	case errors.Is(err, spent.ErrSpent):
+		return AlreadyUsed, true
+	case errors.Is(err, spent.ErrLimit):
+		return AtLimit, true
+	case errors.Is(err, spent.ErrStale):
+		return TooStale, true
+	}
+	return Reason{}, false
 }

@@ -83,7 +83,8 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 }
 
 // Outline is New without the configuration of the engine, for a policy that was read
-// without its keys. It reads no file. The only error is ErrNothing.
+// without its keys. It reads no file. The error is ErrNothing, or that of
+// Ruleset.Validate.
 func Outline(p *policy.Policy) (*Plan, error) {
 	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
 	if len(plan.Accesses) == 0 {
@@ -102,16 +103,13 @@ func Outline(p *policy.Policy) (*Plan, error) {
 	return plan, nil
 }
 
-// Current returns the access of this plan that equals one of an earlier plan, keys included.
-// ok is false if a reload has changed, disabled or removed the access.
-func (p *Plan) Current(earlier *policy.Access) (a *policy.Access, ok bool) {
+// Has reports whether an access of this plan equals one of an earlier plan, keys included. It
+// does not if a reload has changed, disabled or removed the access.
+func (p *Plan) Has(earlier *policy.Access) bool {
 	// Without a reload both are the same pointer, which saves the comparison of the fields
 	// for every knock.
-	a = p.names[earlier.Name]
-	if a == nil || !a.Enabled || a != earlier && !a.Equal(earlier) {
-		return nil, false
-	}
-	return a, true
+	a := p.names[earlier.Name]
+	return a != nil && a.Enabled && (a == earlier || a.Equal(earlier))
 }
 
 // enabled returns the accesses that are enabled, in their order.
