@@ -326,6 +326,9 @@ func TestRefusalsAreLoggedNotTooOften(t *testing.T) {
 	if n := strings.Count(r.log.String(), "refused for"); n < 20 || n > 40 {
 		t.Errorf("%d refusals logged of 100, want the first twenty and few more", n)
 	}
+	if err := r.stop(); err != nil || !strings.Contains(r.log.String(), " about refused knocks left out") {
+		t.Errorf("%v, want the others counted at the end", err)
+	}
 }
 
 func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
