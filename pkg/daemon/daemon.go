@@ -6,8 +6,8 @@
 //   - a worker per NFLOG group, with an engine of its own. It hands decisions to the
 //     router, which has no goroutine: a refusal becomes an event, and a decision with a
 //     token or a count waits in the queue of package spent until that is on disk;
-//   - the keeper, the only goroutine that uses the gate. It waits for no disk, log or
-//     listing of connections; other goroutines ask it to carry out commands.
+//   - the keeper, which owns the gate. It waits for no disk and no log; other goroutines
+//     ask it to carry out commands.
 //
 // No decision is dropped between worker and keeper: while the keeper is busy, workers
 // wait, and packets wait in the kernel's queue.

@@ -12,7 +12,8 @@ import (
 	"nftknock/pkg/spent"
 )
 
-// keeper is the only goroutine that uses the gate. It makes grants once their decisions
+// keeper is the only goroutine that uses the gate, but for Gate.Connections, which is for
+// any goroutine, and for the start, before run. It makes grants once their decisions
 // are recorded, reports the end of each grant, repairs the table, and carries out the
 // commands of other goroutines.
 type keeper struct {
@@ -54,7 +55,7 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 
 // run works until the router has sent its last decision and the store has answered all
 // that wait for it, or diskTimeout has passed. It waits for no log and no disk, and for no
-// listing but that of its own grants.
+// listing but those that the gate needs for its own table.
 func (k *keeper) run() error {
 	defer close(k.stopped)
 	defer k.timers.stop()

@@ -14,8 +14,8 @@ import (
 // storeFile is the name of the store in the state directory.
 const storeFile = "spent.db"
 
-// openTimeout is how long the start and a reload wait for the store to open. To open it is
-// to read the whole file, and a disk that hangs answers never.
+// openTimeout is how long the start and a reload wait for the store to open. Open reads the
+// whole file, and a disk that hangs never answers.
 const openTimeout = 5 * time.Second
 
 // openStore gives the queue its store, if the plan needs one and the queue has none. It
