@@ -57,7 +57,7 @@ func TestInteropFwknopClient(t *testing.T) {
 		{"bad key", "", "base64:" + hmacKey[:42] + "A=", "base64:" + cipherKey, "-A tcp/22 -s " + hmac, "no key matches"},
 		{"bad command", "", "base64:" + cipherKey, "base64:" + hmacKey, "-C /bin/true -a 192.168.10.2 " + hmac, "commands are never run"},
 		{"bad NAT", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.168.10.2 -N 10.0.0.5,55000 " + hmac, "none is forwarded in this version"},
-		{"bad clock", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s --time-offset-minus 10M " + hmac, "too old: it was made 10m"},
+		{"bad clock", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s --time-offset-minus 10M " + hmac, "too old: made 10m"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
