@@ -18,11 +18,11 @@ func newRevoke(o *options) *cobra.Command {
 		Use:   "revoke ADDRESS|PREFIX [SERVICE]",
 		Short: "End the grants of an address or prefix, and with --cut its connections",
 		Long: `revoke ends the running grants of an address, or of all addresses in a prefix, to one
-service such as tcp/22, or to all services. Established connections go on, unless
+service such as tcp/22, or to all services. Established connections continue, unless
 --cut ends them: those that a grant let in, and those that were there before the
 daemon started. A grant for a prefix or for a range of ports ends as a whole or not
-at all; if one goes on, the exit status is 1. Whoever may knock can knock again: to
-prevent that, take the access out of the policy and reload.`,
+at all; if one continues, the exit status is 1. The source can knock again: to prevent
+that, remove the access from the policy and reload.`,
 		Args: commands.Args("ADDRESS", "[SERVICE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
