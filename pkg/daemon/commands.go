@@ -47,10 +47,9 @@ type applyPlan struct {
 }
 
 func (c applyPlan) carryOut(k *keeper) error {
-	if err := k.apply(c.plan, c.unguarded); err != nil {
+	if err := writeTable(k.gate, c.plan, c.unguarded); err != nil {
 		return err
 	}
-	k.plan = c.plan
 	// The router must see the new plan before the workers have their new engines: a
 	// decision of the new engine would otherwise be held against the old plan.
 	k.router.tablePlan.Store(c.plan)
@@ -61,14 +60,14 @@ func (c applyPlan) carryOut(k *keeper) error {
 // applyInterfaces writes the table of the current plan for other interfaces.
 type applyInterfaces struct{ unguarded []string }
 
-func (c applyInterfaces) carryOut(k *keeper) error { return k.apply(k.plan, c.unguarded) }
+func (c applyInterfaces) carryOut(k *keeper) error { return writeTable(k.gate, k.plan(), c.unguarded) }
 
-// apply writes the table of a plan.
-func (k *keeper) apply(p *plan.Plan, unguarded []string) error {
+// writeTable writes the table of a plan, in which the packets of some interfaces pass.
+func writeTable(g gate.Gate, p *plan.Plan, unguarded []string) error {
 	// A shallow copy: other goroutines read the plan's ruleset.
 	r := *p.Ruleset
 	r.Unguarded = unguarded
-	return k.gate.Apply(&r)
+	return g.Apply(&r)
 }
 
 // revokeGrants ends the grants of sources within a prefix to services, and writes to

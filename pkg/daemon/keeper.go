@@ -20,7 +20,6 @@ type keeper struct {
 	gate     gate.Gate
 	router   *router
 	events   *event.Dispatcher
-	plan     *plan.Plan // that the table was written for: see applyPolicy
 	requests chan request
 	timers   timers
 	stopped  chan struct{} // closed when run has ended
@@ -44,7 +43,6 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		gate:     g,
 		router:   r,
 		events:   r.events,
-		plan:     p,
 		requests: make(chan request),
 		timers:   newTimers(),
 		stopped:  make(chan struct{}),
@@ -52,6 +50,9 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		repairs:  rate.NewLimiter(repairsPerSecond, repairBurst),
 	}
 }
+
+// plan is that which the table was written for. Only the keeper replaces it.
+func (k *keeper) plan() *plan.Plan { return k.router.tablePlan.Load() }
 
 // run works until the router has sent its last decision and the store has answered all
 // that wait for it, or diskTimeout has passed. It waits for no log and no disk, and for no
@@ -120,7 +121,7 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 // reports them.
 func (k *keeper) admit(d plan.Decision) {
 	// A reload may have changed the access while the decision waited for the disk.
-	if !k.plan.Has(d.Access) {
+	if !k.plan().Has(d.Access) {
 		d.Refused = plan.Changed
 		k.events.Emit(d.Refusal())
 		return

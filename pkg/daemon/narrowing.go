@@ -64,7 +64,7 @@ func (k *keeper) narrow(since string) {
 	grants, err := k.gate.Grants()
 	n.err, n.whole = err, err == nil
 	for _, g := range grants {
-		if r := k.plan.CheckGrant(g, n.listed, since); r.Reason != "" {
+		if r := k.plan().CheckGrant(g, n.listed, since); r.Reason != "" {
 			n.todo = append(n.todo, restricted{g, r})
 		} else {
 			n.running = append(n.running, g)

@@ -51,15 +51,15 @@ func (d *Daemon) reload(ctx context.Context) error {
 // The table comes last of these and changes in one transaction, so that on error the old
 // policy is in force as a whole. ctx interrupts loading and opening the store.
 //
-// There are four plans in force, which differ during a reload. It replaces them in this order:
+// There are three plans in force, which differ during a reload. It replaces them in this order:
 //
-//	keeper.plan        the keeper alone uses it: to grant, to repair, to narrow
-//	router.tablePlan   written by the keeper, read by workers: to refuse before a token is spent
+//	router.tablePlan   written by the keeper, which grants, repairs and narrows by it; read by
+//	                   workers, to refuse before a token is spent
 //	matcher.enginePlan made with its engine; each worker alone uses its own
 //	Daemon.plan        of the goroutine of Run, and then of supervise: to compare and announce
 //
-// A decision of an old engine is held against the first two: it is refused if its access has
-// changed.
+// A decision of an old engine is held against the first, before its token is spent and before
+// it is granted: it is refused if its access has changed.
 func (d *Daemon) applyPolicy(ctx context.Context) error {
 	next, diags, err := d.loadPlan(ctx)
 	if err != nil {

@@ -30,7 +30,7 @@ func (k *keeper) repair() {
 // repairNow repairs the table at once. It reports an error unless the last repair failed
 // with the same.
 func (k *keeper) repairNow() {
-	table := k.plan.Ruleset.Table
+	table := k.plan().Ruleset.Table
 	repaired, err := k.gate.Repair()
 	if err != nil {
 		k.again = time.After(repairPause)

@@ -85,7 +85,7 @@ func (k *keeper) stillIn(from netip.Prefix, services []port.Range) string {
 	var list []string
 	for _, s := range services {
 		for _, key := range k.timers.overlapping(from, s) {
-			list = append(list, wording.Source(key.source)+" to "+key.service.String())
+			list = append(list, wording.Prefix(key.source)+" to "+key.service.String())
 		}
 	}
 	slices.Sort(list) // timers are listed in the random order of a map

@@ -37,9 +37,7 @@ func (d *Daemon) hideServices() (gate.Gate, error) {
 		return nil, err
 	}
 	err = d.interfaces.start(d.config.Policy.NFTables.Interfaces, func(unguarded []string) error {
-		r := *d.plan.Ruleset // a shallow copy, as in apply: there is no keeper yet
-		r.Unguarded = unguarded
-		return g.Apply(&r)
+		return writeTable(g, d.plan, unguarded)
 	})
 	if err != nil {
 		return nil, errors.Join(err, g.Close())

@@ -97,7 +97,7 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 	r.spends.Use(d)
 	go r.spends.Run(t.Context())
 	k := newKeeper(d, worked, r)
-	if err := k.apply(worked, nil); err != nil {
+	if err := writeTable(k.gate, worked, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.timers.stop)
@@ -106,7 +106,7 @@ func keeping(t *testing.T, lines string) (*keeper, *diary, *strings.Builder) {
 
 // act has a verdict carried out, and the queue to the disk do what there is to do.
 func act(k *keeper, v knock.Verdict) {
-	k.router.route(k.plan.Decide(&v))
+	k.router.route(k.plan().Decide(&v))
 	settle(k)
 }
 
@@ -240,7 +240,7 @@ func TestWhatADiskThatIsSlowAtTheEndCosts(t *testing.T) {
 				for n := range c.knocks {
 					v := asking(knock.None)
 					v.Request.Token[0] += byte(n)
-					k.router.route(k.plan.Decide(&v))
+					k.router.route(k.plan().Decide(&v))
 				}
 				k.router.finish()
 				if err := k.run(); err != nil || !strings.Contains(log.String(), c.want) {
@@ -290,13 +290,13 @@ func TestReplaysDoNotFillTheQueue(t *testing.T) {
 		d.stuck = make(chan struct{})
 		for range 3 {
 			v := asking(knock.None)
-			k.router.route(k.plan.Decide(&v))
+			k.router.route(k.plan().Decide(&v))
 		}
 		if strings.Count(log.String(), "event=refused") != 2 {
 			t.Errorf("want the second and third refused:\n%s", log)
 		}
 		v := asking(knock.WrongUser)
-		k.router.route(k.plan.Decide(&v))
+		k.router.route(k.plan().Decide(&v))
 		close(d.stuck)
 		settle(k)
 		if want := []string{"spend", "grant tcp/22"}; !slices.Equal(d.events, want) {

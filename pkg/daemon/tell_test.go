@@ -55,7 +55,7 @@ allow_unauthenticated = true
 	r.spends.Use(newDiary(nil))
 	go r.spends.Run(t.Context())
 	k := newKeeper(fake, worked, r)
-	if err := k.apply(worked, nil); err != nil {
+	if err := writeTable(k.gate, worked, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(k.timers.stop)

@@ -64,11 +64,16 @@ func (d *Dispatcher) Emit(events ...Event) (logged bool) {
 		if i == decides {
 			r.Omitted = omitted
 		}
-		for _, c := range d.consumers {
-			c.Consume(r)
-		}
+		d.consume(r)
 	}
 	return logged
+}
+
+// consume hands a record to all consumers. It is called with mu held.
+func (d *Dispatcher) consume(r Record) {
+	for _, c := range d.consumers {
+		c.Consume(r)
+	}
 }
 
 // decide applies the limit of the first event that has one. decides is the index of that

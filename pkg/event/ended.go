@@ -20,14 +20,14 @@ type RunningGrant struct {
 
 func (g RunningGrant) fields(more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{
-		slog.String("src", wording.Source(g.Source)), slog.String("access", g.Access), slog.String("open", g.Open.String()),
+		slog.String("src", wording.Prefix(g.Source)), slog.String("access", g.Access), slog.String("open", g.Open.String()),
 	}, more...)
 }
 
 // line returns the line of an event: the sentence is "access of SOURCE to SERVICE" and what
 // became of it.
 func (g RunningGrant) line(name, became string, more ...slog.Attr) Line {
-	return Line{name, slog.LevelInfo, "access of " + wording.Source(g.Source) + " to " + g.Open.String() + " " + became, g.fields(more...)}
+	return Line{name, slog.LevelInfo, "access of " + wording.Prefix(g.Source) + " to " + g.Open.String() + " " + became, g.fields(more...)}
 }
 
 // Ended: the timeout of a grant is over.
@@ -132,6 +132,6 @@ type Cut struct {
 // Line implements Event.
 func (e Cut) Line() Line {
 	return Line{"cut", slog.LevelInfo,
-		fmt.Sprintf("%s of %s to %s cut", wording.Count(e.Connections, "connection", "connections"), wording.Source(e.Source), e.Open),
-		[]slog.Attr{slog.String("src", wording.Source(e.Source)), slog.String("open", e.Open.String()), slog.Int("connections", e.Connections)}}
+		fmt.Sprintf("%s of %s to %s cut", wording.Count(e.Connections, "connection", "connections"), wording.Prefix(e.Source), e.Open),
+		[]slog.Attr{slog.String("src", wording.Prefix(e.Source)), slog.String("open", e.Open.String()), slog.Int("connections", e.Connections)}}
 }

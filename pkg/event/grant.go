@@ -39,7 +39,7 @@ func (g Grant) fields(more ...slog.Attr) []slog.Attr {
 }
 
 // text is the part of the sentence that says which source gets access to which service.
-func (g Grant) text() string { return wording.Source(g.To) + " access to " + g.Open.String() }
+func (g Grant) text() string { return wording.Prefix(g.To) + " access to " + g.Open.String() }
 
 // Granted: a knock has opened a service. OSGuessed, KnockMatched and UserMatched come before
 // it in the same Emit, so that the log has all of them or none.

@@ -104,8 +104,9 @@ func newBucket(b budget) *bucket { return &bucket{own: rate.NewLimiter(b.rate, b
 // had one.
 func (l *limits) allow(c class, access string, at time.Time) (ok bool, omitted int) {
 	b, shared := l.bucket(bucketKey{c, access}, at), &l.classes[c]
-	// The order matters: AllowN uses a turn up if it returns true (the library calls it a token), so own comes first and
-	// the budget of all is used only by events that own allows.
+	// The order matters: AllowN uses a turn up if it returns true (the library calls it a
+	// token), so own comes first and the budget of all is used only by events that own
+	// allows.
 	if !b.own.AllowN(at, 1) || !shared.all.AllowN(at, 1) && !shared.allowReserved(b, at) {
 		b.omitted++
 		shared.omitted++

@@ -44,11 +44,8 @@ func (d *Dispatcher) EmitOmitted() {
 	defer d.mu.Unlock()
 	at := d.now()
 	for c, n := range d.limits.flush() {
-		if n == 0 {
-			continue
-		}
-		for _, consumer := range d.consumers {
-			consumer.Consume(Record{Event: Omitted{n, class(c)}, Time: at, Logged: true})
+		if n > 0 {
+			d.consume(Record{Event: Omitted{n, class(c)}, Time: at, Logged: true})
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"nftknock/pkg/flows"
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Connections are those of some sources to a service, as Connections of a Gate
@@ -81,7 +82,7 @@ func (k *Kernel) Connections(from netip.Prefix, s port.Range) (*Connections, err
 	from = normalSource(from)
 	a, err := k.connections(from, s)
 	if err != nil {
-		return nil, fmt.Errorf("list connections of %s to %s: %w", source(from), s, err)
+		return nil, fmt.Errorf("list connections of %s to %s: %w", wording.Prefix(from), s, err)
 	}
 	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Grant implements Gate.
@@ -20,7 +21,7 @@ func (k *Kernel) Grant(g Grant) error {
 	}
 	g = g.normal()
 	if err := k.grant(g); err != nil {
-		return fmt.Errorf("grant %s to %s: %w", g.Service, source(g.Source), err)
+		return fmt.Errorf("grant %s to %s: %w", g.Service, wording.Prefix(g.Source), err)
 	}
 	return nil
 }
@@ -57,7 +58,7 @@ func (k *Kernel) Revoke(from netip.Prefix, s port.Range) (ended []Grant, err err
 	from = normalSource(from)
 	ended, err = k.end(func(l *ledger) []element { return l.within(from, s) })
 	if err != nil {
-		return nil, fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
+		return nil, fmt.Errorf("revoke %s of %s: %w", s, wording.Prefix(from), err)
 	}
 	return ended, nil
 }
@@ -69,7 +70,7 @@ func (k *Kernel) Withdraw(g Grant) error {
 	}
 	g = g.normal()
 	if _, err := k.end(func(l *ledger) []element { return l.only(g.element()) }); err != nil {
-		return fmt.Errorf("withdraw %s of %s: %w", g.Service, source(g.Source), err)
+		return fmt.Errorf("withdraw %s of %s: %w", g.Service, wording.Prefix(g.Source), err)
 	}
 	return nil
 }
@@ -216,12 +217,4 @@ func (m grantSet) grantOf(e nftables.SetElement) (Grant, error) {
 		g.Packets, g.Bytes = e.Counter.Packets, e.Counter.Bytes
 	}
 	return g, nil
-}
-
-// source writes an address without the length of its prefix, where it is whole.
-func source(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
 }

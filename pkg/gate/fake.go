@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // Fake is a Gate in memory, for tests of what uses one. It behaves as Kernel
@@ -126,7 +127,7 @@ func (f *Fake) Revoke(from netip.Prefix, s port.Range) (ended []Grant, err error
 	from = normalSource(from)
 	ended, err = f.end(func(l *ledger) []element { return l.within(from, s) })
 	if err != nil {
-		return nil, fmt.Errorf("revoke %s of %s: %w", s, source(from), err)
+		return nil, fmt.Errorf("revoke %s of %s: %w", s, wording.Prefix(from), err)
 	}
 	return ended, nil
 }
@@ -138,7 +139,7 @@ func (f *Fake) Withdraw(g Grant) error {
 	}
 	g = g.normal()
 	if _, err := f.end(func(l *ledger) []element { return l.only(g.element()) }); err != nil {
-		return fmt.Errorf("withdraw %s of %s: %w", g.Service, source(g.Source), err)
+		return fmt.Errorf("withdraw %s of %s: %w", g.Service, wording.Prefix(g.Source), err)
 	}
 	return nil
 }
@@ -166,7 +167,7 @@ func (f *Fake) Connections(from netip.Prefix, s port.Range) (*Connections, error
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.applied == nil {
-		return nil, fmt.Errorf("list connections of %s to %s: %w", source(from), s, ErrNoTable)
+		return nil, fmt.Errorf("list connections of %s to %s: %w", wording.Prefix(from), s, ErrNoTable)
 	}
 	return &Connections{}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
+	"nftknock/pkg/wording"
 )
 
 // The world of the stories: one server with two cables, and a host behind it.
@@ -91,7 +92,7 @@ func (s step) String() string {
 		if s.grant.Once {
 			word += " once"
 		}
-		return fmt.Sprintf("%s %s to %s", word, s.grant.Service, source(s.grant.Source))
+		return fmt.Sprintf("%s %s to %s", word, s.grant.Service, wording.Prefix(s.grant.Source))
 	case applyRuleset:
 		return fmt.Sprintf("apply ruleset %d", s.ruleset)
 	case hostDatagram, hostDials, hostResets:

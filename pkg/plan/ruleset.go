@@ -40,7 +40,6 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	return r
 }
 
-// Bounds of a quota.
 // distinct removes repetitions and keeps the order. It works in place: list must not be
 // used afterwards. Thousands of accesses may have the same ports, so it takes linear time.
 func distinct[T comparable](list []T) []T {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"nftknock/pkg/invalid"
+	"nftknock/pkg/wording"
 )
 
 // SourceFilter says which addresses may knock: those in Include that are not
@@ -166,17 +167,10 @@ func (f SourceFilter) Strings() []string {
 			out, rest = append(out, "any"), rest[2:]
 			continue
 		}
-		out, rest = append(out, prefixString(rest[0])), rest[1:]
+		out, rest = append(out, wording.Prefix(rest[0])), rest[1:]
 	}
 	for _, p := range f.Exclude {
-		out = append(out, "!"+prefixString(p))
+		out = append(out, "!"+wording.Prefix(p))
 	}
 	return out
-}
-
-func prefixString(p netip.Prefix) string {
-	if p.IsSingleIP() {
-		return p.Addr().String()
-	}
-	return p.String()
 }

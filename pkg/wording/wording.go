@@ -34,8 +34,8 @@ func Duration(d time.Duration) string {
 // Time writes a moment in UTC, to the millisecond: "2026-01-02T15:04:05.678Z".
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// Source formats the source of a grant: an address, or a prefix of several addresses.
-func Source(p netip.Prefix) string {
+// Prefix formats a source of packets: an address, or a prefix of several addresses.
+func Prefix(p netip.Prefix) string {
 	if p.IsSingleIP() {
 		return p.Addr().String()
 	}

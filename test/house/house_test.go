@@ -44,7 +44,7 @@ var imports = map[string][]string{
 	// The kernel; nothing of knocks.
 	"pkg/flows":    {"pkg/packet"},
 	"pkg/nflog":    {},
-	"pkg/gate":     {"pkg/flows", "pkg/invalid", "pkg/packet", "pkg/port"},
+	"pkg/gate":     {"pkg/flows", "pkg/invalid", "pkg/packet", "pkg/port", "pkg/wording"},
 	"pkg/links":    {},
 	"pkg/logqueue": {},
 	// What people write, and what it comes to.
