@@ -38,7 +38,7 @@ var (
 
 	plainGrant = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second}
 	fullGrant  = Grant{Knock: spa, Allow: third, To: netip.MustParsePrefix("192.0.2.0/24"), Open: web, Timeout: time.Hour,
-		OS: "Linux 4.20 or newer", User: "mbr"}
+		OS: "Linux 4.19 or newer", User: "mbr"}
 	running = RunningGrant{Source: netip.PrefixFrom(client, 32), Access: "ssh", Open: ssh}
 	wide    = RunningGrant{Source: netip.MustParsePrefix("2001:db8::/64"), Access: "web", Open: web}
 )
@@ -52,19 +52,19 @@ var lines = []struct {
 	{KnockMatched{encrypted}, "INFO decrypting knock sequence for 192.168.10.2 [event=matched src=192.168.10.2 access=mbr knock=encrypted]"},
 	{KnockMatched{oneTime}, "INFO one-time code matched for 192.168.10.2 [event=matched src=192.168.10.2 access=phone knock=totp]"},
 	{KnockMatched{spa}, "INFO decrypting SPA packet for 192.168.10.2 [event=matched src=192.168.10.2 access=spa knock=spa]"},
-	{OSGuessed{shared, "Linux 4.20 or newer", "linux"}, "INFO OS guess: Linux 4.20 or newer matched for 192.168.10.2 " +
-		"[event=os src=192.168.10.2 access=ssh os=Linux 4.20 or newer os_required=linux]"},
+	{OSGuessed{shared, "Linux 4.19 or newer", "linux"}, "INFO OS guess: Linux 4.19 or newer matched for 192.168.10.2 " +
+		"[event=os src=192.168.10.2 access=ssh os=Linux 4.19 or newer os_required=linux]"},
 	{UserMatched{encrypted, "mbr"}, "INFO username mbr match [event=user src=192.168.10.2 access=mbr user=mbr]"},
 
 	{Granted{plainGrant}, "INFO granted 192.168.10.2 access to tcp/22 for 30s " +
 		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s]"},
 	{Granted{fullGrant}, "INFO granted 192.0.2.0/24 access to tcp/8000-8010 for 1h " +
-		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.20 or newer user=mbr]"},
+		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.19 or newer user=mbr]"},
 	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock opened nothing; " +
 		"repair this, then knock again [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
 	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock opened nothing; " +
 		"repair this, then knock again [event=grant_failed src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 " +
-		"os=Linux 4.20 or newer user=mbr reason=the set is full]"},
+		"os=Linux 4.19 or newer user=mbr reason=the set is full]"},
 	{Unrecorded{encrypted, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +
 		"[event=unrecorded src=192.168.10.2 access=mbr knock=encrypted reason=the set is full]"},
 	{Unrecorded{unknown, errFull}, "ERROR cannot record the knock of 192.168.10.2, so it opens nothing: the set is full " +

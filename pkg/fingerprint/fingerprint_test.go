@@ -54,7 +54,7 @@ func TestAnswer(t *testing.T) {
 	}
 	linux := fingerprint.Answer{
 		Src: netip.MustParseAddr("192.0.2.7"), Dst: netip.MustParseAddr("192.0.2.1"), Sport: 34111, Dport: 50053, Version: 4,
-		Label: "Linux 4.20 or newer", Family: "linux", Flavour: "4.20 or newer", Class: "os", Confidence: "exact",
+		Label: "Linux 4.19 or newer", Family: "linux", Flavour: "4.19 or newer", Class: "os", Confidence: "exact",
 		Signature: "4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+:0",
 	}
 	unknown := linux
@@ -74,16 +74,16 @@ func TestAnswer(t *testing.T) {
 		rule    string
 	}{
 		{"known", p0f.Builtin(), linux4, fingerprint.P0F3, linux,
-			"192.0.2.7:34111 > 192.0.2.1:50053: Linux 4.20 or newer (exact, 0 hops away); 4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+:0",
+			"192.0.2.7:34111 > 192.0.2.1:50053: Linux 4.19 or newer (exact, 0 hops away); 4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+:0",
 			"label = s:other:NAME:VERSION\nsig   = 4:64:0:*:mss*44,7:mss,sok,ts,nop,ws:df,id+:0"},
 		{"unknown", own, linux4, fingerprint.P0F3, unknown,
 			"192.0.2.7:34111 > 192.0.2.1:50053: unknown (0 hops away); 4:64+0:0:1460:mss*44,7:mss,sok,ts,nop,ws:df,id+:0",
 			"label = s:other:NAME:VERSION\nsig   = 4:64:0:*:mss*44,7:mss,sok,ts,nop,ws:df,id+:0"},
 		{"in pf.os's words", p0f.Builtin(), linux4, fingerprint.PF, pf,
-			"192.0.2.7:34111 > 192.0.2.1:50053: Linux 4.20 or newer (exact, 0 hops away); S44:64:1:60:M*,S,T,N,W7",
+			"192.0.2.7:34111 > 192.0.2.1:50053: Linux 4.19 or newer (exact, 0 hops away); S44:64:1:60:M*,S,T,N,W7",
 			"S44:64:1:60:M*,S,T,N,W7:NAME:VERSION::NAME VERSION"},
 		{"IPv6, for which those have none", p0f.Builtin(), linux6, fingerprint.PF, six,
-			"[2001:db8::7]:34111 > [2001:db8::1]:50053: Linux 4.20 or newer (exact, 0 hops away); 6:64+0:0:1440:mss*45,7:mss,sok,ts,nop,ws:flow:0",
+			"[2001:db8::7]:34111 > [2001:db8::1]:50053: Linux 4.19 or newer (exact, 0 hops away); 6:64+0:0:1440:mss*45,7:mss,sok,ts,nop,ws:flow:0",
 			"# 6:64:0:*:mss*45,7:mss,sok,ts,nop,ws:flow:0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

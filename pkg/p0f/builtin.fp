@@ -149,12 +149,17 @@ sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
 ; tcp_options_write, gives the layouts: SACK goes in front of the timestamps where both
 ; are there, and NOPs fill up what is switched off.
 
+; A version is named by what its kernel does when nothing is set. The window can be set to
+; any smaller number of segments: by SO_RCVBUF or TCP_WINDOW_CLAMP (with a small scale), by
+; tcp_rmem, and by a route's window or initrwnd. So a label of an older kernel's window
+; adds "or newer with a small buffer", which stands for all of these.
+
 ; As many whole segments as fit into 64 KiB: commit a337531b942b, 4.20, which went into
-; 4.19.86 too. The scale follows tcp_rmem[2], which depends on memory and is 32 MB
-; since commit 572be9bf9d0d, 6.16.
-label = s:linux:Linux:4.20 or newer (64 KiB buffer), or illumos
+; 4.19.86 too, and so into Debian 10. The scale follows tcp_rmem[2], which depends on memory
+; and is 32 MB since commit 572be9bf9d0d, 6.16.
+label = s:linux:Linux:4.19 or newer (64 KiB buffer), or illumos
 sig   = *:64:0:*:fit65536,1:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18 with SO_RCVBUF, 2026; illumos inet/tcp/tcp_output.c, 2023
-label = s:linux:Linux:4.20 or newer
+label = s:linux:Linux:4.19 or newer
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; 6.18, 2026
 sig   = 4:64:0:*:fit65536,*:mss,sok,ts,nop,ws:id-,ecn?:0 ; huginn 2026, through NAT64
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 tcp_timestamps=0, 2026
@@ -167,12 +172,25 @@ sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18 MPTCP, 20
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws,?30:df,id+,ecn?:* ; tcp_options_write, 2020
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18 Fast Open, 2026
 
+; Over loopback the buffer of 87380 bytes is the limit, half of which is window; and
+; without the limit of segments it is everywhere.
+label = s:linux:Linux:2.4 to 3.x (loopback)
+sig   = *:64:0:16396:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
+sig   = *:64:0:16376:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
+sig   = 4:64:0:16396:32767,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
+label = s:linux:Linux:2.2 (loopback)
+sig   = *:64:0:3884:mss*8,0:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
+label = s:linux:Linux:3.x or 4.x, or newer with a small buffer (loopback)
+sig   = 4:64:0:65495:43690,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; captures 2016
+sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0 ; captures 2016
+
 ; Half of that, 33280 bytes: the scaling ratio of commit dfa2f0483360 (6.6), put right in
-; June 2024 (6.6.33, 6.9.4, 6.10). Ubuntu 24.04 was released with it.
-label = s:linux:Linux:3.11 to 4.19, or 6.6 to 6.9 (jumbo frames)
+; June 2024 (6.6.33, 6.9.4, 6.10). Ubuntu 24.04 was released with it. A tcp_rmem[1] of
+; 65536 gives the same on the other kernels.
+label = s:linux:Linux:3.10 to 4.19, or newer with a small buffer (jumbo frames)
 sig   = *:64:0:*:26880,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8960, 2013
 sig   = *:64:0:*:26883,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8961, 2013
-label = s:linux:Linux:6.6 to 6.9
+label = s:linux:Linux:6.6 to 6.9, or 4.19 or newer with a small buffer
 sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; Satori 2024, captures 2024
 sig   = *:64:0:*:fit33280,7:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
 sig   = *:64:0:*:fit33280,7:mss,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
@@ -191,8 +209,9 @@ sig   = *:64:0:*:65535,*:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, t
 label = s:linux:Linux:2.2, or newer with a small buffer
 sig   = *:64:0:*:mss*20,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; p0f 2014, 6.18 with SO_RCVBUF, 2026
 
-; Twenty segments: tcp_default_init_rwnd in net/ipv4/tcp_output.c from 3.11 on.
-label = s:linux:Linux:3.11 to 4.19
+; Twenty segments: tcp_default_init_rwnd in net/ipv4/tcp_output.c from 3.11 on, and in the
+; 3.10 of CentOS 7.
+label = s:linux:Linux:3.10 to 4.19, or newer with a small buffer
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:*:mss*20,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; Satori 2018, huginn 2026, tcp_options_write
 sig   = *:64:0:*:mss*20,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; captures 2019
@@ -203,21 +222,11 @@ sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; multipath-tcp.or
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, 2014
 sig   = *:64:0:*:mss*20,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, Fast Open's number up to 4.0, 2013
 
-; Over loopback the buffer of 87380 bytes is the limit, half of which is window; and
-; without the limit of segments it is everywhere.
-label = s:linux:Linux:2.4 to 3.x (loopback)
-sig   = *:64:0:16396:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
-sig   = *:64:0:16376:mss*2,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014
-sig   = 4:64:0:16396:32767,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
-sig   = *:64:0:3884:mss*8,0:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
-label = s:linux:Linux:3.x or 4.x (loopback)
-sig   = 4:64:0:65495:43690,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; captures 2016
-sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0 ; captures 2016
 label = s:linux:Linux:(Android or tuned)
 sig   = *:64:0:*:fit43690,*:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; Satori 2020, huginn 2026, 6.18 tcp_rmem, 2026
 
-; Ten segments: commit 356f039822b8, December 2010.
-label = s:linux:Linux:2.6.38 to 3.10
+; Ten segments: commit 356f039822b8, December 2010, 2.6.38, and in the 2.6.32 of CentOS 6.
+label = s:linux:Linux:2.6.32 to 3.10, or newer with a small buffer
 sig   = *:64:0:*:mss*10,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
 sig   = *:64:0:*:mss*10,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014, tcp_options_write
 sig   = *:64:0:*:mss*10,*:mss,nop,nop,ts,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2011
@@ -232,7 +241,7 @@ sig   = *:64:0:*:mss*4,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004, p0f 2014
 sig   = 4:64:0:*:mss*3,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:mss*2,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:mss*4,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
-label = s:linux:Linux:2.6
+label = s:linux:Linux:2.6, or newer with a small buffer
 sig   = *:64:0:*:mss*4,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
 sig   = 4:64:0:*:mss*3,*:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:mtu*4,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; pf.os 2014
@@ -298,21 +307,23 @@ sig   = *:128:0:*:fit65536,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020, buil
 sig   = *:128:0:*:65535,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; huginn 2026; over IPv6 as over IPv4
 sig   = 4:128:0:*:mss*12,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
 sig   = 4:128:0:*:mss*6,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
-sig   = 4:128:0:*:63443,6:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
-sig   = 4:128:0:*:65535,3:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; Satori 2020, build 1607
 sig   = 6:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2024
 sig   = 6:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:ecn?:0 ; captures 2020
 sig   = 6:64:0:*:fit65536,8:mss,nop,ws,sok,ts:ecn?:0 ; as over IPv4: Satori 2020
 sig   = 6:64:0:*:65535,8:mss,nop,ws,sok,ts:ecn?:0 ; as over IPv4: huginn 2026
+; Over IPv6 a Linux with tcp_timestamps and tcp_window_scaling off looks like the last of
+; Windows' unanswered SYNs. Windows is named alone: its clients send such SYNs daily, and a
+; label with both would let them in as Linux.
 sig   = 6:64:0:*:fit65536,0:mss,nop,nop,sok:ecn?:0 ; the last of unanswered SYNs, as over IPv4: Satori 2020
 sig   = 6:64:0:*:65535,0:mss,nop,nop,sok:ecn?:0 ; the last of unanswered SYNs, as over IPv4: Satori 2020
-label = s:windows:Windows:10, or Xbox One
+label = s:windows:Windows:10 or newer, or Xbox One
 sig   = 4:128:0:*:65518,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; MUNI 2019, Satori 2020
 
-label = s:windows:Windows:7 to 10 (before 1703)
+; 8192 by default until build 1607, with a scale of 8, or of 2 if auto-tuning is highly
+; restricted. User agents of Windows 10 sent the latter in 2023 too, so no build is named.
+label = s:windows:Windows:Vista to 10, or Server 2008 to 2016
 sig   = *:128:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; NTLM builds 6.0.6001 to 10.0.14393, 2017, captures 2017
 sig   = *:128:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014, pf.os 2014
-sig   = *:128:0:*:8192,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014
 sig   = *:128:0:*:8192,0:mss,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014, Satori 2020
 sig   = 4:128:0:*:8192,8:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2020
 sig   = *:128:0:*:8192,2:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2020
@@ -325,14 +336,19 @@ sig   = 6:64:0:*:8192,2:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014
 sig   = 6:64:0:*:8192,0:mss,sok,ts:ecn?:0 ; as over IPv4: Satori 2020
 sig   = 4:128:0:*:8192,8:mss,ws,nop,nop,nop,sok:df,id+:0 ; prads 2006, Vista's beta
 
-label = s:windows:Windows:XP, 7 or Server 2003
+; A program that sets its receive buffer sets the window, and the scale that goes with it.
+label = s:windows:Windows:Vista or newer with a set buffer
+sig   = *:128:0:*:8192,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; p0f 2014
+sig   = 4:128:0:*:63443,6:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+label = s:windows:Windows:98 to Server 2003, or newer with a set buffer
+sig   = 4:128:0:*:65535,3:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; Satori 2020, build 1607
 sig   = *:128:0:*:65535,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014
 sig   = *:128:0:*:65535,1:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014
 sig   = *:128:0:*:65535,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; p0f 2014, Satori 2019
 sig   = 4:128:0:*:32768,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
 sig   = 4:128:0:*:32768,2:mss,nop,ws,nop,nop,sok:df,id+:0 ; Satori 2019
 sig   = 4:128:0:*:32767,0:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004, as of 98
-label = s:windows:Windows:2000, XP or Server 2003
+label = s:windows:Windows:2000, XP or Server 2003, or newer without scaling
 sig   = *:128:0:*:16384,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; p0f 2014, Satori 2008
 sig   = 4:128:0:*:64512,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
 sig   = 4:128:0:*:24576,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004, a multiple of 8192
@@ -346,10 +362,9 @@ sig   = 4:128:0:*:65520,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
 sig   = 4:128:0:*:mss*6,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
 sig   = 4:128:0:*:mss*12,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2004
 sig   = 4:128:0:*:mss*20,0:mss,nop,nop,sok:df,id+,uptr+?:0 ; pf.os 2014
-label = s:windows:Windows:2000 or XP, or 10 without window scaling
 sig   = *:128:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; pf.os 2004, p0f 2014, Satori 2020
 sig   = *:128:0:*:65535,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; pf.os 2004, p0f 2014, Satori 2020
-label = s:windows:Windows:2000 or XP (timestamps)
+label = s:windows:Windows:2000, XP or Server 2003 (timestamps)
 sig   = 4:128:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
 sig   = 4:128:0:*:*,0:mss,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; prads 2006
 label = s:windows:Windows:95, 98 or ME
@@ -358,13 +373,16 @@ sig   = 4:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
 sig   = 4:32:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
 sig   = 4:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
 sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
-sig   = 4:64:0:*:mss*4,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:*:46080,3:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:*:44620,0:mss,nop,nop,sok::0 ; pf.os 2004
+; At a TTL of 64 Windows 98 and ME sent what Linux sends with timestamps and scaling off.
+; Linux is the commoner sender by far.
+label = s:linux:Linux:without timestamps and scaling, or Windows 98 or ME
+sig   = 4:64:0:*:mss*4,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
+sig   = 4:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
+sig   = 4:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
+sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
+sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 label = s:windows:Windows:NT 4.0
 sig   = 4:128:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
 sig   = 4:128:0:1414:mtu*31,0:mss:df,id+:0 ; pf.os 2004
@@ -389,30 +407,36 @@ sig   = 4:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 
 ; ---- Apple: XNU bsd/netinet/tcp_output.c, mss,nop,ws,nop,nop,ts,sok,eol+1.
 
-; 65535 always; the scale grew with the buffers. With DF the ID is 0 since 10.13
+; 65535 always; the scale grew with the buffers. It is the least that lets 65535 reach
+; tcp_autorcvbuf_max, or the program's SO_RCVBUF, and at least tcp_win_scale, which is 3. The
+; maximum depends on memory too: 512 KiB, a scale of 4, on small machines; more, in steps up
+; to 4 MiB, a scale of 7, on others (bsd/netinet/tcp_subr.c, tcp_init and
+; tcp_set_max_rwinscale). So a scale of 3 or more tells the oldest release that sends it,
+; and no last one. With DF the ID is 0 since 10.13
 ; (net.inet.ip.rfc6864, bsd/netinet/ip_output.c); macOS 26 and many tunnels send it
 ; without DF. ECN, lately accurate ECN, on a part of all connections.
-label = s:apple:macOS/iOS:(macOS 10.14, iOS 12 or newer)
+label = s:apple:macOS/iOS:(macOS 10.14, iOS 11 or newer)
 sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, huginn 2026, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; captures 2025, huginn 2026
 sig   = *:64:0:*:65535,6:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
-label = s:apple:macOS/iOS:(iOS 12 or newer)
 sig   = *:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
-sig   = 4:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn?:0 ; Satori 2020
-sig   = 4:64:0:*:10240,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020
-label = s:apple:macOS/iOS:(macOS 10.11, iOS 9 or newer)
-sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
+label = s:apple:macOS/iOS:(Mac OS X 10.10, iOS 8 or newer)
+sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; captures of 10.10 in 2015, Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
 sig   = *:64:0:*:65535,5:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2016
-label = s:apple:Mac OS X:10.9 or 10.10
+label = s:apple:macOS/iOS:(Mac OS X 10.7, iOS 5 or newer)
 sig   = *:64:0:*:65535,4:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2019
-label = s:apple:Mac OS X:10.6 to 10.8
+label = s:apple:macOS/iOS:(macOS 10.13, iOS 11 or newer, with a set buffer)
+sig   = 4:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn?:0 ; Satori 2020
+label = s:apple:macOS/iOS:(Mac OS X 10.5, iOS 5 or newer)
+sig   = 4:64:0:*:10240,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020
 sig   = *:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2010
-label = s:apple:iOS:3 to 8
-sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, p0f 2014
-label = s:apple:Mac OS X:10.4 or 10.5, or FreeBSD 6
-sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2009
+; Without tcp_win_scale, up to 10.7, a program's SO_RCVBUF gives smaller scales as well.
+label = s:apple:macOS/iOS:(iOS 3 to 8, or Mac OS X 10.4 to 10.7 with a set buffer)
+sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, captures of 10.6.8 in 2011, p0f 2014
+label = s:apple:Mac OS X:10.4 to 10.7, or FreeBSD 6
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; Satori 2009, captures of 10.7 in 2012, p0f 2014
 sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010
 ; FreeBSD sent the same then, and was the rarer client.
 label = s:apple:Mac OS X:10.2 to 10.4, or FreeBSD 4.7 to 5.2
@@ -452,7 +476,8 @@ sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:7 or 8
 sig   = *:64:0:*:65535,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2009
 sig   = 4:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009
-label = s:bsd:VMware ESXi:
+; A kern.ipc.maxsockbuf of 16 MB gives FreeBSD the same scale.
+label = s:bsd:VMware ESXi:or FreeBSD with larger buffers
 sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2018
 label = s:bsd:FreeBSD:5.3 or 5.4
 sig   = 4:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
@@ -476,7 +501,7 @@ label = s:bsd:OpenBSD:3.0 to 4.8
 sig   = *:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
 sig   = 4:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
-label = s:bsd:OpenBSD:2.6 to 2.9
+label = s:bsd:OpenBSD:2.6 to 4.8 (without DF)
 sig   = 4:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0 ; Satori 2009, pf.os 2004 (scrub no-df)
 label = g:bsd:OpenBSD:
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+?,ecn?:0 ; pf.os 2019, sys/netinet/tcp_usrreq.c 1.211
@@ -494,7 +519,7 @@ sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = g:bsd:NetBSD:
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; captures 2013
 
-label = s:bsd:DragonFly:1.2 to 2.7
+label = s:bsd:DragonFly:1.2 or newer
 sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
 sig   = 4:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
 label = s:bsd:BSD/OS:3.1 to 4.3, or Mac OS X 10.2

@@ -30,12 +30,12 @@ type Label struct {
 	// Family is in lower case: "linux", "windows", "apple", "bsd" and so on;
 	// for a tool its name.
 	Family string
-	// Name and Flavour are for people: "Linux" and "4.20 or newer". Flavour may
+	// Name and Flavour are for people: "Linux" and "4.19 or newer". Flavour may
 	// be empty.
 	Name, Flavour string
 }
 
-// String returns name and flavour: "Linux 4.20 or newer".
+// String returns name and flavour: "Linux 4.19 or newer".
 func (l Label) String() string {
 	if l.Flavour == "" {
 		return l.Name

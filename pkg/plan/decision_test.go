@@ -72,7 +72,7 @@ func outline(t testing.TB, text string) *Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.systems = []string{"Linux 4.20 or newer"}
+	p.systems = []string{"Linux 4.19 or newer"}
 	return p
 }
 
@@ -102,14 +102,14 @@ func TestDecisionsThatGrant(t *testing.T) {
 	}{
 		{"shared", knock.Verdict{Time: now, Access: shared, Source: alice, Step: 3, OS: linux}, []string{
 			"spend no token, access shared, limit 3",
-			"OS guess: Linux 4.20 or newer matched for 192.0.2.10",
+			"OS guess: Linux 4.19 or newer matched for 192.0.2.10",
 			"port knock access sequence matched for 192.0.2.10",
 			"granted 192.0.2.0/24 access to tcp/22 for 30s",
 			"granted 192.0.2.0/24 access to udp/1194 for 30s",
 		}},
 		{"IPv6 prefix", knock.Verdict{Time: now, Access: shared, Source: bob, Step: 3, OS: linux}, []string{
 			"spend no token, access shared, limit 3",
-			"OS guess: Linux 4.20 or newer matched for 2001:db8:1:2::b0b",
+			"OS guess: Linux 4.19 or newer matched for 2001:db8:1:2::b0b",
 			"port knock access sequence matched for 2001:db8:1:2::b0b",
 			"granted 2001:db8:1:2::/64 access to tcp/22 for 30s",
 			"granted 2001:db8:1:2::/64 access to udp/1194 for 30s",

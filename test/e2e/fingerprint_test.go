@@ -42,5 +42,5 @@ func TestFingerprintLive(t *testing.T) {
 		conn.Close()
 		s.await(`{"src":"` + src.String() + `","dst":"` + server.String() + `"`)
 	}
-	s.await(`"label":"Linux 4.20 or newer","family":"linux","flavour":"4.20 or newer","class":"os","confidence":"exact","distance":0`)
+	s.await(`"label":"Linux 4.19 or newer","family":"linux","flavour":"4.19 or newer","class":"os","confidence":"exact","distance":0`)
 }
