@@ -469,7 +469,8 @@ sig   = 4:64:0:*:65535,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop
 ; (net.inet.ip.rfc6864, sys/netinet/ip_id.c).
 label = s:bsd:FreeBSD:11 or newer
 sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,ecn?:0 ; captures 2022
-label = s:bsd:FreeBSD:9 or 10
+; A router with pf's "scrub random-id" sets IDs in the SYNs of newer ones too.
+label = s:bsd:FreeBSD:9 or 10, or newer with rewritten IDs
 sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:9 or newer
 sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019

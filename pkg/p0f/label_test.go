@@ -14,6 +14,7 @@ var oldest = map[string]int{
 	"Linux 2.4 or early 2.6, or newer with a small buffer":      2001,
 	"Linux 2.4 to 3.x (loopback)":                               2001,
 	"Linux 2.6, or newer with a small buffer":                   2003,
+	"Linux 2.6 (Android 1.5)":                                   2009,
 	"Linux 2.6.32 to 3.10, or newer with a small buffer":        2009,
 	"Linux 3.10 to 4.19, or newer with a small buffer":          2013,
 	"Linux 3.x or 4.x, or newer with a small buffer (loopback)": 2011,
@@ -43,12 +44,21 @@ var oldest = map[string]int{
 	"OpenBSD 3.0 to 4.8":         2001,
 }
 
+// noTime has the SYNs of a capture whose every packet has the time 1234567890.123456.
+var noTime = map[string]int{
+	"4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0":      2009,
+	"4:64+0:0:1460:64240,7:mss,nop,nop,sok,nop,ws:df,id+:0": 2009,
+}
+
 // No capture holds a SYN of a system that came later, so no label may begin later than
 // the captures that it answers to.
 func TestLabelsAreNotYoungerThanTheirCaptures(t *testing.T) {
 	db := Builtin()
 	families := []string{"linux", "windows", "apple", "bsd", "solaris"}
 	for _, s := range readSightings(t) {
+		if noTime[s.syn.String()] == s.year {
+			continue
+		}
 		p := s.packet(t)
 		m := db.Match(p)
 		label := db.Label(m.Label)

@@ -65,7 +65,7 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"macOS 14 with ECN", "4:54+10:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn:0", "os exact macOS/iOS (macOS 10.14, iOS 11 or newer)"},
 		{"macOS over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:flow:0", "os exact macOS/iOS (macOS 10.14, iOS 11 or newer)"},
 		{"FreeBSD 14", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df:0", "os exact FreeBSD 11 or newer"},
-		{"FreeBSD 10", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df,id+:0", "os exact FreeBSD 9 or 10"},
+		{"FreeBSD 10", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df,id+:0", "os exact FreeBSD 9 or 10, or newer with rewritten IDs"},
 		{"FreeBSD over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,sok,ts:flow:0", "os exact FreeBSD 9 or newer"},
 		{"OpenBSD 7", "4:54+10:0:1460:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+:0", "os exact OpenBSD 6.1 or newer"},
 		{"NetBSD 10", "4:54+10:0:1460:32768,3:mss,nop,ws,sok,nop,nop,nop,nop,ts:df:0", "os exact NetBSD 2 or newer"},

@@ -15,8 +15,8 @@ import (
 )
 
 // update makes the tests rewrite the files that they compare with: the sightings, if
-// the corpus exists, and the table in the documentation.
-var update = flag.Bool("update", false, "rewrite testdata/sightings.tsv and the table in docs/fingerprints.md")
+// the corpus exists, the table in the documentation, and buffersFile.
+var update = flag.Bool("update", false, "rewrite files in testdata and the table in docs/fingerprints.md")
 
 const (
 	sightingsFile = "testdata/sightings.tsv"
