@@ -411,28 +411,28 @@ sig   = 4:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 ; tcp_autorcvbuf_max, or the program's SO_RCVBUF, and at least tcp_win_scale, which is 3. The
 ; maximum depends on memory too: 512 KiB, a scale of 4, on small machines; more, in steps up
 ; to 4 MiB, a scale of 7, on others (bsd/netinet/tcp_subr.c, tcp_init and
-; tcp_set_max_rwinscale). So a scale of 3 or more tells the oldest release that sends it,
-; and no last one. With DF the ID is 0 since 10.13
-; (net.inet.ip.rfc6864, bsd/netinet/ip_output.c); macOS 26 and many tunnels send it
-; without DF. ECN, lately accurate ECN, on a part of all connections.
+; tcp_set_max_rwinscale). 10.8.5 was seen with 5. So a scale of 3 or more tells the oldest
+; release that sends it, unless a program sets megabytes of buffer, and no last one. With
+; DF the ID is 0 since 10.13 (net.inet.ip.rfc6864, bsd/netinet/ip_output.c); macOS 26 and
+; many tunnels send it without DF. ECN, lately accurate ECN, on a part of all connections.
 label = s:apple:macOS/iOS:(macOS 10.14, iOS 11 or newer)
 sig   = *:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, huginn 2026, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; captures 2025, huginn 2026
 sig   = *:64:0:*:65535,6:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2024
 sig   = *:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
-label = s:apple:macOS/iOS:(Mac OS X 10.10, iOS 8 or newer)
+label = s:apple:macOS/iOS:(Mac OS X 10.7, iOS 5 or newer)
 sig   = *:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; captures of 10.10 in 2015, Satori 2020, zardaxt 2023, XNU tcp_output.c 2024
 sig   = 4:64:0:*:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:id-,ecn?:0 ; huginn 2026
 sig   = *:64:0:*:65535,5:mss,nop,ws,?30,nop,nop,ts,sok,eol+1:df,id+?,ecn?:* ; XNU tcp_output.c with MPTCP, 2016
-label = s:apple:macOS/iOS:(Mac OS X 10.7, iOS 5 or newer)
 sig   = *:64:0:*:65535,4:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2019
 label = s:apple:macOS/iOS:(macOS 10.13, iOS 11 or newer, with a set buffer)
 sig   = 4:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn?:0 ; Satori 2020
 label = s:apple:macOS/iOS:(Mac OS X 10.5, iOS 5 or newer)
 sig   = 4:64:0:*:10240,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; Satori 2020
 sig   = *:64:0:*:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; p0f 2014, Satori 2010
-; Without tcp_win_scale, up to 10.7, a program's SO_RCVBUF gives smaller scales as well.
+; One host with 10.6.8 sent 3 from its SSH and HTTP clients and 2 from its FTP client, and one
+; with 10.7 sent 1: the least scale did not yet bind a program's SO_RCVBUF.
 label = s:apple:macOS/iOS:(iOS 3 to 8, or Mac OS X 10.4 to 10.7 with a set buffer)
 sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, captures of 10.6.8 in 2011, p0f 2014
 label = s:apple:Mac OS X:10.4 to 10.7, or FreeBSD 6

@@ -33,7 +33,6 @@ var oldest = map[string]int{
 	"macOS/iOS (iOS 3 to 8, or Mac OS X 10.4 to 10.7 with a set buffer)": 2005,
 	"macOS/iOS (Mac OS X 10.5, iOS 5 or newer)":                          2007,
 	"macOS/iOS (Mac OS X 10.7, iOS 5 or newer)":                          2011,
-	"macOS/iOS (Mac OS X 10.10, iOS 8 or newer)":                         2014,
 	"macOS/iOS (macOS 10.14, iOS 11 or newer)":                           2017,
 
 	"FreeBSD 2.0 to 4.8":         1994,
@@ -92,7 +91,8 @@ func TestVersionsAreInTheirLabel(t *testing.T) {
 		{"Mac OS X 10.6.8, FTP", "4:64:0:1460:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+:0", "macOS/iOS (iOS 3 to 8, or Mac OS X 10.4 to 10.7 with a set buffer)"},
 		{"Mac OS X 10.7", "4:64:0:1460:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+:0", "Mac OS X 10.4 to 10.7, or FreeBSD 6"},
 		{"iOS 5", "4:64:0:1460:65535,4:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+:0", "macOS/iOS (Mac OS X 10.7, iOS 5 or newer)"},
-		{"Mac OS X 10.10", "6:64:0:16324:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:flow:0", "macOS/iOS (Mac OS X 10.10, iOS 8 or newer)"},
+		{"Mac OS X 10.10", "6:64:0:16324:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:flow:0", "macOS/iOS (Mac OS X 10.7, iOS 5 or newer)"},
+		{"Mac OS X 10.8.5", "4:64:0:1460:65535,5:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+:0", "macOS/iOS (Mac OS X 10.7, iOS 5 or newer)"},
 		{"macOS with 4 MiB of buffer", "4:64:0:1460:65535,7:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0", "macOS/iOS (macOS 10.14, iOS 11 or newer)"},
 		{"FreeBSD 10 with 16 MB of buffer", "4:64:0:1460:65535,9:mss,nop,ws,sok,ts:df,id+:0", "VMware ESXi or FreeBSD with larger buffers"},
 		{"OpenBSD 4.0 behind scrub no-df", "4:64:0:1460:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0", "OpenBSD 2.6 to 4.8 (without DF)"},
