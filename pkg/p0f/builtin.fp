@@ -3,7 +3,7 @@
 ; the comment after a signature. That comment names the source of the row and the year
 ; in which it was seen, written or released.
 ;
-; The first specific row that fits counts, tools before systems; of generic ones the
+; The first specific row that fits counts, tools and proxies before systems; of generic ones the
 ; first, if no specific one fits. Sources by short name:
 ;
 ;   p0f       p0f.fp of p0f 3.09b, M. Zalewski and contributors
@@ -24,7 +24,7 @@
 ; where there is one (RFC 4861, section 6.3.4), 64 nearly always, and so does not tell
 ; Windows from other systems: the layout of the options does.
 
-classes = linux,windows,apple,bsd,solaris,cisco,unix,embedded,console,other
+classes = linux,windows,apple,bsd,solaris,cisco,unix,embedded,console,other,proxy,stack
 
 [tcp:request]
 
@@ -128,19 +128,16 @@ sig   = 4:128:0:1460:32769,1:mss,ws,eol+0::0 ; captures (nDPI) 2011
 
 ; Relays and proxies open connections of their own, so their SYNs do not show the
 ; client's system. Seen under the user agents of every system.
-label = s:!:Proxy:(privacy relay)
-sys   = @apple,@windows,@linux
+label = s:proxy:Privacy relay:
 sig   = 4:64:0:*:65535,12:mss,nop,ws,sok,ts:df,ecn?:0 ; zardaxt 2023, huginn 2026
 sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,ecn:0 ; zardaxt 2023
 sig   = 4:64:0:*:65535,5:mss,nop,ws,sok,ts:df,ecn:0 ; zardaxt 2023
-label = s:!:Proxy:(mobile carrier)
-sys   = @apple,@linux
+label = s:proxy:Mobile carrier:
 sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
 sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
-label = s:!:Proxy:(F5 BIG-IP or alike)
-sys   = @windows,@linux
+label = s:proxy:F5 BIG-IP:or alike
 sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
 sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
 sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
@@ -254,7 +251,7 @@ sig   = 4:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
 ; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty
 ; segments cut to a multiple of two to the scale.
-label = s:other:gVisor:netstack
+label = s:stack:gVisor:(a user-space stack)
 sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2023 to 2025
 sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, 2025
@@ -596,14 +593,14 @@ sig   = 4:255:0:1456:16000,0:mss:ack+?,id-?:0 ; Satori 2019
 sig   = 4:64:0:1400:1400,0:mss:id-?:0 ; Satori 2009
 
 ; lwIP sends four segments unless told otherwise: opt.h, TCP_WND.
-label = s:embedded:lwIP:
+label = s:stack:lwIP:(a user-space or embedded stack)
 sig   = 4:255:0:*:mss*4,0:mss:id-?:0 ; liblwip 2.1.3, opt.h, 2018; captures 2018
-label = s:embedded:lwIP:(ESP32 or alike)
+label = s:stack:lwIP:(a user-space or embedded stack, ESP32 or alike)
 sig   = 4:64:0:1440:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2020
 sig   = 4:64:0:1436:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2018
 sig   = 4:64:0:1460:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2018
 ; Also in user-space VPNs.
-label = s:embedded:smoltcp:
+label = s:stack:smoltcp:(a user-space or embedded stack)
 sig   = *:64:0:*:*,*:mss,ws,sok,eol+2:df:0 ; smoltcp-rs/smoltcp, src/wire/tcp.rs and ipv4.rs, 2018
 label = s:embedded:Brother:printer
 sig   = 4:64:0:1460:8688,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; Satori 2018

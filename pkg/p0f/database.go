@@ -96,11 +96,13 @@ func (m *builder) add(l Label, generic bool, s rule) {
 	m.entries = append(m.entries, entry{label: id, generic: generic, signature: s})
 }
 
-// toolsFirst puts the signatures of tools before those of operating systems.
+// toolsFirst puts the signatures of tools before those of proxies, and both before
+// the others.
 func (m *builder) toolsFirst() {
-	slices.SortStableFunc(m.entries, func(a, b entry) int {
-		return int(m.labels[b.label].Class) - int(m.labels[a.label].Class)
-	})
+	rank := func(e entry) int {
+		return slices.Index([]Class{Proxy, Tool}, m.labels[e.label].Class)
+	}
+	slices.SortStableFunc(m.entries, func(a, b entry) int { return rank(b) - rank(a) })
 }
 
 // database builds the database of the collected signatures.
@@ -109,10 +111,13 @@ func (m *builder) database() *Database { return build(m.labels, m.entries) }
 // Match compares a packet with the table. It returns the first of these:
 //   - the first specific signature that fits in all fields;
 //   - the first generic signature that fits in all fields;
-//   - with confidence Low, the first operating system that fits except for fields
-//     that networks or tuning change, the TTL not among them;
-//   - with confidence Low, the first operating system whose TTL does not fit
-//     either.
+//   - with confidence Low, the first operating system or stack that fits except for
+//     fields that networks or tuning change, the TTL not among them;
+//   - with confidence Low, the first operating system or stack whose TTL does not
+//     fit either.
+//
+// A proxy counts among these last two if no operating system or stack has its layout
+// of options, and a tool never does.
 //
 // It returns the zero Match for a packet that is not a pure SYN.
 //

@@ -2,6 +2,7 @@ package p0f
 
 import (
 	"math/bits"
+	"slices"
 
 	"nftknock/pkg/packet"
 )
@@ -11,10 +12,20 @@ type group struct {
 	layout  Layout
 	rows    []row // in the order of the table
 	windows windowIndex
+	// proxies: the layout is written by proxies alone, so a SYN that resembles one of
+	// the rows is a proxy's.
+	proxies bool
 }
 
 // finish makes the index over windows; the rows must be complete.
-func (g *group) finish() { g.windows = newWindowIndex(g.rows) }
+func (g *group) finish() {
+	g.windows = newWindowIndex(g.rows)
+	g.proxies = !slices.ContainsFunc(g.rows, func(r row) bool { return !r.class.first() })
+	for i := range g.rows {
+		r := &g.rows[i]
+		r.firm = r.class == Tool || r.class == Proxy && !g.proxies
+	}
+}
 
 // choose returns the row that fits best, or nil. See Database.Match for the order.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
@@ -34,13 +45,12 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 			if generic == nil {
 				generic = r
 			}
-		// A system that merely resembles a tool must not be called one.
 		case fuzzy:
-			if vague == nil && r.class != Tool {
+			if vague == nil && !r.firm {
 				vague = r
 			}
 		case far:
-			if distant == nil && r.class != Tool {
+			if distant == nil && !r.firm {
 				distant = r
 			}
 		}

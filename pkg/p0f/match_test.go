@@ -80,6 +80,11 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"scapy", "4:64+0:0:0:8192,0::seq-:0", "tool exact Scapy"},
 		{"hping3", "4:64+0:0:0:512,0:::0", "tool exact hping"},
 
+		{"a proxy", "4:245+10:0:1460:4380,0:mss,nop,nop,ts,sok,eol+1:df,id+:0", "proxy exact F5 BIG-IP or alike"},
+		{"a proxy's own layout at a system's TTL", "4:54+10:0:1460:4380,0:mss,nop,nop,ts,sok,eol+1:df,id+:0", "proxy low F5 BIG-IP or alike"},
+		{"a proxy's own layout without DF", "4:245+10:0:1460:4380,0:mss,nop,nop,ts,sok,eol+1::0", "proxy low F5 BIG-IP or alike"},
+		{"a stack of a VPN program", "4:54+10:0:1460:12345,3:mss,ws,sok,eol+2:df:0", "stack exact smoltcp (a user-space or embedded stack)"},
+
 		{"acknowledgement number set", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ack+:0", "none"},
 		{"data in the SYN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:+", "none"},
 		{"IP options", "4:64+0:4:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0", "none"},
@@ -96,7 +101,7 @@ func TestBuiltinAnswers(t *testing.T) {
 
 func table(t testing.TB, name, text string) *Database {
 	t.Helper()
-	db, err := Parse(name, strings.NewReader("classes = unix,win\n[tcp:request]\n"+text))
+	db, err := Parse(name, strings.NewReader("classes = unix,win,proxy,stack\n[tcp:request]\n"+text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +111,8 @@ func table(t testing.TB, name, text string) *Database {
 const (
 	tableSpecific = "label = s:unix:Alpha:1\nsig = *:64:0:*:8192,0:mss:df,id+:0\n"
 	tableGeneric  = "label = g:unix:Beta:\nsig = *:64:0:*:*,0:mss::0\nsig = *:64:0:*:*,0:mss:df,id+:0\n"
+	tableProxy    = "label = s:proxy:Relay:\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
+	tableStack    = "label = s:stack:tiny:\nsig = *:64:0:*:8192,0:mss:df,id+:0\n"
 	tableTool     = "label = s:!:tool:\nsys = @unix\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
 )
 
@@ -116,6 +123,13 @@ func TestMatchPrefers(t *testing.T) {
 		{"fuzzy at last", tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
 		{"tool before an earlier system", tableSpecific + tableTool, "4:64:0:1460:8192,0:mss:df,id+:0", "tool exact tool"},
 		{"no tool for a mere likeness", tableTool, "4:64:0:1460:8192,0:mss::0", "none"},
+		{"proxy before an earlier system", tableSpecific + tableProxy, "4:64:0:1460:8192,0:mss:df,id+:0", "proxy exact Relay"},
+		{"system for a likeness of a proxy", tableProxy + tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
+		{"proxy for a likeness in a layout of proxies", tableProxy, "4:64:0:1460:8192,0:mss::0", "proxy low Relay"},
+		{"proxy for another TTL in a layout of proxies", tableProxy, "4:255:0:1460:8192,0:mss:df,id+:0", "proxy low Relay"},
+		{"no proxy for a likeness in a stack's layout", tableProxy + tableStack, "4:64:0:1460:8192,0:mss::0", "stack low tiny"},
+		{"stack in its place among systems", tableSpecific + tableStack, "4:64:0:1460:8192,0:mss:df,id+:0", "os exact Alpha 1"},
+		{"stack before a later system", tableStack + tableSpecific, "4:64:0:1460:8192,0:mss:df,id+:0", "stack exact tiny"},
 		{"system for a likeness of both", tableTool + tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
 	}
 	for _, test := range tests {
@@ -310,12 +324,12 @@ func TestMatchesAtTheSameTime(t *testing.T) {
 func TestStrings(t *testing.T) {
 	got := []string{
 		None.String(), Low.String(), Family.String(), Exact.String(), Confidence(9).String(),
-		OS.String(), Tool.String(),
+		OS.String(), Tool.String(), Proxy.String(), Stack.String(),
 		Label{OS, "linux", "Linux", "4.20 or newer"}.String(), Label{Tool, "zmap", "ZMap", ""}.String(),
 	}
 	want := []string{
 		"none", "low", "family", "exact", "invalid",
-		"os", "tool",
+		"os", "tool", "proxy", "stack",
 		"Linux 4.20 or newer", "ZMap",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

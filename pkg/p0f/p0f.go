@@ -51,7 +51,7 @@ const MaxDistance = 35
 type Match struct {
 	// Label indexes the database's Labels. It is not valid if Confidence is None.
 	Label LabelID
-	// Class is the class of the label: OS or Tool.
+	// Class is the class of the label.
 	Class Class
 	// Confidence is None when no signature fits.
 	Confidence Confidence

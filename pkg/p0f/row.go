@@ -50,6 +50,9 @@ type row struct {
 	class       Class
 	randomTTL   bool
 	generic     bool
+	// firm: the row never fits with confidence Low. A system that merely resembles a
+	// tool or a proxy must not be called one.
+	firm bool
 }
 
 // layoutRow is a row with its layout.

@@ -199,7 +199,7 @@ func verdictOf(db *Database, m Match, family string) string {
 	switch {
 	case m.Confidence == None:
 		return "unknown"
-	case m.Class == Tool:
+	case m.Class == Tool || m.Class == Proxy:
 		return "tool"
 	case family != "" && db.Label(m.Label).Family != family:
 		return "wrong"
