@@ -112,7 +112,7 @@ const (
 	tableSpecific = "label = s:unix:Alpha:1\nsig = *:64:0:*:8192,0:mss:df,id+:0\n"
 	tableGeneric  = "label = g:unix:Beta:\nsig = *:64:0:*:*,0:mss::0\nsig = *:64:0:*:*,0:mss:df,id+:0\n"
 	tableProxy    = "label = s:proxy:Relay:\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
-	tableStack    = "label = s:stack:tiny:\nsig = *:64:0:*:8192,0:mss:df,id+:0\n"
+	tableStack    = "label = s:stack:tiny:\nsig = 4:64:0:*:8192,0:mss:df,id+,ecn?:0\n"
 	tableTool     = "label = s:!:tool:\nsys = @unix\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
 )
 
