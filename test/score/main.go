@@ -1,7 +1,7 @@
 // Command score tells how good the fingerprints are on captures that are not part of the
-// project:
+// project. It reads captures, and those in directories and below:
 //
-//	go run ./test/score [-v] [-database NAME,...] DIRECTORY
+//	go run ./test/score [-v] [-database NAME,...] PATH...
 //
 // docs/fingerprints.md says what it prints and how to write the labels.
 package main
@@ -27,7 +27,7 @@ func main() {
 	}
 }
 
-// run prints the score of the captures in the directory that args name.
+// run prints the score of the captures that args name.
 func run(w io.Writer, args []string) error {
 	flags := flag.NewFlagSet("score", flag.ContinueOnError)
 	verbose := flags.Bool("v", false, "list the answers that are wrong, low or unknown")
@@ -35,37 +35,39 @@ func run(w io.Writer, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if flags.NArg() != 1 {
-		return errors.New("want one directory of captures")
+	if flags.NArg() == 0 {
+		return errors.New("want captures, or directories of captures")
 	}
 	db, err := p0f.Load(strings.Split(*databases, ",")...)
 	if err != nil {
 		return err
 	}
-	names, err := find(flags.Arg(0))
-	if err != nil {
-		return err
-	}
 	score := newScore(db)
-	for _, name := range names {
-		if err := score.read(name); err != nil {
+	for _, path := range flags.Args() {
+		names, err := find(path)
+		if err != nil {
 			return err
+		}
+		for _, name := range names {
+			if err := score.read(name); err != nil {
+				return err
+			}
 		}
 	}
 	return score.print(w, *verbose)
 }
 
-// find returns the captures in a directory and those below it.
-func find(dir string) ([]string, error) {
+// find returns the captures in a directory and below it, or the one capture that path is.
+func find(path string) ([]string, error) {
 	var names []string
-	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() && slices.Contains([]string{".pcap", ".pcapng"}, filepath.Ext(name)) {
 			names = append(names, name)
 		}
 		return err
 	})
 	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%s: no captures: want files *.pcap or *.pcapng", dir)
+		err = fmt.Errorf("%s: no captures: want files *.pcap or *.pcapng", path)
 	}
 	return names, err
 }

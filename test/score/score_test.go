@@ -217,7 +217,7 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 	for name, args := range map[string][]string{
-		"want one directory":         nil,
+		"want captures, or direct":   nil,
 		"no such file":               {filepath.Join(t.TempDir(), "none")},
 		"none.fp":                    {"-database", "none.fp", t.TempDir()},
 		"flag provided but not defi": {"-update", t.TempDir()},
