@@ -155,9 +155,10 @@ func (s *sheet) saw(number, line int) {
 	}
 }
 
-// hinted returns what a hint asks for. Hints were found by programs in captures: one that
+// hinted returns what a hint asks for: the first of "ua=Linux;ssh=Linux:Debian". Hints were found by programs in captures: one that
 // names no system is no error.
 func hinted(hint string) string {
+	hint, _, _ = strings.Cut(hint, ";")
 	kind, value, _ := strings.Cut(hint, "=")
 	if kind == scoring.ToolLabel {
 		return scoring.ToolLabel

@@ -118,7 +118,7 @@ func TestScoresEveryForm(t *testing.T) {
 			"a.pcap": four, "a.tsv": "1\tAndroid 12\n192.0.2.1\t?\n192.0.2.1:40000\tlinux\n192.0.2.2\twindows\n4\tMac OS X\n192.0.2.3\tother\n",
 		},
 		"hints": {
-			"a.pcap": four, "a.tsv": rows("ua=Linux", "ssh=Linux", "ntlm=Windows:10.0", "ua=iOS"),
+			"a.pcap": four, "a.tsv": rows("ua=Linux;ssh=Linux:Debian", "ssh=Linux", "ntlm=Windows:10.0", "ua=iOS"),
 		},
 		"evidence instead of hints": {
 			"a.pcap": four, "a.tsv": rows("ua=Windows", "", "", ""),
