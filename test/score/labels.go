@@ -155,8 +155,8 @@ func (s *sheet) saw(number, line int) {
 	}
 }
 
-// hinted returns what a hint asks for: the first of "ua=Linux;ssh=Linux:Debian". Hints were found by programs in captures: one that
-// names no system is no error.
+// hinted returns what a hint asks for: the first of "ua=Linux;ssh=Linux:Debian". Hints were
+// found by programs in captures: one that names no system is no error.
 func hinted(hint string) string {
 	hint, _, _ = strings.Cut(hint, ";")
 	kind, value, _ := strings.Cut(hint, "=")

@@ -116,9 +116,13 @@ func (s *score) add(want string, year int, p *packet.Packet, row scoring.P0fRow)
 		a.Family = s.db.Label(m.Label).Family
 	}
 	how, label := row.How()
+	family := p0f.FamilyOf(label)
+	if row.Kind == "app" { // as p0f calls what is no system
+		family = scoring.ToolLabel
+	}
 	syn := scoring.SYN{
 		Number: 1, Version: p.Version, Year: year, Want: want,
-		Ours: scoring.Judge(a, want), P0f: scoring.JudgeP0f(how, p0f.FamilyOf(label), want),
+		Ours: scoring.Judge(a, want), P0f: scoring.JudgeP0f(how, family, want),
 	}
 	s.packets.Add(syn)
 

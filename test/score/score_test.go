@@ -146,7 +146,7 @@ func TestScoresWhatIsNotRight(t *testing.T) {
 		),
 		"a.tsv": "1\tapple\n2\tproxy\n3\tbsd\n4\tcisco\n5\ttool\n8\t?\n",
 		"a.p0f.tsv": "n\tkind\tanswer\tparams\tdist\traw_sig\n1\tos\tLinux 3.x\tgeneric\t4\t4:64\n" +
-			"2\tos\t???\tnone\t8\t4:128\n3\tos\tFreeBSD 9.x\tnone\t5\t4:255\n4\tnone\t\t\t\t\n",
+			"2\tos\t???\tnone\t8\t4:128\n3\tos\tFreeBSD 9.x\tnone\t5\t4:255\n4\tnone\t\t\t\t\n5\tapp\tNMap SYN scan\tnone\t14\t4:64\n",
 	}
 	got, err := scored(t, files, "-v")
 	if err != nil {
@@ -157,8 +157,8 @@ func TestScoresWhatIsNotRight(t *testing.T) {
 		"| Proxy, IPv4 | 1 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 0 | 0 | 0 | 1 | 0 |\n",
 		"| BSD, IPv4 | 1 | 0 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 1 | 0 | 0 | 0 |\n",
 		"| Cisco, IPv4 | 1 | 0 | 0 | 0 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 |\n",
-		"| Tool, IPv4 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 0 | 0 | 0 |\n",
-		"| all | 6 | 1 | 0 | 0 | 1 | 2 | 1 | 1 | 0 | 1 | 0 | 1 | 1 |\n",
+		"| Tool, IPv4 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 1 | 0 | 1 | 0 | 0 | 0 |\n",
+		"| all | 6 | 1 | 0 | 0 | 1 | 2 | 1 | 1 | 0 | 2 | 0 | 1 | 1 |\n",
 		"| `linux` | 0 (0) | 0 (0) | 1 (1) |\n",
 		"| `windows` | 0 (0) | 0 (0) | 1 (1) |\n",
 		"\nLeft out: 1 SYNs without TCP options and without a label.\n",
