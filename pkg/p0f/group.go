@@ -2,7 +2,6 @@ package p0f
 
 import (
 	"math/bits"
-	"slices"
 
 	"nftknock/pkg/packet"
 )
@@ -12,24 +11,20 @@ type group struct {
 	layout  Layout
 	rows    []row // in the order of the table
 	windows windowIndex
-	// proxies: the layout is written by proxies alone, so a SYN that resembles one of
-	// the rows is a proxy's.
-	proxies bool
 }
 
 // finish makes the index over windows; the rows must be complete.
 func (g *group) finish() {
 	g.windows = newWindowIndex(g.rows)
-	g.proxies = !slices.ContainsFunc(g.rows, func(r row) bool { return !r.class.first() })
 	for i := range g.rows {
 		r := &g.rows[i]
-		r.firm = r.class == Tool || r.class == Proxy && !g.proxies
+		r.contested = r.weighed && g.contests(r)
 	}
 }
 
 // choose returns the row that fits best, or nil. See Database.Match for the order.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
-	var generic, vague, distant *row
+	var generic, vague, distant, proxy *row
 	for _, i := range g.windows.find(f.window) {
 		r := &g.rows[i]
 		// The exclusive or has a bit for each difference in any of the fields
@@ -39,31 +34,54 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		}
 		switch r.compare(f, p) {
 		case fitted:
-			if !r.generic {
-				return r, Exact
-			}
-			if generic == nil {
+			switch {
+			case !r.generic:
+				return r, g.confidence(f, p, r)
+			case r.class == Stack: // it names no stack in particular
+				if vague == nil {
+					vague = r
+				}
+			case generic == nil:
 				generic = r
 			}
 		case fuzzy:
-			if vague == nil && !r.firm {
-				vague = r
-			}
+			keepFirst(r, &vague, &proxy)
 		case far:
-			if distant == nil && !r.firm {
-				distant = r
-			}
+			keepFirst(r, &distant, &proxy)
 		}
 	}
-	switch {
-	case generic != nil:
+	if generic != nil && !generic.contested {
 		return generic, Family
+	}
+	switch r, sure := g.despiteTTL(f, p); {
+	case generic != nil && (r == nil || r.family == generic.family):
+		return generic, Family
+	case r != nil && sure:
+		return r, Family
+	case generic != nil:
+		return r, Low
 	case vague != nil:
 		return vague, Low
 	case distant != nil:
 		return distant, Low
+	case proxy != nil:
+		return proxy, Low
 	}
 	return nil, None
+}
+
+// keepFirst keeps the first row of a system or stack that fits except for some fields,
+// and the first such row of a proxy. A system that merely resembles a tool must not be
+// called one.
+func keepFirst(r *row, system, proxy **row) {
+	switch {
+	case r.class == Proxy:
+		if *proxy == nil {
+			*proxy = r
+		}
+	case r.class != Tool && *system == nil:
+		*system = r
+	}
 }
 
 // windowIndex maps a window to the rows that it may fit, mostly one or two. It has

@@ -50,9 +50,10 @@ type row struct {
 	class       Class
 	randomTTL   bool
 	generic     bool
-	// firm: the row never fits with confidence Low. A system that merely resembles a
-	// tool or a proxy must not be called one.
-	firm bool
+	// weighed: the row is of a table for which weigh.go applies; contested: see
+	// contestedBy.
+	weighed, contested bool
+	family             uint8 // of the label; equal ones have equal numbers
 }
 
 // layoutRow is a row with its layout.
