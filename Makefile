@@ -69,11 +69,15 @@ bench: ## measure time and allocations from packet to grant, and the fingerprint
 versus: ## compare the fingerprint matcher with the core of p0f 3.09b (needs gcc; network once; CAPTURES="a.pcap ...")
 	test/p0fcore/bench.sh $(CAPTURES)
 
-score: ## score the fingerprints, and write the table into docs/fingerprints.md (CORPUS=dir)
+score: ## score the fingerprints, and write docs/fingerprints.md (CORPUS=dir); or on CAPTURES=dir with labels (V=1 lists)
+ifdef CAPTURES
+	@$(GO) run ./test/score $(if $(V),-v) $(if $(DATABASE),-database $(DATABASE)) $(CAPTURES)
+else
 	$(GO) test -count=1 -run 'TestSightings|TestScore' -v ./pkg/p0f -update
+endif
 
 fuzz: ## run every fuzz target for FUZZTIME (60s)
-	@for package in $$(grep -lr '^func Fuzz' pkg --include=*_test.go | xargs -n1 dirname | sort -u); do \
+	@for package in $$(grep -lr '^func Fuzz' pkg test --include=*_test.go | xargs -n1 dirname | sort -u); do \
 	  for target in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$package/*_test.go | cut -c6-); do \
 	    echo "$$package $$target"; \
 	    NFTKNOCK_THOROUGH=1 $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done

@@ -34,7 +34,7 @@ type Answer struct {
 	Label   string     `json:"label"`   // "" if unknown, and then so are Family and Flavour
 	Family  string     `json:"family"`
 	Flavour string     `json:"flavour"`
-	// Class is "os" or "tool". An unknown SYN counts as "os": nothing says that a
+	// Class is "os", "tool", "proxy" or "stack". An unknown SYN counts as "os": nothing says that a
 	// tool sent it.
 	Class      string `json:"class"`
 	Confidence string `json:"confidence"` // "exact", "family", "low", "none"
@@ -93,8 +93,8 @@ func (a Answer) guess() string {
 		return "unknown (" + hops(a.Distance) + " away)"
 	}
 	said := []string{a.Confidence, hops(a.Distance) + " away"}
-	if a.Class == p0f.Tool.String() {
-		said = append([]string{"a tool"}, said...)
+	if a.Class != p0f.OS.String() {
+		said = append([]string{"a " + a.Class}, said...)
 	}
 	return a.Label + " (" + strings.Join(said, ", ") + ")"
 }

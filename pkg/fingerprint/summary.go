@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"nftknock/pkg/p0f"
 	"nftknock/pkg/packet"
 )
 
@@ -61,8 +62,8 @@ func (s *Summary) Print(w io.Writer) error {
 		switch {
 		case name == "":
 			name = "unknown"
-		case k.Class == "tool":
-			name += " (a tool)"
+		case k.Class != p0f.OS.String():
+			name += " (a " + k.Class + ")"
 		}
 		fmt.Fprintf(&b, "%7d  %5.1f%%  %-10s  %s\n", n, 100*float64(n)/float64(s.total), k.Confidence, name)
 	}

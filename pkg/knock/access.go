@@ -20,8 +20,8 @@ type Access struct {
 	// address.
 	Source func(netip.Addr) bool
 
-	// RequireOS, unless nil, must match the label of every SYN of the knock,
-	// with OSConfidence at least (p0f.None stands for p0f.Family). A knock
+	// RequireOS, unless nil, must be satisfied by the label of every SYN of the knock
+	// (see p0f.Label.Satisfies), with OSConfidence at least (p0f.None stands for p0f.Family). A knock
 	// without a SYN does not satisfy it.
 	RequireOS    *regexp.Regexp
 	OSConfidence p0f.Confidence
@@ -87,7 +87,7 @@ func newRule(a Access, index int, db *p0f.Database) (*rule, error) {
 	}
 	// The expression is matched once per label here, and never per packet.
 	for _, label := range db.Labels() {
-		r.allowed = append(r.allowed, label.Class == p0f.OS && a.RequireOS.MatchString(label.String()))
+		r.allowed = append(r.allowed, label.Satisfies(a.RequireOS))
 	}
 	return r, nil
 }

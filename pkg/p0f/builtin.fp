@@ -3,7 +3,7 @@
 ; the comment after a signature. That comment names the source of the row and the year
 ; in which it was seen, written or released.
 ;
-; The first specific row that fits counts, tools before systems; of generic ones the
+; The first specific row that fits counts, tools and proxies before systems; of generic ones the
 ; first, if no specific one fits. Sources by short name:
 ;
 ;   p0f       p0f.fp of p0f 3.09b, M. Zalewski and contributors
@@ -24,7 +24,7 @@
 ; where there is one (RFC 4861, section 6.3.4), 64 nearly always, and so does not tell
 ; Windows from other systems: the layout of the options does.
 
-classes = linux,windows,apple,bsd,solaris,cisco,unix,embedded,console,other
+classes = linux,windows,apple,bsd,solaris,cisco,unix,embedded,console,other,proxy,stack
 
 [tcp:request]
 
@@ -47,17 +47,21 @@ sig   = 4:255:0:1460:1024,0:mss::0 ; src/templ-pkt.c, 2014
 sig   = *:255:0:1460:1025,0:mss::0 ; src/templ-tcp-hdr.h, 2022
 
 ; Up to 4.0 the ID is 54321 and there are no options; since 4.1 the ID is random, and
-; the options are those of Windows, Linux or BSD, or the MSS alone.
+; the options are those of Windows, Linux or BSD, or the MSS alone. The MSS is IPv4's over
+; IPv6 too, as no system has it there: that tells it at any hop limit.
 label = s:!:ZMap:
 sys   = @linux
-sig   = 4:255-:0:*:65535,*:mss,nop,ws,nop,nop,sok:id=54321:0 ; module_tcp_synscan.c, 2024
-sig   = 4:255-:0:*:65535,*:mss,sok,ts,nop,ws:id=54321:0 ; module_tcp_synscan.c, 2024
-sig   = 4:255-:0:*:65535,*:mss,nop,ws,nop,nop,ts,sok,eol+1:id=54321:0 ; module_tcp_synscan.c, 2024
-sig   = 4:255-:0:*:65535,0:mss:id=54321:0 ; src/probe_modules/packet.c, 2023
+sig   = 4:255-:0:1460:65535,*:mss,nop,ws,nop,nop,sok:id=54321:0 ; module_tcp_synscan.c, 2024
+sig   = 4:255-:0:1460:65535,*:mss,sok,ts,nop,ws:id=54321:0 ; module_tcp_synscan.c, 2024
+sig   = 4:255-:0:1460:65535,*:mss,nop,ws,nop,nop,ts,sok,eol+1:id=54321:0 ; module_tcp_synscan.c, 2024
+sig   = 4:255-:0:1460:65535,0:mss:id=54321:0 ; src/probe_modules/packet.c, 2023
 sig   = 4:255-:0:0:65535,0::id=54321:0 ; measured, 2.1.1 of 2015
-sig   = *:255:0:1460:65535,8:mss,nop,ws,nop,nop,sok::0 ; module_tcp_synscan.c, 2024
-sig   = *:255:0:1460:65535,7:mss,sok,ts,nop,ws::0 ; module_tcp_synscan.c, 2024
-sig   = *:255:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1::0 ; module_tcp_synscan.c, 2024
+sig   = 4:255:0:1460:65535,8:mss,nop,ws,nop,nop,sok::0 ; module_tcp_synscan.c, 2024
+sig   = 6:255-:0:1460:65535,8:mss,nop,ws,nop,nop,sok::0 ; module_tcp_synscan.c, 2024
+sig   = 4:255:0:1460:65535,7:mss,sok,ts,nop,ws::0 ; module_tcp_synscan.c, 2024
+sig   = 6:255-:0:1460:65535,7:mss,sok,ts,nop,ws::0 ; module_tcp_synscan.c, 2024
+sig   = 4:255:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1::0 ; module_tcp_synscan.c, 2024
+sig   = 6:255-:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1::0 ; module_tcp_synscan.c, 2024
 sig   = *:255:0:1460:65535,0:mss::0 ; module_tcp_synscan.c, 2024
 sig   = *:255:0:0:65535,0:::0 ; measured, 2.1.1 of 2015
 
@@ -128,19 +132,16 @@ sig   = 4:128:0:1460:32769,1:mss,ws,eol+0::0 ; captures (nDPI) 2011
 
 ; Relays and proxies open connections of their own, so their SYNs do not show the
 ; client's system. Seen under the user agents of every system.
-label = s:!:Proxy:(privacy relay)
-sys   = @apple,@windows,@linux
+label = s:proxy:Privacy relay:
 sig   = 4:64:0:*:65535,12:mss,nop,ws,sok,ts:df,ecn?:0 ; zardaxt 2023, huginn 2026
 sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,ecn:0 ; zardaxt 2023
 sig   = 4:64:0:*:65535,5:mss,nop,ws,sok,ts:df,ecn:0 ; zardaxt 2023
-label = s:!:Proxy:(mobile carrier)
-sys   = @apple,@linux
+label = s:proxy:Mobile carrier:
 sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
 sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
-label = s:!:Proxy:(F5 BIG-IP or alike)
-sys   = @windows,@linux
+label = s:proxy:F5 BIG-IP:or alike
 sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
 sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
 sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
@@ -263,7 +264,7 @@ sig   = 4:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
 ; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty
 ; segments cut to a multiple of two to the scale.
-label = s:other:gVisor:netstack
+label = s:stack:gVisor:(a user-space stack)
 sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2023 to 2025
 sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, 2025
@@ -370,7 +371,6 @@ sig   = 4:128:0:*:*,0:mss,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; prads 2006
 label = s:windows:Windows:95, 98 or ME
 sig   = 4:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
 sig   = 4:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004
-sig   = 4:32:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
 sig   = 4:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
 sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0 ; pf.os 2004
 sig   = 4:64:0:*:46080,3:mss,nop,ws,nop,nop,sok:df,id+:0 ; pf.os 2004
@@ -383,13 +383,6 @@ sig   = 4:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCV
 sig   = 4:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
-label = s:windows:Windows:NT 4.0
-sig   = 4:128:0:*:8192,0:mss:df,id+:0 ; pf.os 2004, Satori 2008
-sig   = 4:128:0:1414:mtu*31,0:mss:df,id+:0 ; pf.os 2004
-sig   = 4:128:0:1414:64512,0:mss:df,id+:0 ; pf.os 2004
-label = s:windows:Windows:CE
-sig   = 4:32:0:1460:32768,0:mss:df,id+:0 ; Satori 2009
-sig   = 4:32:0:1460:3100,0:mss:df,id+:0 ; pf.os 2004
 
 label = g:windows:Windows:
 sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
@@ -445,10 +438,8 @@ sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 20
 sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
 label = s:apple:Mac OS:9
 sig   = 4:255:0:*:32768,0:mss,ws,nop:df,id+?:0 ; pf.os 2004
-sig   = 4:255:0:*:65535,0:mss,nop,nop,nop,nop:df,id+?:0 ; pf.os 2004
 label = s:apple:Mac OS:7.3 to 8.6
 sig   = 4:255:0:*:16616,0:mss,ws,eol+0:df,id+?:0 ; pf.os 2004, prads 2006
-sig   = 4:255:0:*:16616,0:mss,nop,nop,nop,eol+0:df,id+?:0 ; pf.os 2004, prads 2006
 
 label = g:apple:macOS/iOS:
 sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+?,ecn?:0 ; p0f 2014, Satori 2020
@@ -461,7 +452,6 @@ sig   = 4:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019
 label = g:apple:macOS/iOS:(timestamps stripped)
 sig   = 4:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
-sig   = 4:64:0:*:65535,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df,id+?,ecn?:0 ; Satori 2020
 
 ; ---- BSD
 
@@ -486,10 +476,6 @@ label = s:bsd:FreeBSD:4.4 to 5.2
 sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
 sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
 sig   = 4:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
-label = s:bsd:FreeBSD:2.0 to 4.8
-sig   = 4:64:0:*:16384,0:mss:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:*:17520,0:mss:df,id+:0 ; Satori 2009
-sig   = 4:64:0:*:57344,0:mss:df,id+:0 ; pf.os 2004
 label = g:bsd:FreeBSD:
 sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; p0f 2014
 
@@ -543,28 +529,17 @@ sig   = *:64:0:*:32850,1:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+:0 ; p0f 2014
 sig   = 4:64:0:*:mss*17,3:nop,ws,nop,nop,ts,nop,nop,sok,mss:df,id+,ts1-:0 ; pf.os 2004
 sig   = 4:64:0:*:mss*17,0:nop,nop,sok,mss:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:*:mss*23,0:nop,nop,sok,mss:df,id+:0 ; prads 2006
-label = s:solaris:Solaris:2.5 to 7
-sig   = 4:255:0:*:mss*6,0:mss:df,id+:0 ; pf.os 2004
-sig   = 4:255:0:*:mss*17,0:mss:df,id+:0 ; pf.os 2004
-sig   = 4:255:0:*:mss*23,0:mss:df,id+:0 ; pf.os 2004
-sig   = 4:255:0:*:mss*44,0:mss:df,id+:0 ; pf.os 2004
-label = s:solaris:SunOS:4.1
-sig   = 4:64:0:1460:4096,0:mss:id-?:0 ; pf.os 2004
 
 label = s:unix:AIX:4.3 to 5.2
-sig   = 4:64:0:512:16384,0:mss::0 ; pf.os 2004
 sig   = 4:64:0:512:16384,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 sig   = 4:64:0:512:32768,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 sig   = 4:64:0:512:65535,*:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = s:unix:AIX:5.3
 sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,nop,nop,sok::0 ; pf.os 2005
 label = s:unix:HP-UX:
-sig   = 4:64:0:*:32768,0:mss:df,id+:0 ; pf.os 2004, 10.20
 sig   = 4:64:0:*:32768,0:mss,ws,nop:df?,id+?:0 ; pf.os 2004, 11
 sig   = 4:64:0:*:0,0:mss,ws,nop::0 ; pf.os 2004, 11.00
 label = s:unix:IRIX:6
-sig   = 4:64:0:*:49152,0:mss::0 ; pf.os 2004
-sig   = 4:64:0:*:61440,0:mss::0 ; pf.os 2004
 sig   = 4:64:0:*:49152,2:mss,nop,ws,nop,nop,sok::0 ; pf.os 2004
 sig   = 4:64:0:*:49152,3:mss,nop,ws,nop,nop,sok::0 ; pf.os 2004
 sig   = 4:64:0:*:61440,0:mss,nop,nop,sok::0 ; pf.os 2004
@@ -578,58 +553,51 @@ sig   = 4:64:0:*:6144,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 label = s:unix:SCO:UnixWare or OpenServer
 sig   = 4:64:0:1460:mss*3,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1380:mss*17,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
-sig   = 4:64:0:1380:mss*23,0:mss:df,id+:0 ; pf.os 2004
-label = s:unix:QNX:
-sig   = 4:64:0:512:mss*16,0:mss::0 ; pf.os 2004
 
 label = s:other:OS/400:
 sig   = 4:64:0:1440:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1440:4096,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 label = s:other:NetWare:
-sig   = 4:128:0:*:16384,0:mss:df,id+:0 ; pf.os 2004
-sig   = 4:128:0:*:6144,0:mss:df,id+:0 ; pf.os 2004
 sig   = 4:128:0:*:6144,*:mss,ws,nop,sok,nop,nop:df,id+:0 ; pf.os 2004
-label = s:other:NeXTSTEP:
-sig   = 4:64:0:1024:mss*4,0:mss::0 ; pf.os 2004, p0f 2014
-sig   = 4:64:0:512:mss*8,0:mss::0 ; pf.os 2004
-label = s:other:OS/2:
-sig   = 4:64:0:512:mss*56,0:mss::0 ; pf.os 2004
-sig   = 4:64:0:1460:28672,0:mss::0 ; pf.os 2004
 label = s:other:BeOS:5
 sig   = 4:255:0:*:1024,0:mss,nop,ws::0 ; pf.os 2004
-sig   = 4:255:0:1402:12288,0:mss::0 ; pf.os 2004
 ; Its TTL and the order of its options are its own.
 label = s:other:Haiku:
 sig   = 4:254:0:*:65535,*:mss,nop,nop,ts,nop,ws,sok,eol+1:df?,id+?,id-?:0 ; haiku/haiku, network/protocols/tcp/tcp.cpp, 2014
 label = s:other:Plan 9:
 sig   = 4:255:0:1460:65535,0:mss,ws,nop::0 ; pf.os 2004
 
-; Linux 2.0 (an MSS and no DF) is left out: whatever writes packets by itself looks
-; like it, and would be let in as Linux.
+; ---- An MSS alone, bare or padded, or no option at all. Locks, hubs, load balancers and
+; whatever else writes packets by itself send it, and so do Windows NT, older Unix, and Linux
+; with all options off: a window of some thousand does not tell which of them it was. So it
+; is no system's, except for the few windows and MSS values that one source alone sends.
 
-; All options off: little is left to tell by.
-label = g:linux:Linux:(barebone)
-sig   = 4:64:0:*:*,0:mss:df,id+,ecn?:0 ; p0f 2014, 6.18 2026
-sig   = 6:64:0:*:fit65536,0:mss:flow,ecn?:0 ; 6.18 2026
+label = g:stack:Minimal stack:(no option but an MSS), or a tool
+sig   = *:255-:0:*:*,0:mss:df?,id+?,id-?,ecn?:* ; captures 2014 to 2021, 6.18 2026, pf.os 2004
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,eol+0:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+sig   = *:255-:0:*:*,0:mss,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+sig   = *:255-:0:*:*,0:mss,nop,eol+2:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+sig   = *:255-:0:*:*,0:mss,eol+3:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+label = g:stack:Minimal stack:(no options), or a tool
+sig   = *:255-:0:0:*,0::df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, 2022
 
 ; ---- Devices
 
 label = s:cisco:Cisco:router or switch
 sig   = 4:255:0:*:4128,0:mss:id-?:0 ; pf.os 2004, captures 2014
-sig   = 4:255:0:*:mss*8,0:mss:id-?:0 ; pf.os 2004
 label = s:cisco:Cisco:ATA 186 or IP phone
 sig   = 4:255:0:1456:16000,0:mss:ack+?,id-?:0 ; Satori 2019
-sig   = 4:64:0:1400:1400,0:mss:id-?:0 ; Satori 2009
 
 ; lwIP sends four segments unless told otherwise: opt.h, TCP_WND.
-label = s:embedded:lwIP:
+label = s:stack:lwIP:(a user-space or embedded stack)
 sig   = 4:255:0:*:mss*4,0:mss:id-?:0 ; liblwip 2.1.3, opt.h, 2018; captures 2018
-label = s:embedded:lwIP:(ESP32 or alike)
+label = s:stack:lwIP:(a user-space or embedded stack, ESP32 or alike)
 sig   = 4:64:0:1440:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2020
 sig   = 4:64:0:1436:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2018
 sig   = 4:64:0:1460:mss*4,0:mss:id-?:0 ; esp-idf, TCP_WND_DEFAULT, 2018
 ; Also in user-space VPNs.
-label = s:embedded:smoltcp:
+label = s:stack:smoltcp:(a user-space or embedded stack)
 sig   = *:64:0:*:*,*:mss,ws,sok,eol+2:df:0 ; smoltcp-rs/smoltcp, src/wire/tcp.rs and ipv4.rs, 2018
 label = s:embedded:Brother:printer
 sig   = 4:64:0:1460:8688,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; Satori 2018
@@ -637,14 +605,9 @@ label = s:embedded:Netgear:WGR614
 sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts::0 ; Satori 2010
 label = s:embedded:CacheFlow:
 sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
-label = s:embedded:Palm OS:
-sig   = 4:255:0:536:mss*5,0:mss::0 ; pf.os 2004
-sig   = 4:255:0:536:mss*9,0:mss::0 ; pf.os 2004
-sig   = 4:255:0:536:mss*29,0:mss::0 ; pf.os 2004
 label = s:embedded:Symbian:
 sig   = 4:64:0:1460:mss*22,0:mss,ts,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1360:mss*36,0:mss,ts,sok:df,id+:0 ; pf.os 2004
-sig   = 4:255:0:*:8192,0:mss::0 ; pf.os 2004
 label = s:embedded:BlackBerry:
 sig   = *:128:0:1452:65535,0:mss,nop,nop,sok,nop,nop,ts::0 ; p0f 2014
 label = s:embedded:Junos:9
@@ -657,18 +620,11 @@ label = s:console:Nintendo:3DS
 sig   = *:64:0:1360:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
 label = s:console:Nintendo:Wii
 sig   = 4:64:0:1460:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
-sig   = 4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0 ; Satori 2010
 label = s:console:PlayStation:3
 sig   = 4:64:0:1460:65535,0:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?:0 ; prads 2010
-label = s:console:PlayStation:2
-sig   = 4:64:0:1460:mss*22,0:mss:df,id+:0 ; pf.os 2004
 label = s:console:Xbox 360:
 sig   = 4:64:0:*:17520,0:mss,nop,ws,nop,nop,sok::0 ; Satori 2014
-label = s:console:Dreamcast:
-sig   = 4:128:0:1460:4096,0:mss::0 ; pf.os 2004
-sig   = 4:64:0:536:mtu*5,0:mss::0 ; pf.os 2004
 
 ; What is left at a TTL of 128 with DF is Windows with options switched off.
 label = g:windows:Windows:(fewer options)
-sig   = 4:128:0:*:*,0:mss:df,id+:0 ; pf.os 2004
 sig   = 4:128:0:*:*,*:mss,nop,ws:df,id+:0 ; pf.os 2004

@@ -16,7 +16,7 @@ var builtin = sync.OnceValue(func() *Database {
 	if err != nil {
 		panic("p0f: " + err.Error()) // the embedded table does not change at run time
 	}
-	return db
+	return db.weighed()
 })
 
 // BuiltinName is the name of the built-in table, for Load.

@@ -16,10 +16,6 @@ var declared = map[[2]string]string{
 	{"4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0", "4:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0"}: "one label",
 
 	{"*:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0", "4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0"}: "ESXi's scale is FreeBSD's tuned",
-
-	{"4:64:0:*:32768,0:mss:df,id+:0", "4:32:0:1460:32768,0:mss:df,id+:0"}:                       "after 32 hops they are the same",
-	{"4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0", "4:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0"}: "after 32 hops they are the same",
-	{"4:64:0:1460:4096,0:mss:id-?:0", "4:64-:0:1460:4096,0:mss::0"}:                             "Nmap before SunOS 4: tools come first",
 }
 
 // The packets that a row describes are matched by that row and no other, except for
@@ -29,11 +25,15 @@ func TestBuiltinRowsMatchTheirOwnPackets(t *testing.T) {
 	met := make(map[[2]string]bool)
 	for i, e := range db.entries {
 		s := e.signature.(Signature)
+		least := Family
+		if e.generic && db.labels[e.label].Class == Stack {
+			least = Low
+		}
 		for _, v := range variants(s) {
 			var f features
 			r, confidence := db.choose(&f, decoded(t, generate(t, s, v)))
 			switch {
-			case r == nil || confidence < Family:
+			case r == nil || confidence < least:
 				t.Errorf("%v, packet %+v: matched with confidence %v", s, v, confidence)
 			case int(r.entry) != i:
 				pair := [2]string{s.String(), db.entries[r.entry].signature.String()}

@@ -20,6 +20,7 @@ type Database struct {
 type entry struct {
 	label     LabelID
 	generic   bool
+	weighed   bool // see weigh.go
 	signature rule
 }
 
@@ -30,6 +31,7 @@ const maxEntries = 1 << 14
 // build returns a database with an index over entries.
 func build(labels []Label, entries []entry) *Database {
 	db := &Database{labels: labels, entries: entries}
+	families := numberFamilies(labels)
 	for version := range db.index {
 		var groups []group
 		known := make(map[Layout]int)
@@ -42,12 +44,38 @@ func build(labels []Label, entries []entry) *Database {
 					groups = append(groups, group{layout: r.layout})
 				}
 				r.row.entry, r.row.label, r.row.class, r.row.generic = uint16(i), e.label, labels[e.label].Class, e.generic
+				r.row.weighed, r.row.family = e.weighed, families[e.label]
 				groups[g].rows = append(groups[g].rows, r.row)
 			}
 		}
 		db.index[version] = newIndex(groups)
 	}
 	return db
+}
+
+// numberFamilies numbers the families of labels, so that rows can be compared fast.
+// Those beyond the first 255 share a number.
+func numberFamilies(labels []Label) []uint8 {
+	numbers := make([]uint8, len(labels))
+	known := make(map[string]uint8)
+	for i, l := range labels {
+		n, ok := known[l.Family]
+		if !ok {
+			n = uint8(min(len(known), 255))
+			known[l.Family] = n
+		}
+		numbers[i] = n
+	}
+	return numbers
+}
+
+// weighed returns the database with the rules of weigh.go for its signatures.
+func (db *Database) weighed() *Database {
+	entries := slices.Clone(db.entries)
+	for i := range entries {
+		entries[i].weighed = true
+	}
+	return build(db.labels, entries)
 }
 
 // Labels returns all labels, indexed by LabelID. The caller may change the slice.
@@ -71,6 +99,7 @@ func Merge(dbs ...*Database) (*Database, error) {
 		}
 		for _, e := range db.entries {
 			m.add(db.labels[e.label], e.generic, e.signature)
+			m.entries[len(m.entries)-1].weighed = e.weighed
 		}
 	}
 	return m.database(), nil
@@ -96,23 +125,36 @@ func (m *builder) add(l Label, generic bool, s rule) {
 	m.entries = append(m.entries, entry{label: id, generic: generic, signature: s})
 }
 
-// toolsFirst puts the signatures of tools before those of operating systems.
+// toolsFirst puts the signatures of tools before those of proxies, and both before
+// the others.
 func (m *builder) toolsFirst() {
-	slices.SortStableFunc(m.entries, func(a, b entry) int {
-		return int(m.labels[b.label].Class) - int(m.labels[a.label].Class)
-	})
+	rank := func(e entry) int {
+		return slices.Index([]Class{Proxy, Tool}, m.labels[e.label].Class)
+	}
+	slices.SortStableFunc(m.entries, func(a, b entry) int { return rank(b) - rank(a) })
 }
 
 // database builds the database of the collected signatures.
 func (m *builder) database() *Database { return build(m.labels, m.entries) }
 
 // Match compares a packet with the table. It returns the first of these:
-//   - the first specific signature that fits in all fields;
-//   - the first generic signature that fits in all fields;
-//   - with confidence Low, the first operating system that fits except for fields
-//     that networks or tuning change, the TTL not among them;
-//   - with confidence Low, the first operating system whose TTL does not fit
-//     either.
+//   - the first specific signature that fits in all fields, with confidence Exact;
+//   - the first generic signature that fits in all fields, with confidence Family, or
+//     Low if it is a stack's;
+//   - with confidence Low, the first operating system or stack that fits except for
+//     fields that networks or tuning change, the TTL not among them;
+//   - with confidence Low, the first operating system or stack whose TTL does not
+//     fit either;
+//   - with confidence Low, the first proxy that fits except for such fields.
+//
+// A tool fits in all fields or not at all.
+//
+// For the built-in table a TTL is weaker evidence than the rest of the SYN. If it fits a
+// specific signature of a system in all fields but the TTL, a tool or proxy sends
+// nothing like it, and DF or, over IPv6, a flow label is set, the confidence is Family;
+// this precedes a generic signature of another family that names no window. If
+// specific signatures of two families differ in the TTL only, the confidence is Family
+// instead of Exact.
 //
 // It returns the zero Match for a packet that is not a pure SYN.
 //

@@ -23,8 +23,8 @@ type parser3 struct {
 	seen    map[Signature]int // line number
 }
 
-// finish gives tools precedence: some copy the signature of a system and differ
-// from it only in a condition or a quirk.
+// finish gives tools and proxies precedence: some copy the signature of a system and
+// differ from it only in a condition or a quirk.
 func (p *parser3) finish() *Database {
 	p.builder.toolsFirst()
 	return p.builder.database()
@@ -82,8 +82,12 @@ func (p *parser3) parseClasses(value string) error {
 	return nil
 }
 
-// toolClass is the class of labels that name no operating system.
+// toolClass is p0f's class of labels that name no operating system.
 const toolClass = "!"
+
+// kindClasses are classes of a file with a meaning, if they are among those at its
+// head; p0f knows no such classes.
+var kindClasses = map[string]Class{"proxy": Proxy, "stack": Stack}
 
 func (p *parser3) parseLabel(value string) error {
 	fields := strings.SplitN(value, ":", 4)
@@ -104,12 +108,29 @@ func (p *parser3) parseLabel(value string) error {
 	switch {
 	case class == toolClass:
 		l.Class, l.Family = Tool, strings.ToLower(name)
-	case slices.Contains(p.classes, strings.ToLower(class)):
-		l.Family = familyOf(class, name)
-	default:
+	case !slices.Contains(p.classes, strings.ToLower(class)):
 		return p.fail("label", "class %q is not among the classes at the head of the file", class)
+	default:
+		if err := p.classify(l, class); err != nil {
+			return err
+		}
 	}
 	p.label, p.generic = l, kind == "g"
+	return nil
+}
+
+// classify sets class and family of a label by its class in the file.
+func (p *parser3) classify(l *Label, class string) error {
+	kind, ok := kindClasses[strings.ToLower(class)]
+	if !ok {
+		l.Family = familyOf(class, l.Name)
+		return nil
+	}
+	// Else a stack could satisfy a requirement of the system.
+	if isSystem(l.Name) {
+		return p.fail("label", "name %q is an operating system's, and class %q is not for systems", l.Name, class)
+	}
+	l.Class, l.Family = kind, strings.ToLower(l.Name)
 	return nil
 }
 

@@ -14,11 +14,17 @@ type group struct {
 }
 
 // finish makes the index over windows; the rows must be complete.
-func (g *group) finish() { g.windows = newWindowIndex(g.rows) }
+func (g *group) finish() {
+	g.windows = newWindowIndex(g.rows)
+	for i := range g.rows {
+		r := &g.rows[i]
+		r.contested = r.weighed && g.contests(r)
+	}
+}
 
 // choose returns the row that fits best, or nil. See Database.Match for the order.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
-	var generic, vague, distant *row
+	var generic, vague, distant, proxy *row
 	for _, i := range g.windows.find(f.window) {
 		r := &g.rows[i]
 		// The exclusive or has a bit for each difference in any of the fields
@@ -28,32 +34,54 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		}
 		switch r.compare(f, p) {
 		case fitted:
-			if !r.generic {
-				return r, Exact
-			}
-			if generic == nil {
+			switch {
+			case !r.generic:
+				return r, g.confidence(f, p, r)
+			case r.class == Stack: // it names no stack in particular
+				if vague == nil {
+					vague = r
+				}
+			case generic == nil:
 				generic = r
 			}
-		// A system that merely resembles a tool must not be called one.
 		case fuzzy:
-			if vague == nil && r.class != Tool {
-				vague = r
-			}
+			keepFirst(r, &vague, &proxy)
 		case far:
-			if distant == nil && r.class != Tool {
-				distant = r
-			}
+			keepFirst(r, &distant, &proxy)
 		}
 	}
-	switch {
-	case generic != nil:
+	if generic != nil && !generic.contested {
 		return generic, Family
+	}
+	switch r, sure := g.despiteTTL(f, p); {
+	case generic != nil && (r == nil || r.family == generic.family):
+		return generic, Family
+	case r != nil && sure:
+		return r, Family
+	case generic != nil:
+		return r, Low
 	case vague != nil:
 		return vague, Low
 	case distant != nil:
 		return distant, Low
+	case proxy != nil:
+		return proxy, Low
 	}
 	return nil, None
+}
+
+// keepFirst keeps the first row of a system or stack that fits except for some fields,
+// and the first such row of a proxy. A system that merely resembles a tool must not be
+// called one.
+func keepFirst(r *row, system, proxy **row) {
+	switch {
+	case r.class == Proxy:
+		if *proxy == nil {
+			*proxy = r
+		}
+	case r.class != Tool && *system == nil:
+		*system = r
+	}
 }
 
 // windowIndex maps a window to the rows that it may fit, mostly one or two. It has

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"nftknock/test/scoring"
 )
 
 // Where Debian's packages p0f and nftables have their databases.
@@ -91,7 +93,7 @@ func TestInteropAnswersAsP0f(t *testing.T) {
 			same += s.count
 			continue
 		}
-		if s.p0fHow == silent || s.syn.Version == 6 && s.p0fLabel == "" {
+		if s.p0fHow == scoring.P0fSilent || s.syn.Version == 6 && s.p0fLabel == "" {
 			continue
 		}
 		t.Errorf("%d %v: %q, p0f says %q", s.count, s.syn, got, s.p0fLabel)

@@ -30,9 +30,11 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"Linux over loopback", "4:64+0:0:65495:65495,7:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 4.19 or newer"},
 		{"Linux behind NAT64", "4:54+10:0:1440:64800,10:mss,sok,ts,nop,ws:id-:0", "os exact Linux 4.19 or newer"},
 		{"Linux with a small buffer", "4:64:0:1460:29200,0:mss,sok,ts,nop,ws:df,id+:0", "os exact Linux 2.2, or newer with a small buffer"},
-		{"MSS only over IPv6 with a flow label", "6:64:0:1440:64800,0:mss:flow:0", "os family Linux (barebone)"},
-		{"MSS only over IPv6", "6:64:0:1440:5760,0:mss::0", "none"},
-		{"MSS only without DF", "4:64:0:1460:16384,0:mss::0", "os low FreeBSD 2.0 to 4.8"},
+		{"MSS only over IPv6 with a flow label", "6:64:0:1440:64800,0:mss:flow:0", "stack low Minimal stack (no option but an MSS), or a tool"},
+		{"MSS only over IPv6", "6:64:0:1440:5760,0:mss::0", "stack low Minimal stack (no option but an MSS), or a tool"},
+		{"MSS only without DF", "4:64:0:1460:16384,0:mss::0", "stack low Minimal stack (no option but an MSS), or a tool"},
+		{"no options", "4:64:0:0:16384,0::df,id+:0", "stack low Minimal stack (no options), or a tool"},
+		{"Cisco's window", "4:250+5:0:1460:4128,0:mss::0", "os exact Cisco router or switch"},
 		{"Windows' last SYN over IPv6", "6:64:0:1440:64800,0:mss,nop,nop,sok:flow:0", "os exact Windows 10 or newer"},
 		{"Windows with timestamps over IPv6", "6:64:0:1440:65535,8:mss,nop,ws,sok,ts:flow:0", "os exact Windows 10 or newer"},
 		{"iOS 13", "4:64:0:1460:65535,3:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0", "os exact macOS/iOS (macOS 10.13, iOS 11 or newer, with a set buffer)"},
@@ -47,8 +49,8 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"Android, timestamps stripped", "4:50+14:0:1400:65535,9:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+:0", "os family Linux (timestamps stripped)"},
 		{"Linux with an odd buffer", "4:64+0:0:1460:7300,0:mss,sok,ts,nop,ws:df,id+:0", "os family Linux"},
 		{"Linux without DF", "4:64+0:0:1460:64240,10:mss,sok,ts,nop,ws::0", "os low Linux 4.19 or newer"},
-		{"Linux with TTL 128", "4:128+0:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os low Linux 4.19 or newer"},
-		{"Linux 44 hops away", "4:20+12:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os low Linux 4.19 or newer"},
+		{"Linux with TTL 128", "4:128+0:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os family Linux 4.19 or newer"},
+		{"Linux 44 hops away", "4:20+12:0:1460:64240,10:mss,sok,ts,nop,ws:df,id+:0", "os family Linux 4.19 or newer"},
 		{"Linux with ID zero", "4:64+0:0:1460:64240,10:mss,sok,ts,nop,ws:df:0", "os low Linux 4.19 or newer"},
 
 		{"Windows 10", "4:118+10:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0", "os exact Windows 10 or newer"},
@@ -80,6 +82,12 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"scapy", "4:64+0:0:0:8192,0::seq-:0", "tool exact Scapy"},
 		{"hping3", "4:64+0:0:0:512,0:::0", "tool exact hping"},
 
+		{"a proxy", "4:245+10:0:1460:4380,0:mss,nop,nop,ts,sok,eol+1:df,id+:0", "proxy exact F5 BIG-IP or alike"},
+		{"a proxy's own layout at a system's TTL", "4:54+10:0:1460:4380,0:mss,nop,nop,ts,sok,eol+1:df,id+:0", "proxy low F5 BIG-IP or alike"},
+		{"a proxy's own layout without DF", "4:245+10:0:1460:4380,0:mss,nop,nop,ts,sok,eol+1::0", "proxy low F5 BIG-IP or alike"},
+		{"a proxy's layout, shared with a system, without DF", "4:239+16:0:1400:4200,4:mss,nop,ws,sok,eol+1::0", "proxy low F5 BIG-IP or alike"},
+		{"a stack of a VPN program", "4:54+10:0:1460:12345,3:mss,ws,sok,eol+2:df:0", "stack exact smoltcp (a user-space or embedded stack)"},
+
 		{"acknowledgement number set", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ack+:0", "none"},
 		{"data in the SYN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:+", "none"},
 		{"IP options", "4:64+0:4:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0", "none"},
@@ -96,7 +104,7 @@ func TestBuiltinAnswers(t *testing.T) {
 
 func table(t testing.TB, name, text string) *Database {
 	t.Helper()
-	db, err := Parse(name, strings.NewReader("classes = unix,win\n[tcp:request]\n"+text))
+	db, err := Parse(name, strings.NewReader("classes = unix,win,proxy,stack\n[tcp:request]\n"+text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +114,8 @@ func table(t testing.TB, name, text string) *Database {
 const (
 	tableSpecific = "label = s:unix:Alpha:1\nsig = *:64:0:*:8192,0:mss:df,id+:0\n"
 	tableGeneric  = "label = g:unix:Beta:\nsig = *:64:0:*:*,0:mss::0\nsig = *:64:0:*:*,0:mss:df,id+:0\n"
+	tableProxy    = "label = s:proxy:Relay:\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
+	tableStack    = "label = s:stack:tiny:\nsig = 4:64:0:*:8192,0:mss:df,id+,ecn?:0\n"
 	tableTool     = "label = s:!:tool:\nsys = @unix\nsig = 4:64:0:*:8192,0:mss:df,id+:0\n"
 )
 
@@ -116,6 +126,13 @@ func TestMatchPrefers(t *testing.T) {
 		{"fuzzy at last", tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
 		{"tool before an earlier system", tableSpecific + tableTool, "4:64:0:1460:8192,0:mss:df,id+:0", "tool exact tool"},
 		{"no tool for a mere likeness", tableTool, "4:64:0:1460:8192,0:mss::0", "none"},
+		{"proxy before an earlier system", tableSpecific + tableProxy, "4:64:0:1460:8192,0:mss:df,id+:0", "proxy exact Relay"},
+		{"system for a likeness of a proxy", tableProxy + tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
+		{"proxy for a likeness in a layout of proxies", tableProxy, "4:64:0:1460:8192,0:mss::0", "proxy low Relay"},
+		{"proxy for another TTL in a layout of proxies", tableProxy, "4:255:0:1460:8192,0:mss:df,id+:0", "proxy low Relay"},
+		{"no proxy for a likeness in a stack's layout", tableProxy + tableStack, "4:64:0:1460:8192,0:mss::0", "stack low tiny"},
+		{"stack in its place among systems", tableSpecific + tableStack, "4:64:0:1460:8192,0:mss:df,id+:0", "os exact Alpha 1"},
+		{"stack before a later system", tableStack + tableSpecific, "4:64:0:1460:8192,0:mss:df,id+:0", "stack exact tiny"},
 		{"system for a likeness of both", tableTool + tableSpecific, "4:64:0:1460:8192,0:mss::0", "os low Alpha 1"},
 	}
 	for _, test := range tests {
@@ -310,12 +327,12 @@ func TestMatchesAtTheSameTime(t *testing.T) {
 func TestStrings(t *testing.T) {
 	got := []string{
 		None.String(), Low.String(), Family.String(), Exact.String(), Confidence(9).String(),
-		OS.String(), Tool.String(),
+		OS.String(), Tool.String(), Proxy.String(), Stack.String(),
 		Label{OS, "linux", "Linux", "4.19 or newer"}.String(), Label{Tool, "zmap", "ZMap", ""}.String(),
 	}
 	want := []string{
 		"none", "low", "family", "exact", "invalid",
-		"os", "tool",
+		"os", "tool", "proxy", "stack",
 		"Linux 4.19 or newer", "ZMap",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

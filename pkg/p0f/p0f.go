@@ -20,9 +20,11 @@ const (
 	None Confidence = iota
 	// Low: a signature fits except for fields that networks or tuning change: the
 	// TTL is above the system's initial one or more than MaxDistance below it, the
-	// quirks df or id+ are missing, or id- or ecn are added.
+	// quirks df or id+ are missing, or id- or ecn are added. Or a generic signature of
+	// a stack fits, which says little.
 	Low
-	// Family: a generic signature fits, which stands for a whole family.
+	// Family: a generic signature fits, which stands for a whole family; or a specific
+	// one of the built-in table, and the TTL is another's (see Database.Match).
 	Family
 	// Exact: a specific signature fits in all its fields.
 	Exact
@@ -51,7 +53,7 @@ const MaxDistance = 35
 type Match struct {
 	// Label indexes the database's Labels. It is not valid if Confidence is None.
 	Label LabelID
-	// Class is the class of the label: OS or Tool.
+	// Class is the class of the label.
 	Class Class
 	// Confidence is None when no signature fits.
 	Confidence Confidence

@@ -50,6 +50,10 @@ type row struct {
 	class       Class
 	randomTTL   bool
 	generic     bool
+	// weighed: the row is of a table for which weigh.go applies; contested: see
+	// contestedBy.
+	weighed, contested bool
+	family             uint8 // of the label; equal ones have equal numbers
 }
 
 // layoutRow is a row with its layout.

@@ -1,17 +1,26 @@
 package p0f
 
 import (
+	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"iter"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
 	"nftknock/pkg/packet"
+	"nftknock/test/scoring"
 )
 
 // update makes the tests rewrite the files that they compare with: the sightings, if
@@ -31,7 +40,7 @@ type sighting struct {
 	count    int
 	year     int
 	family   string // "" without evidence
-	p0fHow   string // "specific", "generic" (or fuzzy), "unknown", or silent
+	p0fHow   string // scoring.P0fSpecific and so on
 	p0fLabel string
 	syn      Signature
 }
@@ -41,9 +50,6 @@ func (s sighting) key() string {
 	s.count = 0
 	return fmt.Sprintf("%d %s %v %s", s.year, s.family, s.syn, s)
 }
-
-// silent means that p0f printed no answer, as for a SYN that is sent again.
-const silent = "silent"
 
 // String is a line of testdata/sightings.tsv.
 func (s sighting) String() string {
@@ -113,20 +119,11 @@ func distil(t testing.TB, sources []source) []sighting {
 		row, theirs := src.rows[i], src.p0f[i]
 		at, _ := strconv.ParseFloat(row[3], 64)
 		s := sighting{
-			year:     time.Unix(int64(at), 0).UTC().Year(),
-			family:   evidence[src.name+" "+row[1]+" "+row[2]],
-			p0fHow:   "specific",
-			p0fLabel: theirs[2],
-			syn:      seen(&src.packets[i]),
+			year:   time.Unix(int64(at), 0).UTC().Year(),
+			family: evidence[src.name+" "+row[1]+" "+row[2]],
+			syn:    seen(&src.packets[i]),
 		}
-		switch {
-		case theirs[5] == "":
-			s.p0fHow, s.p0fLabel = silent, ""
-		case theirs[1] == "none" || theirs[2] == "???":
-			s.p0fHow, s.p0fLabel = "unknown", ""
-		case strings.Contains(theirs[3], "generic") || strings.Contains(theirs[3], "fuzzy"):
-			s.p0fHow = "generic"
-		}
+		s.p0fHow, s.p0fLabel = scoring.P0fRow{Kind: theirs[1], Answer: theirs[2], Params: theirs[3], RawSig: theirs[5]}.How()
 		count[s]++
 	}
 	var all []sighting
@@ -170,126 +167,35 @@ func TestSightingsAreTheCaptures(t *testing.T) {
 	}
 }
 
-// tally counts answers by how good they are.
-type tally struct{ right, generic, unknown, wrong, tool int }
-
-func (c *tally) add(verdict string, n int) {
-	switch verdict {
-	case "right":
-		c.right += n
-	case "generic":
-		c.generic += n
-	case "unknown":
-		c.unknown += n
-	case "wrong":
-		c.wrong += n
-	case "tool":
-		c.tool += n
+// verdictOf classifies an answer.
+func verdictOf(db *Database, m Match, family string) scoring.Verdict {
+	a := scoring.Answer{Class: m.Class.String(), Confidence: m.Confidence.String()}
+	if m.Confidence != None {
+		a.Family = db.Label(m.Label).Family
 	}
+	return scoring.Judge(a, family)
 }
 
-func (c tally) all() int { return c.right + c.generic + c.unknown + c.wrong + c.tool }
-
-// share is n of all in per cent.
-func (c tally) share(n int) float64 { return 100 * float64(n) / float64(max(c.all(), 1)) }
-
-// verdictOf classifies an answer. Without evidence of the family every family counts
-// as right.
-func verdictOf(db *Database, m Match, family string) string {
-	switch {
-	case m.Confidence == None:
-		return "unknown"
-	case m.Class == Tool:
-		return "tool"
-	case family != "" && db.Label(m.Label).Family != family:
-		return "wrong"
-	case m.Confidence == Exact:
-		return "right"
-	}
-	return "generic"
-}
-
-// verdictOfP0f classifies the answer of p0f.
-func verdictOfP0f(s sighting) string {
-	switch {
-	case s.p0fHow == "unknown":
-		return "unknown"
-	case s.family != "" && familyOf("", s.p0fLabel) != s.family:
-		return "wrong"
-	case s.p0fHow == "specific":
-		return "right"
-	}
-	return "generic"
-}
-
-// scoreRow is a row of the table: a group of sightings, and both tallies.
-type scoreRow struct {
-	name      string
-	ours, p0f tally
-}
-
-// scores classifies the answers to all sightings.
-func scores(t testing.TB) (rows []*scoreRow) {
+// scored returns the table of all sightings.
+func scored(t testing.TB) *scoring.Table {
 	t.Helper()
-	const since = 2019
 	db := Builtin()
-	known := map[string]*scoreRow{}
-	row := func(name string) *scoreRow {
-		if known[name] == nil {
-			known[name] = &scoreRow{name: name}
-			rows = append(rows, known[name])
-		}
-		return known[name]
-	}
-	for _, family := range []string{"Linux", "Windows", "Apple"} {
-		for _, version := range []int{4, 6} {
-			row(fmt.Sprintf("%s, IPv%d", family, version))
-		}
-	}
-	for _, name := range []string{"all with evidence", "all, IPv4", "all, IPv6", "all", fmt.Sprintf("all since %d", since)} {
-		row(name)
-	}
+	table := scoring.NewTable("linux", "windows", "apple")
 	for _, s := range readSightings(t) {
-		ours, theirs := verdictOf(db, db.Match(s.packet(t)), s.family), verdictOfP0f(s)
-		add := func(name string) {
-			row(name).ours.add(ours, s.count)
-			if s.p0fHow != silent {
-				row(name).p0f.add(theirs, s.count)
-			}
-		}
-		for name, family := range evidenceFamilies {
-			if family == s.family {
-				add(fmt.Sprintf("%s, IPv%d", name, s.syn.Version))
-				add("all with evidence")
-			}
-		}
-		add("all")
-		add(fmt.Sprintf("all, IPv%d", s.syn.Version))
-		if s.year >= since {
-			add(fmt.Sprintf("all since %d", since))
-		}
+		table.Add(scoring.SYN{
+			Number: s.count, Version: s.syn.Version, Year: s.year, Want: s.family,
+			Ours: verdictOf(db, db.Match(s.packet(t)), s.family),
+			P0f:  scoring.JudgeP0f(s.p0fHow, FamilyOf(s.p0fLabel), s.family),
+		})
 	}
-	return rows
-}
-
-// scoreTable formats the table for the documentation.
-func scoreTable(rows []*scoreRow) string {
-	var b strings.Builder
-	b.WriteString("| SYNs | number | right | generic | unknown | wrong | tool | p0f: right | generic | unknown | wrong |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|\n")
-	for _, r := range rows {
-		o, p := r.ours, r.p0f
-		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", r.name, o.all(),
-			o.right, o.generic, o.unknown, o.wrong, o.tool, p.right, p.generic, p.unknown, p.wrong)
-	}
-	return b.String()
+	return table
 }
 
 // The score in the documentation is that of the present table and matcher, and it
 // reaches the targets.
 func TestScore(t *testing.T) {
-	rows := scores(t)
-	table := scoreTable(rows)
+	scores := scored(t)
+	table := scores.String()
 	t.Logf("\n%s", table)
 	page, err := os.ReadFile(scorePage)
 	if err != nil {
@@ -310,20 +216,18 @@ func TestScore(t *testing.T) {
 		t.Errorf("the table in %s is not this one: run make score", scorePage)
 	}
 
-	by := map[string]*scoreRow{}
-	for _, r := range rows {
-		by[r.name] = r
-	}
+	evidence, all := scores.Row(scoring.Evidence).Ours, scores.Row(scoring.All).Ours
+	recent, ipv6 := scores.Row(scoring.Recent).Ours, scores.Row(scoring.IPv6).Ours
 	for _, target := range []struct {
 		name        string
 		got         float64
 		least, most float64
 	}{
-		{"wrong with evidence", by["all with evidence"].ours.share(by["all with evidence"].ours.wrong), 0, 0.4},
-		{"unknown with evidence", by["all with evidence"].ours.share(by["all with evidence"].ours.unknown), 0, 0},
-		{"unknown", by["all"].ours.share(by["all"].ours.unknown), 0, 1},
-		{"exact since 2019", by["all since 2019"].ours.share(by["all since 2019"].ours.right + by["all since 2019"].ours.tool), 80, 100},
-		{"exact over IPv6", by["all, IPv6"].ours.share(by["all, IPv6"].ours.right), 95, 100},
+		{"wrong with evidence", evidence.Share(scoring.Wrong, scoring.WrongAtLow), 0, 0.4},
+		{"unknown with evidence", evidence.Share(scoring.Unknown), 0, 0},
+		{"unknown", all.Share(scoring.Unknown), 0, 1},
+		{"exact since 2019", recent.Share(scoring.Right, scoring.Tool, scoring.Proxy), 80, 100},
+		{"exact over IPv6", ipv6.Share(scoring.Right), 95, 100},
 	} {
 		t.Logf("%s: %.2f %%", target.name, target.got)
 		if target.got < target.least || target.got > target.most {
@@ -332,14 +236,65 @@ func TestScore(t *testing.T) {
 	}
 }
 
+// The program that scores captures prints the table of the documentation for captures
+// that hold the sightings.
+func TestScoreProgramAgrees(t *testing.T) {
+	dir := t.TempDir()
+	var capture bytes.Buffer
+	w := pcapgo.NewWriter(&capture)
+	if err := w.WriteFileHeader(65535, layers.LinkTypeRaw); err != nil {
+		t.Fatal(err)
+	}
+	labels, theirs := "# of the sightings\n", "n\tkind\tanswer\tparams\tdist\traw_sig\n"
+	n := 0
+	for _, s := range readSightings(t) {
+		b := generate(t, s.syn, variant{version: s.syn.Version, hops: s.syn.Hops})
+		info := gopacket.CaptureInfo{
+			Timestamp:     time.Date(s.year, 7, 1, 0, 0, 0, 0, time.UTC),
+			CaptureLength: len(b), Length: len(b),
+		}
+		for range s.count {
+			n++
+			if err := w.WritePacket(info, b); err != nil {
+				t.Fatal(err)
+			}
+			labels += fmt.Sprintf("%d\t%s\n", n, cmp.Or(s.family, "?"))
+			theirs += s.p0fRow(n)
+		}
+	}
+	for name, content := range map[string]string{"a.pcap": capture.String(), "a.tsv": labels, "a.p0f.tsv": theirs} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command("go", "run", "nftknock/test/score", dir).CombinedOutput()
+	if want := scored(t).String(); err != nil || !strings.Contains(string(out), "Packets:\n\n"+want+"\n") {
+		t.Errorf("%v\n%s\nwant\n%s", err, out, want)
+	}
+}
+
+// p0fRow is a line of X.p0f.tsv that gives p0f's answer to packet n.
+func (s sighting) p0fRow(n int) string {
+	answer, params, signature := s.p0fLabel, "none", "4:64"
+	switch s.p0fHow {
+	case scoring.P0fUnknown:
+		answer = "???"
+	case scoring.P0fGeneric:
+		params = "generic"
+	case scoring.P0fSilent:
+		signature = ""
+	}
+	return fmt.Sprintf("%d\tos\t%s\t%s\t0\t%s\n", n, answer, params, signature)
+}
+
 // TestShowWhatIsNotRight logs the answers that are wrong, unknown or doubtful, for
 // work on the table.
 func TestShowWhatIsNotRight(t *testing.T) {
 	db := Builtin()
 	for _, s := range readSightings(t) {
 		p := s.packet(t)
-		if verdict := verdictOf(db, db.Match(p), s.family); verdict != "right" {
-			t.Logf("%-7s %4d of %d, %s %v: %s", verdict, s.count, s.year, s.family, s.syn, answer(db, p))
+		if verdict := verdictOf(db, db.Match(p), s.family); verdict != scoring.Right {
+			t.Logf("%-7v %4d of %d, %s %v: %s", verdict, s.count, s.year, s.family, s.syn, answer(db, p))
 		}
 	}
 }

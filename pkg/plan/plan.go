@@ -136,7 +136,7 @@ func (p *Plan) Warnings() policy.Diagnostics {
 	var warnings policy.Diagnostics
 	for _, a := range p.Accesses {
 		if a.RequireOS == nil || slices.ContainsFunc(p.labels, func(l p0f.Label) bool {
-			return l.Class == p0f.OS && a.RequireOS.MatchString(l.String())
+			return l.Satisfies(a.RequireOS)
 		}) {
 			continue
 		}
