@@ -79,7 +79,8 @@ func BenchmarkHandle(b *testing.B) {
 }
 
 // orderedLoad is an engine with a key of an encoding, and the packets of one of these
-// loads: whole knocks of many sources, a flood of a source, and single packets of many.
+// loads: whole knocks of many sources, a flood of a source, one from two source ports by
+// turns, which costs most, and single packets of many sources.
 func orderedLoad(b *testing.B, key sealer, kind string) (*knock.Engine, []*packet.Packet) {
 	var packets []*packet.Packet
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -87,7 +88,7 @@ func orderedLoad(b *testing.B, key sealer, kind string) (*knock.Engine, []*packe
 		switch kind {
 		case "knock":
 			packets = append(packets, row(address(i*77), key.message(b, knockSSH(time.Time{})), tcp)...)
-		case "flood":
+		case "flood", "two ports":
 			packets = append(packets, row(alice, []byte{byte(rng.Uint32())}, tcp)...)
 		case "sources":
 			packets = append(packets, row(address(i*77), []byte{byte(rng.Uint32())}, tcp)...)
@@ -95,13 +96,16 @@ func orderedLoad(b *testing.B, key sealer, kind string) (*knock.Engine, []*packe
 	}
 	for i, p := range packets {
 		p.SrcPort = uint16(32768 + i%28000) // of each connection
+		if kind == "two ports" {
+			p.SrcPort = uint16(1000 + i%2)
+		}
 	}
 	return engine(b, knock.Config{Accesses: []knock.Access{orderedAccess(key)}, MaxSources: 1 << 16}), packets
 }
 
 func BenchmarkOrdered(b *testing.B) {
 	for name, keys := range orderedKeys(b) {
-		for _, kind := range []string{"knock", "flood", "sources"} {
+		for _, kind := range []string{"knock", "flood", "two ports", "sources"} {
 			b.Run(name+"/"+kind, func(b *testing.B) {
 				e, packets := orderedLoad(b, keys[0], kind)
 				run(e, packets, 0, len(packets))

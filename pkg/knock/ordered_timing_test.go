@@ -189,12 +189,16 @@ func TestOrderedLossAndRetransmission(t *testing.T) {
 	for seed := range uint64(thorough.Choose(400, 4000)) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		key := all[[]string{"article", "fwknop-1.9"}[rng.IntN(2)]][0]
+		over := []carriers{tcp, udp, rotated}[rng.IntN(3)]
 		var events []event
 		at := epoch
 		for attempt := range 2 {
 			m := knockSSH(time.Time{})
 			m.User = fmt.Sprint(attempt)
-			packets := row(alice, key.message(t, m), tcp)
+			packets := row(alice, key.message(t, m), over)
+			for _, p := range packets {
+				p.ID = uint16(1 + rng.IntN(1<<16-1)) // a new one per datagram
+			}
 			if attempt == 0 {
 				i := rng.IntN(len(packets))
 				packets = slices.Delete(packets, i, min(i+1+rng.IntN(3), len(packets)))
@@ -203,6 +207,12 @@ func TestOrderedLossAndRetransmission(t *testing.T) {
 			for _, p := range packets {
 				p.SrcPort = uint16(32768 + rng.IntN(28000)) // of each connection
 				events = append(events, event{at, p})
+				if rng.IntN(8) == 0 { // duplicated on its way
+					events = append(events, event{at.Add(time.Duration(rng.IntN(2 * int(pause)))), p})
+				}
+				if p.Protocol == packet.UDP {
+					continue // nothing retransmits a datagram
+				}
 				for _, rto := range []time.Duration{time.Second, 3 * time.Second, 7 * time.Second} {
 					if rng.IntN(3) == 0 {
 						events = append(events, event{at.Add(rto + time.Duration(rng.IntN(1000))*time.Microsecond), p})
@@ -219,6 +229,19 @@ func TestOrderedLossAndRetransmission(t *testing.T) {
 			t.Fatalf("seed %d: %q, want granted", seed, got)
 		}
 	}
+}
+
+// A salted message whose last byte may be the first of another one is not said to fit no
+// key before the time of the knock is over.
+func TestOrderedWrongKeyThatMayBeginAnew(t *testing.T) {
+	key, wrong := fwknop19Key(t, "fwknoptest"), fwknop19Key(t, "another one")
+	message := wrong.message(t, knockSSH(time.Time{}))
+	for message[31] != seal.SaltMark[0] {
+		message = wrong.message(t, knockSSH(time.Time{}))
+	}
+	e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(key)}})
+	check(t, "at once", send(e, epoch, row(alice, message, tcp)...), "")
+	check(t, "in the end", e.Flush(epoch.Add(time.Minute)), "32: no key matches")
 }
 
 func TestOrderedAllocatesNothing(t *testing.T) {
