@@ -112,8 +112,13 @@ func BenchmarkOrdered(b *testing.B) {
 				b.ReportAllocs()
 				i := len(packets)
 				for b.Loop() {
-					// A retransmission is ignored at little cost: each packet is another.
-					packets[i%len(packets)].TCP.Seq = uint32(i)
+					// A retransmission is ignored at little cost, so each packet is
+					// another, of a connection of its own or from one of two ports.
+					p := packets[i%len(packets)]
+					p.TCP.Seq = uint32(i)
+					if kind != "two ports" {
+						p.SrcPort = uint16(32768 + i*7919%28000)
+					}
 					run(e, packets, i, 1)
 					i++
 				}

@@ -129,9 +129,12 @@ const orderedRing = 2 * maxOrdered
 
 // orderedState holds the last bytes that came from a source.
 type orderedState struct {
-	parts   [orderedRing]part   // a ring
-	ports   [orderedRing]uint16 // their source ports: little memory to look through
-	count   uint                // of all that came
+	parts [orderedRing]part // a ring
+	// ports and serials are those of parts once more: each packet is compared with all,
+	// and here they take less memory to look through.
+	ports   [orderedRing]uint16
+	serials [orderedRing]uint32
+	count   uint // of all that came
 	tokens  recentTokens
 	refused instant // when a verdict last said that no key opens a message
 }
@@ -149,7 +152,7 @@ func (s *orderedState) held() int { return int(min(s.count, orderedRing)) }
 
 func (s *orderedState) put(p *part) {
 	i := s.count % orderedRing // in place of the oldest
-	s.parts[i], s.ports[i] = *p, p.port
+	s.parts[i], s.ports[i], s.serials[i] = *p, p.port, p.serial
 	s.count++
 }
 
@@ -163,7 +166,10 @@ func (s *orderedState) compare(p *part, since int64) (samePort int, repeats bool
 			continue
 		}
 		samePort++
-		if o := &s.parts[i]; o.serial == p.serial && o.syn == p.syn && o.at >= since {
+		if s.serials[i] != p.serial {
+			continue
+		}
+		if o := &s.parts[i]; o.syn == p.syn && o.at >= since {
 			repeats = true
 			differs = differs || o.value != p.value
 		}
