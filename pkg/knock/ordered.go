@@ -157,9 +157,13 @@ func (s *orderedState) put(p *part) {
 }
 
 // compare compares a packet with those that are remembered. It returns how many of them
-// have its source port, and whether it is one that came since a time once more. No
-// packet is where the sender gives packets of different values the same serial.
+// have its source port, without the one that put would replace, and whether it is one
+// that came since a time once more. No packet is where the sender gives packets of
+// different values the same serial.
 func (s *orderedState) compare(p *part, since int64) (samePort int, repeats bool) {
+	if s.count >= orderedRing && s.ports[s.count%orderedRing] == p.port {
+		samePort--
+	}
 	differs := p.serial == 0
 	for i, n := range s.ports[:s.held()] {
 		if n != p.port {

@@ -1,6 +1,7 @@
 package knock_test
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"math/rand/v2"
@@ -242,6 +243,30 @@ func TestOrderedWrongKeyThatMayBeginAnew(t *testing.T) {
 	e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(key)}})
 	check(t, "at once", send(e, epoch, row(alice, message, tcp)...), "")
 	check(t, "in the end", e.Flush(epoch.Add(time.Minute)), "32: no key matches")
+}
+
+// A packet that the last one takes the place of is no part of a message any more, and no
+// other stands for it.
+func TestOrderedForgetsTheOldest(t *testing.T) {
+	key := articleKey(t, "fwknoptest")
+	var message []byte
+	for i := 0; message == nil || message[0] != message[15]; i++ {
+		m := knockSSH(time.Time{})
+		m.User = fmt.Sprint(i)
+		message = key.message(t, m)
+	}
+	whole := row(alice, message, tcp)
+	for foreign, want := range map[int]bool{48: true, 49: false} {
+		others := row(alice, bytes.Repeat([]byte{7}, foreign), tcp)
+		for i, p := range others {
+			p.SrcPort = uint16(1000 + i)
+		}
+		e := engine(t, knock.Config{Accesses: []knock.Access{orderedAccess(key)}})
+		said := send(e, epoch, slices.Concat(whole[:1], others, whole[1:])...)
+		if granted := words(said) == "granted"; granted != want {
+			t.Errorf("%d packets from other ports in between: %q, want granted: %t", foreign, words(said), want)
+		}
+	}
 }
 
 func TestOrderedAllocatesNothing(t *testing.T) {
