@@ -1,6 +1,7 @@
 package knock_test
 
 import (
+	"math/rand/v2"
 	"regexp"
 	"testing"
 	"time"
@@ -74,5 +75,54 @@ func BenchmarkHandle(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// orderedLoad is an engine with a key of an encoding, and the packets of one of these
+// loads: whole knocks of many sources, a flood of a source, one from two source ports by
+// turns, which costs most, and single packets of many sources.
+func orderedLoad(b *testing.B, key sealer, kind string) (*knock.Engine, []*packet.Packet) {
+	var packets []*packet.Packet
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range uint32(1024) {
+		switch kind {
+		case "knock":
+			packets = append(packets, row(address(i*77), key.message(b, knockSSH(time.Time{})), tcp)...)
+		case "flood", "two ports":
+			packets = append(packets, row(alice, []byte{byte(rng.Uint32())}, tcp)...)
+		case "sources":
+			packets = append(packets, row(address(i*77), []byte{byte(rng.Uint32())}, tcp)...)
+		}
+	}
+	for i, p := range packets {
+		p.SrcPort = uint16(32768 + i%28000) // of each connection
+		if kind == "two ports" {
+			p.SrcPort = uint16(1000 + i%2)
+		}
+	}
+	return engine(b, knock.Config{Accesses: []knock.Access{orderedAccess(key)}, MaxSources: 1 << 16}), packets
+}
+
+func BenchmarkOrdered(b *testing.B) {
+	for name, keys := range orderedKeys(b) {
+		for _, kind := range []string{"knock", "flood", "two ports", "sources"} {
+			b.Run(name+"/"+kind, func(b *testing.B) {
+				e, packets := orderedLoad(b, keys[0], kind)
+				run(e, packets, 0, len(packets))
+				b.ReportAllocs()
+				i := len(packets)
+				for b.Loop() {
+					// A retransmission is ignored at little cost, so each packet is
+					// another, of a connection of its own or from one of two ports.
+					p := packets[i%len(packets)]
+					p.TCP.Seq = uint32(i)
+					if kind != "two ports" {
+						p.SrcPort = uint16(32768 + i*7919%28000)
+					}
+					run(e, packets, i, 1)
+					i++
+				}
+			})
+		}
 	}
 }

@@ -93,6 +93,9 @@ func TestOrderedKnock(t *testing.T) {
 			"article":    "16: no key matches",
 			"fwknop-1.9": "32: no key matches",
 		}[name]
+		// Any scan leaves a few packets that may be half of an article message, but
+		// only a salted one begins as it does.
+		half := map[string]string{"article": "", "fwknop-1.9": "16: sequence not completed"}[name]
 		retransmitted := row(alice, message, tcp)
 		retransmitted = slices.Insert(retransmitted, 5, retransmitted[2], retransmitted[4])
 		for _, c := range []struct {
@@ -111,7 +114,7 @@ func TestOrderedKnock(t *testing.T) {
 			{"first two swapped", row(alice, swapped(0), tcp), refused},
 			{"last two swapped", row(alice, swapped(n-2), tcp), refused},
 			{"wrong key", row(alice, wrong.message(t, knockSSH(time.Time{})), tcp), refused},
-			{"half", row(alice, message[:n/2], tcp), ""},
+			{"half", row(alice, message[:n/2], tcp), half},
 			{"nearly all", row(alice, message[:n-1], tcp), fmt.Sprintf("%d: sequence not completed", n-1)},
 		} {
 			t.Run(name+" "+c.name, func(t *testing.T) {

@@ -140,6 +140,14 @@ const (
 	ConfidenceLow  OSConfidence = "low"
 )
 
+// The defaults of Within: about twice what the slowest client of a kind takes that
+// sends a knock by itself. docs/knocks.md lists the clients.
+const (
+	defaultWithin = 60 * time.Second
+	// fwknop19Within is for the Perl client: over TCP it takes 62 s.
+	fwknop19Within = 120 * time.Second
+)
+
 // defaultAccess is the access of an empty [[access]] of a kind, and of an
 // encrypted one with EncodingSIV. The defaults of MaxInterval and MaxTimeout are the
 // values of Within and Timeout, so that their readers set them.
@@ -152,7 +160,7 @@ func defaultAccess(kind Kind) Access {
 	}
 	if kind != KindSPA {
 		a.OSConfidence = ConfidenceHigh
-		a.Within = 60 * time.Second
+		a.Within = defaultWithin
 	}
 	switch kind {
 	case KindShared:

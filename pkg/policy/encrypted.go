@@ -27,6 +27,9 @@ func readEncrypted(t *table, a *Access) {
 	case EncodingArticle, EncodingFwknop19:
 		a.PortBase = seal.DefaultBase
 	}
+	if a.Encoding == EncodingFwknop19 {
+		a.Within = fwknop19Within
+	}
 	integer(t, "port_base", &a.PortBase, bounds{1, maxBase})
 	readProtocol(t, a)
 	t.duration("within", &a.Within, minWithin, maxWithin)

@@ -164,10 +164,46 @@ func warnRange(e entry) {
 		t.warn(t.valueAt("port_base"), fmt.Sprintf("knock ports below 1024: %d to %d", r.First, min(r.Last, privileged-1)),
 			"scanners and services use these: want a port_base of 1024 or more")
 	}
-	if e.Within < leastWithin {
-		t.warn(t.valueAt("within"), fmt.Sprintf("within %s is hard to keep to over a real network", wording.Duration(e.Within)),
-			fmt.Sprintf("want %s or more", wording.Duration(leastWithin)))
+	warnWithin(e)
+}
+
+// warnWithin warns of too little time for a knock that is no shared one.
+func warnWithin(e entry) {
+	c, within := e.slowClient(), wording.Duration(e.Within)
+	problem, least := fmt.Sprintf("within %s is hard to keep to over a real network", within), leastWithin
+	if e.Within < c.want {
+		problem = fmt.Sprintf("within %s is too little for %s, which takes %s", within, c.name, wording.Duration(c.takes))
+		least = c.want
 	}
+	if e.Within < least {
+		e.table.warn(e.table.valueAt("within"), problem, "want "+wording.Duration(least)+" or more")
+	}
+}
+
+// client is a program that sends a kind of knock.
+type client struct {
+	name string
+	// takes is the time from the first packet to the last where a firewall drops them, as
+	// it does here. want is some more, for a real network.
+	takes, want time.Duration
+}
+
+// slowClient returns the slowest of the clients that an access is for and that send a
+// knock by themselves; docs/knocks.md lists them all.
+func (a *Access) slowClient() client {
+	switch {
+	case a.Protocol == ProtocolUDP:
+		// No client waits after a datagram.
+	case a.Encoding == EncodingFwknop19:
+		// Per SYN it waits a second for an answer, and sleeps a second.
+		return client{"the Perl client of fwknop 1.9", 62 * time.Second, 70 * time.Second}
+	case a.Encoding == EncodingArticle:
+		// Per SYN it waits 100 ms for an answer, and 20 ms more.
+		return client{"nftknock over tcp", 1800 * time.Millisecond, 3 * time.Second}
+	case a.Kind == KindTOTP:
+		return client{`"nc -w 1" for four ports`, 3 * time.Second, 5 * time.Second}
+	}
+	return client{}
 }
 
 // warnInUse warns of knock ports on which this host itself listens. Lanes are so

@@ -42,7 +42,7 @@ func FuzzArticleOpen(f *testing.F) {
 // FuzzFwknop19Open: as FuzzArticleOpen, with the same salt.
 func FuzzFwknop19Open(f *testing.F) {
 	k := newFwknop19(f)
-	salt := perlBytes()[len(saltMark):prefixLen]
+	salt := perlBytes()[len(SaltMark):prefixLen]
 	f.Add(salt, unhex(f, "7f000002 0016 06 9d 6d6272 0505050505"))
 	f.Add(salt, unhex(f, "00000000 0000 01 01 6c6f6e67757365 01"))
 	f.Add(salt, unhex(f, "00000000 0000 01 01 0808080808080808"))

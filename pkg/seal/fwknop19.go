@@ -31,11 +31,13 @@ type Fwknop19 struct {
 	scratch [aes.BlockSize]byte // as Article.scratch
 }
 
-// The beginning of what "openssl enc" writes.
+// SaltMark is the beginning of what "openssl enc" writes, and so of every message that
+// Fwknop19 seals.
+const SaltMark = "Salted__"
+
 const (
-	saltMark  = "Salted__"
 	saltLen   = 8
-	prefixLen = len(saltMark) + saltLen
+	prefixLen = len(SaltMark) + saltLen
 )
 
 // NewFwknop19 makes a Fwknop19 of a passphrase of at least 8 bytes, which is padded with
@@ -73,14 +75,14 @@ func (f *Fwknop19) Seal(m Message, rand io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	b := make([]byte, Fwknop19Len)
-	copy(b, saltMark)
-	if _, err := io.ReadFull(rand, b[len(saltMark):prefixLen]); err != nil {
+	copy(b, SaltMark)
+	if _, err := io.ReadFull(rand, b[len(SaltMark):prefixLen]); err != nil {
 		return nil, err
 	}
 	// The key depends on the salt, so that it differs for each message.
 	var k keyIV
 	defer clear(k[:])
-	f.derive(&k, b[len(saltMark):prefixLen])
+	f.derive(&k, b[len(SaltMark):prefixLen])
 	block, err := aes.NewCipher(k.key())
 	if err != nil {
 		return nil, err
@@ -96,7 +98,7 @@ func (f *Fwknop19) Seal(m Message, rand io.Reader) ([]byte, error) {
 
 // Salted reports whether b begins like a message that Fwknop19 has sealed. It needs no
 // key, and only the first eight bytes of the message.
-func Salted(b []byte) bool { return bytes.HasPrefix(b, []byte(saltMark)) }
+func Salted(b []byte) bool { return bytes.HasPrefix(b, []byte(SaltMark)) }
 
 // Open decrypts Fwknop19Len bytes, and reports whether they are a message sealed with
 // this passphrase.
@@ -106,7 +108,7 @@ func (f *Fwknop19) Open(b []byte) (Message, bool) {
 	}
 	var k keyIV
 	defer clear(k[:])
-	f.derive(&k, b[len(saltMark):prefixLen])
+	f.derive(&k, b[len(SaltMark):prefixLen])
 	block, err := aes.NewCipher(k.key())
 	if err != nil {
 		return Message{}, false

@@ -39,7 +39,7 @@ func TestFwknop19Perl(t *testing.T) {
 	if diff := cmp.Diff(perlMessage, got, sameMessage); !ok || diff != "" {
 		t.Fatalf("%t (-want +got):\n%s", ok, diff)
 	}
-	b, err := f.Seal(perlMessage, bytes.NewReader(perlBytes()[len(saltMark):]))
+	b, err := f.Seal(perlMessage, bytes.NewReader(perlBytes()[len(SaltMark):]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestFwknop19OpenSSL(t *testing.T) {
 			Message{Protocol: 1, User: "longuse"}},
 	} {
 		f := must[*Fwknop19](t)(NewFwknop19([]byte(c.key)))
-		want := slices.Concat([]byte(saltMark), unhex(t, c.salt), unhex(t, c.cipher))
+		want := slices.Concat([]byte(SaltMark), unhex(t, c.salt), unhex(t, c.cipher))
 		got, err := f.Seal(c.message, bytes.NewReader(unhex(t, c.salt)))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: got %x, %v; want %x", c.name, got, err, want)
@@ -84,7 +84,7 @@ func (f *Fwknop19) encipher(t testing.TB, salt, text []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := slices.Concat([]byte(saltMark), salt, text)
+	b := slices.Concat([]byte(SaltMark), salt, text)
 	out := b[prefixLen:]
 	subtle.XORBytes(out, out, k.iv())
 	block.Encrypt(out, out)
@@ -93,7 +93,7 @@ func (f *Fwknop19) encipher(t testing.TB, salt, text []byte) []byte {
 
 func TestFwknop19OpenRefuses(t *testing.T) {
 	f := newFwknop19(t)
-	salt := perlBytes()[len(saltMark):prefixLen]
+	salt := perlBytes()[len(SaltMark):prefixLen]
 	for _, c := range []struct{ name, text string }{
 		{"bad protocol", "7f000002 0016 02 99 6d6272 0505050505"},
 		{"bad port of icmp", "7f000002 0016 01 98 6d6272 0505050505"},
@@ -133,7 +133,7 @@ func TestFwknop19Flips(t *testing.T) {
 		if _, ok := f.Open(b); ok {
 			t.Errorf("opened with bit %d wrong", bit)
 		}
-		if Salted(b) != (bit >= 8*len(saltMark)) {
+		if Salted(b) != (bit >= 8*len(SaltMark)) {
 			t.Errorf("bit %d: salted %t", bit, Salted(b))
 		}
 	})
