@@ -16,7 +16,7 @@ import (
 // Each element has one slot per source and access. An element may arrive before
 // its predecessor by up to Reorder, neighbours keep their intervals, and all
 // arrive Within. The repetition of an element already seen changes nothing, and that
-// of a knock that was complete or met a tripwire begins no other: for three seconds
+// of a knock that was complete or met a tripwire begins no other: for five seconds
 // after a complete one nothing does, and for 90 s no packet with its numbers does.
 // A knock port out of order or a tripwire voids the source's half-done knock,
 // and the first element begins a new one. Packets to any other port change

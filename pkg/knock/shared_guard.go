@@ -2,6 +2,7 @@ package knock
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"nftknock/pkg/packet"
@@ -14,17 +15,17 @@ import (
 const (
 	// secondRound is how long after a complete knock no packet of its source counts
 	// for its access, for clients whose repetitions have other ports and sequence
-	// numbers: nmap sends its second round 1.1 s after the first. The guard sets a
-	// time only with a complete knock: a tripwire touched in somebody's name does not
-	// make that one wait.
-	secondRound = int64(3 * time.Second)
+	// numbers: nmap sends its second round 1.1 s after the first, and 2.0 to 3.9 s
+	// after it where it connects. The guard sets a time only with a complete knock: a tripwire
+	// touched in somebody's name does not make that one wait.
+	secondRound = int64(5 * time.Second)
 	// lastRetransmission is how long after a verdict the tags of its packets are
 	// remembered. With its default of 6 tries and 4 linear ones more, Linux sends a
-	// SYN for the last time after 69 s; BSDs do after 75 s.
+	// SYN for the last time after 69 s.
 	lastRetransmission = int64(90 * time.Second)
-	// guardedKnocks is how many knocks of one source and access are remembered: who
-	// knocks again soon still sends the retransmissions of the knock before.
-	guardedKnocks = 4
+	// guardedTags is how many tags of each position are remembered: the packets of a
+	// second round are retransmitted too, and those of the knock before the last.
+	guardedTags = 4
 )
 
 // tag is a few bits of what a packet has in common with its repetitions alone: its
@@ -56,27 +57,29 @@ func (a *arrival) tag() tag {
 // guardState holds what is remembered of the last knocks of a source at an access.
 type guardState struct {
 	complete instant // when the last complete knock got its verdict
-	tags     []tag   // a ring of guardedKnocks rows, each by position; 0 where no packet came
-	count    int     // of all rows that were added
+	// tags are the last of each position, the youngest first; 0 for none.
+	tags [][guardedTags]tag
 }
 
-func (s *guardState) reset() { s.complete, s.count = instant{}, 0 }
-
-// row returns the i-th row that was added, or the place of the next one.
-func (s *guardState) row(i int) []tag {
-	n := len(s.tags) / guardedKnocks
-	return s.tags[i%guardedKnocks*n:][:n]
+func (s *guardState) reset() {
+	s.complete = instant{}
+	clear(s.tags)
 }
 
-// add remembers the packets of an attempt.
-func (s *guardState) add(t *attempt) {
-	row := s.row(s.count)
-	clear(row)
+// add remembers the tag of a packet in a position.
+func (s *guardState) add(position int, g tag) {
+	if t := &s.tags[position]; g != 0 && !slices.Contains(t[:], g) {
+		copy(t[1:], t[:])
+		t[0] = g
+	}
+}
+
+// addAttempt remembers the packets of an attempt.
+func (s *guardState) addAttempt(t *attempt) {
 	for seen := t.seen; seen != 0; seen &= seen - 1 {
 		i := bits.TrailingZeros32(seen)
-		row[i] = t.marks[i].tag
+		s.add(i, t.marks[i].tag)
 	}
-	s.count++
 }
 
 // has reports whether a packet that is the element of some positions repeats one that
@@ -85,26 +88,18 @@ func (s *guardState) has(positions uint32, g tag) bool {
 	if g == 0 {
 		return false
 	}
-	for i := range min(s.count, guardedKnocks) {
-		row := s.row(i)
-		for p := positions; p != 0; p &= p - 1 {
-			if row[bits.TrailingZeros32(p)] == g {
-				return true
-			}
+	for ; positions != 0; positions &= positions - 1 {
+		if slices.Contains(s.tags[bits.TrailingZeros32(positions)][:], g) {
+			return true
 		}
 	}
 	return false
 }
 
-// copy makes s what other is, for sequences of another greatest length, which is no
-// shorter than that of the access.
+// copy makes s what other is. The greatest length of their sequences may differ.
 func (s *guardState) copy(other *guardState) {
-	s.complete, s.count = other.complete, other.count
-	for i := range guardedKnocks {
-		row := s.row(i)
-		clear(row)
-		copy(row, other.row(i))
-	}
+	s.complete = other.complete
+	copy(s.tags, other.tags)
 }
 
 // guards holds the guards of all sources. They are apart from the half-done knocks, so
@@ -114,12 +109,13 @@ type guards struct{ *table[guardState] }
 // newGuards makes room for a number of guards, of sequences up to a length.
 func newGuards(room, longest int) guards {
 	return guards{newTable(room, func(s *guardState) {
-		s.tags = make([]tag, guardedKnocks*longest)
+		s.tags = make([][guardedTags]tag, longest)
 	}, (*guardState).reset)}
 }
 
 // repeats reports whether a packet that is the element of some positions of an access
-// may repeat one of a knock that got its verdict.
+// may repeat one of a knock that got its verdict. Where only the time says so, the
+// packet's own tag is remembered as well.
 func (g guards) repeats(a *arrival, s step) bool {
 	if g.len == 0 {
 		return false
@@ -128,7 +124,12 @@ func (g guards) repeats(a *arrival, s step) bool {
 	if n == nil || a.now-n.since > lastRetransmission {
 		return false
 	}
-	return n.state.complete.within(secondRound, a.now) || n.state.has(s.positions, a.tag())
+	if n.state.complete.within(secondRound, a.now) {
+		// Its retransmissions may come later.
+		n.state.add(bits.TrailingZeros32(s.positions), a.tag())
+		return true
+	}
+	return n.state.has(s.positions, a.tag())
 }
 
 // add remembers a knock whose verdict is given now, and whether it was complete.
@@ -138,10 +139,9 @@ func (g guards) add(now int64, k *pending[sharedState], complete bool) {
 		g.remove(n) // expire has not reached it yet
 		n = nil
 	}
-	switch {
-	case n != nil:
+	if n != nil {
 		g.renew(n, now)
-	default:
+	} else {
 		if g.full() {
 			g.remove(g.victim())
 		}
@@ -149,7 +149,7 @@ func (g guards) add(now int64, k *pending[sharedState], complete bool) {
 	}
 	for i := range k.state {
 		if t := &k.state[i]; t.seen != 0 {
-			n.state.add(t)
+			n.state.addAttempt(t)
 		}
 	}
 	if complete {

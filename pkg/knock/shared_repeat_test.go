@@ -105,9 +105,23 @@ func TestASecondRoundAfterAMatch(t *testing.T) {
 			slices.Reverse(backwards)
 			said = append(said, feed(e, burstAt(2200*time.Millisecond, backwards))...)
 			check(t, name+" soon", said, "granted")
-			check(t, name+" later", feed(e, burstAt(3100*time.Millisecond, round(src, 4))), "granted")
+			check(t, name+" later", feed(e, burstAt(5100*time.Millisecond, round(src, 4))), "granted")
 		}
 	}
+}
+
+// What nmap does where it connects: a second round, backwards and from other ports,
+// whose packets the kernel sends again when no packet is ignored for its time any more.
+func TestRetransmissionsOfASecondRound(t *testing.T) {
+	a := access(t, "tcp/1000, tcp/2000, tcp/3000")
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}})
+	first, second := whole(alice, shared(a).Sequence, 1), whole(alice, shared(a).Sequence, 2)
+	slices.Reverse(second)
+	said := feed(e, burstAt(0, first))
+	for _, d := range append([]time.Duration{0}, retransmissions...) {
+		said = append(said, feed(e, burstAt(2755*time.Millisecond+d, second))...)
+	}
+	check(t, "both rounds", append(said, e.Flush(epoch.Add(time.Hour))...), "granted")
 }
 
 // A knock on purpose is granted amid the retransmissions of those before it, and they
@@ -352,7 +366,7 @@ func TestTwoHonestKnocksAreTwoVerdicts(t *testing.T) {
 			continue
 		}
 		end := r.add(0, 1, false)
-		r.add(end+3001*time.Millisecond+time.Duration(r.rng.IntN(20_000))*time.Millisecond, 2, false)
+		r.add(end+5001*time.Millisecond+time.Duration(r.rng.IntN(20_000))*time.Millisecond, 2, false)
 		if got := r.verdicts(t); got != "granted, granted" {
 			t.Fatalf("seed %d, %v: %q, want granted twice", seed, r.elements, got)
 		}
