@@ -16,8 +16,8 @@ const (
 	// secondRound is how long after a complete knock no packet of its source counts
 	// for its access, for clients whose repetitions have other ports and sequence
 	// numbers: nmap sends its second round 1.1 s after the first, and 2.0 to 3.9 s
-	// after it where it connects. The guard sets a time only with a complete knock: a tripwire
-	// touched in somebody's name does not make that one wait.
+	// after it where it connects. The guard sets a time only with a complete knock: a
+	// tripwire touched in somebody's name does not make that one wait.
 	secondRound = int64(5 * time.Second)
 	// lastRetransmission is how long after a verdict the tags of its packets are
 	// remembered. With its default of 6 tries and 4 linear ones more, Linux sends a

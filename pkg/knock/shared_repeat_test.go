@@ -322,7 +322,7 @@ func (r *rehearsal) verdicts(t testing.TB) string {
 }
 
 func TestOneHonestKnockIsOneVerdict(t *testing.T) {
-	for seed := range uint64(thorough.Choose(2000, 50_000)) {
+	for seed := range uint64(thorough.Choose(2000, 20_000)) {
 		r := newRehearsal(seed)
 		if r.twice() {
 			continue
@@ -345,7 +345,7 @@ func (r *rehearsal) twice() bool {
 // Where packets are lost, retransmissions may be granted in place of them, once.
 func TestALossyKnockIsGrantedAtMostOnce(t *testing.T) {
 	granted := 0
-	for seed := range uint64(thorough.Choose(2000, 50_000)) {
+	for seed := range uint64(thorough.Choose(2000, 20_000)) {
 		r := newRehearsal(seed)
 		r.add(0, 1, true)
 		n := strings.Count(r.verdicts(t), "granted")
@@ -360,7 +360,7 @@ func TestALossyKnockIsGrantedAtMostOnce(t *testing.T) {
 }
 
 func TestTwoHonestKnocksAreTwoVerdicts(t *testing.T) {
-	for seed := range uint64(thorough.Choose(2000, 50_000)) {
+	for seed := range uint64(thorough.Choose(2000, 20_000)) {
 		r := newRehearsal(seed)
 		if r.twice() {
 			continue
