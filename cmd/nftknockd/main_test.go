@@ -89,20 +89,20 @@ func writeCapture(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		el, err := port.ParseKnock(args[1])
 		ts.Check(err)
-		b := wire(ts, el)
+		b := wire(ts, el, uint16(len(args)))
 		ts.Check(w.WritePacket(gopacket.CaptureInfo{Timestamp: epoch.Add(after), CaptureLength: len(b), Length: len(b)}, b))
 	}
 }
 
-// wire is an element as a Linux host sends it.
-func wire(ts *testscript.TestScript, el port.Range) []byte {
-	ip := &layers.IPv4{Version: 4, TTL: 64, Id: 1, Flags: layers.IPv4DontFragment,
+// wire is an element as a Linux host sends it, with a number that its repetitions have.
+func wire(ts *testscript.TestScript, el port.Range, n uint16) []byte {
+	ip := &layers.IPv4{Version: 4, TTL: 64, Id: n, Flags: layers.IPv4DontFragment,
 		SrcIP: []byte{192, 0, 2, 10}, DstIP: []byte{203, 0, 113, 1}}
 	var transport gopacket.SerializableLayer
 	switch el.Protocol {
 	case packet.TCP:
 		ip.Protocol = layers.IPProtocolTCP
-		tcp := &layers.TCP{SrcPort: 40000, DstPort: layers.TCPPort(el.First), Seq: 1, SYN: true, Window: 64240,
+		tcp := &layers.TCP{SrcPort: 40000, DstPort: layers.TCPPort(el.First), Seq: uint32(n), SYN: true, Window: 64240,
 			Options: []layers.TCPOption{
 				{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 180}},
 				{OptionType: layers.TCPOptionKindSACKPermitted, OptionLength: 2},

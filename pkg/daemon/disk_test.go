@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/nflog"
 	"nftknock/pkg/spent"
 )
 
@@ -103,10 +104,15 @@ func TestTheQueueToTheDiskIsBounded(t *testing.T) {
 	other := strings.NewReplacer("once", "other", "udp/9", "udp/8", "23", "24").Replace(once)
 	r, store := startStuck(t, once+other)
 	began := time.Now()
-	for range 2000 {
-		r.knock(78, 9300, 9100, 9200)
+	// Each from an address of its own: one source can knock only every five seconds.
+	for i := range 2000 {
+		for _, port := range []uint16{9300, 9100, 9200} {
+			p := datagram(0, port)
+			copy(p[12:], []byte{198, 18, byte(i >> 8), byte(i)})
+			r.source.Log(nflog.Record{Group: 5, Time: time.Now(), Payload: p})
+		}
 	}
-	r.log.await(t, "cannot record the knock of 192.0.2.78, so it opens nothing: the disk is too slow: ")
+	r.log.await(t, "so it opens nothing: the disk is too slow: ")
 	r.knock(79, 8300, 8100, 8200)
 	close(store.release)
 	eventually(t, "the knock of the other access opens", func() bool {

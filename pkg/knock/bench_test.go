@@ -28,6 +28,9 @@ func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
 		case "knock": // whole knocks, one source after the other
 			packets = append(packets, synOf(src, 31337, 64, linuxOptions),
 				touch(src, shared(a).Sequence[1]), synOf(src, 49152, 64, linuxOptions))
+		case "repeat": // of the knock of one source, over and over
+			packets = append(packets, synOf(alice, 31337, 64, linuxOptions),
+				touch(alice, shared(a).Sequence[1]), synOf(alice, 49152, 64, linuxOptions))
 		case "flood": // first elements from more sources than fit
 			packets = append(packets, synOf(src, 31337, 64, linuxOptions))
 		case "scan": // tripwires
@@ -39,12 +42,15 @@ func load(t testing.TB, kind string) (*knock.Engine, []*packet.Packet) {
 	return e, packets
 }
 
-var loads = []string{"knock", "flood", "scan", "other"}
+var loads = []string{"knock", "repeat", "flood", "scan", "other"}
 
-// run feeds n packets, a millisecond apart, beginning with the from-th.
+// run feeds n packets, a millisecond apart, beginning with the from-th. SYNs have new
+// sequence numbers in each round: they repeat nothing.
 func run(e *knock.Engine, packets []*packet.Packet, from, n int) {
 	for i := from; i < from+n; i++ {
-		e.Handle(epoch.Add(time.Duration(i)*time.Millisecond), packets[i%len(packets)])
+		p := packets[i%len(packets)]
+		p.TCP.Seq = uint32(1 + i/len(packets))
+		e.Handle(epoch.Add(time.Duration(i)*time.Millisecond), p)
 	}
 }
 

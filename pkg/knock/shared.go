@@ -15,7 +15,9 @@ import (
 //
 // Each element has one slot per source and access. An element may arrive before
 // its predecessor by up to Reorder, neighbours keep their intervals, and all
-// arrive Within. The repetition of an element already seen changes nothing.
+// arrive Within. The repetition of an element already seen changes nothing, and that
+// of a knock that was complete or met a tripwire begins no other: for five seconds
+// after a complete one nothing does, and for 90 s no packet with its numbers does.
 // A knock port out of order or a tripwire voids the source's half-done knock,
 // and the first element begins a new one. Packets to any other port change
 // nothing.
@@ -123,6 +125,7 @@ type sharedFamily struct {
 	list    []*sharedAccess
 	roles   map[port.Range]*role
 	trips   *trips
+	guards  guards
 	room    int // of the table
 	longest int // elements of the longest sequence
 }
@@ -152,9 +155,10 @@ func (f *sharedFamily) addTripwires(ports []port.Range) {
 	}
 }
 
-// prepare makes the table, whose marks have room for the longest sequence.
+// prepare makes the tables, whose marks and tags have room for the longest sequence.
 func (f *sharedFamily) prepare() {
 	longest := f.longest
+	f.guards = newGuards(max(f.room/16, 16), longest)
 	f.table = newTable(f.room, func(s *sharedState) {
 		// One allocation for all attempts. The third index bounds the capacity of
 		// each, so that they cannot reach into each other's marks.
@@ -200,7 +204,7 @@ func (f *sharedFamily) take(a *arrival) bool {
 		return true
 	}
 	for _, step := range role.steps {
-		if !f.list[step.access].admits(a.packet.Src) {
+		if !f.list[step.access].admits(a.packet.Src) || f.guards.repeats(a, step) {
 			continue
 		}
 		if n := f.table.find(a.key(), step.access); n != nil {
@@ -279,6 +283,7 @@ func (f *sharedFamily) complete(a *arrival, n *pending[sharedState], t *attempt)
 		}
 	}
 	a.add(v)
+	f.guards.add(a.now, n, true)
 	f.table.remove(n)
 }
 
@@ -292,9 +297,16 @@ func (f *sharedFamily) trip(a *arrival) {
 		why := Tripwire
 		if a.now-n.since > f.list[n.group].within {
 			why = Incomplete
+		} else {
+			f.guards.add(a.now, n, false)
 		}
 		f.end(&a.moment, n, why)
 	}
+}
+
+func (f *sharedFamily) expire(m *moment, n int) {
+	f.tracker.expire(m, n)
+	f.guards.expire(m.now, n)
 }
 
 // verdictOnEnd adds the verdict on a half-done knock that is given up.
@@ -314,6 +326,7 @@ func (f *sharedFamily) verdict(n *pending[sharedState], t *attempt, why Reason) 
 func (f *sharedFamily) adopt(from family, sameLabels bool) {
 	old := from.(*sharedFamily)
 	f.trips = old.trips
+	f.guards.adoptFrom(old.guards, func(i int) int { return slices.IndexFunc(f.list, old.list[i].sameKnock) })
 	// Fingerprints of other labels decide nothing any more, so a knock that needs
 	// them is left.
 	same := make([]int, len(old.list))

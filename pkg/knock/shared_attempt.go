@@ -8,11 +8,12 @@ import (
 
 // mark is the arrival of one element.
 type mark struct {
-	at int64 // on the engine's clock
-	os p0f.Match
+	at  int64 // on the engine's clock
+	os  p0f.Match
+	tag tag // fills what would be padding
 }
 
-func (a *arrival) mark() mark { return mark{a.now, a.fingerprint()} }
+func (a *arrival) mark() mark { return mark{a.now, a.fingerprint(), a.tag()} }
 
 // attempt is how far one source has come in a sequence.
 type attempt struct {

@@ -40,7 +40,7 @@ func TestSharedSequence(t *testing.T) {
 		{"ok the article's", access(t, article),
 			"0s tcp/50053, 1s udp/6020, 2s icmp, 3s icmp, 4s tcp/24034, 5s udp/9680", "granted"},
 		{"ok twice in a row", abc,
-			"0s tcp/1000, 1s udp/2000, 2s tcp/3000, 3s tcp/1000, 4s udp/2000, 5s tcp/3000", "granted, granted"},
+			"0s tcp/1000, 1s udp/2000, 2s tcp/3000, 7001ms tcp/1000, 8s udp/2000, 9s tcp/3000", "granted, granted"},
 		{"ok among other ports", abc,
 			"0s tcp/1000, 1s tcp/80, 1s udp/53, 2s udp/2000, 2s icmp, 3s tcp/3000", "granted"},
 		{"bad two of three", abc, "0s tcp/1000, 1s udp/2000", ""},

@@ -5,6 +5,7 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"nftknock/test/lab"
 )
@@ -46,6 +47,43 @@ func TestInteropClientsOfOthers(t *testing.T) {
 			}
 			s.await("granted ")
 			s.wantOpen(s.Clients[0], lab.Server4, true)
+		})
+	}
+}
+
+// Behind a firewall that drops them, the packets of a knock come several times: each
+// client's run is one knock all the same, and another on purpose is the second.
+func TestInteropRepetitionsAreNoKnock(t *testing.T) {
+	server := lab.Server4.String()
+	for _, c := range []struct{ name, command string }{
+		{"nmap", "nmap -r -Pn -n -p 7001,7105,7209 " + server},
+		{"nmap connects", "nmap -r -sT -Pn -n -p 7001,7105,7209 " + server},
+		{"nc", "for p in 7001 7105 7209; do nc -n -z -w 4 " + server + " $p & sleep 0.02; done; wait"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			s.start(access("ssh", "tcp/7001 tcp/7105 tcp/7209", "60s", "limit = 2"))
+			wall := "table inet wall { chain in { type filter hook input priority 0; tcp dport 7000-7999 drop; }; }"
+			if out, err := (&lab.Client{NS: s.Server}).Run("nft", wall); err != nil {
+				t.Fatalf("nft: %v\n%s", err, out)
+			}
+			if out, err := s.Clients[0].Run("sh", "-c", c.command); err != nil && exitStatus(err) != 1 {
+				t.Fatalf("%s: %v\n%s", c.command, err, out)
+			}
+			_, next, err := s.daemon.Await("granted ", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// No packet counts before; nothing observable tells when one does.
+			time.Sleep(6 * time.Second)
+			if n := strings.Count(s.daemon.Log(), "event=granted "); n != 1 {
+				t.Errorf("%d grants, want 1; log:\n%s", n, s.daemon.Log())
+			}
+			s.knock(s.Clients[0], lab.Server4, "tcp/7001", "tcp/7105", "tcp/7209")
+			if _, _, err := s.daemon.Await("granted ", next); err != nil {
+				t.Errorf("another knock: %v", err)
+			}
 		})
 	}
 }
