@@ -68,8 +68,8 @@ const (
 	maxTimeout    = 1<<31 - 1 // seconds
 )
 
-// notInUser are the characters that fwknop refuses in user names.
-const notInUser = `"*+,/:;<=>?[\]|`
+// NotInUser are the characters that fwknop refuses in user names, and so does Open.
+const NotInUser = `"*+,/:;<=>?[\]|`
 
 // check verifies the conditions in the comments of Message, except for Digest. Its errors
 // contain no part of the message.
@@ -85,7 +85,7 @@ func (m *Message) checkHead() error {
 	switch unix := m.Time.Unix(); {
 	case len(m.Random) != randomLen || !consistsOf(m.Random, isDigit):
 		return errors.New("bad random value: want 16 decimal digits")
-	case !inBounds(m.User, maxUser) || !username.Prints(m.User) || strings.ContainsAny(m.User, notInUser):
+	case !inBounds(m.User, maxUser) || !username.Prints(m.User) || strings.ContainsAny(m.User, NotInUser):
 		return errUser
 	case unix < 0 || unix > maxTime:
 		return errors.New("bad time: want seconds since 1970 in 12 digits or fewer")
@@ -154,7 +154,7 @@ func (m *Message) checkOptions() error {
 }
 
 var (
-	errUser    = fmt.Errorf("%w: want 1 to 48 bytes of UTF-8 that print, none of %s", ErrUser, notInUser)
+	errUser    = fmt.Errorf("%w: want 1 to 48 bytes of UTF-8 that print, none of %s", ErrUser, NotInUser)
 	errAddress = errors.New("bad address: want IPv4 or IPv6 in its usual form, without a zone")
 	errTimeout = errors.New("bad timeout: want whole seconds from 1 to 2147483647")
 )
