@@ -306,6 +306,28 @@ func TestSPAOnPortsThatOverlap(t *testing.T) {
 	}
 }
 
+// What looks like a message and is none costs no memory, however it came.
+func TestVainMessagesAllocateNothing(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(spaKey(t, 1)), wideSPA(spaKey(t, 2))}})
+	vain := authorization(t, spaKey(t, 3), askSSH(epoch))
+	junk := []byte(strings.Repeat("A", 225))
+	n := 0
+	for _, protocol := range []packet.Protocol{packet.UDP, packet.TCP, packet.ICMP} {
+		for _, payload := range [][]byte{vain, junk} {
+			p := rawSPA(alice, payload, protocol)
+			if protocol == packet.UDP {
+				p = datagram(alice, payload)
+			}
+			if allocs := testing.AllocsPerRun(100, func() {
+				n++
+				e.Handle(epoch.Add(time.Duration(n)*time.Second), p)
+			}); allocs != 0 {
+				t.Errorf("%v, %d bytes that begin with %q: %v allocations", protocol, len(payload), payload[0], allocs)
+			}
+		}
+	}
+}
+
 // Types that are never honoured have their own reason, however their text is written.
 func TestSPAOtherTypesHaveTheirReason(t *testing.T) {
 	const command = "1: asks for a command, and commands are never run"
