@@ -1,8 +1,8 @@
 // Package spa encodes and decodes single packet authorization packets of fwknop 2.x (FKO
 // protocol 3.0.0), for its clients and servers.
 //
-// A packet is the payload of one datagram, in base64 of the standard alphabet without
-// padding:
+// A packet is the payload of one datagram, or of one SYN or ICMP message, in base64 of the
+// standard alphabet without padding:
 //
 //	payload = base64("Salted__" | salt | AES-256-CBC(text)) | base64(HMAC)
 //	text    = RAND:USER:TIME:VERSION:TYPE:MSG[:NAT][:SERVER_AUTH][:TIMEOUT]:DIGEST
