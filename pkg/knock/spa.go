@@ -72,7 +72,8 @@ func (f *spaFamily) take(group int, a *arrival) {
 	// Length and alphabet come first: most junk costs its sender's budget nothing.
 	// Ranges of several groups may hold the packet's port. The first of them tries the
 	// keys of all, since there is to be one verdict on a packet.
-	if !spa.Plausible(a.packet.Payload) || f.nextGroup(0, a) != group {
+	// Echo requests over IPv6 are the same element, and no client sends SPA in them.
+	if a.packet.Protocol == packet.ICMPv6 || !spa.Plausible(a.packet.Payload) || f.nextGroup(0, a) != group {
 		return
 	}
 	out := finding{source: a.packet.Src, step: 1}

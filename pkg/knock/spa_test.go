@@ -247,6 +247,8 @@ func TestSPAOnManyPorts(t *testing.T) {
 	fresh := func() []byte { n++; return authorization(t, key, askSSH(epoch)) }
 	at := func(port uint16, p *packet.Packet) *packet.Packet { p.DstPort = port; return p }
 	timestamp, ack, six := rawSPA(alice, fresh(), packet.ICMP), rawSPA(alice, fresh(), packet.TCP), rawSPA(alice, fresh(), packet.ICMP)
+	ping6 := rawSPA(alice, fresh(), packet.ICMPv6)
+	ping6.Version, ping6.ICMP.Type = 6, 128
 	timestamp.ICMP.Type, ack.TCP.Flags, six.Protocol, six.Version = 13, packet.SYN|packet.ACK, packet.ICMPv6, 6
 	for _, c := range []struct {
 		name   string
@@ -262,6 +264,7 @@ func TestSPAOnManyPorts(t *testing.T) {
 		{"echo reply", rawSPA(alice, fresh(), packet.ICMP), "granted"},
 		{"timestamp", timestamp, "granted"},
 		{"echo reply over IPv6", six, ""},
+		{"echo request over IPv6", ping6, ""},
 		{"SYN without payload", at(40000, rawSPA(alice, nil, packet.TCP)), ""},
 		{"ping", rawSPA(alice, []byte("abcdefghijklmnopqrstuvwabcdefghi"), packet.ICMP), ""},
 	} {
