@@ -202,7 +202,7 @@ func TestHostsMistakes(t *testing.T) {
 		{"bad two services", "[a]\nknock = 'encrypted'\nopen = ['tcp/22', 'udp/53']", `f:3:8: 2 services to open: an encrypted knock asks for one, SPA for several`},
 		{"bad IPv6 in article", "[a]\nknock = 'encrypted'\nallow = 'fd00::1'\nencoding='fwknop-1.9'", `f:3:10: bad address to allow fd00::1: encoding fwknop-1.9 holds IPv4 alone, siv holds both`},
 		{"bad allow", "[a]\nknock = 'encrypted'\nallow = 'me'", `f:3:10: bad address to allow "me": want an IP address, or "source" for that of the packets`},
-		{"bad user", "[a]\nknock = 'encrypted'\nuser = 'm b'", `f:3:9: bad user "m b": want 1 to 64 printable ASCII characters and no blanks`},
+		{"bad user", "[a]\nknock = 'encrypted'\nuser = 'm b'", `f:3:9: bad user "m b": want 1 to 64 bytes of UTF-8 that print, and no blanks`},
 		{"bad repeat", "[a]\nsequence = ['icmp', 'icmp']\nrepeat = 11", `f:3:10: bad repeat "11": want 1 to 10`},
 		{"bad timeout", "[a]\nknock = 'spa'\ntimeout = '500ms'", `f:3:12: bad timeout "500ms": want whole seconds with their unit, such as "60s" or "5m"`},
 		{"bad hmac", "[a]\nknock = 'spa'\nhmac = 'crc'", `f:3:9: bad hash "crc": want md5, sha1, sha256, sha384, sha512, sha3-256 or sha3-512, or none`},

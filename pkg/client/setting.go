@@ -15,6 +15,7 @@ import (
 	"nftknock/pkg/secret"
 	"nftknock/pkg/spa"
 	"nftknock/pkg/totp"
+	"nftknock/pkg/username"
 )
 
 // Set reads the text of a setting. Its name is that of hosts.toml. Each call for a
@@ -183,10 +184,10 @@ func parseAllow(s string) (netip.Addr, error) {
 }
 
 func parseUser(s string) (string, error) {
-	// The longest name of an SPA message. Other encodings cut it.
+	// Every kind of knock takes less, and says so or cuts the name.
 	const longest = 64
-	if s == "" || len(s) > longest || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("bad user %q: want 1 to %d printable ASCII characters and no blanks", s, longest)
+	if s == "" || len(s) > longest || strings.Contains(s, " ") || !username.Prints(s) {
+		return "", fmt.Errorf("bad user %q: want 1 to %d bytes of UTF-8 that print, and no blanks", s, longest)
 	}
 	return s, nil
 }

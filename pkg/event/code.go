@@ -27,6 +27,7 @@ const (
 	CodeNotOpen      Code = "not_open"
 	CodeCommand      Code = "command"
 	CodeNAT          Code = "nat"
+	CodeBadUser      Code = "bad_user"
 
 	// Of the store of spent tokens.
 	CodeAlreadyUsed  Code = "already_used"
@@ -42,7 +43,7 @@ func Codes() []Code {
 	return []Code{
 		CodeOutOfOrder, CodeTooFast, CodeTooSlow, CodeTripwire, CodeScan, CodeWrongOS, CodeExpired, CodeIncomplete,
 		CodeEvicted, CodeMalformed, CodeLate, CodeNoKey, CodeTooManyCodes, CodeWrongSource, CodeTooOld, CodeTooNew,
-		CodeWrongUser, CodeOtherAddress, CodeNotOpen, CodeCommand, CodeNAT, CodeAlreadyUsed, CodeLimitReached,
+		CodeWrongUser, CodeOtherAddress, CodeNotOpen, CodeCommand, CodeNAT, CodeBadUser, CodeAlreadyUsed, CodeLimitReached,
 		CodePruned, CodeChanged,
 	}
 }

@@ -299,3 +299,15 @@ func documentedEvents(t *testing.T) map[string]documented {
 	}
 	return events
 }
+
+// A name cannot be taken for more of the sentence than itself.
+func TestNamesWithBlanksAreQuoted(t *testing.T) {
+	for user, want := range map[string]string{
+		"mbr": "username mbr match", "müller": "username müller match",
+		"mbr match, root": `username "mbr match, root" match`, `a" b`: `username "a\" b" match`,
+	} {
+		if got := (UserMatched{User: user}).Line().Text; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

@@ -3,6 +3,8 @@ package event
 import (
 	"log/slog"
 	"net/netip"
+	"strconv"
+	"strings"
 )
 
 // Kind is a kind of knock: the value of the policy's key "knock".
@@ -83,6 +85,15 @@ func (e OSGuessed) Line() Line {
 	}}
 }
 
+// quotedUser puts quotes around a name that has blanks or quotes, since the rest of the
+// sentence could be taken for a part of it. No name has characters that do not print.
+func quotedUser(name string) string {
+	if strings.ContainsAny(name, " \"") {
+		return strconv.Quote(name)
+	}
+	return name
+}
+
 // UserMatched: a knock carries the name of a user who may knock.
 type UserMatched struct {
 	Knock
@@ -91,7 +102,7 @@ type UserMatched struct {
 
 // Line implements Event.
 func (e UserMatched) Line() Line {
-	return Line{"user", slog.LevelInfo, "username " + e.User + " match", []slog.Attr{
+	return Line{"user", slog.LevelInfo, "username " + quotedUser(e.User) + " match", []slog.Attr{
 		slog.String("src", e.Source.String()), slog.String("access", e.Access), slog.String("user", e.User),
 	}}
 }

@@ -89,7 +89,7 @@ type layout struct {
 func (r *Ruleset) layout() layout { return layout{r.sets(), r.chains()} }
 
 func (r *Ruleset) chains() []chain {
-	var list []chain
+	list := r.messageChains()
 	if r.hidesSomething() {
 		list = append(list, chain{name: keep, rules: r.keep()})
 		for _, at := range checkpoints {
@@ -144,12 +144,18 @@ func equalOrNil[T comparable](a, b *T) bool {
 
 // enterPrerouting sends the packets to our ports on. A packet to any other port
 // leaves here, after a look-up and a comparison for each range: this, enterInput
-// and the match at forward are all that the rest of the host pays.
+// and the match at forward are all that the rest of the host pays, and a comparison for
+// each protocol with messages.
 func (r *Ruleset) enterPrerouting() []rule {
 	rules := r.watchedPorts().rules(anyDestinationPort, goTo("pre"))
 	if r.ICMP {
 		// One look-up instead of two comparisons: every packet of the host pays this.
 		rules = append(rules, when(overProtocolIn(echoSet)).do(goTo("pre_echo")))
+	} else {
+		rules = append(rules, r.enterMessages(packet.ICMP, goTo)...)
+	}
+	for _, p := range protocols {
+		rules = append(rules, r.enterMessages(p, goTo)...)
 	}
 	return rules
 }

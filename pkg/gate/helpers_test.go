@@ -113,6 +113,21 @@ func rulesets() []namedRuleset {
 			Group: 5,
 		}},
 		{"many ranges", Ruleset{Protected: manyRanges()}},
+		{"messages", Ruleset{
+			Protected:  services("tcp/22", "udp/5300"),
+			KnockPorts: services("udp/5200-5400"),
+			Messages:   append(services("tcp/1-65535", "udp/1-65535"), port.Echo),
+			Group:      5,
+		}},
+		{"messages beside pings", Ruleset{
+			Hide:      Reject,
+			Unguarded: []string{"eth1"},
+			Protected: services("tcp/22"),
+			Messages:  append(services("tcp/62201", "udp/10000-20000", "udp/30000"), port.Echo),
+			ICMP:      true,
+			Workers:   2,
+		}},
+		{"messages alone", Ruleset{Messages: []port.Range{port.Echo}}},
 	}
 }
 

@@ -84,6 +84,10 @@ func (r *Ruleset) byProtocol() []rule {
 	for _, p := range protocols {
 		rules = append(rules, r.watchedPortsOf(p).rules(destinationPort, goTo("pre_"+p.String()))...)
 	}
+	// What is left goes to a port that is ours for the other protocol alone.
+	for _, p := range protocols {
+		rules = append(rules, r.enterMessages(p, goTo)...)
+	}
 	return rules
 }
 
@@ -119,7 +123,7 @@ func (r *Ruleset) logEcho() []rule {
 			rules = append(rules, when(echoRequest(f), to).do(goTo("knock_echo")))
 		}
 	}
-	return rules
+	return append(rules, r.enterMessages(packet.ICMP, goTo)...)
 }
 
 // log returns the rules that log what matches: one for each worker and

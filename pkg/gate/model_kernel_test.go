@@ -309,7 +309,7 @@ func (s story) size() int {
 
 // parts is the number of things that can be left out of a ruleset.
 func (r Ruleset) parts() int {
-	return len(r.Protected) + len(r.KnockPorts) + len(r.Openings) + len(r.Unguarded)
+	return len(r.Protected) + len(r.KnockPorts) + len(r.Openings) + len(r.Unguarded) + len(r.Messages)
 }
 
 // without leaves one of them out.
@@ -317,7 +317,8 @@ func (r Ruleset) without(n int) Ruleset {
 	r.Protected, n = omit(r.Protected, n)
 	r.KnockPorts, n = omit(r.KnockPorts, n)
 	r.Openings, n = omit(r.Openings, n)
-	r.Unguarded, _ = omit(r.Unguarded, n)
+	r.Unguarded, n = omit(r.Unguarded, n)
+	r.Messages, _ = omit(r.Messages, n)
 	return r
 }
 

@@ -131,8 +131,8 @@ type story struct {
 func (s story) String() string {
 	var b strings.Builder
 	for i, r := range s.rulesets {
-		fmt.Fprintf(&b, "ruleset %d: hidden %v knock %v unguarded %v hide %v workers %d ICMP %v label %d\n",
-			i, r.Protected, r.KnockPorts, r.Unguarded, r.Hide, r.workers(), r.ICMP, r.label())
+		fmt.Fprintf(&b, "ruleset %d: hidden %v knock %v messages %v unguarded %v hide %v workers %d ICMP %v label %d\n",
+			i, r.Protected, r.KnockPorts, r.Messages, r.Unguarded, r.Hide, r.workers(), r.ICMP, r.label())
 		for _, o := range r.Openings {
 			fmt.Fprintf(&b, "\topening %s /%d /%d once %v\n", o.Service, o.Bits4, o.Bits6, o.Once)
 		}
@@ -250,6 +250,9 @@ func (d *dice) ruleset() Ruleset {
 			Bits4: pick(d, 0, 0, 8, 9, 15, 24, 31), Bits6: pick(d, 0, 0, 16, 17, 63, 64, 127),
 		})
 	}
+	// No packet of a story is a message, so that these change nothing.
+	r.Messages = pick(d, nil, nil, []port.Range{{Protocol: packet.UDP, First: 1, Last: 65535}, {Protocol: packet.TCP, First: 1, Last: 65535}, port.Echo},
+		[]port.Range{d.service(), d.service()})
 	return r
 }
 

@@ -213,9 +213,17 @@ func (r *Ruleset) service(p packet.Protocol, at checkpoint) []rule {
 	}
 	if at == atPrerouting {
 		// Before the refusal: a port may be protected and part of a knock.
+		messages := r.enterMessages(p, jump)
 		for _, s := range r.knockedAndHidden(p) {
 			rules = append(rules, r.logKnocks(p, destinationPort.in(s))...)
+			if len(messages) > 0 {
+				// Logged once is enough: a message that is logged twice is a replay.
+				refused := r.refuse(p)
+				refused.matches = and(refused.matches, destinationPort.in(s))
+				rules = append(rules, refused)
+			}
 		}
+		rules = append(rules, messages...)
 	}
 	return append(rules, r.refuse(p))
 }

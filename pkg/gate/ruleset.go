@@ -34,6 +34,12 @@ type Ruleset struct {
 	// datagrams for UDP. They get no verdict: what else happens to them is
 	// left to the host's other rules.
 	KnockPorts []port.Range
+	// Messages are where packets go that hold a whole knock in their payload: ports of
+	// UDP and TCP, and port.Echo for all messages of ICMP over IPv4. Only a packet whose
+	// payload can be one is logged: of UDP a datagram of a flow that this host has not
+	// answered, of TCP a SYN without options. It is also logged where it goes to a
+	// protected port, and once if it goes to one of KnockPorts.
+	Messages []port.Range
 	// ICMP logs echo requests, too.
 	ICMP bool
 	// Group is the first NFLOG group (Documentation: nfnetlink_log), and
@@ -129,6 +135,11 @@ func (r *Ruleset) validateServices() error {
 	}
 	for _, s := range slices.Concat(r.Protected, r.KnockPorts) {
 		if err := s.CheckService(); err != nil {
+			return err
+		}
+	}
+	for _, s := range r.Messages {
+		if err := s.CheckService(); err != nil && s != port.Echo {
 			return err
 		}
 	}

@@ -30,6 +30,9 @@ type arrival struct {
 	moment
 	packet  *packet.Packet
 	element port.Range // what the packet is to a knock: its protocol and port
+	// payloadOnly: to other knocks than SPA the packet is nothing, so that element only
+	// says which SPA reads it.
+	payloadOnly bool
 
 	db      *p0f.Database // nil: no packet has a fingerprint
 	match   p0f.Match     // of the packet; valid once matched is set
@@ -92,15 +95,21 @@ func (p *part) repeats(o *part) bool {
 // label a new database numbers otherwise.
 var noSystem p0f.Match
 
-// elementOf returns the element that a packet is, if it can be one.
-func elementOf(p *packet.Packet) (el port.Range, ok bool) {
+// read sets what a packet is to knocks, and reports whether it can be part of one.
+func (a *arrival) read(p *packet.Packet) bool {
+	a.packet, a.payloadOnly = p, false
 	switch {
 	case p.PureSYN(), p.Protocol == packet.UDP:
-		return port.Single(p.Protocol, p.DstPort), true
+		a.element = port.Single(p.Protocol, p.DstPort)
 	case p.EchoRequest():
-		return port.Echo, true
+		a.element = port.Echo
+	case p.Protocol == packet.ICMP:
+		// The client of fwknop sends an echo reply, and any other type on demand.
+		a.element, a.payloadOnly = port.Echo, true
+	default:
+		return false
 	}
-	return port.Range{}, false
+	return true
 }
 
 // sourceKey returns the key of an address.

@@ -160,14 +160,10 @@ func (e *Engine) Untried() uint64 { return e.work.untried }
 // much longer. The packet is not used after the call.
 func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 	a := e.begin(at)
-	el, ok := elementOf(p)
 	// A mapped address is none that packets come from, and its key would be that
 	// of the IPv4 address in it.
-	if ok && !p.Src.Is4In6() {
-		a.packet, a.element = p, el
-		if e.dispatch(a) {
-			e.stats.Packets++
-		}
+	if a.read(p) && !p.Src.Is4In6() && e.dispatch(a) {
+		e.stats.Packets++
 	}
 	for _, f := range e.families {
 		f.expire(&a.moment, expiries)
@@ -178,7 +174,9 @@ func (e *Engine) Handle(at time.Time, p *packet.Packet) []Verdict {
 // dispatch passes a packet to every family that its port belongs to, and reports
 // whether there was one.
 func (e *Engine) dispatch(a *arrival) (touched bool) {
-	touched = e.shared.take(a)
+	if !a.payloadOnly {
+		touched = e.shared.take(a)
+	}
 	for i := range e.spans {
 		if s := &e.spans[i]; s.ports.Has(a.element.Protocol, a.element.First) {
 			s.listener.take(s.group, a)

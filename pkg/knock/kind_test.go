@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"nftknock/pkg/knock"
+	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
 	"nftknock/pkg/seal"
 	"nftknock/pkg/totp"
@@ -74,6 +75,8 @@ func TestPortsOfKinds(t *testing.T) {
 		"tcp/61000-61255,udp/61000-61255": knock.Ordered{Base: seal.DefaultBase, Protocols: both},
 		"udp/40000-40399":                 knock.TOTP{Base: totp.DefaultBase, Protocols: both[1:]},
 		"udp/62201":                       knock.SPA{Port: spaPort},
+		"tcp/62201,udp/62201,icmp":        knock.SPA{Port: spaPort, Protocols: []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP}},
+		"udp/10000-65535":                 knock.SPA{Port: 10000, LastPort: 65535},
 		"tcp/1,udp/2":                     knock.Shared{Sequence: sequence(t, "tcp/1, icmp, udp/2")},
 	} {
 		if got := port.Join(k.Ports()); got != want {

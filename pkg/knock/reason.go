@@ -27,6 +27,7 @@ const (
 	NotOpen             // asks for a port that the access does not open
 	Command             // asks for a command to be run
 	NAT                 // asks for a translated port
+	BadUser             // the user name is no text that prints
 	numReasons
 )
 
@@ -55,6 +56,7 @@ var reasons = [numReasons]struct{ code, words string }{
 	NotOpen:      {"not_open", "asks for a port that the access does not open"},
 	Command:      {"command", "asks for a command, and commands are never run"},
 	NAT:          {"nat", "asks for a forwarded port, and none is forwarded in this version"},
+	BadUser:      {"bad_user", "the user name is not UTF-8, has characters that do not print, or is too long"},
 }
 
 // String returns the words of the log, none for None.

@@ -29,7 +29,7 @@ func TestReasonsHaveCodesAndWords(t *testing.T) {
 		"wrong_os": WrongOS, "expired": Expired, "incomplete": Incomplete, "evicted": Evicted, "malformed": Malformed,
 		"late": Late, "no_key": NoKey, "too_many_codes": TooManyCodes, "wrong_source": WrongSource, "too_old": TooOld,
 		"too_new": TooNew, "wrong_user": WrongUser, "other_address": OtherAddress, "not_open": NotOpen,
-		"command": Command, "nat": NAT,
+		"command": Command, "nat": NAT, "bad_user": BadUser,
 	} {
 		if r.Code() != code {
 			t.Errorf("reason %q: code %q, want %q", r, r.Code(), code)

@@ -9,15 +9,33 @@ import (
 	"nftknock/pkg/spa"
 )
 
-// SPA is a single packet authorization: one datagram that holds the whole request.
+// SPA is a single packet authorization: one packet whose payload is the whole request. It
+// alone reads payloads, so that the same packet may be part of another knock, too.
 type SPA struct {
-	Key  *spa.Key
-	Port uint16 // of UDP
+	Key *spa.Key
+	// Port is where the packet goes, or the first of several ports, of which LastPort
+	// is the last; LastPort is 0 where there is one.
+	Port, LastPort uint16
+	// Protocols are UDP, TCP and ICMP, or some of them; nil stands for UDP. Over TCP
+	// the packet is a SYN with a payload, over ICMP a message of any type over IPv4.
+	Protocols []packet.Protocol
 	Terms
 }
 
-// Ports returns the one port.
-func (s SPA) Ports() []port.Range { return []port.Range{port.Single(packet.UDP, s.Port)} }
+// Ports returns a range for each protocol: port.Echo for ICMP, whatever the type.
+func (s SPA) Ports() []port.Range {
+	if s.Protocols == nil {
+		s.Protocols = []packet.Protocol{packet.UDP}
+	}
+	ranges := make([]port.Range, len(s.Protocols))
+	for i, p := range s.Protocols {
+		ranges[i] = port.Range{Protocol: p, First: s.Port, Last: max(s.Port, s.LastPort)}
+		if p == packet.ICMP {
+			ranges[i] = port.Echo
+		}
+	}
+	return ranges
+}
 
 func (s SPA) join(e *Engine, r *rule) error {
 	if s.Key == nil {
@@ -51,35 +69,60 @@ func (f *spaFamily) prepare() { f.register(f.engine, f) }
 // take adds the verdict on a packet. If not all keys could be tried, nothing is
 // known and there is none.
 func (f *spaFamily) take(group int, a *arrival) {
-	source, payload := a.packet.Src, a.packet.Payload
 	// Length and alphabet come first: most junk costs its sender's budget nothing.
-	if !spa.Plausible(payload) {
+	// Ranges of several groups may hold the packet's port. The first of them tries the
+	// keys of all, since there is to be one verdict on a packet.
+	// Echo requests over IPv6 are the same element, and no client sends SPA in them.
+	if a.packet.Protocol == packet.ICMPv6 || !spa.Plausible(a.packet.Payload) || f.nextGroup(0, a) != group {
 		return
 	}
-	keys := f.list[group].keys
-	budget := f.engine.work.budget(workSPA, source, a.now)
-	out := finding{source: source, step: 1}
+	out := finding{source: a.packet.Src, step: 1}
+	access, complete := onlyAccess(f.list[group].keys), true
+	for g := group; g >= 0 && complete && !out.granted(); g = f.nextGroup(g+1, a) {
+		if g != group {
+			access = NoAccess
+		}
+		complete = f.try(f.list[g].keys, a, &out)
+	}
+	switch {
+	case out.found:
+		a.add(out.verdict)
+	case complete:
+		a.add(Verdict{Access: access, Source: a.packet.Src, Reason: NoKey, Step: 1})
+	}
+}
+
+// nextGroup returns the first group from one on whose packets go to the packet's port, or
+// -1.
+func (f *spaFamily) nextGroup(from int, a *arrival) int {
+	for g := from; g < len(f.ports); g++ {
+		for _, r := range f.ports[g] {
+			if r.Has(a.element.Protocol, a.element.First) {
+				return g
+			}
+		}
+	}
+	return -1
+}
+
+// try tries keys until one grants. It reports whether the budget was enough.
+func (f *spaFamily) try(keys []spaAccess, a *arrival, out *finding) (complete bool) {
+	payload := a.packet.Payload
+	budget := f.engine.work.budget(workSPA, a.packet.Src, a.now)
 	for i := range keys {
 		k := &keys[i]
 		if out.granted() {
 			break
 		}
 		if !budget.spend(costHMAC + int64(len(payload))) {
-			if out.found {
-				break
-			}
-			return
+			return false
 		}
 		if k.Key.AuthenticIn(&f.scratch, payload) {
 			budget.take(costDecrypt)
-			k.open(a, &out)
+			k.open(a, out)
 		}
 	}
-	if out.found {
-		a.add(out.verdict)
-		return
-	}
-	a.add(Verdict{Access: onlyAccess(keys), Source: source, Reason: NoKey, Step: 1})
+	return true
 }
 
 // open reads a packet that the key seems to be for, and adds what the access
@@ -90,7 +133,11 @@ func (k *spaAccess) open(a *arrival, out *finding) {
 		return
 	}
 	sys := systems{rule: k.rule} // none: no datagram has a fingerprint
-	if err != nil {
+	switch {
+	case errors.Is(err, spa.ErrUser):
+		out.add(&sys, nil, BadUser)
+		return
+	case err != nil:
 		out.add(&sys, nil, Malformed)
 		return
 	}

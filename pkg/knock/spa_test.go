@@ -1,12 +1,17 @@
 package knock_test
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,4 +218,171 @@ func TestSPAAccessesWithOneKey(t *testing.T) {
 	if len(said) == 1 && said[0].Access != 2 {
 		t.Errorf("access %d, want 2", said[0].Access)
 	}
+}
+
+// wideSPA is an access to which a packet may come in any way.
+func wideSPA(key *spa.Key) knock.Access {
+	a := spaAccess(key)
+	s := a.Knock.(knock.SPA)
+	s.Port, s.LastPort, s.Protocols = 10000, 65535, []packet.Protocol{packet.UDP, packet.TCP, packet.ICMP}
+	a.Knock = s
+	return a
+}
+
+// rawSPA is a packet as the client of fwknop sends it with "-P tcpraw" and "-P icmp".
+func rawSPA(src netip.Addr, payload []byte, protocol packet.Protocol) *packet.Packet {
+	p := datagram(src, payload)
+	p.Protocol, p.Version = protocol, 4
+	if protocol == packet.TCP {
+		p.TCP.Flags = packet.SYN
+	} else {
+		p.SrcPort, p.DstPort = 0, 0 // an echo reply: type and code are 0
+	}
+	return p
+}
+
+func TestSPAOnManyPorts(t *testing.T) {
+	key := spaKey(t, 1)
+	n := 0
+	fresh := func() []byte { n++; return authorization(t, key, askSSH(epoch)) }
+	at := func(port uint16, p *packet.Packet) *packet.Packet { p.DstPort = port; return p }
+	timestamp, ack, six := rawSPA(alice, fresh(), packet.ICMP), rawSPA(alice, fresh(), packet.TCP), rawSPA(alice, fresh(), packet.ICMP)
+	ping6 := rawSPA(alice, fresh(), packet.ICMPv6)
+	ping6.Version, ping6.ICMP.Type = 6, 128
+	timestamp.ICMP.Type, ack.TCP.Flags, six.Protocol, six.Version = 13, packet.SYN|packet.ACK, packet.ICMPv6, 6
+	for _, c := range []struct {
+		name   string
+		packet *packet.Packet
+		want   string
+	}{
+		{"first port", at(10000, datagram(alice, fresh())), "granted"},
+		{"last port", at(65535, datagram(alice, fresh())), "granted"},
+		{"below", at(9999, datagram(alice, fresh())), ""},
+		{"SYN", at(40000, rawSPA(alice, fresh(), packet.TCP)), "granted"},
+		{"SYN below", at(443, rawSPA(alice, fresh(), packet.TCP)), ""},
+		{"answer to a SYN", ack, ""},
+		{"echo reply", rawSPA(alice, fresh(), packet.ICMP), "granted"},
+		{"timestamp", timestamp, "granted"},
+		{"echo reply over IPv6", six, ""},
+		{"echo request over IPv6", ping6, ""},
+		{"SYN without payload", at(40000, rawSPA(alice, nil, packet.TCP)), ""},
+		{"ping", rawSPA(alice, []byte("abcdefghijklmnopqrstuvwabcdefghi"), packet.ICMP), ""},
+	} {
+		e := engine(t, knock.Config{Accesses: []knock.Access{wideSPA(key)}})
+		check(t, c.name, send(e, epoch, c.packet), c.want)
+	}
+}
+
+// To a shared sequence a packet is what it is without its payload, whoever else reads that;
+// and an echo reply is no echo request.
+func TestSPALeavesOtherKnocksTheirPackets(t *testing.T) {
+	key := spaKey(t, 1)
+	e := engine(t, knock.Config{Accesses: []knock.Access{wideSPA(key), access(t, "udp/20000, icmp, udp/30000")}, Tripwires: []port.Range{port.Single(packet.UDP, 25000)}})
+	if got := play(t, e, alice, "0s udp/20000, 1s icmp, 2s udp/30000"); got != "granted" {
+		t.Errorf("%q, want granted", got)
+	}
+	p := datagram(alice, authorization(t, key, askSSH(epoch)))
+	p.DstPort = 25000
+	check(t, "to a tripwire", send(e, epoch, p), "granted")
+	reply := rawSPA(alice, nil, packet.ICMP)
+	later := epoch.Add(time.Minute)
+	for i, p := range []*packet.Packet{touch(alice, port.Single(packet.UDP, 20000)), reply, touch(alice, port.Single(packet.UDP, 30000))} {
+		for _, v := range send(e, later.Add(time.Duration(i)*time.Second), p) {
+			if v.Granted() {
+				t.Error("an echo reply counted as an echo request")
+			}
+		}
+	}
+}
+
+// Where the ports of two accesses overlap and differ, a packet has one verdict: that of the
+// access whose key it has.
+func TestSPAOnPortsThatOverlap(t *testing.T) {
+	narrow, wide := spaKey(t, 1), spaKey(t, 2)
+	e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(narrow), wideSPA(wide)}})
+	check(t, "narrow", send(e, epoch, datagram(alice, authorization(t, narrow, askSSH(epoch)))), "granted")
+	check(t, "wide", send(e, epoch, datagram(alice, authorization(t, wide, askSSH(epoch)))), "granted")
+	said := send(e, epoch, datagram(alice, authorization(t, spaKey(t, 3), askSSH(epoch))))
+	check(t, "none", said, "1: no key matches")
+	if len(said) == 1 && said[0].Access != knock.NoAccess {
+		t.Errorf("access %d, want none", said[0].Access)
+	}
+}
+
+// What looks like a message and is none costs no memory, however it came.
+func TestVainMessagesAllocateNothing(t *testing.T) {
+	e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(spaKey(t, 1)), wideSPA(spaKey(t, 2))}})
+	vain := authorization(t, spaKey(t, 3), askSSH(epoch))
+	junk := []byte(strings.Repeat("A", 225))
+	n := 0
+	for _, protocol := range []packet.Protocol{packet.UDP, packet.TCP, packet.ICMP} {
+		for _, payload := range [][]byte{vain, junk} {
+			p := rawSPA(alice, payload, protocol)
+			if protocol == packet.UDP {
+				p = datagram(alice, payload)
+			}
+			if allocs := testing.AllocsPerRun(100, func() {
+				n++
+				e.Handle(epoch.Add(time.Duration(n)*time.Second), p)
+			}); allocs != 0 {
+				t.Errorf("%v, %d bytes that begin with %q: %v allocations", protocol, len(payload), payload[0], allocs)
+			}
+		}
+	}
+}
+
+// Types that are never honoured have their own reason, however their text is written.
+func TestSPAOtherTypesHaveTheirReason(t *testing.T) {
+	const command = "1: asks for a command, and commands are never run"
+	const nat = "1: asks for a forwarded port, and none is forwarded in this version"
+	const user = "1: the user name is not UTF-8, has characters that do not print, or is too long"
+	field := func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) }
+	for text, want := range map[string]string{
+		":0:" + field("/bin/true"):                                          command,
+		":0:" + field("0.0.0.0"):                                            command,
+		":0:" + field("x,y,z") + ":" + field("x") + ":30":                   command,
+		":2:" + field("tcp/22") + ":" + field("10.0.0.5,22"):                nat,
+		":2:" + field("0.0.0.0,tcp/22"):                                     nat,
+		":4:" + field("0.0.0.0,tcp/22") + ":x:x:x:x":                        nat,
+		":5:" + field("0.0.0.0"):                                            nat,
+		":6:" + field("192.0.2.1,tcp/22") + ":x":                            nat,
+		":1:" + field("tcp/22"):                                             "1: malformed message",
+		":7:" + field("0.0.0.0,tcp/22"):                                     "1: malformed message",
+		":1:" + base64.StdEncoding.EncodeToString([]byte("0.0.0.0,tcp/22")): "granted",
+	} {
+		key, payload := plainSPA(t, "1234567890123456:"+field("mbr")+":"+strconv.FormatInt(epoch.Unix(), 10)+":3.0.0"+text)
+		e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(key)}})
+		check(t, text, send(e, epoch, datagram(alice, payload)), want)
+	}
+	for name, want := range map[string]string{"müller": "granted", "m\xfcller": user, "a\u202eb": user} {
+		key, payload := plainSPA(t, "1234567890123456:"+field(name)+":"+strconv.FormatInt(epoch.Unix(), 10)+":3.0.0:1:"+field("0.0.0.0,tcp/22"))
+		e := engine(t, knock.Config{Accesses: []knock.Access{spaAccess(key)}})
+		check(t, name, send(e, epoch, datagram(alice, payload)), want)
+	}
+}
+
+// plainSPA encrypts a text and its digest as OpenSSL does with a passphrase, and appends an
+// HMAC; key opens it. No client of ours would write such texts.
+func plainSPA(t *testing.T, text string) (key *spa.Key, payload []byte) {
+	t.Helper()
+	c := spa.Config{Key: []byte("fwknoptest"), HMACKey: []byte("secret"), HMAC: spa.SHA256}
+	salt := []byte("saltsalt")
+	digest := sha256.Sum256([]byte(text))
+	text += ":" + base64.RawStdEncoding.EncodeToString(digest[:])
+	pad := 16 - len(text)%16
+	text += strings.Repeat(string(rune(pad)), pad)
+	var derived, last []byte
+	for len(derived) < 48 {
+		sum := md5.Sum(slices.Concat(last, c.Key, salt))
+		last = sum[:]
+		derived = append(derived, last...)
+	}
+	block, err := aes.NewCipher(derived[:32])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := []byte(text)
+	cipher.NewCBCEncrypter(block, derived[32:]).CryptBlocks(b, b)
+	whole := base64.RawStdEncoding.EncodeToString(slices.Concat([]byte("Salted__"), salt, b))
+	return newSPAKey(t, c), signed([]byte(whole[len("U2FsdGVkX1"):]), c.HMACKey)
 }

@@ -297,7 +297,8 @@ func (m *maker) access(i int) {
 		m.key("cipher", quoted("legacy", "cbc", "|", "CBC")...)
 		m.key("allow_unauthenticated", "true")
 		m.key("max_timeout", quoted("24h", "|", "1s")...)
-		m.key("port", "53", "65535", "|", "1", "0")
+		m.key("port", "53", "65535", `"any"`, `"10000-65535"`, `"20-25"`, "|", "1", "0", `"1"`, `"0-1"`)
+		m.key("protocol", quoted("any", "tcp", "icmp", "udp")...)
 		m.message()
 	}
 }

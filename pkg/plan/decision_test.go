@@ -206,6 +206,7 @@ var refusals = []struct {
 	{asking(single, knock.NotOpen, func(r *knock.Request) { r.Open = []port.Range{port.Single(packet.TCP, 23)} }), nil, event.CodeNotOpen, ": tcp/23"},
 	{asking(single, knock.Command), nil, event.CodeCommand, "asks for a command"},
 	{asking(single, knock.NAT), nil, event.CodeNAT, "asks for a forwarded port"},
+	{knock.Verdict{Access: single, Step: 1, Reason: knock.BadUser}, nil, event.CodeBadUser, "the user name is not UTF-8"},
 	{asking(single, knock.None), spent.ErrSpent, event.CodeAlreadyUsed, "already used"},
 	{asking(single, knock.None), spent.ErrLimit, event.CodeLimitReached, "the access has reached its limit"},
 	{asking(single, knock.None), spent.ErrStale, event.CodePruned, "token is older than the pruned part of the store; check the system clock"},
@@ -230,7 +231,7 @@ func TestDecisionsThatRefuse(t *testing.T) {
 		}
 		seen[c.code], reasons[c.verdict.Reason] = true, true
 	}
-	for r := knock.None; r <= knock.NAT; r++ {
+	for r := knock.None; r <= knock.BadUser; r++ {
 		if !reasons[r] {
 			t.Errorf("the reason %q of the engine is not among them", r)
 		}

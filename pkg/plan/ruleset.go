@@ -32,11 +32,16 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
 		}
-		r.KnockPorts = append(r.KnockPorts, a.KnockPorts()...)
+		if a.ByPayload() {
+			r.Messages = append(r.Messages, a.KnockPorts()...)
+		} else {
+			r.KnockPorts = append(r.KnockPorts, a.KnockPorts()...)
+		}
 		r.ICMP = r.ICMP || slices.Contains(a.Sequence, port.Echo)
 	}
 	r.KnockPorts = append(r.KnockPorts, tripwires...)
 	r.Protected, r.KnockPorts, r.Openings = distinct(r.Protected), distinct(r.KnockPorts), distinct(r.Openings)
+	r.Messages = distinct(r.Messages)
 	return r
 }
 

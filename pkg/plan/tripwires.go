@@ -19,7 +19,7 @@ func tripwires(accesses []*policy.Access, n int) []port.Range {
 		taken = append(taken, a.Open...)
 		if a.Kind == policy.KindShared {
 			sequences = append(sequences, a.Sequence)
-		} else {
+		} else if !a.ByPayload() { // it takes no port from tripwires either
 			taken = append(taken, a.KnockPorts()...)
 		}
 	}

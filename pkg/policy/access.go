@@ -65,11 +65,12 @@ type Access struct {
 	HMACKeyFile, HMACKeyCredential string
 
 	// PortBase is the first of the ports that encrypted and one-time knocks go
-	// to, and Protocol what their packets may be.
+	// to. Protocol is what their packets may be, and SPA's.
 	PortBase uint16
 	Protocol Protocol
-	// Port is the UDP port of SPA.
-	Port uint16
+	// Port is the port of SPA, or the first of several ports. LastPort is the last of
+	// them then, and 0 otherwise.
+	Port, LastPort uint16
 
 	// RequireUser holds the names of which a knock must carry one; nil if the name
 	// does not matter. AllowOtherAddress lets the sender open for another address
@@ -105,7 +106,7 @@ const (
 	KindShared    Kind = "shared"    // a sequence of packets known to both sides
 	KindEncrypted Kind = "encrypted" // a sealed message, a byte a packet
 	KindTOTP      Kind = "totp"      // a one-time password, two digits a packet
-	KindSPA       Kind = "spa"       // one UDP packet of fwknop 2.x
+	KindSPA       Kind = "spa"       // one packet of fwknop 2.x
 )
 
 // kinds are the kinds of knock in the order in which they are named.
@@ -126,9 +127,10 @@ type Protocol string
 
 // The protocols of knocks.
 const (
-	ProtocolAny Protocol = "any" // TCP and UDP, in any mixture
-	ProtocolTCP Protocol = "tcp" // SYNs alone
-	ProtocolUDP Protocol = "udp"
+	ProtocolAny  Protocol = "any" // TCP and UDP, in any mixture; of SPA, ICMP too
+	ProtocolTCP  Protocol = "tcp" // SYNs alone
+	ProtocolUDP  Protocol = "udp"
+	ProtocolICMP Protocol = "icmp" // SPA only: messages of any type over IPv4
 )
 
 // OSConfidence is how sure a fingerprint must be to satisfy RequireOS.
@@ -175,6 +177,7 @@ func defaultAccess(kind Kind) Access {
 		a.MaxAttempts = 10
 	case KindSPA:
 		a.Port = 62201
+		a.Protocol = ProtocolUDP
 		a.Window = 120 * time.Second
 		a.HMAC = spa.SHA256
 		a.Cipher = spa.CBC

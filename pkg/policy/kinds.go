@@ -25,8 +25,8 @@ var (
 
 // kindKeys are all of them, in the order in which they are documented.
 var kindKeys = []kindKey{
-	{"require_os", severalPackets, "it is one UDP packet, and only a SYN has a fingerprint"},
-	{"os_confidence", severalPackets, "it is one UDP packet, and only a SYN has a fingerprint"},
+	{"require_os", severalPackets, "its packet is made by the client and not by the system, and has no fingerprint of it"},
+	{"os_confidence", severalPackets, "its packet is made by the client and not by the system, and has no fingerprint of it"},
 	{"within", severalPackets, "it is one packet"},
 
 	{"sequence", sharedOnly, ""},
@@ -41,7 +41,7 @@ var kindKeys = []kindKey{
 	{"allow_other_address", withMessage, "it carries no address and opens for its sender"},
 	{"window", withMessage, "it carries no time"},
 	{"port_base", portRange, ""},
-	{"protocol", portRange, ""},
+	{"protocol", withKey, ""},
 
 	{"encoding", encryptedOnly, ""},
 	{"algorithm", totpOnly, ""},

@@ -24,7 +24,7 @@ func (a *Access) EngineKnock() knock.Kind {
 	case a.Kind == KindTOTP:
 		return knock.TOTP{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, MaxAttempts: a.MaxAttempts}
 	case a.Kind == KindSPA:
-		return knock.SPA{Port: a.Port, Terms: a.terms()}
+		return knock.SPA{Port: a.Port, LastPort: a.LastPort, Protocols: a.protocols(), Terms: a.terms()}
 	case a.Encoding == EncodingSIV:
 		return knock.SIV{Base: a.PortBase, Protocols: a.protocols(), Within: a.Within, Terms: a.terms()}
 	}
@@ -33,7 +33,7 @@ func (a *Access) EngineKnock() knock.Kind {
 
 // KnockPorts returns the ports that the packets of the knock go to: for a shared
 // sequence each element with a port, in order, and one range per protocol for all
-// other kinds.
+// other kinds: port.Echo for ICMP.
 func (a *Access) KnockPorts() []port.Range { return a.EngineKnock().Ports() }
 
 func (a *Access) protocols() []packet.Protocol {
@@ -42,6 +42,11 @@ func (a *Access) protocols() []packet.Protocol {
 		return []packet.Protocol{packet.TCP}
 	case ProtocolUDP:
 		return []packet.Protocol{packet.UDP}
+	case ProtocolICMP:
+		return []packet.Protocol{packet.ICMP}
+	}
+	if a.Kind == KindSPA {
+		return []packet.Protocol{packet.TCP, packet.UDP, packet.ICMP}
 	}
 	return []packet.Protocol{packet.TCP, packet.UDP}
 }
@@ -57,6 +62,13 @@ func (a *Access) portKey() string {
 		return "port"
 	}
 	return "port_base"
+}
+
+// ByPayload reports whether the packets of the knock are found by their payload: those of
+// SPA that may come over TCP or ICMP, or to many ports. They take no port from anybody
+// else: the table logs only packets that can hold a message, and other knocks see theirs.
+func (a *Access) ByPayload() bool {
+	return a.Kind == KindSPA && (a.LastPort != 0 || a.Protocol != ProtocolUDP)
 }
 
 // lanes reports whether the knock is one of EncodingSIV. It takes 12800 ports, and so

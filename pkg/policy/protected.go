@@ -87,6 +87,10 @@ func (k knockPorts) element(s port.Range) (port.Range, entry, bool) {
 // packets to a hidden port that is a knock port too, and stops to do so only for a
 // source that has a grant for it.
 func (k knockPorts) checkLayout(e entry, i int, by entry) {
+	// A single port is still refused, since a message for it can as well go elsewhere.
+	if by.ByPayload() && (by.LastPort != 0 || by.Protocol == ProtocolICMP) {
+		return
+	}
 	s, ports := e.Open[i], by.KnockPorts()
 	n := slices.IndexFunc(ports, s.Overlaps)
 	if n < 0 {

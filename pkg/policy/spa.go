@@ -4,13 +4,15 @@ import (
 	"fmt"
 
 	"nftknock/pkg/knock"
+	"nftknock/pkg/port"
 	"nftknock/pkg/spa"
 	"nftknock/pkg/wording"
 )
 
 // readSPA reads the keys of a single packet authorization.
 func readSPA(t *table, a *Access) {
-	integer(t, "port", &a.Port, bounds{1, 65535})
+	choice(t, "protocol", &a.Protocol, words[Protocol]{known: []Protocol{ProtocolUDP, ProtocolTCP, ProtocolICMP, ProtocolAny}})
+	readPorts(t, a)
 	readMessage(t, a, maxUser)
 	t.duration("window", &a.Window, minWindow, knock.MaxWindow)
 	readMaxTimeout(t, a)
@@ -19,6 +21,30 @@ func readSPA(t *table, a *Access) {
 	t.boolean("allow_unauthenticated", &a.AllowUnauthenticated)
 	readKey(t, a)
 	readHMACKey(t, a)
+}
+
+// readPorts reads one port, which is a number, or several, which are a string.
+func readPorts(t *table, a *Access) {
+	const want = `an integer from 1 to 65535, "any", or a range such as "10000-65535"`
+	if !t.has("port") {
+		return
+	}
+	switch v := t.values["port"].(type) {
+	case string:
+		first, last, err := port.ParsePorts(v)
+		if err != nil {
+			t.fail(t.valueAt("port"), "bad port "+quote(v), "want "+want)
+		}
+		a.Port, a.LastPort = first, last
+	case int64:
+		integer(t, "port", &a.Port, bounds{1, 65535})
+	default:
+		t.mismatch("port", want)
+	}
+	if a.Protocol == ProtocolICMP {
+		// As without the key: it has no effect, and is not written (see warnPort).
+		a.Port, a.LastPort = defaultAccess(KindSPA).Port, 0
+	}
 }
 
 func readMaxTimeout(t *table, a *Access) {

@@ -43,6 +43,7 @@ func warnAccess(e entry, now time.Time) {
 	}
 	warnOS(e)
 	warnPrefix(e)
+	warnPort(e)
 	if e.Kind == KindShared {
 		warnSequence(e)
 		warnTiming(e)
@@ -140,6 +141,13 @@ func warnOS(e entry) {
 	}
 }
 
+// warnPort warns of a port where there is none.
+func warnPort(e entry) {
+	if e.Kind == KindSPA && e.Protocol == ProtocolICMP && e.table.has("port") {
+		e.table.warn(e.table.keyAt("port"), `port has no effect with protocol "icmp", which has no ports`, "")
+	}
+}
+
 // warnPrefix warns of grants that let many in.
 func warnPrefix(e entry) {
 	for _, p := range []struct {
@@ -219,7 +227,7 @@ func warnInUse(e entry, inUse map[port.Range]bool) {
 				e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el), hint+"a port nothing listens on")
 			}
 		}
-	case !e.lanes():
+	case !e.lanes() && !e.ByPayload():
 		if el, ok := firstInUse(e.KnockPorts(), inUse); ok {
 			key := e.portKey()
 			e.table.warn(e.table.valueAt(key), fmt.Sprintf("knock port %s is in use on this host", el), hint+"another "+key)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"nftknock/pkg/port"
 	"nftknock/pkg/wording"
 )
 
@@ -118,7 +119,15 @@ func (a *Access) writeSPA(w io.Writer) {
 		fmt.Fprintf(w, "hmac = %s\n", tomlString(a.HMAC.String()))
 	}
 	fmt.Fprintf(w, "allow_unauthenticated = %t\n", a.AllowUnauthenticated)
-	fmt.Fprintf(w, "cipher = %s\nport = %d\n", tomlString(a.Cipher.String()), a.Port)
+	fmt.Fprintf(w, "cipher = %s\nprotocol = %s\n", tomlString(a.Cipher.String()), tomlString(a.Protocol))
+	switch {
+	case a.Protocol == ProtocolICMP:
+		// Parse warns of a port.
+	case a.LastPort != 0:
+		fmt.Fprintf(w, "port = %s\n", tomlString(port.JoinPorts(a.Port, a.LastPort)))
+	default:
+		fmt.Fprintf(w, "port = %d\n", a.Port)
+	}
 	writeDuration(w, "window", a.Window)
 	writeDuration(w, "max_timeout", a.MaxTimeout)
 }

@@ -87,6 +87,33 @@ func parseNumber(s string) (uint16, bool) {
 	return uint16(n), err == nil && n != 0 && s[0] != '0'
 }
 
+// AnyPort is what ParsePorts reads for all ports.
+const AnyPort = "any"
+
+// ParsePorts reads neighbouring ports of no protocol in particular: "10000-65535", or "any"
+// for 1 to 65535. With an error, an *invalid.Error, both are 0.
+func ParsePorts(s string) (first, last uint16, err error) {
+	const want = `"any" or a range such as "10000-65535"`
+	if s == AnyPort {
+		return 1, 65535, nil
+	}
+	a, b, several := strings.Cut(s, "-")
+	first, ok1 := parseNumber(a)
+	last, ok2 := parseNumber(b)
+	if !several || !ok1 || !ok2 || first >= last {
+		return 0, 0, invalid.Newf(want, "bad ports %q", s)
+	}
+	return first, last, nil
+}
+
+// JoinPorts writes several neighbouring ports as ParsePorts reads them.
+func JoinPorts(first, last uint16) string {
+	if first == 1 && last == 65535 {
+		return AnyPort
+	}
+	return strconv.Itoa(int(first)) + "-" + strconv.Itoa(int(last))
+}
+
 // String returns the form that ParseService and ParseKnock read.
 func (r Range) String() string {
 	switch {

@@ -128,3 +128,37 @@ func TestRelations(t *testing.T) {
 		t.Error("CoverAll is wrong")
 	}
 }
+
+func TestParsePorts(t *testing.T) {
+	for s, want := range map[string][2]uint16{
+		"any": {1, 65535}, "10000-65535": {10000, 65535}, "1-2": {1, 2}, "1-65535": {1, 65535},
+	} {
+		first, last, err := ParsePorts(s)
+		if err != nil || [2]uint16{first, last} != want {
+			t.Errorf("%q: %d to %d, error %v, want %v", s, first, last, err, want)
+		}
+	}
+	for _, s := range []string{"", "62201", "0-5", "5-5", "6-5", "5-", "-5", "1-65536", "01-5", "1-2-3", "1 - 2", "ANY", "any-5", "udp/1-2"} {
+		if first, last, err := ParsePorts(s); err == nil || first != 0 || last != 0 {
+			t.Errorf("%q: %d to %d, error %v, want an error", s, first, last, err)
+		}
+	}
+}
+
+func FuzzParsePorts(f *testing.F) {
+	for _, s := range []string{"any", "10000-65535", "1-65535", "5-5", "0-1", "1-2-3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		first, last, err := ParsePorts(s)
+		if err != nil {
+			if first != 0 || last != 0 {
+				t.Fatalf("%q: %d to %d beside the error", s, first, last)
+			}
+			return
+		}
+		if again := JoinPorts(first, last); again != s && s != "1-65535" {
+			t.Fatalf("%q is written %q", s, again)
+		}
+	})
+}

@@ -46,7 +46,7 @@ func NewArticle(key []byte) (*Article, error) {
 // Clear returns the ArticleLen bytes of clear text. The user name is cut to 7 bytes, and
 // Time is left out. An IPv6 address is an error.
 func (a *Article) Clear(m Message) ([]byte, error) {
-	if err := m.check(); err != nil {
+	if err := m.checkASCII(); err != nil {
 		return nil, err
 	}
 	b := make([]byte, ArticleLen)
@@ -82,8 +82,8 @@ func (a *Article) Open(b []byte) (Message, bool) {
 	if text[ArticleLen-1] != articleEnd || text[checksum] != articleSum(text) {
 		return Message{}, false
 	}
-	user, ok := paddedUser(text[headLen : headLen+userLen])
-	if !ok {
+	user := paddedUser(text[headLen : headLen+userLen])
+	if !printableUser(user) {
 		return Message{}, false
 	}
 	return parseHead(text, user)

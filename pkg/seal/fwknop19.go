@@ -56,7 +56,7 @@ func NewFwknop19(key []byte) (*Fwknop19, error) {
 // Clear returns the clear text without its padding. The user name is cut to 7 bytes, and
 // Time is left out. An IPv6 address is an error.
 func (f *Fwknop19) Clear(m Message) ([]byte, error) {
-	if err := m.check(); err != nil {
+	if err := m.checkASCII(); err != nil {
 		return nil, err
 	}
 	b := make([]byte, headLen, aes.BlockSize)

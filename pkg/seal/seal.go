@@ -17,6 +17,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"nftknock/pkg/username"
 )
 
 // IP protocol numbers that a message may ask for, as assigned by IANA.
@@ -37,8 +39,9 @@ type Message struct {
 	Protocol uint8
 	// Port is 0 for icmp, and only for icmp.
 	Port uint16
-	// User is the user name in printable ASCII. Sealing cuts it to the length that
-	// the encoding has.
+	// User is the user name: with SIV text in UTF-8 that prints (package username), else
+	// printable ASCII, since these encodings know a right key by it, among other things.
+	// Sealing cuts it to the length that the encoding has, between two characters.
 	User string
 	// Time is when the message was sealed, in whole seconds; the zero Time if the
 	// encoding has no time.
@@ -53,10 +56,19 @@ func (m Message) check() error {
 	if !validPort(m.Protocol, m.Port) {
 		return fmt.Errorf("bad port %d of protocol %d: want 0 for icmp, 1 to 65535 for others", m.Port, m.Protocol)
 	}
-	for i := range len(m.User) {
-		if !printable(m.User[i]) {
-			return fmt.Errorf("bad user %q: want printable ASCII", m.User)
-		}
+	if !username.Prints(m.User) {
+		return fmt.Errorf("bad user %q: want UTF-8 that prints", m.User)
+	}
+	return nil
+}
+
+// checkASCII is check for an encoding whose user name is ASCII.
+func (m Message) checkASCII() error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	if !printableUser([]byte(m.User)) {
+		return fmt.Errorf("bad user %q: want printable ASCII, or encoding siv", m.User)
 	}
 	return nil
 }
@@ -72,7 +84,7 @@ func validPort(protocol uint8, port uint16) bool {
 // printable reports whether c is a printable ASCII character or a blank.
 func printable(c byte) bool { return ' ' <= c && c <= '~' }
 
-// printableUser reports whether a message may have this user name.
+// printableUser reports whether a message may have this user name in ASCII.
 func printableUser(text []byte) bool {
 	for _, c := range text {
 		if !printable(c) {
@@ -85,12 +97,11 @@ func printableUser(text []byte) bool {
 // cutUser returns the first n bytes of a user name.
 func cutUser(user string, n int) string { return user[:min(n, len(user))] }
 
-// paddedUser returns the user name in a field that is padded with NUL; ok is false if it
-// is not printable.
-func paddedUser(field []byte) (user []byte, ok bool) {
+// paddedUser returns the user name in a field that is padded with NUL.
+func paddedUser(field []byte) []byte {
 	n := len(field)
 	for n > 0 && field[n-1] == 0 {
 		n--
 	}
-	return field[:n], printableUser(field[:n])
+	return field[:n]
 }

@@ -89,7 +89,9 @@ func TestSealRefuses(t *testing.T) {
 		{"icmp with port", Message{Protocol: 1, Port: 22, Time: opened}, "bad port 22", ""},
 		{"control character in user", Message{Protocol: 1, User: "a\nb", Time: opened}, "bad user", ""},
 		{"NUL in user", Message{Protocol: 1, User: "a\x00", Time: opened}, "bad user", ""},
-		{"user beyond ASCII", Message{Protocol: 1, User: "jörg", Time: opened}, "bad user", ""},
+		{"user beyond ASCII", Message{Protocol: 1, User: "jörg", Time: opened}, "bad user", "siv"},
+		{"user of Latin-1", Message{Protocol: 1, User: "j\xf6rg", Time: opened}, "bad user", ""},
+		{"mark of direction in user", Message{Protocol: 1, User: "a\u202eb", Time: opened}, "bad user", ""},
 		{"IPv6", Message{Address: v6, Protocol: 1, Time: opened}, "bad address 2001:db8::2", "siv"},
 		{"zone", Message{Address: v6.WithZone("eth0"), Protocol: 1, Time: opened}, "bad address 2001:db8::2%eth0", ""},
 	} {

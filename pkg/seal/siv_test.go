@@ -291,3 +291,33 @@ func TestSIVAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A name in UTF-8 is cut between two characters, so that what is left is a name.
+func TestSIVUsersOfNoASCII(t *testing.T) {
+	s, err := NewSIV(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]string{"müller": "müller", "abcdefgü": "abcdefg", "üüüü": "üüüü", "山田太郎": "山田"} {
+		b, err := s.Seal(Message{Protocol: 6, Port: 22, User: user, Time: opened})
+		if err != nil {
+			t.Errorf("%q: %v", user, err)
+			continue
+		}
+		if m, ok := s.Open(b); !ok || m.User != want {
+			t.Errorf("%q opens as %q, %t, want %q", user, m.User, ok, want)
+		}
+	}
+	// What Seal cannot return is refused, whoever has sealed it.
+	text, err := s.Clear(Message{Protocol: 6, Port: 22, User: "mbr", Time: opened})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"m\xfcller", "a\u202e", "a\x00b"} {
+		bad := append(text[:len(text)-sivUserLen:len(text)-sivUserLen], make([]byte, sivUserLen)...)
+		copy(bad[len(bad)-sivUserLen:], user)
+		if _, ok := parseSIV(bad); ok {
+			t.Errorf("%q: parsed", user)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"net/netip"
 	"time"
+
+	"nftknock/pkg/username"
 )
 
 // sivVersion is the first byte of the clear text of SIV.
@@ -57,7 +59,7 @@ func (s *SIV) Clear(m Message) ([]byte, error) {
 	b = append(b, m.Protocol)
 	b = binary.BigEndian.AppendUint16(b, m.Port)
 	var user [sivUserLen]byte
-	copy(user[:], m.User)
+	copy(user[:], username.Cut(m.User, sivUserLen))
 	return append(b, user[:]...), nil
 }
 
@@ -71,17 +73,16 @@ func parseSIV(text []byte) (Message, bool) {
 	end := len(text) - (sivFixed - sivAddress)
 	addr, ok := netip.AddrFromSlice(text[sivAddress:end])
 	rest := text[end:]
-	user, printable := paddedUser(rest[sivUser:])
 	m := Message{
+		User:     string(paddedUser(rest[sivUser:])),
 		Address:  specified(addr),
 		Protocol: rest[sivProtocol],
 		Port:     binary.BigEndian.Uint16(rest[sivPort:]),
 		Time:     startTime(start),
 	}
-	if !ok || addr.Is4In6() || !printable || !validProtocol(m.Protocol) || !validPort(m.Protocol, m.Port) {
+	if !ok || addr.Is4In6() || !username.Prints(m.User) || !validProtocol(m.Protocol) || !validPort(m.Protocol, m.Port) {
 		return Message{}, false
 	}
-	m.User = string(user)
 	return m, true
 }
 

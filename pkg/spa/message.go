@@ -2,6 +2,7 @@ package spa
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -9,15 +10,21 @@ import (
 	"unicode/utf8"
 
 	"nftknock/pkg/port"
+	"nftknock/pkg/username"
 )
 
 // Message is the content of a packet.
+//
+// A message that Open returns may be of another Type than Access and AccessTimeout and
+// have a request that breaks the format, such as a command without an address. Nothing is
+// ever opened for it, so that its type says all there is to say: the fields from Address
+// on, but for Digest, are then zero.
 type Message struct {
 	// Random is 16 random decimal digits, by which all packets differ.
 	Random string
-	// User is the name of the sender: 1 to 48 printable ASCII characters but
-	// for these: * + , / : ; < = > ? [ \ ] | and the double quote. (fwknop's
-	// client cuts a name after 29.)
+	// User is the name of the sender: 1 to 48 bytes of UTF-8 that print (package
+	// username), without * + , / : ; < = > ? [ \ ] | and the double quote. (fwknop's
+	// client cuts a name after 29, and fwknop refuses all that is no ASCII.)
 	User string
 	// Time is the sender's time, from 1970 on, in seconds of up to 12 digits; Seal
 	// drops fractions. It is in UTC when decoded.
@@ -61,14 +68,25 @@ const (
 	maxTimeout    = 1<<31 - 1 // seconds
 )
 
+// NotInUser are the characters that fwknop refuses in user names, and so does Open.
+const NotInUser = `"*+,/:;<=>?[\]|`
+
 // check verifies the conditions in the comments of Message, except for Digest. Its errors
 // contain no part of the message.
 func (m *Message) check() error {
+	if err := m.checkHead(); err != nil {
+		return err
+	}
+	return m.checkBody()
+}
+
+// checkHead verifies the fields that are written before MSG.
+func (m *Message) checkHead() error {
 	switch unix := m.Time.Unix(); {
 	case len(m.Random) != randomLen || !consistsOf(m.Random, isDigit):
 		return errors.New("bad random value: want 16 decimal digits")
-	case !inBounds(m.User, maxUser) || !consistsOf(m.User, isUserChar):
-		return errors.New(`bad user name: want 1 to 48 printable ASCII characters, none of "*+,/:;<=>?[\]|`)
+	case !inBounds(m.User, maxUser) || !username.Prints(m.User) || strings.ContainsAny(m.User, NotInUser):
+		return errUser
 	case unix < 0 || unix > maxTime:
 		return errors.New("bad time: want seconds since 1970 in 12 digits or fewer")
 	case !inBounds(m.Version, maxVersion) || !consistsOf(m.Version, isVersionChar) || m.Version[0] == '.':
@@ -76,6 +94,11 @@ func (m *Message) check() error {
 	case m.Type > LocalNATTimeout:
 		return errors.New("bad type: want 0 to 6")
 	}
+	return nil
+}
+
+// checkBody verifies all others.
+func (m *Message) checkBody() error {
 	if err := m.checkRequest(); err != nil {
 		return err
 	}
@@ -131,6 +154,7 @@ func (m *Message) checkOptions() error {
 }
 
 var (
+	errUser    = fmt.Errorf("%w: want 1 to 48 bytes of UTF-8 that print, none of %s", ErrUser, NotInUser)
 	errAddress = errors.New("bad address: want IPv4 or IPv6 in its usual form, without a zone")
 	errTimeout = errors.New("bad timeout: want whole seconds from 1 to 2147483647")
 )
@@ -144,7 +168,6 @@ func consistsOf(s string, of func(rune) bool) bool {
 func isDigit(r rune) bool       { return '0' <= r && r <= '9' }
 func isVersionChar(r rune) bool { return isDigit(r) || r == '.' }
 func isPrintable(r rune) bool   { return ' ' <= r && r <= '~' }
-func isUserChar(r rune) bool    { return isPrintable(r) && !strings.ContainsRune(`"*+,/:;<=>?[\]|`, r) }
 func isCommandChar(r rune) bool { return unicode.IsPrint(r) || r == '\t' }
 
 func isHostChar(r rune) bool {

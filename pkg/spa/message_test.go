@@ -2,8 +2,10 @@ package spa
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,8 +100,17 @@ func TestBadTexts(t *testing.T) {
 		{"long user", change(fieldUser, field(strings.Repeat("a", 49))), "user name"},
 		{"user with control character", change(fieldUser, field("a\x1b")), "user name"},
 		{"user with colon", change(fieldUser, field("a:b")), "user name"},
-		{"user of no ASCII", change(fieldUser, field("é")), "user name"},
-		{"padded user", change(fieldUser, "bWI="), "user name"},
+		{"user of Latin-1", change(fieldUser, field("m\xfcller")), "user name"},
+		{"user with a mark of direction", change(fieldUser, field("a\u202eb")), "user name"},
+		{"user with a line end of Unicode", change(fieldUser, field("a\u2028b")), "user name"},
+		{"long user of no ASCII", change(fieldUser, field(strings.Repeat("ü", 24)+"x")), "user name"},
+		{"user of Latin-1 in a command", strings.Replace(textOf("0", "x"), field("mbr"), field("m\xfcller"), 1), "user name"},
+		{"user padded twice", change(fieldUser, "bWI=="), "user name"},
+		{"user padded too much", change(fieldUser, "bWJy===="), "user name"},
+		{"user padded for nothing", change(fieldUser, "bWJy="), "user name"},
+		{"padding within the user", change(fieldUser, "bW=y"), "user name"},
+		{"padding alone", change(fieldUser, "===="), "user name"},
+		{"padded spare bits", change(fieldUser, "bWJ="), "user name"},
 		{"user with spare bits", change(fieldUser, "bWJ"), "user name"},
 		{"user with line end", change(fieldUser, "bWJ\ny"), "user name"},
 		{"time with sign", change(fieldTime, "+1795421412"), "time"},
@@ -134,11 +145,6 @@ func TestBadTexts(t *testing.T) {
 		{"address with zone", textOf("1", "fe80::1%eth0,tcp/22"), "address"},
 		{"host name", textOf("1", "host.example,tcp/22"), "address"},
 		{"no address", textOf("1", ",tcp/22"), "address"},
-		{"no command", textOf("0", "192.0.2.1"), "command"},
-		{"command of two lines", textOf("0", "192.0.2.1,a\nb"), "command"},
-		{"command of no UTF-8", textOf("0", "192.0.2.1,\xff"), "command"},
-		{"long command", textOf("0", "192.0.2.1,"+strings.Repeat("x", 256)), "too long"},
-		{"command with timeout and more", textOf("0", "192.0.2.1,x", field("x"), "30"), "number of fields"},
 		{"no timeout", textOf("3", request), "timeout"},
 		{"timeout 0", textOf("3", request, "0"), "timeout"},
 		{"timeout with leading zero", textOf("3", request, "030"), "timeout"},
@@ -146,16 +152,6 @@ func TestBadTexts(t *testing.T) {
 		{"timeout of 32 bits", textOf("3", request, "2147483648"), "timeout"},
 		{"timeout in the wrong type", textOf("1", request, "30"), "server authentication"},
 		{"timeout before server authentication", textOf("3", request, "30", field("x")), "timeout"},
-		{"no destination", textOf("2", request), "NAT destination"},
-		{"destination without port", textOf("2", request, field("10.0.0.5")), "NAT destination"},
-		{"destination with port 0", textOf("2", request, field("10.0.0.5,0")), "NAT destination"},
-		{"destination of two ports", textOf("2", request, field("10.0.0.5,1,2")), "NAT destination"},
-		{"destination without address", textOf("2", request, field(",22")), "NAT destination"},
-		{"destination with zone", textOf("2", request, field("fe80::1%1,22")), "NAT destination"},
-		{"destination like an option", textOf("2", request, field("-x,22")), "NAT destination"},
-		{"destination with a blank", textOf("2", request, field("a b,22")), "NAT destination"},
-		{"long destination", textOf("2", request, field(strings.Repeat("a", 126)+",22")), "NAT destination"},
-		{"destination, no timeout", textOf("6", request, nat), "timeout"},
 		{"destination in the wrong type", textOf("1", request, nat, field("x")), "number of fields"},
 		{"empty server authentication", ok + ":", "server authentication"},
 		{"long server authentication", textOf("1", request, field(strings.Repeat("x", 65))), "server authentication"},
@@ -275,5 +271,124 @@ func TestTypes(t *testing.T) {
 	}
 	if len(seen) != 7 || Type(7).String() != "unknown" || Type(7).NAT() {
 		t.Errorf("names %v", seen)
+	}
+}
+
+// The fields in base64 may have the padding that their length needs, and nothing is changed
+// by it.
+func TestPaddedFields(t *testing.T) {
+	pad := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	plain := []string{"1234567890123456", "mb", "1795421412", "3.0.0", "4", "192.0.2.1,tcp/22", "10.0.0.5,22", "yy", "30"}
+	text := func(encode func(string) string) string {
+		f := slices.Clone(plain)
+		for _, i := range []int{fieldUser, fieldRequest, fieldOptions, fieldOptions + 1} {
+			f[i] = encode(f[i])
+		}
+		return strings.Join(f, ":")
+	}
+	want, err := parseText(text(field))
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded := text(pad)
+	if strings.Count(padded, "=") < 4 {
+		t.Fatalf("%s is hardly padded", padded)
+	}
+	got, err := parseText(padded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, messages); diff != "" {
+		t.Errorf("want (-), got (+):\n%s", diff)
+	}
+}
+
+// A packet with padded fields has one token, as any other, and outside of the encrypted text
+// no padding is accepted: the packet cannot be sent a second time in another spelling.
+func TestPaddedPacketHasOneForm(t *testing.T) {
+	k := newKey(t, keyed(SHA256))
+	text := "1234567890123456:bWI=:1795421412:3.0.0:1:" + base64.StdEncoding.EncodeToString([]byte("192.0.2.1,tcp/22"))
+	text += ":" + base64.StdEncoding.EncodeToString(SHA256.sum([]byte(text)))
+	payload := k.payload([]byte("saltsalt"), []byte(text))
+	m, token, err := k.Open(payload)
+	if err != nil || m.User != "mb" {
+		t.Fatalf("user %q, error %v", m.User, err)
+	}
+	if _, again, err := k.Open(payload); err != nil || again != token {
+		t.Errorf("another token for the same packet, error %v", err)
+	}
+	for _, spelling := range []string{string(payload) + "=", string(payload) + "==", string(payload[:len(payload)-43]) + "=" + string(payload[len(payload)-43:]), "=" + string(payload)} {
+		if _, _, err := k.Open([]byte(spelling)); err == nil {
+			t.Errorf("opened: %s", spelling)
+		}
+	}
+	without := strings.ReplaceAll(text[:strings.LastIndex(text, ":")], "=", "")
+	without += ":" + b64.EncodeToString(SHA256.sum([]byte(without)))
+	if _, other, err := k.Open(k.payload([]byte("saltsalt"), []byte(without))); err != nil || other == token {
+		t.Errorf("error %v; the message without padding is another packet, which only the key can make: want another token", err)
+	}
+}
+
+// Types that open nothing are recognised by their type, however the rest is written.
+func TestTypesThatOpenNothingNeedNoForm(t *testing.T) {
+	const request = "192.0.2.1,tcp/22"
+	for _, tt := range []struct {
+		name, text string
+		kind       Type
+	}{
+		{"command without an address", textOf("0", "/bin/true"), Command},
+		{"command of an address", textOf("0", "192.0.2.1"), Command},
+		{"command after a host name", textOf("0", "host.example,/bin/true"), Command},
+		{"command of two lines", textOf("0", "192.0.2.1,a\nb"), Command},
+		{"command of no UTF-8", textOf("0", "192.0.2.1,\xff"), Command},
+		{"long command", textOf("0", "192.0.2.1,"+strings.Repeat("x", 256)), Command},
+		{"empty command", textOf("0", ""), Command},
+		{"command with timeout and more", textOf("0", "192.0.2.1,x", field("x"), "30"), Command},
+		{"no destination", textOf("2", request), NATAccess},
+		{"NAT without an address", textOf("2", "tcp/22", field("10.0.0.5,22")), NATAccess},
+		{"NAT for a host name", textOf("2", "host.example,tcp/22", field("10.0.0.5,22")), NATAccess},
+		{"NAT without a service", textOf("2", "0.0.0.0", field("10.0.0.5,22")), NATAccess},
+		{"destination without port", textOf("5", request, field("10.0.0.5")), LocalNAT},
+		{"destination with port 0", textOf("2", request, field("10.0.0.5,0")), NATAccess},
+		{"destination of two ports", textOf("2", request, field("10.0.0.5,1,2")), NATAccess},
+		{"destination like an option", textOf("2", request, field("-x,22")), NATAccess},
+		{"destination of no base64", textOf("2", request, "10.0.0.5,22"), NATAccess},
+		{"long destination", textOf("2", request, field(strings.Repeat("a", 126)+",22")), NATAccess},
+		{"more fields", textOf("4", request, field("10.0.0.5,22"), field("x"), field("y"), "30"), NATAccessTimeout},
+		{"no timeout", textOf("6", request, field("10.0.0.5,22")), LocalNATTimeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			want := Message{Random: "1234567890123456", User: "mbr", Time: unix(1795421412), Version: "3.0.0", Type: tt.kind}
+			got, err := parseText(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, messages); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUsersOfNoASCII(t *testing.T) {
+	k := newKey(t, keyed(SHA256))
+	for _, user := range []string{"müller", "山田", strings.Repeat("ü", 24)} {
+		m := vectors[0].message
+		m.User = user
+		payload, err := k.Seal(m, rand.Reader)
+		if err != nil {
+			t.Errorf("%q: %v", user, err)
+			continue
+		}
+		if got, _, err := k.Open(payload); err != nil || got.User != user {
+			t.Errorf("%q opens as %q, error %v", user, got.User, err)
+		}
+	}
+	for _, user := range []string{"m\xfcller", "a\u202eb", "a\u0085b", strings.Repeat("ü", 24) + "x"} {
+		m := vectors[0].message
+		m.User = user
+		if _, err := k.Seal(m, rand.Reader); !errors.Is(err, ErrUser) {
+			t.Errorf("%q: error %v, want ErrUser", user, err)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func parse(text []byte) (Message, error) {
 // digestOf verifies the digest of a text and returns its hash function.
 func digestOf(text, digest []byte) (Hash, error) {
 	// A packet does not name the function. At most two have the same size.
-	want, err := decodeBase64(digest)
+	want, err := decodeBase64(unpadField(digest))
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrFormat, errDigestForm)
 	}
@@ -78,4 +78,4 @@ func digestOf(text, digest []byte) (Hash, error) {
 	return 0, err
 }
 
-var errDigestForm = errors.New("bad digest: want the base64 of a hash, without padding")
+var errDigestForm = errors.New("bad digest: want the base64 of a hash")

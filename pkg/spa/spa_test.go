@@ -241,14 +241,14 @@ func TestHoldersOfTheKeyMustKeepToTheFormat(t *testing.T) {
 		}
 		long := text + strings.Repeat("x", 40)
 		for what, bad := range map[string]string{
-			"no digest":          strings.ReplaceAll(v.text, ":", ";"),
-			"empty digest":       long + ":",
-			"cut digest":         v.text[:len(v.text)-1],
-			"padded digest":      v.text + "=",
-			"digest of no hash":  long + ":AAAA",
-			"broken digest":      long + ":A*AA",
-			"digest, line end":   v.text + "\n",
-			"digest, spare bits": v.text[:len(v.text)-1] + string(v.text[len(v.text)-1]+1),
+			"no digest":           strings.ReplaceAll(v.text, ":", ";"),
+			"empty digest":        long + ":",
+			"cut digest":          v.text[:len(v.text)-1],
+			"digest padded twice": v.text + "==",
+			"digest of no hash":   long + ":AAAA",
+			"broken digest":       long + ":A*AA",
+			"digest, line end":    v.text + "\n",
+			"digest, spare bits":  v.text[:len(v.text)-1] + string(v.text[len(v.text)-1]+1),
 		} {
 			mustRefuse(t, k, sealed(k, bad), what, ErrFormat)
 		}

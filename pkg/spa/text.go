@@ -1,6 +1,7 @@
 package spa
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -49,13 +50,28 @@ func parseText(text string) (Message, error) {
 	if m.User, err = decodeField("user name", f[fieldUser]); err != nil {
 		return Message{}, err
 	}
-	if err := m.parseRequest(f[fieldRequest]); err != nil {
+	return m.parseRest(f[fieldRequest:])
+}
+
+// parseRest reads the fields from MSG on.
+func (m Message) parseRest(f []string) (Message, error) {
+	// The fields before MSG must be right whatever the type; a type that opens nothing
+	// is told by its own reason, even if the rest is not as fwknop's client writes it.
+	if err := m.checkHead(); err != nil {
 		return Message{}, err
 	}
-	if err := m.parseOptions(f[fieldOptions:]); err != nil {
-		return Message{}, err
+	full := m
+	err := full.parseRequest(f[0])
+	if err == nil {
+		err = full.parseOptions(f[1:])
 	}
-	if err := m.check(); err != nil {
+	if err == nil {
+		err = full.checkBody()
+	}
+	switch {
+	case err == nil:
+		return full, nil
+	case m.Type.opens():
 		return Message{}, err
 	}
 	return m, nil
@@ -121,11 +137,25 @@ var errFields = errors.New("bad number of fields: want those of the type")
 
 // decodeField decodes a field in base64, which must not be empty.
 func decodeField(name, field string) (string, error) {
-	b, err := decodeBase64([]byte(field))
+	b, err := decodeBase64(unpadField([]byte(field)))
 	if err != nil || len(b) == 0 {
-		return "", fmt.Errorf("bad %s: want base64 in its canonical form, without padding", name)
+		return "", fmt.Errorf("bad %s: want base64 in its canonical form", name)
 	}
 	return string(b), nil
+}
+
+// unpadField removes the "=" at the end of a field in base64, if they are as many as its
+// length needs. Any other stays, and makes decodeBase64 fail.
+func unpadField(field []byte) []byte {
+	// RFC 4648, section 4: groups of four characters, of which the last one may end in
+	// one or two "=".
+	if n := len(field); n%4 == 0 {
+		text := bytes.TrimRight(field, "=")
+		if n-len(text) <= 2 {
+			return text
+		}
+	}
+	return field
 }
 
 // parseAddress reads an address in the form of netip.Addr.String.

@@ -52,3 +52,7 @@ func (t Type) timed() bool {
 	}
 	return false
 }
+
+// opens reports whether messages of the type ask for services to be opened, and for
+// nothing else.
+func (t Type) opens() bool { return t == Access || t == AccessTimeout }

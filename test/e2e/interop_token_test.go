@@ -72,6 +72,80 @@ func TestInteropFwknopClient(t *testing.T) {
 	}
 }
 
+// The client of fwknop sends its packet to any port and in several ways.
+func TestInteropFwknopWays(t *testing.T) {
+	const any = "port = \"any\"\nprotocol = \"any\"\n"
+	for _, c := range []struct {
+		name   string
+		policy string
+		args   string
+		opens  bool
+	}{
+		{"udp", any, "", true},
+		{"udp to a random port", any, "-r", true},
+		{"udp to a random port of a range", "port = \"10000-65535\"\n", "-r", true},
+		{"udp to a port below the range", "port = \"10000-65535\"\n", "-p 53", false},
+		{"udp to a protected port", any, "-p 1194", true},
+		{"udp to another port", "", "-p 53", false},
+		{"raw udp", any, "-P udpraw -r", true},
+		{"raw tcp", any, "-P tcpraw", true},
+		{"raw tcp to a random port", any, "-P tcpraw -r", true},
+		{"raw tcp to a protected port", any, "-P tcpraw -p 22", true},
+		{"raw tcp to one port", "port = 443\nprotocol = \"tcp\"\n", "-P tcpraw -p 443", true},
+		{"raw tcp where udp is expected", "", "-P tcpraw", false},
+		{"icmp", "protocol = \"icmp\"\n", "-P icmp", true},
+		{"icmp beside pings", "protocol = \"icmp\"\n" + tokenPings, "-P icmp --icmp-type 8 --icmp-code 0", true},
+		{"icmp of another type", any, "-P icmp --icmp-type 13 --icmp-code 0", true},
+		{"icmp where udp is expected", "port = \"any\"\n", "-P icmp", false},
+		{"tcp connection to a server", any, "-P tcp -p 8080", false},
+		{"http", any, "-P http -p 8080", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 1)
+			if err := s.Serve(t.Context(), 8080, "not for knocks"); err != nil {
+				t.Fatal(err)
+			}
+			s.start("[[access]]\nname = \"ssh\"\nknock = \"spa\"\nopen = [\"tcp/22\", \"udp/1194\"]\ntimeout = \"20s\"\n" +
+				s.keys("base64:"+cipherKey, "base64:"+hmacKey) + c.policy)
+			s.wantOpen(s.Clients[0], lab.Server4, false)
+			args := "-A tcp/22 -a 192.168.10.2 --use-hmac --key-base64-rijndael " + cipherKey + " --key-base64-hmac " + hmacKey + " " + c.args
+			s.fwknop(strings.Fields(args)...)
+			if c.opens {
+				s.await("granted 192.168.10.2 access to tcp/22 for 20s")
+			}
+			s.wantOpen(s.Clients[0], lab.Server4, c.opens)
+			if strings.Contains(s.daemon.Log(), "refused") {
+				t.Errorf("something was refused:\n%s", s.daemon.Log())
+			}
+		})
+	}
+}
+
+// tokenPings is an access that has echo requests logged.
+const tokenPings = `[[access]]
+name = "pings"
+sequence = ["icmp", "tcp/50053", "udp/6020"]
+open = ["tcp/23"]
+`
+
+// fwknop's client sends no name that is no ASCII, whatever the locale; other clients do.
+func TestInteropFwknopRefusesNamesOfNoASCII(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	home := filepath.Join(s.Dir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, locale := range []string{"C", "C.UTF-8"} {
+		out, err := s.Clients[0].Run("env", "HOME="+home, "LC_ALL="+locale, "fwknop", "--no-save-args", "-U", "müller", "-D", lab.Server4.String(),
+			"-A", "tcp/22", "-s", "--use-hmac", "--key-base64-rijndael", cipherKey, "--key-base64-hmac", hmacKey)
+		if err == nil || !strings.Contains(out, "INVALID_DATA_USER") {
+			t.Errorf("%s: %v\n%s", locale, err, out)
+		}
+	}
+}
+
 // An authenticator and nc are enough to knock.
 func TestInteropOathtoolAndNetcat(t *testing.T) {
 	t.Parallel()

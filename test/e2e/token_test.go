@@ -81,6 +81,12 @@ func TestTokens(t *testing.T) {
 			return tokenAccess("spa", s.keys("base64:"+cipherKey, "base64:"+hmacKey))
 		}, "--spa -P tcp -p 22 --user mbr --key-file {cipher} --hmac-key-file {hmac}",
 			[]string{"decrypting SPA packet for ", "username mbr match"}, true},
+		{"siv, name of no ASCII", func(s *stage) string {
+			return tokenAccess("encrypted", s.keys("base64:"+cipherKey, ""), `require_user = ["müller"]`)
+		}, "-e -P tcp -p 22 --user müller --key-file {cipher}", []string{"username müller match"}, false},
+		{"spa, name of no ASCII", func(s *stage) string {
+			return tokenAccess("spa", s.keys("base64:"+cipherKey, "base64:"+hmacKey), `require_user = ["müller"]`)
+		}, "--spa -P tcp -p 22 --user müller --key-file {cipher} --hmac-key-file {hmac}", []string{"username müller match"}, false},
 	} {
 		servers := map[string]netip.Addr{"IPv4": lab.Server4}
 		if c.sixAsWell {

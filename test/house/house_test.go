@@ -22,19 +22,20 @@ const root = "../.."
 // the bottom to the top: nothing imports what stands below it.
 var imports = map[string][]string{
 	// Leaves that know nothing of ours: how things are written, named and hidden.
-	"pkg/wording": {},
-	"pkg/version": {},
-	"pkg/login":   {},
-	"pkg/redact":  {},
-	"pkg/invalid": {},
+	"pkg/wording":  {},
+	"pkg/version":  {},
+	"pkg/login":    {},
+	"pkg/redact":   {},
+	"pkg/invalid":  {},
+	"pkg/username": {},
 	// The packet path.
 	"pkg/packet": {},
 	"pkg/port":   {"pkg/invalid", "pkg/packet"},
 	"pkg/p0f":    {"pkg/packet"},
 	// Keys and what they seal; what was spent.
 	"pkg/secret":      {"pkg/invalid", "pkg/redact"},
-	"pkg/seal":        {"pkg/redact"},
-	"pkg/spa":         {"pkg/invalid", "pkg/port"},
+	"pkg/seal":        {"pkg/redact", "pkg/username"},
+	"pkg/spa":         {"pkg/invalid", "pkg/port", "pkg/username"},
 	"pkg/totp":        {"pkg/invalid", "pkg/redact"},
 	"pkg/spent":       {},
 	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/port", "pkg/seal", "pkg/spa", "pkg/totp"},
@@ -49,7 +50,7 @@ var imports = map[string][]string{
 	"pkg/logqueue": {},
 	// What people write, and what it comes to.
 	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/wording"},
+	"pkg/policy":  {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username", "pkg/wording"},
 	// What happened; nothing of who knows it.
 	"pkg/event":  {"pkg/port", "pkg/wording"},
 	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
@@ -59,7 +60,7 @@ var imports = map[string][]string{
 	"pkg/control": {},
 	// The programs.
 	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
-	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp"},
+	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username"},
 	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
