@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"nftknock/pkg/tomlpos"
 )
@@ -21,8 +22,8 @@ type table struct {
 	values   map[string]any
 	known    []string // keys asked for
 	reported []string // keys of which it was said that they do not belong here
-	// namesUnknown: unknown keys are shown, whatever they are. In other tables one
-	// may be a secret that lost its quotes, and only what resembles a key is shown.
+	// namesUnknown: unknown keys that are words are shown. In other tables one may be a
+	// passphrase that lost its quotes, and only what resembles a key is shown.
 	namesUnknown bool
 }
 
@@ -164,9 +165,15 @@ func (t *table) finish() {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		// A name that resembles one of ours tells nothing else.
-		if near != "" || t.namesUnknown || nearest(key, allKeys()) != "" {
+		if near != "" || t.namesUnknown && isWord(key) || nearest(key, allKeys()) != "" {
 			message += " " + quote(key)
 		}
 		t.fail(t.keyAt(key), message, hint)
 	}
+}
+
+// isWord reports whether a key consists of lower case letters, "_" and "-", as keys do and
+// keys of ciphers do not: a policy may have lost the line that such a one belongs to.
+func isWord(key string) bool {
+	return !strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsLower(r) && r != '_' && r != '-' })
 }
