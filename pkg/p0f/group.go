@@ -11,6 +11,7 @@ type group struct {
 	layout  Layout
 	rows    []row // in the order of the table
 	windows windowIndex
+	weighed bool // there is a row that is
 }
 
 // finish makes the index over windows; the rows must be complete.
@@ -18,6 +19,7 @@ func (g *group) finish() {
 	g.windows = newWindowIndex(g.rows)
 	for i := range g.rows {
 		r := &g.rows[i]
+		g.weighed = g.weighed || r.weighed
 		r.contested = r.weighed && g.contests(r)
 	}
 }
@@ -32,22 +34,27 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		if (f.key^r.key)&r.fatal != 0 || !r.near(f) {
 			continue
 		}
-		switch r.compare(f, p) {
-		case fitted:
-			switch {
-			case !r.generic:
-				return r, g.confidence(f, p, r)
-			case r.class == Stack: // it names no stack in particular
-				if vague == nil {
-					vague = r
-				}
-			case generic == nil:
+		fit := r.compare(f, p)
+		switch {
+		case fit == fitted && !r.generic:
+			return r, g.confidence(f, p, r)
+		// A generic row of a stack names no stack in particular.
+		case fit == fitted && r.class != Stack:
+			if generic == nil {
 				generic = r
 			}
-		case fuzzy:
-			keepFirst(r, &vague, &proxy)
-		case far:
-			keepFirst(r, &distant, &proxy)
+		// A system that merely resembles a tool must not be called one.
+		case fit == unfit || r.class == Tool:
+		case r.class == Proxy:
+			if proxy == nil {
+				proxy = r
+			}
+		case fit != far:
+			if vague == nil {
+				vague = r
+			}
+		case distant == nil:
+			distant = r
 		}
 	}
 	if generic != nil && !generic.contested {
@@ -68,20 +75,6 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		return proxy, Low
 	}
 	return nil, None
-}
-
-// keepFirst keeps the first row of a system or stack that fits except for some fields,
-// and the first such row of a proxy. A system that merely resembles a tool must not be
-// called one.
-func keepFirst(r *row, system, proxy **row) {
-	switch {
-	case r.class == Proxy:
-		if *proxy == nil {
-			*proxy = r
-		}
-	case r.class != Tool && *system == nil:
-		*system = r
-	}
 }
 
 // windowIndex maps a window to the rows that it may fit, mostly one or two. It has

@@ -47,7 +47,7 @@ func (r *row) anyWindow() bool {
 func (g *group) confidence(f *features, p *packet.Packet, r *row) Confidence {
 	if r.contested {
 		for _, i := range g.windows.find(f.window) {
-			if q := &g.rows[i]; r.family != q.family && q.despiteTTL(f, p) {
+			if q := &g.rows[i]; r.contestedBy(q) && q.despiteTTL(f, p) {
 				return Family
 			}
 		}
@@ -70,6 +70,9 @@ func (r *row) despiteTTL(f *features, p *packet.Packet) bool {
 //     scale;
 //   - no specific row of another family fits as well.
 func (g *group) despiteTTL(f *features, p *packet.Packet) (first *row, sure bool) {
+	if !g.weighed {
+		return nil, false
+	}
 	sure = f.quirks&(QuirkDF|QuirkFlow) != 0
 	for _, i := range g.windows.find(f.window) {
 		switch r := &g.rows[i]; {
