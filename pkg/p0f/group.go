@@ -11,7 +11,6 @@ type group struct {
 	layout  Layout
 	rows    []row // in the order of the table
 	windows windowIndex
-	weighed bool // there is a row that is
 }
 
 // finish makes the index over windows; the rows must be complete.
@@ -19,7 +18,6 @@ func (g *group) finish() {
 	g.windows = newWindowIndex(g.rows)
 	for i := range g.rows {
 		r := &g.rows[i]
-		g.weighed = g.weighed || r.weighed
 		r.contested = r.weighed && g.contests(r)
 	}
 }
@@ -27,6 +25,7 @@ func (g *group) finish() {
 // choose returns the row that fits best, or nil. See Database.Match for the order.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 	var generic, vague, distant, proxy *row
+	var aside despiteTTL
 	for _, i := range g.windows.find(f.window) {
 		r := &g.rows[i]
 		// The exclusive or has a bit for each difference in any of the fields
@@ -53,20 +52,23 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 			if vague == nil {
 				vague = r
 			}
-		case distant == nil:
-			distant = r
+		default:
+			if distant == nil {
+				distant = r
+			}
+			aside.add(f, r)
 		}
 	}
 	if generic != nil && !generic.contested {
 		return generic, Family
 	}
-	switch r, sure := g.despiteTTL(f, p); {
-	case generic != nil && (r == nil || r.family == generic.family):
+	switch {
+	case generic != nil && (aside.row == nil || aside.row.family == generic.family):
 		return generic, Family
-	case r != nil && sure:
-		return r, Family
+	case aside.row != nil && g.sure(f, &aside):
+		return aside.row, Family
 	case generic != nil:
-		return r, Low
+		return aside.row, Low
 	case vague != nil:
 		return vague, Low
 	case distant != nil:

@@ -91,7 +91,7 @@ func scanContest(db *Database, rows []candidate, of candidate) Confidence {
 	return Exact
 }
 
-// scanDespiteTTL is group.despiteTTL without an index.
+// scanDespiteTTL is despiteTTL and group.sure without an index.
 func scanDespiteTTL(db *Database, f *features, layout Layout, rows []candidate) (first int, sure bool) {
 	if !slices.ContainsFunc(db.entries, func(e entry) bool { return e.weighed }) {
 		return -1, false
