@@ -268,6 +268,42 @@ func TestAdoptLeavesFingerprintsOfAnotherDatabase(t *testing.T) {
 	}
 }
 
+// A requirement of a system is about systems: a proxy never satisfies one, and a stack
+// only one with its name.
+func TestOnlySystemsSatisfyRequireOS(t *testing.T) {
+	const refused = "2: operating system does not match"
+	for _, test := range []struct {
+		class, required string
+		want            string
+	}{
+		{"linux", ".", "granted"},
+		{"linux", "sender", "granted"},
+		{"proxy", ".", refused},
+		{"proxy", "sender", refused},
+		{"stack", ".", refused},
+		{"stack", "on linux", refused},
+		{"stack", "windows|sender", "granted"},
+	} {
+		db, err := p0f.Parse("own", strings.NewReader("classes = linux,proxy,stack\n[tcp:request]\nlabel = s:"+test.class+
+			":Sender:on Linux\nsig = *:64:0:*:*,*:mss,sok,ts,nop,ws:df?,id+?,id-?:0\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := access(t, "tcp/1000, icmp")
+		a.RequireOS = regexp.MustCompile("(?i)" + test.required)
+		e := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: db})
+		e.Handle(epoch, synOf(alice, 1000, 64, linuxOptions))
+		icmp, _ := port.ParseKnock("icmp")
+		got := ""
+		for _, v := range e.Handle(epoch.Add(time.Second), touch(alice, icmp)) {
+			got = say(v)
+		}
+		if got != test.want {
+			t.Errorf("class %s, %q required: %q, want %q", test.class, test.required, got, test.want)
+		}
+	}
+}
+
 // A verdict has the time of the packet that decided, and an access ends by it:
 // not by what the clock on the wall showed when the engine began and has been
 // counted up since.

@@ -147,6 +147,11 @@ func TestSharedEverySYNMustComeFromTheRequiredSystem(t *testing.T) {
 	linux := func(n uint16) *packet.Packet { return synOf(alice, n, 64, linuxOptions) }
 	windows := func(n uint16) *packet.Packet { return synOf(alice, n, 128, windowsOptions) }
 	farAway := func(n uint16) *packet.Packet { return synOf(alice, n, 20, linuxOptions) }
+	withoutDF := func(n uint16) *packet.Packet {
+		p := linux(n)
+		p.DontFragment = false
+		return p
+	}
 	bare := func(n uint16) *packet.Packet {
 		return touch(alice, port.Single(packet.TCP, n))
 	}
@@ -160,8 +165,10 @@ func TestSharedEverySYNMustComeFromTheRequiredSystem(t *testing.T) {
 		{"bad first", windows(1000), linux(2000), p0f.None, "3: operating system does not match"},
 		{"bad last", linux(1000), windows(2000), p0f.None, "3: operating system does not match"},
 		{"bad unknown", linux(1000), bare(2000), p0f.None, "3: operating system does not match"},
-		{"bad low confidence", linux(1000), farAway(2000), p0f.None, "3: operating system does not match"},
-		{"ok low confidence asked for", linux(1000), farAway(2000), p0f.Low, "granted"},
+		{"ok another TTL", linux(1000), farAway(2000), p0f.None, "granted"},
+		{"bad low confidence", linux(1000), withoutDF(2000), p0f.None, "3: operating system does not match"},
+		{"ok low confidence asked for", linux(1000), withoutDF(2000), p0f.Low, "granted"},
+		{"bad no options, low confidence asked for", linux(1000), bare(2000), p0f.Low, "3: operating system does not match"},
 		{"bad exact asked for", linux(1000), farAway(2000), p0f.Exact, "3: operating system does not match"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -63,6 +63,7 @@ func BenchmarkMatch(b *testing.B) {
 		{"generic", "4:64+0:0:1460:7300,0:mss,sok,ts,nop,ws:df,id+:0"},
 		{"windows", "4:128+0:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+:0"},
 		{"macos", "4:64+0:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df:0"},
+		{"carrier", "4:249+6:0:1312:65535,9:mss,sok,ts,nop,ws:df,id+:0"},
 		{"unknown", "4:64+0:0:1460:65535,6:ws,nop,mss:df,id+:0"},
 		{"scanner", "4:245+10:0:1460:1024,0:mss::0"},
 	} {

@@ -25,6 +25,7 @@ func (g *group) finish() {
 // choose returns the row that fits best, or nil. See Database.Match for the order.
 func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 	var generic, vague, distant, proxy *row
+	var aside despiteTTL
 	for _, i := range g.windows.find(f.window) {
 		r := &g.rows[i]
 		// The exclusive or has a bit for each difference in any of the fields
@@ -32,34 +33,42 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		if (f.key^r.key)&r.fatal != 0 || !r.near(f) {
 			continue
 		}
-		switch r.compare(f, p) {
-		case fitted:
-			switch {
-			case !r.generic:
-				return r, g.confidence(f, p, r)
-			case r.class == Stack: // it names no stack in particular
-				if vague == nil {
-					vague = r
-				}
-			case generic == nil:
+		fit := r.compare(f, p)
+		switch {
+		case fit == fitted && !r.generic:
+			return r, g.confidence(f, p, r)
+		// A generic row of a stack names no stack in particular.
+		case fit == fitted && r.class != Stack:
+			if generic == nil {
 				generic = r
 			}
-		case fuzzy:
-			keepFirst(r, &vague, &proxy)
-		case far:
-			keepFirst(r, &distant, &proxy)
+		// A system that merely resembles a tool must not be called one.
+		case fit == unfit || r.class == Tool:
+		case r.class == Proxy:
+			if proxy == nil {
+				proxy = r
+			}
+		case fit != far:
+			if vague == nil {
+				vague = r
+			}
+		default:
+			if distant == nil {
+				distant = r
+			}
+			aside.add(f, r)
 		}
 	}
 	if generic != nil && !generic.contested {
 		return generic, Family
 	}
-	switch r, sure := g.despiteTTL(f, p); {
-	case generic != nil && (r == nil || r.family == generic.family):
+	switch {
+	case generic != nil && (aside.row == nil || aside.row.family == generic.family):
 		return generic, Family
-	case r != nil && sure:
-		return r, Family
+	case aside.row != nil && g.sure(f, &aside):
+		return aside.row, Family
 	case generic != nil:
-		return r, Low
+		return aside.row, Low
 	case vague != nil:
 		return vague, Low
 	case distant != nil:
@@ -68,20 +77,6 @@ func (g *group) choose(f *features, p *packet.Packet) (*row, Confidence) {
 		return proxy, Low
 	}
 	return nil, None
-}
-
-// keepFirst keeps the first row of a system or stack that fits except for some fields,
-// and the first such row of a proxy. A system that merely resembles a tool must not be
-// called one.
-func keepFirst(r *row, system, proxy **row) {
-	switch {
-	case r.class == Proxy:
-		if *proxy == nil {
-			*proxy = r
-		}
-	case r.class != Tool && *system == nil:
-		*system = r
-	}
 }
 
 // windowIndex maps a window to the rows that it may fit, mostly one or two. It has

@@ -3,45 +3,115 @@ package p0f
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"nftknock/pkg/packet"
 	"nftknock/test/thorough"
 )
 
-// scan is Match without an index: it compares every row of every entry, in the order
-// of the table.
-func scan(db *Database, p *packet.Packet) (entry int, c Confidence) {
-	var f features
-	layout := f.read(p)
-	generic, vague, distant := -1, -1, -1
+// candidate is a row of an entry, and how a packet fits it.
+type candidate struct {
+	entry int
+	label Label
+	row   row
+	fit   fitness
+	clean bool // no bit of care differs
+}
+
+// specific reports whether it is the specific row of a system.
+func (c candidate) specific(db *Database) bool {
+	return c.label.Class == OS && !db.entries[c.entry].generic
+}
+
+// fitting returns the rows that a packet fits in whatever way, in the order of the
+// table.
+func fitting(db *Database, f *features, layout Layout, p *packet.Packet) (all []candidate) {
 	for i, e := range db.entries {
-		system := db.labels[e.label].Class == OS
 		for _, r := range e.signature.rows(f.six == 1) {
 			if r.layout != layout || (f.key^r.row.key)&r.row.fatal != 0 {
 				continue
 			}
-			switch fit := r.row.compare(&f, p); {
-			case fit == fitted && !e.generic:
-				return i, Exact
-			case fit == fitted && generic < 0:
-				generic = i
-			case fit == fuzzy && vague < 0 && system:
-				vague = i
-			case fit == far && distant < 0 && system:
-				distant = i
+			if fit := r.row.compare(f, p); fit != unfit {
+				all = append(all, candidate{i, db.labels[e.label], r.row, fit, (f.key^r.row.key)&r.row.care == 0})
 			}
 		}
 	}
+	return all
+}
+
+// scan is Match without an index: it compares every row of every entry, in the order
+// of the table, and follows the words of Match's comment.
+func scan(db *Database, p *packet.Packet) (entry int, c Confidence) {
+	var f features
+	layout := f.read(p)
+	rows := fitting(db, &f, layout, p)
+	first := func(fits func(candidate) bool) int {
+		return slices.IndexFunc(rows, fits)
+	}
+	generic := func(c candidate) bool { return db.entries[c.entry].generic }
+	if i := first(func(c candidate) bool { return c.fit == fitted && !generic(c) }); i >= 0 {
+		return rows[i].entry, scanContest(db, rows, rows[i])
+	}
+	best := first(func(c candidate) bool { return c.fit == fitted && c.label.Class != Stack })
+	if best >= 0 && (!db.entries[rows[best].entry].weighed || rows[best].row.window.Rule != WindowAny || rows[best].label.Class != OS) {
+		return rows[best].entry, Family
+	}
+	aside, sure := scanDespiteTTL(db, &f, layout, rows)
 	switch {
-	case generic >= 0:
-		return generic, Family
-	case vague >= 0:
-		return vague, Low
-	case distant >= 0:
-		return distant, Low
+	case best >= 0 && (aside < 0 || rows[aside].label.Family == rows[best].label.Family || rows[aside].row.ttl == rows[best].row.ttl):
+		return rows[best].entry, Family
+	case aside >= 0 && sure:
+		return rows[aside].entry, Family
+	case best >= 0:
+		return rows[aside].entry, Low
+	}
+	for _, fits := range []func(candidate) bool{
+		func(c candidate) bool { return !c.label.Class.first() && c.fit != far },
+		func(c candidate) bool { return !c.label.Class.first() },
+		func(c candidate) bool { return c.label.Class == Proxy },
+	} {
+		if i := first(fits); i >= 0 {
+			return rows[i].entry, Low
+		}
 	}
 	return -1, None
+}
+
+// scanContest returns the confidence of a specific row that fits in all fields.
+func scanContest(db *Database, rows []candidate, of candidate) Confidence {
+	if !db.entries[of.entry].weighed || !of.specific(db) {
+		return Exact
+	}
+	for _, c := range rows {
+		if c.specific(db) && c.clean && c.label.Family != of.label.Family && c.row.ttl != of.row.ttl {
+			return Family
+		}
+	}
+	return Exact
+}
+
+// scanDespiteTTL is despiteTTL and group.sure without an index.
+func scanDespiteTTL(db *Database, f *features, layout Layout, rows []candidate) (first int, sure bool) {
+	if !slices.ContainsFunc(db.entries, func(e entry) bool { return e.weighed }) {
+		return -1, false
+	}
+	first = slices.IndexFunc(rows, func(c candidate) bool { return c.specific(db) && c.clean })
+	sure = first >= 0 && f.quirks&(QuirkDF|QuirkFlow) != 0
+	for _, c := range rows {
+		if sure && c.specific(db) && c.clean && c.label.Family != rows[first].label.Family {
+			sure = false
+		}
+	}
+	for _, e := range db.entries {
+		for _, r := range e.signature.rows(f.six == 1) {
+			const mss = key(0xffff) << keyMSS
+			if db.labels[e.label].Class.first() && r.layout == layout && (f.key^r.row.key)&r.row.care&mss == 0 && r.row.compareWindow(f) {
+				sure = false
+			}
+		}
+	}
+	return first, sure
 }
 
 // Random tables and packets are made of the values in these pools, which are few
@@ -53,6 +123,7 @@ var (
 	poolWindows  = []string{"*", "0", "1024", "8192", "64240", "65535", "%2", "%512", "%1460", "mss*1", "mss*4", "mss*20", "mss*44", "mss*1000", "mtu*1", "mtu*31", "fit1", "fit1460", "fit33280", "fit65535", "fit65536"}
 	poolWindows2 = []string{"*", "0", "1024", "65535", "%512", "S1", "S4", "S20", "S44", "S1000", "T1", "T4", "T30"}
 	poolQuirks   = []string{"", "df,id+", "df,id+?", "df?,id+?,ecn?", "ecn", "ts1-?", "id-", "id-?", "df"}
+	poolClasses  = []Class{OS, OS, OS, OS, OS, Tool, Proxy, Stack}
 	poolTTL      = []uint8{64, 64, 64, 60, 50, 29, 28, 24, 128, 120, 255, 200, 32, 1}
 )
 
@@ -64,7 +135,7 @@ func randomTable(t *testing.T, r *rand.Rand) *Database {
 	var m builder
 	kind := r.IntN(3)
 	for range 1 + r.IntN(60) {
-		l := Label{Name: fmt.Sprint(r.IntN(20)), Class: Class(r.IntN(8) / 7)}
+		l := Label{Name: fmt.Sprint(r.IntN(20)), Family: fmt.Sprint(r.IntN(3)), Class: pick(r, poolClasses)}
 		if kind == 0 {
 			mss := pick(r, []string{"*", "*", fmt.Sprint(pick(r, poolMSS))})
 			m.add(l, r.IntN(4) == 0, signature(t, fmt.Sprintf("4:%s:0:%s:%s,%s:%s:%s:%s",
@@ -120,6 +191,9 @@ func TestIndexFindsWhatAScanFinds(t *testing.T) {
 		db, err := Merge(randomTable(t, r), randomTable(t, r))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if r.IntN(2) == 0 {
+			db = db.weighed()
 		}
 		for range 200 {
 			p := randomPacket(t, r)

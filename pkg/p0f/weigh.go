@@ -47,7 +47,7 @@ func (r *row) anyWindow() bool {
 func (g *group) confidence(f *features, p *packet.Packet, r *row) Confidence {
 	if r.contested {
 		for _, i := range g.windows.find(f.window) {
-			if q := &g.rows[i]; r.family != q.family && q.despiteTTL(f, p) {
+			if q := &g.rows[i]; r.contestedBy(q) && (f.key^q.key)&q.care == 0 && q.near(f) && q.compare(f, p) != unfit {
 				return Family
 			}
 		}
@@ -55,34 +55,41 @@ func (g *group) confidence(f *features, p *packet.Packet, r *row) Confidence {
 	return Exact
 }
 
-// despiteTTL reports whether the packet fits a specific row of a system in every
-// field, the TTL left aside.
-func (r *row) despiteTTL(f *features, p *packet.Packet) bool {
-	return r.weighed && r.specificSystem() && (f.key^r.key)&r.care == 0 && r.near(f) && r.compare(f, p) != unfit
+// despiteTTL is the first specific row of a system that a packet fits in every field but
+// the TTL.
+type despiteTTL struct {
+	row   *row // nil if there is none
+	mixed bool // a row of another family fits as well
 }
 
-// despiteTTL returns the first specific row of a system that the packet fits in every
-// field, the TTL left aside, or nil. sure tells whether the rest of the SYN shows that
-// a system wrote it, and which:
+// add adds a row that fits except for the TTL, and perhaps for bits outside r.fatal.
+func (d *despiteTTL) add(f *features, r *row) {
+	switch {
+	case !r.weighed || !r.specificSystem() || (f.key^r.key)&r.care != 0:
+	case d.row == nil:
+		d.row = r
+	case d.row.family != r.family:
+		d.mixed = true
+	}
+}
+
+// sure reports whether the packet, apart from its TTL, shows that the system of the row
+// wrote it:
 //   - DF is set, or over IPv6 there is a flow label, as systems do it and the tools that
 //     write their own SYNs do not;
+//   - no specific row of another family fits as well;
 //   - no tool or proxy sends that window and MSS with that layout, at whatever TTL and
-//     scale;
-//   - no specific row of another family fits as well.
-func (g *group) despiteTTL(f *features, p *packet.Packet) (first *row, sure bool) {
-	sure = f.quirks&(QuirkDF|QuirkFlow) != 0
+//     scale.
+func (g *group) sure(f *features, d *despiteTTL) bool {
+	if d.mixed || f.quirks&(QuirkDF|QuirkFlow) == 0 {
+		return false
+	}
 	for _, i := range g.windows.find(f.window) {
-		switch r := &g.rows[i]; {
-		case r.class.first() && r.resembles(f):
-			sure = false
-		case !r.despiteTTL(f, p):
-		case first == nil:
-			first = r
-		case first.family != r.family:
-			sure = false
+		if r := &g.rows[i]; r.class.first() && r.resembles(f) {
+			return false
 		}
 	}
-	return first, sure
+	return true
 }
 
 // resembles reports whether the packet has the row's MSS and window.
