@@ -125,14 +125,11 @@ func (f *totpFamily) take(group int, a *arrival) {
 	s.dropOlder(a.now - g.within)
 	f.settle(n, a)
 	lane, value := offset/totp.LaneWidth, byte(offset%totp.LaneWidth)
-	kept, fresh := s.put(lane, a.part(value))
-	if !kept {
-		return
-	}
+	changed, fresh := s.put(lane, a.part(value))
 	if fresh {
 		g.count(n)
 	}
-	if !s.complete() {
+	if !changed || !s.complete() {
 		return
 	}
 	c := totpCode{&a.moment, f, n, lane}

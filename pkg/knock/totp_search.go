@@ -1,7 +1,6 @@
 package knock
 
 import (
-	"math"
 	"math/bits"
 	"time"
 
@@ -21,19 +20,24 @@ type totpCode struct {
 // one attempt unless packets came late; the oldest, for the last packet of an
 // attempt that another overtook; then mixtures.
 func (c *totpCode) search() bool {
-	both := c.knock.state.contested(c.moment.now-overtakeTime) &^ (1 << c.lane)
-	if c.look(0) || both != 0 && c.look(both) {
+	both := c.knock.state.contested() &^ (1 << c.lane)
+	if c.look(0) || both != 0 && c.lookRecent(both) {
 		return true
 	}
 	for size := 1; size < bits.OnesCount64(both); size++ {
 		// (o - 1) & both is the next smaller subset of the bits of both.
 		for o := (both - 1) & both; o != 0; o = (o - 1) & both {
-			if bits.OnesCount64(o) == size && c.look(o) {
+			if bits.OnesCount64(o) == size && c.lookRecent(o) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// lookRecent looks at a choice unless it holds a value that is too old for a mixture.
+func (c *totpCode) lookRecent(o choice) bool {
+	return c.knock.state.oldest(o) > c.moment.now-overtakeTime && c.look(o)
 }
 
 // look looks for the accesses whose code a choice is now, and adds the verdict. A
@@ -47,7 +51,7 @@ func (c *totpCode) look(o choice) bool {
 	s.looks--
 	c.family.looked++
 	code := s.code(o)
-	if s.tokens.repeats(uint64(code), c.moment.now, c.moment.now) { // all pairs came after the last code
+	if s.tokens.begunBefore(uint64(code), s.oldest(o)) {
 		g.forgive(c.knock, s.spend(o))
 		return true
 	}
@@ -73,11 +77,8 @@ func (c *totpCode) accept(index int, step int64, o choice, out *finding) {
 	g := c.family.list[c.knock.group]
 	k, s, now := &g.keys[index], &c.knock.state, c.moment.now
 	sys := systems{rule: k.rule}
-	first := now
 	for i := range s.lanes {
-		p := s.pair(o, i)
-		first = min(first, p.at)
-		sys.add(&p.stamp)
+		sys.add(&s.pair(o, i).stamp)
 	}
 	req := &Request{
 		Allow:  c.knock.source,
@@ -88,7 +89,7 @@ func (c *totpCode) accept(index int, step int64, o choice, out *finding) {
 	wrong, forgiven := c.guesses(index, o)
 	switch {
 	case reason != None:
-	case now-first > int64(k.Within):
+	case now-s.oldest(o) > int64(k.Within):
 		reason = TooSlow
 	case wrong >= share(k.MaxAttempts) || g.wrongFor(k)-forgiven > k.MaxAttempts:
 		reason = TooManyCodes
@@ -181,11 +182,7 @@ const atOnce = int64(time.Second)
 // their share.
 func (c *totpCode) leftovers() bool {
 	g, s := c.family.list[c.knock.group], &c.knock.state
-	first := c.moment.now
-	for i := range s.lanes {
-		first = min(first, s.lanes[i][0].at)
-	}
-	alone := s.contested(math.MinInt64) == 0 && c.moment.now-first <= atOnce
+	alone := s.contested() == 0 && c.moment.now-s.oldest(0) <= atOnce
 	if alone || s.pairs/totp.Lanes > g.share || len(g.wrong) == cap(g.wrong) {
 		return false
 	}

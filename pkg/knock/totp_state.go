@@ -58,8 +58,8 @@ type totpWrong struct {
 // timeout of 1 s), and their code may be right.
 const settleTime = int64(8 * time.Second)
 
-// overtakeTime is how old a value may be that is looked at beside a newer one of its
-// lane: the newer one is of another attempt, whose packets came late.
+// overtakeTime is how old the values of a choice may be if not all are the newest: those
+// that are newer are of another attempt, whose packets came late or at the same time.
 const overtakeTime = int64(15 * time.Second)
 
 // looksPerStep and looksPerPair are how many choices may be looked up in a step, and
@@ -100,15 +100,16 @@ func (s *totpState) dropOlder(before int64) {
 	}
 }
 
-// put keeps a pair as the newest of its lane unless it is a repetition, and reports
-// whether it is a new guess: a value that has not come since the last wrong code, nor
-// in this step.
-func (s *totpState) put(lane int, p part) (kept, fresh bool) {
+// put keeps a pair as the newest of its lane unless its packet is a repetition. It
+// reports whether there are choices now that were not looked at, and whether the pair
+// is a new guess: a value that has not come since the last wrong code, nor in this step.
+func (s *totpState) put(lane int, p part) (changed, fresh bool) {
 	newest, older := &s.lanes[lane][0], &s.lanes[lane][1]
 	known, again := s.usedIn(lane, &p)
 	if again || newest.set && p.repeats(&newest.part) || older.set && p.repeats(&older.part) {
 		return false, false
 	}
+	held := newest.set && newest.value == p.value || older.set && older.value == p.value
 	pair := totpPair{part: p, set: true, turn: s.turn}
 	switch {
 	case newest.set && newest.value == p.value:
@@ -125,7 +126,7 @@ func (s *totpState) put(lane int, p part) (kept, fresh bool) {
 		pair.counted++
 	}
 	*newest = pair
-	return true, fresh
+	return fresh || !held, fresh
 }
 
 // usedIn reports whether a pair has the value of a right code before it, and whether it
@@ -151,10 +152,10 @@ func (s *totpState) complete() bool {
 	return true
 }
 
-// contested returns the lanes whose older value came after a time.
-func (s *totpState) contested(after int64) (lanes choice) {
+// contested returns the lanes that have two values.
+func (s *totpState) contested() (lanes choice) {
 	for i := range s.lanes {
-		if older := &s.lanes[i][1]; older.set && older.at > after {
+		if s.lanes[i][1].set {
 			lanes |= 1 << i
 		}
 	}
@@ -171,6 +172,15 @@ func (s *totpState) code(c choice) uint32 {
 		values[i] = int(s.pair(c, i).value)
 	}
 	return totp.Join(values)
+}
+
+// oldest returns when the first packet of a choice came.
+func (s *totpState) oldest(c choice) int64 {
+	first := s.pair(c, 0).at
+	for i := range s.lanes {
+		first = min(first, s.pair(c, i).at)
+	}
+	return first
 }
 
 // spend takes the pairs of a choice out of the lanes, and returns how many of them
