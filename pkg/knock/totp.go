@@ -52,7 +52,7 @@ type totpFamily struct {
 	// waiting are the sources with a wrong code that has no verdict yet, the one
 	// whose last packet is the oldest first.
 	waiting list[pending[totpState]]
-	looked  uint64 // choices of pairs that were looked up, which a test bounds
+	looked  func(code uint32) // if not nil, called with every code that is looked up
 }
 
 type totpGroup struct {

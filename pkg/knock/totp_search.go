@@ -49,8 +49,10 @@ func (c *totpCode) look(o choice) bool {
 		return false
 	}
 	s.looks--
-	c.family.looked++
 	code := s.code(o)
+	if c.family.looked != nil {
+		c.family.looked(code)
+	}
 	if s.tokens.begunBefore(uint64(code), s.oldest(o)) {
 		g.forgive(c.knock, s.spend(o))
 		return true
@@ -161,6 +163,7 @@ func (c *totpCode) fail() {
 	w := &s.wrong
 	if w.set && w.values == values && c.moment.now-w.at <= repeatTime {
 		g.forgive(c.knock, totp.Lanes) // the same code once more
+		s.looks = max(s.looks-totp.Lanes*looksPerPair, 0)
 		return
 	}
 	if c.leftovers() {
