@@ -45,6 +45,14 @@ func (r *recentTokens) repeats(id uint64, first, now int64) bool {
 	return false
 }
 
+// begunBefore reports whether a token whose first packet came at a time is one of these
+// once more, where old packets stay beside new ones. NB: unlike in repeats the last
+// packet does not decide. One of the next knock may have the packets of a repetition
+// tried once more, long after it.
+func (r *recentTokens) begunBefore(id uint64, first int64) bool {
+	return r.repeats(id, first-repeatTime, first)
+}
+
 // mayRepeat reports whether a packet of a time may be part of the last token or of
 // its repetition, so that it says nothing about another knock.
 func (r *recentTokens) mayRepeat(at int64) bool {

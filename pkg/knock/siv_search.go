@@ -97,7 +97,7 @@ func (s *sivSearch) open(c choice, length int) bool {
 	message := buffer[:length]
 	st.assemble(c, message)
 	id := tokenID(message[1:]) // of the tag
-	if st.tokens.repeats(id, st.oldest(c, length), s.at) {
+	if st.tokens.begunBefore(id, st.oldest(c, length)) {
 		return true
 	}
 	out := finding{source: s.knock.source, step: length}

@@ -49,22 +49,31 @@ type totpAccess struct {
 type totpFamily struct {
 	tracker[totpState]
 	groups[totpGroup]
+	// waiting are the sources with a wrong code that has no verdict yet, the one
+	// whose last packet is the oldest first.
+	waiting list[pending[totpState]]
+	looked  func(code uint32) // if not nil, called with every code that is looked up
 }
 
 type totpGroup struct {
 	share  int   // wrong codes of one source that count for all; the smallest of the accesses
 	within int64 // the longest
 	keys   []totpAccess
-	steps  [3]totpStep  // a ring by step
-	step   int64        // the one that wrong is of
-	wrong  []netip.Addr // the sources of its wrong codes
+	steps  [knownSteps]totpStep // a ring by step
+	step   int64                // the one that wrong is of
+	wrong  []netip.Addr         // the sources of its wrong codes
 }
+
+// knownSteps is how many steps have their codes kept: the three whose codes are
+// accepted, and two before them, whose packets may still be there.
+const knownSteps = 5
 
 // totpStep holds the codes of one step: the first access of each, and of each
 // access the next one with the same code, or -1.
 type totpStep struct {
 	step  int64
 	ready bool
+	pairs [][totp.Lanes]byte // of the code of each access
 	first map[uint32]int32
 	next  []int32
 }
@@ -72,7 +81,7 @@ type totpStep struct {
 func newTOTPFamily(e *Engine, room int) *totpFamily {
 	f := new(totpFamily)
 	// Unfinished codes get no verdict: any scan leaves some.
-	f.engine, f.ended = e, func(*moment, *pending[totpState], Reason) {}
+	f.engine, f.ended = e, func(m *moment, n *pending[totpState], _ Reason) { f.report(m, n) }
 	f.table = newTable(room, func(*totpState) {}, func(s *totpState) { *s = totpState{} })
 	return f
 }
@@ -94,131 +103,91 @@ func (g *totpGroup) lifetime() int64 { return max(g.within, int64(totp.Period)) 
 func (f *totpFamily) prepare() {
 	for _, g := range f.list {
 		g.wrong = make([]netip.Addr, 0, maxWrong)
+		for i := range g.steps {
+			g.steps[i] = totpStep{
+				pairs: make([][totp.Lanes]byte, len(g.keys)),
+				first: make(map[uint32]int32, len(g.keys)),
+				next:  make([]int32, len(g.keys)),
+			}
+		}
 	}
 	f.register(f.engine, f)
-}
-
-// totpState is what has come from one source.
-type totpState struct {
-	pairs   [totp.Lanes]part
-	touched uint8 // a bitmap of the pairs that came since the last code was complete
-	tokens  recentTokens
-	wrong   int   // how many codes were wrong
-	step    int64 // in this step
 }
 
 func (f *totpFamily) take(group int, a *arrival) {
 	g := f.list[group]
 	n := f.knockOf(a, group, g.lifetime())
 	s := &n.state
-	since := a.now - g.within
 	offset := f.offset(group, a)
-	lane := offset / totp.LaneWidth
-	pair := a.part(byte(offset % totp.LaneWidth))
-	if last := &s.pairs[lane]; last.at >= since && pair.repeats(last) {
-		return // or it would be the first pair of the next code
-	}
-	s.pairs[lane] = pair
-	s.touched |= 1 << lane
-	s.dropOlder(since)
-	if s.touched != 1<<totp.Lanes-1 {
-		return
-	}
-	s.touched = 0
-	code := s.code()
-	id := uint64(code)
-	if s.tokens.repeats(id, a.now, a.now) { // all pairs came after the last code
-		return
-	}
-	s.tokens.add(id, a.now)
-	c := totpCode{&a.moment, g, n}
-	c.check(code)
-}
-
-// dropOlder has the pairs that came before a time no longer count: they are of a
-// code that was never completed.
-func (s *totpState) dropOlder(before int64) {
-	for i := range s.pairs {
-		if s.pairs[i].at < before {
-			s.touched &^= 1 << i
-		}
-	}
-}
-
-// code returns the code that the pairs make.
-func (s *totpState) code() uint32 {
-	var values [totp.Lanes]int
-	for i, p := range s.pairs {
-		values[i] = int(p.value)
-	}
-	return totp.Join(values)
-}
-
-// totpCode is the complete code of a source, right or wrong.
-type totpCode struct {
-	moment *moment // when its last pair came; takes the verdicts
-	group  *totpGroup
-	knock  *pending[totpState]
-}
-
-// check looks for the accesses that have a code now, and adds the verdict. A code
-// that is right is spent even where it opens nothing, or whoever saw it could use
-// it.
-func (c *totpCode) check(code uint32) {
-	g, s := c.group, &c.knock.state
-	step := totp.Step(c.moment.time)
+	step := totp.Step(a.time)
 	g.begin(step)
-	if s.step != step {
-		s.step, s.wrong = step, 0
+	s.begin(step)
+	s.dropOlder(a.now - g.within)
+	f.settle(n, a)
+	lane, value := offset/totp.LaneWidth, byte(offset%totp.LaneWidth)
+	changed, fresh := s.put(lane, a.part(value))
+	if fresh {
+		g.count(n)
 	}
-	out := finding{source: c.knock.source, step: totp.Lanes}
-	// One step of drift either way (RFC 6238, section 6), and the likeliest first.
-	for _, st := range [...]int64{step, step - 1, step + 1} {
-		codes := g.codes(st)
-		for i, ok := codes.first[code]; ok && i >= 0; i = codes.next[i] {
-			c.accept(&g.keys[i], st, &out)
-		}
-	}
-	if out.found {
-		c.moment.add(out.verdict)
+	if !changed || !s.complete() {
 		return
 	}
-	// Beyond its share a source's wrong codes count for itself alone, so that no
-	// single source closes an access to all.
-	reason := NoKey
-	switch {
-	case s.wrong >= g.share:
-		reason = TooManyCodes
-	case len(g.wrong) < cap(g.wrong):
-		g.wrong = append(g.wrong, c.knock.source)
+	c := totpCode{&a.moment, f, n, lane}
+	if !c.search() && fresh && s.uncounted >= totp.Lanes {
+		c.fail()
 	}
-	s.wrong++
-	c.moment.add(Verdict{Access: onlyAccess(g.keys), Source: out.source, Step: out.step, Reason: reason})
 }
 
-// accept adds what an access grants of a code that is right in a step.
-func (c *totpCode) accept(k *totpAccess, step int64, out *finding) {
-	st, now := &c.knock.state, c.moment.now
-	sys := systems{rule: k.rule}
-	first := now
-	for i := range st.pairs {
-		first = min(first, st.pairs[i].at)
-		sys.add(&st.pairs[i].stamp)
+// settle gives the verdict on a wrong code that a packet cannot change any more, and
+// else has it wait for longer.
+func (f *totpFamily) settle(n *pending[totpState], a *arrival) {
+	s := &n.state
+	if s.wrong.waits {
+		if a.now-s.last > settleTime || a.now-s.wrong.at > f.list[n.group].within {
+			f.report(&a.moment, n)
+		} else {
+			f.waiting.remove(&s.wrong.link)
+			f.waiting.append(&s.wrong.link)
+		}
 	}
-	req := &Request{
-		Allow:  c.knock.source,
-		Token:  codeToken(k.derived, step),
-		Forget: forget(time.Unix((step+1)*int64(totp.Period/time.Second), 0)),
+	s.last = a.now
+}
+
+// report gives the verdict on a wrong code, if one waits.
+func (f *totpFamily) report(m *moment, n *pending[totpState]) {
+	w := &n.state.wrong
+	if !w.waits {
+		return
 	}
-	reason := k.refusal(&Terms{}, req, c.knock.source, c.moment.time)
-	switch {
-	case reason != None:
-	case now-first > int64(k.Within):
-		reason = TooSlow
-	case st.wrong >= share(k.MaxAttempts) || c.group.wrongFor(k) > k.MaxAttempts:
-		reason = TooManyCodes
+	f.withdraw(n)
+	m.add(Verdict{Access: onlyAccess(f.list[n.group].keys), Source: n.source, Step: totp.Lanes, Reason: w.reason})
+}
+
+// withdraw has a wrong code get no verdict.
+func (f *totpFamily) withdraw(n *pending[totpState]) {
+	if w := &n.state.wrong; w.waits {
+		w.waits = false
+		f.waiting.remove(&w.link)
 	}
-	out.add(&sys, req, reason)
+}
+
+// await has a wrong code get its verdict later.
+func (f *totpFamily) await(n *pending[totpState]) {
+	w := &n.state.wrong
+	w.waits, w.link = true, link[pending[totpState]]{of: n}
+	f.waiting.append(&w.link)
+}
+
+// expire also gives the verdicts on wrong codes after which nothing came.
+func (f *totpFamily) expire(m *moment, n int) {
+	for range n {
+		first := f.waiting.first
+		if first == nil || m.now-first.of.state.last <= settleTime {
+			break
+		}
+		f.report(m, first.of)
+	}
+	f.tracker.expire(m, n)
 }
 
 // share returns how many of the wrong codes of a step one source may try.
@@ -241,6 +210,46 @@ func (g *totpGroup) begin(step int64) {
 	}
 }
 
+// count counts a pair of a source that is none of a code before. Every fourth makes
+// a wrong code until a right one shows what they were. Beyond its share a source's
+// wrong codes count for itself alone, so that no single source closes an access to
+// all.
+func (g *totpGroup) count(n *pending[totpState]) {
+	s := &n.state
+	s.pairs++
+	s.uncounted++
+	s.looks = min(s.looks+looksPerPair, maxLooks)
+	if s.pairs%totp.Lanes == 0 && s.pairs/totp.Lanes <= g.share && len(g.wrong) < cap(g.wrong) {
+		g.wrong = append(g.wrong, n.source)
+	}
+}
+
+// forgive takes back the count of some pairs of a source, which were of right codes.
+func (g *totpGroup) forgive(n *pending[totpState], pairs int) {
+	s := &n.state
+	before := min(s.pairs/totp.Lanes, g.share)
+	s.pairs = max(s.pairs-pairs, 0)
+	s.uncounted = max(s.uncounted-pairs, 0)
+	back := before - min(s.pairs/totp.Lanes, g.share)
+	for i := len(g.wrong) - 1; i >= 0 && back > 0; i-- {
+		if g.wrong[i] == n.source {
+			g.wrong = append(g.wrong[:i], g.wrong[i+1:]...)
+			back--
+		}
+	}
+}
+
+// known reports whether a pair is that of one of the codes that an access has had
+// lately.
+func (g *totpGroup) known(key, lane int, value byte) bool {
+	for step := g.step + 1; step > g.step+1-knownSteps; step-- {
+		if g.codes(step).pairs[key][lane] == value {
+			return true
+		}
+	}
+	return false
+}
+
 // wrongFor counts the wrong codes of the step that came from sources of an access.
 func (g *totpGroup) wrongFor(k *totpAccess) int {
 	n := 0
@@ -258,10 +267,6 @@ func (g *totpGroup) codes(step int64) *totpStep {
 	if s.ready && s.step == step {
 		return s
 	}
-	if s.first == nil {
-		s.first = make(map[uint32]int32, len(g.keys))
-		s.next = make([]int32, len(g.keys))
-	}
 	s.step, s.ready = step, true
 	clear(s.first)
 	// From the last access to the first, each goes to the head of the chain of its
@@ -269,6 +274,9 @@ func (g *totpGroup) codes(step int64) *totpStep {
 	for i := len(g.keys) - 1; i >= 0; i-- {
 		code := g.keys[i].Secret.Code(step)
 		s.next[i] = -1
+		for lane, v := range totp.Pairs(code) {
+			s.pairs[i][lane] = byte(v)
+		}
 		if other, ok := s.first[code]; ok {
 			s.next[i] = other
 		}
@@ -289,9 +297,13 @@ func (f *totpFamily) adopt(from family, sameLabels bool) {
 	f.adoptFrom(&old.tracker, group, func(to, s *totpState) {
 		*to = *s
 		if !sameLabels {
-			for i := range to.pairs {
-				to.pairs[i].os = noSystem
-			}
+			to.forgetSystems()
 		}
 	})
+	// The links that were copied are those of the old list.
+	for n := range f.table.all() {
+		if n.state.wrong.waits {
+			f.await(n)
+		}
+	}
 }

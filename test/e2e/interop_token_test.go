@@ -166,9 +166,7 @@ func TestInteropOathtoolAndNetcat(t *testing.T) {
 	knock := func() {
 		// The last pair first: any order is accepted.
 		for _, pair := range []int{3, 2, 1, 0} {
-			port := fmt.Sprintf("%d", 40000+100*pair) // and the two digits in place of the last two
-			port = port[:3] + code[2*pair:2*pair+2]
-			run("nc", "-n", "-z", "-w", "1", lab.Server4.String(), port)
+			run("nc", "-n", "-z", "-w", "1", lab.Server4.String(), lanePort(code, pair))
 		}
 	}
 	s.wantOpen(c, lab.Server4, false)
@@ -180,6 +178,51 @@ func TestInteropOathtoolAndNetcat(t *testing.T) {
 	time.Sleep(4 * time.Second)
 	knock()
 	s.await("one-time code refused for 192.168.10.2: already used")
+}
+
+// lanePort returns the port of a pair of digits of a code.
+func lanePort(code string, pair int) string {
+	port := fmt.Sprintf("%d", 40000+100*pair) // and the two digits in place of the last two
+	return port[:3] + code[2*pair:2*pair+2]
+}
+
+// A code that loses a packet on its way has no influence on the next one.
+func TestInteropLostLaneOfACode(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	s.start("[[access]]\nname = \"phone\"\nknock = \"totp\"\nopen = [\"tcp/22\"]\ntimeout = \"20s\"\n" + s.keys(oathKey, ""))
+	c := s.Clients[0]
+	code := func(when string) string {
+		out, err := c.Run("oathtool", "--totp", "-b", "-d", "8", "-N", when, oathKey)
+		if out = strings.TrimSpace(out); err != nil || len(out) != 8 {
+			t.Fatalf("oathtool said %q: %v", out, err)
+		}
+		return out
+	}
+	// The code of the step before is still accepted, so that the test need not wait.
+	first, second := code("30 seconds ago"), code("now")
+	lost := 0
+	for lost < 3 && lanePort(first, lost) == lanePort(second, lost) {
+		lost++
+	}
+	table := "table inet loss { chain out { type filter hook output priority 0; tcp dport " + lanePort(first, lost) + " drop; }; }"
+	if out, err := c.Run("nft", table); err != nil {
+		t.Fatalf("nft: %v\n%s", err, out)
+	}
+	for _, code := range []string{first, second} {
+		var ports []string
+		for pair := range 4 {
+			ports = append(ports, lanePort(code, pair))
+		}
+		if out, err := c.Run("nmap", "-Pn", "-n", "--max-retries", "0", "-p", strings.Join(ports, ","), lab.Server4.String()); err != nil {
+			t.Fatalf("nmap: %v\n%s", err, out)
+		}
+		s.wantOpen(c, lab.Server4, code == second)
+	}
+	s.await("granted 192.168.10.2 access to tcp/22 for 20s")
+	if strings.Contains(s.daemon.Log(), "refused") {
+		t.Errorf("a refusal was logged:\n%s", s.daemon.Log())
+	}
 }
 
 // behindNAT makes n hosts that reach the server through the first client, which translates

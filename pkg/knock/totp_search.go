@@ -1,0 +1,202 @@
+package knock
+
+import (
+	"math/bits"
+	"time"
+
+	"nftknock/pkg/totp"
+)
+
+// totpCode looks for a right code in what a source has sent.
+type totpCode struct {
+	moment *moment // when the last packet came; takes the verdicts
+	family *totpFamily
+	knock  *pending[totpState]
+	lane   int // that the last packet came to
+}
+
+// search looks at the choices that hold the newest pair, the likely first, and
+// reports whether one is a right code: the newest of all lanes, which are those of
+// one attempt unless packets came late; the oldest, for the last packet of an
+// attempt that another overtook; then mixtures.
+func (c *totpCode) search() bool {
+	both := c.knock.state.contested() &^ (1 << c.lane)
+	if c.look(0) || both != 0 && c.lookRecent(both) {
+		return true
+	}
+	for size := 1; size < bits.OnesCount64(both); size++ {
+		// (o - 1) & both is the next smaller subset of the bits of both.
+		for o := (both - 1) & both; o != 0; o = (o - 1) & both {
+			if bits.OnesCount64(o) == size && c.lookRecent(o) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lookRecent looks at a choice unless it holds a value that is too old for a mixture.
+func (c *totpCode) lookRecent(o choice) bool {
+	return c.knock.state.oldest(o) > c.moment.now-overtakeTime && c.look(o)
+}
+
+// look looks for the accesses whose code a choice is now, and adds the verdict. A
+// code that is right is spent even where it opens nothing, or whoever saw it could
+// use it.
+func (c *totpCode) look(o choice) bool {
+	g, s := c.family.list[c.knock.group], &c.knock.state
+	if s.looks == 0 {
+		return false
+	}
+	s.looks--
+	code := s.code(o)
+	if c.family.looked != nil {
+		c.family.looked(code)
+	}
+	if s.tokens.begunBefore(uint64(code), s.oldest(o)) {
+		g.forgive(c.knock, s.spend(o))
+		return true
+	}
+	out := finding{source: c.knock.source, step: totp.Lanes}
+	// One step of drift either way (RFC 6238, section 6), and the likeliest first.
+	for _, st := range [...]int64{g.step, g.step - 1, g.step + 1} {
+		codes := g.codes(st)
+		for i, ok := codes.first[code]; ok && i >= 0; i = codes.next[i] {
+			c.accept(int(i), st, o, &out)
+		}
+	}
+	if !out.found {
+		return false
+	}
+	c.succeed(o, &out)
+	s.tokens.add(uint64(code), c.moment.now)
+	return true
+}
+
+// accept adds what the access with an index grants of a choice that is its code of a
+// step.
+func (c *totpCode) accept(index int, step int64, o choice, out *finding) {
+	g := c.family.list[c.knock.group]
+	k, s, now := &g.keys[index], &c.knock.state, c.moment.now
+	sys := systems{rule: k.rule}
+	for i := range s.lanes {
+		sys.add(&s.pair(o, i).stamp)
+	}
+	req := &Request{
+		Allow:  c.knock.source,
+		Token:  codeToken(k.derived, step),
+		Forget: forget(time.Unix((step+1)*int64(totp.Period/time.Second), 0)),
+	}
+	reason := k.refusal(&Terms{}, req, c.knock.source, c.moment.time)
+	wrong, forgiven := c.guesses(index, o)
+	switch {
+	case reason != None:
+	case now-s.oldest(o) > int64(k.Within):
+		reason = TooSlow
+	case wrong >= share(k.MaxAttempts) || g.wrongFor(k)-forgiven > k.MaxAttempts:
+		reason = TooManyCodes
+	}
+	out.add(&sys, req, reason)
+}
+
+// guesses returns how many wrong codes count against the access with an index if a
+// choice is its code, and how many then no longer do: neither the pairs of the choice
+// nor what is left of other codes of the access was guessed.
+func (c *totpCode) guesses(index int, o choice) (wrong, forgiven int) {
+	g, s := c.family.list[c.knock.group], &c.knock.state
+	own := 0
+	for i := range s.lanes {
+		for j := range s.lanes[i] {
+			p := &s.lanes[i][j]
+			if p.set && p.counted > 0 && (p == s.pair(o, i) || g.known(index, i, p.value)) {
+				own += int(p.counted)
+			}
+		}
+	}
+	wrong = max(s.pairs-own, 0) / totp.Lanes
+	return wrong, min(s.pairs/totp.Lanes, g.share) - min(wrong, g.share)
+}
+
+// succeed adds the verdict on a right code, and settles what came before it.
+func (c *totpCode) succeed(o choice, out *finding) {
+	g, s := c.family.list[c.knock.group], &c.knock.state
+	index := 0
+	for i := range g.keys {
+		if g.keys[i].index == out.verdict.Access {
+			index = i
+		}
+	}
+	shared := false
+	for i, v := range s.wrong.values {
+		shared = shared || s.pair(o, i).value == v
+	}
+	if shared {
+		c.family.withdraw(c.knock) // it was a mixture with this code
+	} else {
+		c.family.report(c.moment, c.knock)
+	}
+	left := 0
+	for i := range s.lanes {
+		for j := range s.lanes[i] {
+			p := &s.lanes[i][j]
+			if p.set && p.counted > 0 && p != s.pair(o, i) && g.known(index, i, p.value) {
+				left += int(p.counted)
+				p.counted = 0
+			}
+		}
+	}
+	g.forgive(c.knock, s.spend(o)+left)
+	c.moment.add(out.verdict)
+}
+
+// fail has the newest pairs wait for the verdict that they are a wrong code, unless
+// they are what is left of right ones. A wrong code that waits is one of its own:
+// as many pairs came after it.
+func (c *totpCode) fail() {
+	g, s := c.family.list[c.knock.group], &c.knock.state
+	s.uncounted = 0
+	s.turn++
+	var values [totp.Lanes]byte
+	for i := range values {
+		values[i] = s.lanes[i][0].value
+	}
+	w := &s.wrong
+	if w.set && w.values == values && c.moment.now-w.at <= repeatTime {
+		g.forgive(c.knock, totp.Lanes) // the same code once more
+		s.looks = max(s.looks-totp.Lanes*looksPerPair, 0)
+		return
+	}
+	if c.leftovers() {
+		return
+	}
+	c.family.report(c.moment, c.knock)
+	w.values, w.at, w.set, w.reason = values, c.moment.now, true, NoKey
+	if max(s.pairs-totp.Lanes, 0)/totp.Lanes >= g.share {
+		w.reason = TooManyCodes
+	}
+	c.family.await(c.knock)
+}
+
+// atOnce is a time in which nobody sends packets of two codes.
+const atOnce = int64(time.Second)
+
+// leftovers reports whether the newest pairs are of right codes of one access. The
+// search through the accesses is bounded: it is for sources that have not used up
+// their share.
+func (c *totpCode) leftovers() bool {
+	g, s := c.family.list[c.knock.group], &c.knock.state
+	alone := s.contested() == 0 && c.moment.now-s.oldest(0) <= atOnce
+	if alone || s.pairs/totp.Lanes > g.share || len(g.wrong) == cap(g.wrong) {
+		return false
+	}
+	for key := range g.keys {
+		n := 0
+		for n < totp.Lanes && g.known(key, n, s.lanes[n][0].value) {
+			n++
+		}
+		if n == totp.Lanes {
+			return true
+		}
+	}
+	return false
+}
