@@ -383,6 +383,7 @@ sig   = 4:64:0:*:mss*6,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCV
 sig   = 4:64:0:*:mss*12,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
+sig   = 4:64:0:*:65535,0:mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 with tcp_rmem, 2026
 
 label = g:windows:Windows:
 sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
