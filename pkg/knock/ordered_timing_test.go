@@ -103,7 +103,7 @@ func TestOrderedTooSlowForOneOfTwo(t *testing.T) {
 		for lasts, want := range map[time.Duration]string{9 * time.Second: "granted", 11 * time.Second: "packets too far apart"} {
 			m := knockSSH(time.Time{})
 			m.User = fmt.Sprint(lasts)
-			said := feed(e, spread(row(alice, keys[0].message(t, m), tcp), epoch.Add(time.Hour*time.Duration(lasts)/time.Duration(time.Second)), lasts))
+			said := feed(e, spread(row(alice, keys[0].message(t, m), tcp), epoch.Add(time.Hour*(lasts/time.Second)), lasts))
 			if got := strings.TrimLeft(words(said), "0123456789: "); got != want {
 				t.Errorf("%s in %v: %q, want %q", name, lasts, got, want)
 			}

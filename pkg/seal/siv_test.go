@@ -314,7 +314,7 @@ func TestSIVUsersOfNoASCII(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, user := range []string{"m\xfcller", "a\u202e", "a\x00b"} {
-		bad := append(text[:len(text)-sivUserLen:len(text)-sivUserLen], make([]byte, sivUserLen)...)
+		bad := slices.Concat(text[:len(text)-sivUserLen], make([]byte, sivUserLen))
 		copy(bad[len(bad)-sivUserLen:], user)
 		if _, ok := parseSIV(bad); ok {
 			t.Errorf("%q: parsed", user)
