@@ -121,13 +121,13 @@ func (f *totpFamily) take(group int, a *arrival) {
 	offset := f.offset(group, a)
 	step := totp.Step(a.time)
 	g.begin(step)
-	s.begin(step)
 	s.dropOlder(a.now - g.within)
+	s.begin(step)
 	f.settle(n, a)
 	lane, value := offset/totp.LaneWidth, byte(offset%totp.LaneWidth)
 	changed, fresh := s.put(lane, a.part(value))
 	if fresh {
-		g.count(n)
+		g.count(n, s.wrong.holds(lane, value, a.now))
 	}
 	if !changed || !s.complete() {
 		return
@@ -213,12 +213,15 @@ func (g *totpGroup) begin(step int64) {
 // count counts a pair of a source that is none of a code before. Every fourth makes
 // a wrong code until a right one shows what they were. Beyond its share a source's
 // wrong codes count for itself alone, so that no single source closes an access to
-// all.
-func (g *totpGroup) count(n *pending[totpState]) {
+// all. again says that the pair may be one of the last wrong code once more.
+func (g *totpGroup) count(n *pending[totpState], again bool) {
 	s := &n.state
 	s.pairs++
 	s.uncounted++
-	s.looks = min(s.looks+looksPerPair, maxLooks)
+	if !again {
+		s.novel = true
+		s.looks = min(s.looks+looksPerPair, maxLooks)
+	}
 	if s.pairs%totp.Lanes == 0 && s.pairs/totp.Lanes <= g.share && len(g.wrong) < cap(g.wrong) {
 		g.wrong = append(g.wrong, n.source)
 	}

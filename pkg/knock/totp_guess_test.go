@@ -70,9 +70,15 @@ func TestTOTPGuessesPerWrongCode(t *testing.T) {
 		"the last lane alone":     func(i int, _ *rand.Rand) (int, int) { return min(i, 3), i % 100 },
 		"two values in turn":      func(i int, _ *rand.Rand) (int, int) { return i % 4, i / 4 % 2 },
 		"whole codes twice":       func(i int, _ *rand.Rand) (int, int) { return i % 4, i / 8 % 100 },
-		"the same code":           func(i int, _ *rand.Rand) (int, int) { return i % 4, 7 },
-		"any lane":                func(_ int, rng *rand.Rand) (int, int) { return rng.IntN(4), rng.IntN(100) },
-		"any lane, few values":    func(_ int, rng *rand.Rand) (int, int) { return rng.IntN(4), rng.IntN(3) },
+		"hidden in repetitions": func(i int, _ *rand.Rand) (int, int) {
+			if i < totp.Lanes {
+				return i, 7
+			}
+			return [...]int{0, 0, 1, 2}[i%4], [...]int{8 + i/4, 7, 7, 7}[i%4]
+		},
+		"the same code":        func(i int, _ *rand.Rand) (int, int) { return i % 4, 7 },
+		"any lane":             func(_ int, rng *rand.Rand) (int, int) { return rng.IntN(4), rng.IntN(100) },
+		"any lane, few values": func(_ int, rng *rand.Rand) (int, int) { return rng.IntN(4), rng.IntN(3) },
 	}
 	most := 0.0
 	for name, next := range strategies {
@@ -119,5 +125,27 @@ func TestTOTPGuessesOfManySources(t *testing.T) {
 			t.Errorf("%d pairs per source: %d choices looked at, want at most %d", pairs, len(g.tried), most)
 		}
 		t.Logf("%d pairs per source: %d choices looked at before the access is closed", pairs, len(g.tried))
+	}
+}
+
+// What a source sent in the step before buys nothing in this one: the first choice that is
+// looked at counts.
+func TestTOTPGuessesAfterAStep(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for before := range 13 {
+		for after := 1; after <= 12; after++ {
+			g := newGuesser(t, 1000)
+			for i := range before {
+				g.send(start.Add(29*time.Second), i%totp.Lanes, i)
+			}
+			clear(g.tried)
+			for i := range after {
+				g.send(start.Add(totp.Period), (before+i)%totp.Lanes, 50+i)
+			}
+			looked, wrong := len(g.tried), len(g.engine.totp.list[0].wrong)
+			if looked > 0 && wrong == 0 || wrong == 1 && looked > 8 || looked > 4*wrong+7 {
+				t.Errorf("%d pairs, and %d in the next step: %d choices looked at with %d wrong codes counted", before, after, looked, wrong)
+			}
+		}
 	}
 }

@@ -154,23 +154,24 @@ func (c *totpCode) succeed(o choice, out *finding) {
 // as many pairs came after it.
 func (c *totpCode) fail() {
 	g, s := c.family.list[c.knock.group], &c.knock.state
-	s.uncounted = 0
+	again := !s.novel
+	s.uncounted, s.novel = 0, false
 	s.turn++
-	var values [totp.Lanes]byte
-	for i := range values {
-		values[i] = s.lanes[i][0].value
-	}
-	w := &s.wrong
-	if w.set && w.values == values && c.moment.now-w.at <= repeatTime {
-		g.forgive(c.knock, totp.Lanes) // the same code once more
-		s.looks = max(s.looks-totp.Lanes*looksPerPair, 0)
+	// The same code once more is no guess. NB: all of its pairs must be, or the others
+	// would be guesses that cost nothing.
+	if again {
+		g.forgive(c.knock, totp.Lanes)
 		return
 	}
 	if c.leftovers() {
 		return
 	}
 	c.family.report(c.moment, c.knock)
-	w.values, w.at, w.set, w.reason = values, c.moment.now, true, NoKey
+	w := &s.wrong
+	w.at, w.set, w.reason = c.moment.now, true, NoKey
+	for i := range w.values {
+		w.values[i] = s.lanes[i][0].value
+	}
 	if max(s.pairs-totp.Lanes, 0)/totp.Lanes >= g.share {
 		w.reason = TooManyCodes
 	}

@@ -21,6 +21,7 @@ type totpState struct {
 	step      int64 // of the counts
 	pairs     int   // that count as guesses: every four are a wrong code
 	uncounted int   // of these, those since the last wrong code
+	novel     bool  // some of these are not of that code once more
 	looks     int   // choices that may still be looked up
 	turn      uint8 // changes with the step and after a wrong code
 	wrong     totpWrong
@@ -53,6 +54,11 @@ type totpWrong struct {
 	link   link[pending[totpState]]
 }
 
+// holds reports whether a pair may be one of the wrong code once more.
+func (w *totpWrong) holds(lane int, value byte, now int64) bool {
+	return w.set && w.values[lane] == value && now-w.at <= repeatTime
+}
+
 // settleTime is how long a source must be silent before a wrong code gets its
 // verdict. Lost SYNs are sent again after 1 s, 3 s and 7 s (RFC 6298 with a first
 // timeout of 1 s), and their code may be right.
@@ -73,18 +79,23 @@ const (
 	maxLooks     = 1 << (totp.Lanes - 1)
 )
 
-// begin starts counting for a new step. Up to three pairs before it may make a code
-// with one of it, and stay counted.
+// begin starts counting for a new step. Pairs from before it may make a code with the
+// first one of it, so three of them stay counted.
 func (s *totpState) begin(step int64) {
 	if s.step == step {
 		return
 	}
-	s.step, s.pairs = step, s.pairs%totp.Lanes
+	s.step, s.pairs = step, 0
 	s.turn++
 	s.looks = looksPerStep
 	for i := range s.lanes {
 		for j := range s.lanes[i] {
-			s.lanes[i][j].counted = 0
+			p := &s.lanes[i][j]
+			p.counted = 0
+			if p.set && s.pairs < totp.Lanes-1 {
+				p.counted = 1
+				s.pairs++
+			}
 		}
 	}
 }
