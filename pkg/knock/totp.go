@@ -218,8 +218,10 @@ func (g *totpGroup) count(n *pending[totpState], again bool) {
 	s := &n.state
 	s.pairs++
 	s.uncounted++
-	s.novel = s.novel || !again
-	s.looks = min(s.looks+looksPerPair, maxLooks)
+	if !again {
+		s.novel = true
+		s.looks = min(s.looks+looksPerPair, maxLooks)
+	}
 	if s.pairs%totp.Lanes == 0 && s.pairs/totp.Lanes <= g.share && len(g.wrong) < cap(g.wrong) {
 		g.wrong = append(g.wrong, n.source)
 	}

@@ -1,6 +1,7 @@
 package knock
 
 import (
+	"math"
 	"math/bits"
 	"time"
 
@@ -20,7 +21,7 @@ type totpCode struct {
 // one attempt unless packets came late; the oldest, for the last packet of an
 // attempt that another overtook; then mixtures.
 func (c *totpCode) search() bool {
-	both := c.knock.state.contested() &^ (1 << c.lane)
+	both := c.knock.state.contested(c.moment.now-overtakeTime) &^ (1 << c.lane)
 	if c.look(0) || both != 0 && c.lookRecent(both) {
 		return true
 	}
@@ -57,18 +58,22 @@ func (c *totpCode) look(o choice) bool {
 		g.forgive(c.knock, s.spend(o))
 		return true
 	}
-	out := finding{source: c.knock.source, step: totp.Lanes}
+	out, key := finding{source: c.knock.source, step: totp.Lanes}, 0
 	// One step of drift either way (RFC 6238, section 6), and the likeliest first.
 	for _, st := range [...]int64{g.step, g.step - 1, g.step + 1} {
 		codes := g.codes(st)
 		for i, ok := codes.first[code]; ok && i >= 0; i = codes.next[i] {
 			c.accept(int(i), st, o, &out)
+			if out.verdict.Access == g.keys[i].index {
+				key = int(i)
+			}
 		}
 	}
 	if !out.found {
 		return false
 	}
-	c.succeed(o, &out)
+	c.succeed(o, key)
+	c.moment.add(out.verdict)
 	s.tokens.add(uint64(code), c.moment.now)
 	return true
 }
@@ -117,15 +122,9 @@ func (c *totpCode) guesses(index int, o choice) (wrong, forgiven int) {
 	return wrong, min(s.pairs/totp.Lanes, g.share) - min(wrong, g.share)
 }
 
-// succeed adds the verdict on a right code, and settles what came before it.
-func (c *totpCode) succeed(o choice, out *finding) {
+// succeed settles what came before a right code, that of the access with an index.
+func (c *totpCode) succeed(o choice, index int) {
 	g, s := c.family.list[c.knock.group], &c.knock.state
-	index := 0
-	for i := range g.keys {
-		if g.keys[i].index == out.verdict.Access {
-			index = i
-		}
-	}
 	shared := false
 	for i, v := range s.wrong.values {
 		shared = shared || s.pair(o, i).value == v
@@ -146,7 +145,6 @@ func (c *totpCode) succeed(o choice, out *finding) {
 		}
 	}
 	g.forgive(c.knock, s.spend(o)+left)
-	c.moment.add(out.verdict)
 }
 
 // fail has the newest pairs wait for the verdict that they are a wrong code, unless
@@ -186,7 +184,7 @@ const atOnce = int64(time.Second)
 // their share.
 func (c *totpCode) leftovers() bool {
 	g, s := c.family.list[c.knock.group], &c.knock.state
-	alone := s.contested() == 0 && c.moment.now-s.oldest(0) <= atOnce
+	alone := s.contested(math.MinInt64) == 0 && c.moment.now-s.oldest(0) <= atOnce
 	if alone || s.pairs/totp.Lanes > g.share || len(g.wrong) == cap(g.wrong) {
 		return false
 	}

@@ -163,10 +163,10 @@ func (s *totpState) complete() bool {
 	return true
 }
 
-// contested returns the lanes that have two values.
-func (s *totpState) contested() (lanes choice) {
+// contested returns the lanes whose older value came after a time.
+func (s *totpState) contested(after int64) (lanes choice) {
 	for i := range s.lanes {
-		if s.lanes[i][1].set {
+		if older := &s.lanes[i][1]; older.set && older.at > after {
 			lanes |= 1 << i
 		}
 	}
