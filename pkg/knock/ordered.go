@@ -383,18 +383,24 @@ func (s *orderedSearch) conclude(out *finding, first int64) {
 // salted one begins as it does.
 func (s *orderedSearch) refuse(why Reason) {
 	st, now := &s.knock.state, s.moment.now
-	if s.length != seal.Fwknop19Len || s.mixed || s.beginsAnew() || st.refused.within(s.group.within, now) {
+	if s.length != seal.Fwknop19Len || s.mixed || s.beginsAnew(why) || st.refused.within(s.group.within, now) {
 		return
 	}
 	st.refused = instant{now, true}
 	s.moment.add(Verdict{Access: onlyAccess(s.group.keys), Source: s.knock.source, Reason: why, Step: s.length})
 }
 
-// beginsAnew reports whether another salted message begins within this one: packets of
-// this one were lost, and it holds some of the next.
-func (s *orderedSearch) beginsAnew() bool {
+// beginsAnew reports whether another salted message may begin within this one: packets of
+// this one were lost, and it holds some of the next. The few last bytes of a message
+// that is too slow are not taken for a beginning: what they keep back would be
+// forgotten before the end of the knock says it.
+func (s *orderedSearch) beginsAnew(why Reason) bool {
 	const mark = seal.SaltMark
-	for i := 1; i < s.length; i++ {
+	last := s.length
+	if why == TooSlow {
+		last -= len(mark) - 1
+	}
+	for i := 1; i < last; i++ {
 		rest := s.bytes[i:s.length]
 		if n := min(len(rest), len(mark)); string(rest[:n]) == mark[:n] {
 			return true
