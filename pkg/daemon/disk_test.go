@@ -104,7 +104,7 @@ func TestTheQueueToTheDiskIsBounded(t *testing.T) {
 	other := strings.NewReplacer("once", "other", "udp/9", "udp/8", "23", "24").Replace(once)
 	r, store := startStuck(t, once+other)
 	began := time.Now()
-	// Each from an address of its own: one source can knock only every five seconds.
+	// Each from an address of its own: what one source repeats at once does not count.
 	for i := range 2000 {
 		for _, port := range []uint16{9300, 9100, 9200} {
 			p := datagram(0, port)

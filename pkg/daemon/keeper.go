@@ -118,13 +118,24 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 }
 
 // admit makes the grants of a decision, whose token is on disk if it has one, and then
-// reports them.
+// reports them. One that comes again counts if what it asks for has ended or was used up.
 func (k *keeper) admit(d plan.Decision) {
 	// A reload may have changed the access while the decision waited for the disk.
 	if !k.plan().Has(d.Access) {
 		d.Refused = plan.Changed
 		k.events.Emit(d.Refusal())
 		return
+	}
+	if d.Again {
+		if k.lasts(d) {
+			d.Refused = plan.Repeated
+			k.events.Emit(d.Refusal())
+			return
+		}
+		d.Again = false
+		if k.router.record(d) {
+			return
+		}
 	}
 	var made []gate.Grant
 	for _, g := range d.Grants() {
@@ -142,6 +153,17 @@ func (k *keeper) admit(d plan.Decision) {
 	for _, g := range made {
 		k.timers.start(keyOf(g), grantTimer{access: g.Access, timeout: g.Timeout, logged: logged}, g.Timeout)
 	}
+}
+
+// lasts reports whether all that a decision would grant is granted already.
+func (k *keeper) lasts(d plan.Decision) bool {
+	for _, g := range d.Grants() {
+		// Where the gate cannot tell, the knock counts: its sender may need it.
+		if lasts, err := k.gate.Lasts(g); err != nil || !lasts {
+			return false
+		}
+	}
+	return true
 }
 
 // ended reports that the time of a grant is over.

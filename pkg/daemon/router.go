@@ -17,7 +17,7 @@ type spendQueue = spent.Queue[plan.Decision]
 type router struct {
 	events    *event.Dispatcher
 	spends    *spendQueue
-	admitted  chan plan.Decision        // to the keeper: nothing is left to record of these
+	admitted  chan plan.Decision        // to the keeper: nothing is left to record of these, unless they come again
 	tablePlan atomic.Pointer[plan.Plan] // that the table was written for: see applyPolicy
 }
 
@@ -61,14 +61,23 @@ func (r *router) route(d plan.Decision) {
 		r.refuse(d)
 		return
 	}
+	// Of one that comes again the keeper knows whether it counts.
+	if d.Again || !r.record(d) {
+		r.admitted <- d
+	}
+}
+
+// record has the store record what is to be granted. It reports whether there is anything
+// to record: then the keeper gets the store's answer, and the decision with it.
+func (r *router) record(d plan.Decision) bool {
 	entry, needed := d.ToSpend()
 	if !needed {
-		r.admitted <- d
-		return
+		return false
 	}
 	if err := r.spends.Submit(entry, d); err != nil {
 		r.events.Emit(d.NotSpent(err))
 	}
+	return true
 }
 
 // refuse reports a decision that refuses, and has its token recorded, so that nobody who

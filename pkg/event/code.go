@@ -34,6 +34,10 @@ const (
 	CodeLimitReached Code = "limit_reached"
 	CodePruned       Code = "pruned" // the token expires before tokens that were pruned
 
+	// CodeRepeated: a shared sequence once more within five seconds, while the grant of the
+	// one before has neither ended nor been used up.
+	CodeRepeated Code = "repeated"
+
 	// CodeChanged: a reload changed the access during the knock.
 	CodeChanged Code = "changed"
 )
@@ -44,6 +48,6 @@ func Codes() []Code {
 		CodeOutOfOrder, CodeTooFast, CodeTooSlow, CodeTripwire, CodeScan, CodeWrongOS, CodeExpired, CodeIncomplete,
 		CodeEvicted, CodeMalformed, CodeLate, CodeNoKey, CodeTooManyCodes, CodeWrongSource, CodeTooOld, CodeTooNew,
 		CodeWrongUser, CodeOtherAddress, CodeNotOpen, CodeCommand, CodeNAT, CodeBadUser, CodeAlreadyUsed, CodeLimitReached,
-		CodePruned, CodeChanged,
+		CodePruned, CodeRepeated, CodeChanged,
 	}
 }

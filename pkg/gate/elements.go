@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"nftknock/pkg/port"
 	"nftknock/pkg/wording"
@@ -48,6 +49,47 @@ func (k *Kernel) grant(g Grant) error {
 	// From before the transaction, so that the ledger never says more than the kernel.
 	k.ledger.put(g, now)
 	return nil
+}
+
+// Lasts implements Gate.
+func (k *Kernel) Lasts(g Grant) (bool, error) {
+	if err := g.Validate(); err != nil {
+		return false, err
+	}
+	e := g.normal().element()
+	lasts, err := k.holds(e)
+	if err != nil {
+		return false, fmt.Errorf("look for the grant of %s to %s: %w", e.service, wording.Prefix(e.source), err)
+	}
+	return lasts, nil
+}
+
+// holds asks the kernel for an element, since connections use grants up without a word.
+func (k *Kernel) holds(e element) (bool, error) {
+	switch {
+	case k.closed:
+		return false, os.ErrClosed
+	case k.applied == nil:
+		return false, ErrNoTable
+	}
+	// A grant that was never made may have no set to be in.
+	k.ledger.expire(time.Now())
+	if _, ok := k.ledger.entries[e]; !ok {
+		return false, nil
+	}
+	m := grantSetOf(e)
+	var found []nftables.SetElement
+	err := k.retry(func() (err error) {
+		found, err = k.conn.FindSetElements(m.set().netlink(k.table.netlink(0)), []nftables.SetElement{{Key: m.key(e.source, e.service)}})
+		return err
+	})
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case err != nil:
+		return false, k.explainElement(err)
+	}
+	return len(found) == 1, nil
 }
 
 // Revoke implements Gate.

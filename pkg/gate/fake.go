@@ -119,6 +119,22 @@ func (f *Fake) grant(g Grant) error {
 	return nil
 }
 
+// Lasts implements Gate. Nothing but Revoke and Withdraw uses a grant of a Fake up.
+func (f *Fake) Lasts(g Grant) (bool, error) {
+	if err := g.Validate(); err != nil {
+		return false, err
+	}
+	g = g.normal()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.ready(); err != nil {
+		return false, fmt.Errorf("look for the grant of %s to %s: %w", g.Service, g.Source, err)
+	}
+	f.grants.expire(f.now())
+	_, ok := f.grants.entries[g.element()]
+	return ok, nil
+}
+
 // Revoke implements Gate.
 func (f *Fake) Revoke(from netip.Prefix, s port.Range) (ended []Grant, err error) {
 	if err := errors.Join(validateRange(from), s.CheckService()); err != nil {

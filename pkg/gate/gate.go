@@ -59,6 +59,10 @@ type Gate interface {
 	// process.
 	Grant(Grant) error
 
+	// Lasts reports whether a grant with the same Source, Service and Once is there: it
+	// has not ended, was not revoked, and no connection has used it up.
+	Lasts(Grant) (bool, error)
+
 	// Revoke ends the grants of sources within a prefix to services within a
 	// service, and returns them ordered by source, protocol and port; ErrNoGrant when
 	// there is none. Connections that are established stay.

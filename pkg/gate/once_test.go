@@ -66,11 +66,17 @@ func TestTheFirstConnectionUsesAGrantUp(t *testing.T) {
 					}
 				}
 				wantGrants(t, p.gate)
+				if there, err := p.gate.Lasts(g); there || err != nil {
+					t.Errorf("a grant that was used lasts: %v, %v", there, err)
+				}
 				p.seq++
 				p.send(packet.ACK)
 				one(t, conns)
 				// The next grant is for the next connection.
 				grant(t, p.gate, g)
+				if there, err := p.gate.Lasts(g); !there || err != nil {
+					t.Errorf("a grant that was not used lasts: %v, %v", there, err)
+				}
 				second.here = netip.AddrPortFrom(p.here.Addr(), p.here.Port()+2)
 				second.mustConnect()
 			})

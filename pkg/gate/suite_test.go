@@ -82,6 +82,7 @@ var behaviours = []struct {
 	{"a range is one grant", grantsRange},
 	{"sources and services are revoked as far as they reach", revokesWithin},
 	{"one grant is withdrawn alone", withdrawsOne},
+	{"a grant lasts until it ends or is revoked", lasts},
 	{"a prefix is granted as a whole", grantsPrefix},
 	{"a prefix may begin with no host's address", grantsLowPrefix},
 	{"what the ruleset does not open is not granted", needsRoom},
@@ -226,6 +227,44 @@ func revokesWithin(t *testing.T, s subject) {
 }
 
 // withdrawsOne ends grants that others lie within, or stand beside, and no other.
+func lasts(t *testing.T, s subject) {
+	ssh := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Timeout: MinTimeout}
+	if _, err := s.Lasts(ssh); !errors.Is(err, ErrNoTable) {
+		t.Errorf("without a table: %v", err)
+	}
+	apply(t, s, &Ruleset{Openings: []Opening{{Service: service("tcp/20-25")}, {Service: service("tcp/22"), Bits4: 24, Once: true}}})
+	want := func(g Grant, want bool) {
+		t.Helper()
+		if got, err := s.Lasts(g); got != want || err != nil {
+			t.Errorf("%v of %v lasts: %v, %v, want %v", g.Service, g.Source, got, err, want)
+		}
+	}
+	six := Grant{Source: from("2001:db8::1"), Service: service("tcp/22"), Timeout: time.Minute}
+	wide := Grant{Source: from("192.0.2.1"), Service: service("tcp/20-25"), Timeout: time.Minute}
+	once := Grant{Source: prefix("192.0.2.0/24"), Service: service("tcp/22"), Once: true, Timeout: time.Minute}
+	unopened := Grant{Source: from("192.0.2.1"), Service: service("tcp/30-35"), Once: true, Timeout: time.Minute}
+	all := []Grant{ssh, six, wide, once}
+	for i, g := range all {
+		want(g, false)
+		grant(t, s, g)
+		for j, other := range all {
+			want(other, j <= i)
+		}
+	}
+	want(unopened, false)
+	if err := s.Withdraw(once); err != nil {
+		t.Fatal(err)
+	}
+	want(once, false)
+	want(wide, true)
+	s.pass(MinTimeout + 100*time.Millisecond)
+	want(ssh, false)
+	want(six, true)
+	if _, err := s.Lasts(Grant{}); err == nil {
+		t.Error("a bad grant: no error")
+	}
+}
+
 func withdrawsOne(t *testing.T, s subject) {
 	apply(t, s, &Ruleset{Openings: []Opening{
 		{Service: service("tcp/20-25")}, {Service: service("tcp/20-25"), Bits4: 24}, {Service: service("tcp/20-25"), Once: true},

@@ -105,7 +105,10 @@ func play(t testing.TB, e *knock.Engine, src netip.Addr, trace string) string {
 }
 
 func say(v knock.Verdict) string {
-	if v.Granted() {
+	switch {
+	case v.Granted() && v.Again:
+		return "again"
+	case v.Granted():
 		return "granted"
 	}
 	return fmt.Sprintf("%d: %s", v.Step, v.Reason)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,8 +17,9 @@ import (
 // Each element has one slot per source and access. An element may arrive before
 // its predecessor by up to Reorder, neighbours keep their intervals, and all
 // arrive Within. The repetition of an element already seen changes nothing, and that
-// of a knock that was complete or met a tripwire begins no other: for five seconds
-// after a complete one nothing does, and for 90 s no packet with its numbers does.
+// of a knock that was complete or met a tripwire begins no other: for 90 s no packet
+// with its numbers counts. What comes complete within five seconds of a complete one
+// may be a second round of it: see Verdict.Again.
 // A knock port out of order or a tripwire voids the source's half-done knock,
 // and the first element begins a new one. Packets to any other port change
 // nothing.
@@ -204,7 +206,7 @@ func (f *sharedFamily) take(a *arrival) bool {
 		return true
 	}
 	for _, step := range role.steps {
-		if !f.list[step.access].admits(a.packet.Src) || f.guards.repeats(a, step) {
+		if !f.list[step.access].admits(a.packet.Src) || f.guarded(a, step) {
 			continue
 		}
 		if n := f.table.find(a.key(), step.access); n != nil {
@@ -215,6 +217,47 @@ func (f *sharedFamily) take(a *arrival) bool {
 		}
 	}
 	return true
+}
+
+// guarded handles a packet that may repeat one of a knock that got its verdict, and
+// reports whether it does.
+func (f *sharedFamily) guarded(a *arrival, s step) bool {
+	n := f.guards.of(a, s.access)
+	switch {
+	case n == nil:
+		return false
+	case n.state.has(s.positions, a.tag()):
+		return true
+	case n.state.complete.within(secondRound, a.now):
+		// Its retransmissions may come later.
+		n.state.add(bits.TrailingZeros32(s.positions), a.tag())
+		f.nextRound(a, n, s.positions)
+		return true
+	}
+	return false
+}
+
+// nextRound takes what came after a complete knock one packet further. Only if it is
+// complete, too, and nothing speaks against it, there is a verdict.
+func (f *sharedFamily) nextRound(a *arrival, n *pending[guardState], positions uint32) {
+	q, t, m := f.list[n.group], &n.state.round, a.mark()
+	// A first element that comes again begins anew: repetitions were sorted out by
+	// their tags.
+	if t.seen == 0 || positions&first != 0 && positions&^t.seen == 0 {
+		t.begin(positions, m)
+		return
+	}
+	switch result, _ := t.feed(q, positions, m); result {
+	case completed:
+		v := f.judge(a, n.group, n.source, t)
+		if v.Granted() && !n.state.complete.within(soonest, a.now) {
+			v.Again = true
+			a.add(v)
+		}
+		t.seen = 0
+	case voided:
+		t.begin(positions, m)
+	}
 }
 
 // advance takes a source's half-done knock one packet further.
@@ -239,7 +282,7 @@ func (f *sharedFamily) advance(a *arrival, n *pending[sharedState], positions ui
 			return
 		case voided:
 			// If both are void, the verdict is on the one that came further.
-			if v := f.verdict(n, t, reason); v.Step >= refusal.Step {
+			if v := q.verdict(n.source, t, reason); v.Step >= refusal.Step {
 				refusal = v
 			}
 			t.seen = 0
@@ -264,15 +307,22 @@ func (f *sharedFamily) advance(a *arrival, n *pending[sharedState], positions ui
 // complete adds the verdict on a knock whose elements have all arrived by the
 // rules, and ends it.
 func (f *sharedFamily) complete(a *arrival, n *pending[sharedState], t *attempt) {
-	q := f.list[n.group]
-	v := f.verdict(n, t, None)
+	a.add(f.judge(a, n.group, n.source, t))
+	f.guards.add(a.now, n, true)
+	f.table.remove(n)
+}
+
+// judge returns the verdict on a complete attempt of a source at an access.
+func (f *sharedFamily) judge(a *arrival, access int, source netip.Addr, t *attempt) Verdict {
+	q := f.list[access]
+	v := q.verdict(source, t, None)
 	// A knock faster than reorder may have come in any order: it must be as far from
 	// a tripwire as one that took reorder.
 	duration := max(a.now-t.start, q.reorder)
 	switch {
 	case q.expired(a.time):
 		v.Reason = Expired
-	case f.trips.recently(n.key, t.start, duration):
+	case f.trips.recently(sourceKey(source), t.start, duration):
 		v.Reason = Scan
 	case q.allowed != nil:
 		for i := range q.Sequence {
@@ -282,9 +332,7 @@ func (f *sharedFamily) complete(a *arrival, n *pending[sharedState], t *attempt)
 			}
 		}
 	}
-	a.add(v)
-	f.guards.add(a.now, n, true)
-	f.table.remove(n)
+	return v
 }
 
 // trip records the touch of a tripwire and voids the half-done knocks of its
@@ -311,12 +359,11 @@ func (f *sharedFamily) expire(m *moment, n int) {
 
 // verdictOnEnd adds the verdict on a half-done knock that is given up.
 func (f *sharedFamily) verdictOnEnd(m *moment, n *pending[sharedState], why Reason) {
-	m.add(f.verdict(n, n.state.furthest(), why))
+	m.add(f.list[n.group].verdict(n.source, n.state.furthest(), why))
 }
 
-func (f *sharedFamily) verdict(n *pending[sharedState], t *attempt, why Reason) Verdict {
-	q := f.list[n.group]
-	v := Verdict{Access: q.index, Source: n.source, Reason: why, Step: bits.OnesCount32(t.seen)}
+func (q *sharedAccess) verdict(source netip.Addr, t *attempt, why Reason) Verdict {
+	v := Verdict{Access: q.index, Source: source, Reason: why, Step: bits.OnesCount32(t.seen)}
 	if seen := t.seen & q.syns; seen != 0 {
 		v.OS = t.marks[bits.Len32(seen)-1].os // the highest bit: the last SYN
 	}

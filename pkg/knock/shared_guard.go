@@ -10,15 +10,18 @@ import (
 
 // A knock that got its verdict is followed by its repetitions: the kernel sends each SYN
 // again that nobody answers, and some clients send all packets a second time. The guard
-// of a source and access has them begin nothing and complete nothing.
+// of a source and access has the kernel's begin nothing and complete nothing, and tells
+// what may be a second round from other knocks.
 
 const (
-	// secondRound is how long after a complete knock no packet of its source counts
-	// for its access, for clients whose repetitions have other ports and sequence
+	// secondRound is how long after a complete knock another one of its source may be the
+	// same once more, sent by a client whose repetitions have other ports and sequence
 	// numbers: nmap sends its second round 1.1 s after the first, and 2.0 to 3.9 s
-	// after it where it connects. The guard sets a time only with a complete knock: a
-	// tripwire touched in somebody's name does not make that one wait.
+	// after it where it connects. Its packets begin nothing that outlasts this time.
 	secondRound = int64(5 * time.Second)
+	// soonest is how long after a complete knock neither a second round nor another knock
+	// can be complete: the network has duplicated what comes before.
+	soonest = int64(100 * time.Millisecond)
 	// lastRetransmission is how long after a verdict the tags of its packets are
 	// remembered. With its default of 6 tries and 4 linear ones more, Linux sends a
 	// SYN for the last time after 69 s.
@@ -59,10 +62,13 @@ type guardState struct {
 	complete instant // when the last complete knock got its verdict
 	// tags are the last of each position, the youngest first; 0 for none.
 	tags [][guardedTags]tag
+	// round is what has come since then: a second round, or another knock.
+	round attempt
 }
 
 func (s *guardState) reset() {
 	s.complete = instant{}
+	s.round.seen = 0
 	clear(s.tags)
 }
 
@@ -96,7 +102,8 @@ func (s *guardState) has(positions uint32, g tag) bool {
 	return false
 }
 
-// copy makes s what other is. The greatest length of their sequences may differ.
+// copy makes s what other is, but for its round. The greatest length of their sequences
+// may differ.
 func (s *guardState) copy(other *guardState) {
 	s.complete = other.complete
 	copy(s.tags, other.tags)
@@ -110,26 +117,21 @@ type guards struct{ *table[guardState] }
 func newGuards(room, longest int) guards {
 	return guards{newTable(room, func(s *guardState) {
 		s.tags = make([][guardedTags]tag, longest)
+		s.round.marks = make([]mark, longest)
 	}, (*guardState).reset)}
 }
 
-// repeats reports whether a packet that is the element of some positions of an access
-// may repeat one of a knock that got its verdict. Where only the time says so, the
-// packet's own tag is remembered as well.
-func (g guards) repeats(a *arrival, s step) bool {
+// of returns what is remembered of the last knocks of a packet's sender at an access, or
+// nil.
+func (g guards) of(a *arrival, access int) *pending[guardState] {
 	if g.len == 0 {
-		return false
+		return nil
 	}
-	n := g.find(a.key(), s.access)
+	n := g.find(a.key(), access)
 	if n == nil || a.now-n.since > lastRetransmission {
-		return false
+		return nil
 	}
-	if n.state.complete.within(secondRound, a.now) {
-		// Its retransmissions may come later.
-		n.state.add(bits.TrailingZeros32(s.positions), a.tag())
-		return true
-	}
-	return n.state.has(s.positions, a.tag())
+	return n
 }
 
 // add remembers a knock whose verdict is given now, and whether it was complete.
@@ -154,6 +156,7 @@ func (g guards) add(now int64, k *pending[sharedState], complete bool) {
 	}
 	if complete {
 		n.state.complete = instant{now, true}
+		n.state.round.seen = 0
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 // The tests of this file: packets that repeat a shared knock which got its verdict
-// begin nothing and complete nothing.
+// begin nothing and complete nothing, and a second round is told from another knock.
 
 const repeated = "tcp/1000, udp/2000, tcp/3000, icmp"
 
@@ -104,7 +104,7 @@ func TestASecondRoundAfterAMatch(t *testing.T) {
 			backwards := round(src, 3)
 			slices.Reverse(backwards)
 			said = append(said, feed(e, burstAt(2200*time.Millisecond, backwards))...)
-			check(t, name+" soon", said, "granted")
+			check(t, name+" soon", said, "granted, again, again")
 			check(t, name+" later", feed(e, burstAt(5100*time.Millisecond, round(src, 4))), "granted")
 		}
 	}
@@ -121,7 +121,72 @@ func TestRetransmissionsOfASecondRound(t *testing.T) {
 	for _, d := range append([]time.Duration{0}, retransmissions...) {
 		said = append(said, feed(e, burstAt(2755*time.Millisecond+d, second))...)
 	}
-	check(t, "both rounds", append(said, e.Flush(epoch.Add(time.Hour))...), "granted")
+	check(t, "both rounds", append(said, e.Flush(epoch.Add(time.Hour))...), "granted, again")
+}
+
+// Another knock may follow the first within five seconds, whatever a second round left. Only
+// the caller knows whether it is one.
+func TestAnotherKnockWithinFiveSeconds(t *testing.T) {
+	const ms = time.Millisecond
+	a := access(t, "tcp/1000, tcp/2000, tcp/3000")
+	elements := shared(a).Sequence
+	first, another := whole(alice, elements, 1), burstAt(3*time.Second, whole(alice, elements, 9))
+	slow := func(n uint32) (events []event) { // backwards, too slow for reorder
+		packets := whole(alice, elements, n)
+		slices.Reverse(packets)
+		for i, p := range packets {
+			events = append(events, event{epoch.Add(1100*ms + time.Duration(i)*200*ms), p})
+		}
+		return events
+	}
+	for _, c := range []struct {
+		name   string
+		events []event
+		want   string
+	}{
+		{"alone", nil, "granted, again"},
+		{"after a slow round", slow(2), "granted, again"},
+		{"after a part of one", burstAt(1100*ms, whole(alice, elements, 2)[1:]), "granted, again"},
+		{"after the beginning of one", burstAt(1100*ms, whole(alice, elements, 2)[:2]), "granted, again"},
+		{"after duplicates of the network", burstAt(60*ms, whole(alice, elements, 2)), "granted, again"},
+	} {
+		e := engine(t, knock.Config{Accesses: []knock.Access{a}})
+		said := feed(e, burstAt(0, first))
+		said = append(said, feed(e, append(c.events, another...))...)
+		// Retransmissions of all of it are nothing.
+		for _, d := range retransmissions {
+			again := slices.Clone(another)
+			for i := range again {
+				again[i].at = again[i].at.Add(d)
+			}
+			said = append(said, feed(e, again)...)
+		}
+		check(t, c.name, append(said, e.Flush(epoch.Add(time.Hour))...), c.want)
+	}
+}
+
+// Two people behind one address, of whom the first has the wrong system.
+func TestAnotherKnockAfterARefusal(t *testing.T) {
+	a := access(t, "tcp/1000, tcp/2000, tcp/3000")
+	a.RequireOS = regexp.MustCompile("(?i)linux")
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}, Fingerprints: p0f.Builtin()})
+	check(t, "unknown system", feed(e, burstAt(0, whole(alice, shared(a).Sequence, 1))), "3: operating system does not match")
+	right := whole(alice, shared(a).Sequence, 2)
+	for _, p := range right {
+		p.Version, p.TTL, p.ID, p.DontFragment, p.TCP.Window, p.TCP.Options = 4, 64, 4711, true, 64240, linuxOptions
+	}
+	check(t, "Linux", feed(e, burstAt(time.Second, right)), "again")
+}
+
+// What is wrong with a second round is not said once more.
+func TestASecondRoundIsNotRefused(t *testing.T) {
+	wire := port.Single(packet.TCP, 666)
+	a := access(t, "tcp/1000, tcp/2000, tcp/3000")
+	e := engine(t, knock.Config{Accesses: []knock.Access{a}, Tripwires: []port.Range{wire}})
+	check(t, "first", feed(e, burstAt(0, whole(alice, shared(a).Sequence, 1))), "granted")
+	second := whole(alice, shared(a).Sequence, 2)
+	check(t, "with a tripwire", feed(e, burstAt(time.Second, slices.Insert(second, 1, touch(alice, wire)))), "")
+	check(t, "at the end", e.Flush(epoch.Add(time.Hour)), "")
 }
 
 // A knock on purpose is granted amid the retransmissions of those before it, and they
@@ -219,7 +284,7 @@ func TestTheGuardIsOfOneSourceAndAccess(t *testing.T) {
 	one, two := access(t, "tcp/1000, tcp/2000"), access(t, "tcp/1000, tcp/3000")
 	two.Name = "two"
 	e := engine(t, knock.Config{Accesses: []knock.Access{one, two}})
-	if got := play(t, e, alice, "0s tcp/1000, 0s tcp/2000, 1s tcp/1000, 1s tcp/2000, 1s tcp/3000"); got != "granted, granted" {
+	if got := play(t, e, alice, "0s tcp/1000, 0s tcp/2000, 1s tcp/1000, 1s tcp/2000, 1s tcp/3000"); got != "granted, again, granted" {
 		t.Errorf("%q, want one grant of each", got)
 	}
 	if got := play(t, e, bob, "1s tcp/1000, 1s tcp/2000"); got != "granted" {
@@ -237,7 +302,7 @@ func TestAdoptKeepsTheGuard(t *testing.T) {
 		packets := whole(alice, shared(a).Sequence, 1)
 		check(t, name, feed(old, burstAt(0, packets)), "granted")
 		e.Adopt(old)
-		check(t, name+": other serials", feed(e, burstAt(time.Second, whole(alice, shared(a).Sequence, 2))), "")
+		check(t, name+": other serials", feed(e, burstAt(time.Second, whole(alice, shared(a).Sequence, 2))), "again")
 		check(t, name+": retransmission", feed(e, burstAt(35*time.Second, packets)), "")
 		check(t, name+": another knock", feed(e, burstAt(36*time.Second, whole(alice, shared(a).Sequence, 3))), "granted")
 	}

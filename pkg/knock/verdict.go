@@ -23,6 +23,11 @@ type Verdict struct {
 	// requirement, or else that of the last SYN of the knock. Its
 	// confidence is p0f.None when the knock held no SYN.
 	OS p0f.Match
+	// Again says that a shared sequence came complete once more within five seconds. It may
+	// be a second round of the same knock, which some clients send: it is to count as
+	// another knock only if what the one before opened has ended or was used up. It is
+	// false where Reason is not None.
+	Again bool
 	// Request is what the knock asks for; nil unless a key authenticated it,
 	// and for shared sequences, which ask for all that their access opens.
 	Request *Request

@@ -25,6 +25,9 @@ type Decision struct {
 	Step    int            // packets of the knock that have arrived, without repetitions
 	OS      string         // the label of the sender's operating system; empty if unknown
 	Refused Reason
+	// Again says that the knock may be a second round of the one before it: see
+	// knock.Verdict. Nothing is to be recorded or granted while Grants last.
+	Again bool
 
 	// Authenticated says that a key decrypted the knock, or that its code was right. The
 	// next four fields are set only then.
@@ -50,18 +53,20 @@ type Reason struct {
 	Words string
 }
 
-// The reasons that the engine does not know: those of the store, and that of a reload.
+// The reasons that the engine does not know: those of the store, that of a reload, and that of
+// a grant that lasts.
 var (
 	AlreadyUsed = Reason{event.CodeAlreadyUsed, "already used"}
 	AtLimit     = Reason{event.CodeLimitReached, "the access has reached its limit"}
 	TooStale    = Reason{event.CodePruned, "token is older than the pruned part of the store; check the system clock"}
+	Repeated    = Reason{event.CodeRepeated, "repeated within 5s, and the grant of the knock before lasts"}
 	Changed     = Reason{event.CodeChanged, "the access was changed by a reload meanwhile"}
 )
 
 // Decide makes the decision about a verdict of an engine that was made from this plan. The
 // decision keeps no memory of the verdict, which the engine uses again.
 func (p *Plan) Decide(v *knock.Verdict) Decision {
-	d := Decision{Time: v.Time, Source: v.Source, Step: v.Step, Allow: v.Source, OS: p.system(v.OS)}
+	d := Decision{Time: v.Time, Source: v.Source, Step: v.Step, Allow: v.Source, OS: p.system(v.OS), Again: v.Again}
 	if v.Access != knock.NoAccess {
 		d.Access = p.Accesses[v.Access]
 		d.Services, d.Timeout = d.Access.Open, d.Access.Timeout

@@ -214,7 +214,7 @@ var refusals = []struct {
 
 func TestDecisionsThatRefuse(t *testing.T) {
 	p := outline(t, accesses)
-	seen := map[event.Code]bool{event.CodeChanged: true} // see TestHas
+	seen := map[event.Code]bool{event.CodeChanged: true, event.CodeRepeated: true} // of the daemon
 	reasons := make(map[knock.Reason]bool)
 	for _, c := range refusals {
 		c.verdict.Time, c.verdict.Source = now, alice

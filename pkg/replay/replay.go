@@ -38,7 +38,8 @@ const (
 
 // Run hands the packets of a capture to an engine of a plan, with the times of the capture,
 // and calls emit with each outcome. It does not know tokens that were spent before the
-// capture, and does not count limits. A knock that is incomplete at the end of the capture is
+// capture, does not count limits, and takes it that no grant is used up or ends within five
+// seconds. A knock that is incomplete at the end of the capture is
 // refused. Run returns how many packets were sent to knock ports, and the first error of
 // capt or emit.
 func Run(p *plan.Plan, capt *capture.Reader, emit func(Outcome) error) (knockPackets uint64, err error) {
@@ -98,9 +99,12 @@ func (r *run) report(verdicts []knock.Verdict) error {
 	return nil
 }
 
-// spend refuses a knock whose token was spent, and spends the token of every other. As in the
-// daemon, tokens of refused knocks are spent, too.
+// spend refuses a knock that repeats the one before it, and one whose token was spent, and
+// spends the token of every other. As in the daemon, tokens of refused knocks are spent, too.
 func (r *run) spend(d *plan.Decision) {
+	if d.Again {
+		d.Refused = plan.Repeated
+	}
 	if !d.Authenticated {
 		return
 	}

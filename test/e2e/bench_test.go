@@ -18,8 +18,8 @@ import (
 // a second.
 func BenchmarkKnockToOpen(b *testing.B) {
 	s := newStage(b, 1)
-	// A client's knock counts again for the same access after five seconds, and each grant
-	// lasts one: so the accesses take turns.
+	// A client's knock counts again for the same access when the grant has ended, which
+	// lasts a second: so the accesses take turns.
 	const accesses = 6
 	var policy string
 	for i := range accesses {
