@@ -110,6 +110,12 @@ label = s:!:hping:
 sys   = @linux
 sig   = *:64:0:0:512,0::ack+?:* ; measured, 3.a2 of 2014; hping2.h
 
+; Of the systems that its option -W copies, the one with random bytes for an MD5
+; signature is nobody's.
+label = s:!:Unicornscan:
+sys   = @linux
+sig   = 4:255-:0:1024:*,0:mss,sok,?19:df,id+?:0 ; robertelee78/unicornscan, docs/research/TCP_OPTION_19_RESEARCH.md, 2025
+
 label = s:!:NAST:SYN scan
 sys   = @linux
 sig   = 4:64:0:0:32767,0:::0 ; pf.os 2004
@@ -172,6 +178,12 @@ sig   = *:64:0:*:fit65536,0:mss,nop,nop,ts:df,id+,ecn?:0 ; tcp_options_write, 20
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18 MPTCP, 2026
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws,?30:df,id+,ecn?:* ; tcp_options_write, 2020
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18 Fast Open, 2026
+; Kind 19 is the signature of RFC 2385, which routing protocols use: BGP, LDP and MSDP. It
+; comes first and leaves no room for timestamps. BGP sets a TTL of 1 or 255 for many peers.
+sig   = *:64:0:*:fit65536,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG, 2026
+sig   = *:64:0:*:fit65536,*:nop,nop,?19,mss,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG tcp_sack=0, 2026
+sig   = *:64:0:*:fit65536,0:nop,nop,?19,mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG tcp_window_scaling=0, 2026
+sig   = *:64:0:*:fit65536,0:nop,nop,?19,mss:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG tcp_sack=0 tcp_window_scaling=0, 2026
 
 ; Over loopback the buffer of 87380 bytes is the limit, half of which is window; and
 ; without the limit of segments it is everywhere.
@@ -285,7 +297,10 @@ sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, 2013
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,nop,nop,?254:df,id+,ecn?:0 ; smc_options_write, 2017
-sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write with an MD5 key, 2007
+sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
+sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
+sig   = *:64:0:*:*,0:nop,nop,?19,mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
+sig   = *:64:0:*:*,0:nop,nop,?19,mss:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
 label = g:linux:Linux:(no timestamps)
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, tcp_options_write, 2014
@@ -516,6 +531,26 @@ sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 label = g:bsd:BSD:or a relative
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; FreeBSD's tcp_output.c, 2005
 sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004
+
+; ---- With the MD5 signature of RFC 2385, kind 19. BSD and routers that are made of it write
+; it behind the other options, IOS XR between them.
+
+label = s:bsd:FreeBSD:7 or newer (TCP MD5 signature)
+sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts,nop,nop,?19:df,id+?,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c, tcp_addoptions, 2008 to 2018
+; Over IPv4 only: the code of the time left IPv6 unsigned.
+label = s:bsd:FreeBSD:5.3 to 6 (TCP MD5 signature)
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,ts,?19,sok:df,id+,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,ts,?19,eol+1:df,id+,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, without SACK, 2006
+; A key switches SACK off: sys/netinet/tcp_usrreq.c.
+label = s:bsd:OpenBSD:4.9 or newer (TCP MD5 signature)
+sig   = *:64:0:*:16384,*:mss,nop,ws,nop,nop,ts,?19,nop,nop:df,id+,ecn?:0 ; OpenBSD's sys/netinet/tcp_output.c, 2011 to 2023
+label = g:bsd:BSD:or a relative (TCP MD5 signature)
+sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts,nop,nop,?19:df,id+?,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c, tcp_addoptions, 2008 to 2018
+sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,?19,sok:df,id+,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,?19,nop,nop:df,id+,ecn?:0 ; OpenBSD's sys/netinet/tcp_output.c, 2011 to 2023
+; The TTL is the routing protocol's.
+label = s:cisco:Cisco:IOS XR (TCP MD5 signature)
+sig   = 4:255-:0:*:16384,0:mss,ws,nop,?19,eol+1:df?,id+?,id-?:0 ; tcpdump of a peer in osrg/gobgp, issue 2852, 2024; its order and window as in nmap-os-db, 2022
 
 ; ---- Other Unix
 
