@@ -446,12 +446,13 @@ label = s:apple:macOS/iOS:(iOS 3 to 8, or Mac OS X 10.4 to 10.7 with a set buffe
 sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, captures of 10.6.8 in 2011, p0f 2014
 label = s:apple:Mac OS X:10.4 to 10.7, or FreeBSD 6
 sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; Satori 2009, captures of 10.7 in 2012, p0f 2014
-sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010
-; FreeBSD sent the same then, and was the rarer client.
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+; FreeBSD sent the same then, and was the rarer client. The IPv6 of FreeBSD, NetBSD,
+; OpenBSD and Mac OS X is KAME's, where one function writes the options for both versions.
 label = s:apple:Mac OS X:10.2 to 10.4, or FreeBSD 4.7 to 5.2
-sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
-sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
-sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 label = s:apple:Mac OS:9
 sig   = 4:255:0:*:32768,0:mss,ws,nop:df,id+?:0 ; pf.os 2004
 label = s:apple:Mac OS:7.3 to 8.6
@@ -464,7 +465,7 @@ sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,?34:df,id+?,ecn?:* ; Satori 2020,
 ; Unanswered SYNs are sent again with fewer options, and middle boxes blank the
 ; timestamps. FreeBSD and ESXi give them up in the same way.
 label = g:apple:macOS/iOS:(fewer options), or FreeBSD or ESXi
-sig   = 4:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019
+sig   = *:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019; XNU tcp_output.c 2024
 label = g:apple:macOS/iOS:(timestamps stripped)
 sig   = 4:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
@@ -482,16 +483,19 @@ label = s:bsd:FreeBSD:9 or newer
 sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:7 or 8
 sig   = *:64:0:*:65535,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2009
-sig   = 4:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009
+sig   = *:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009; FreeBSD's sys/netinet/tcp_output.c, tcp_addoptions, 2008
 ; A kern.ipc.maxsockbuf of 16 MB gives FreeBSD the same scale.
 label = s:bsd:VMware ESXi:or FreeBSD with larger buffers
 sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2018
 label = s:bsd:FreeBSD:5.3 or 5.4
-sig   = 4:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+sig   = *:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+; Over IPv6 there is no DF, which tells these apart over IPv4.
+label = s:bsd:FreeBSD:4.4, or NetBSD 1.5
+sig   = 6:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; as over IPv4: pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 label = s:bsd:FreeBSD:4.4 to 5.2
-sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
-sig   = 4:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 label = g:bsd:FreeBSD:
 sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; p0f 2014
 
@@ -502,8 +506,8 @@ label = s:bsd:OpenBSD:4.9 to 6.0
 sig   = *:64:0:*:16384,3:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
 label = s:bsd:OpenBSD:3.0 to 4.8
 sig   = *:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
-sig   = 4:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004
-sig   = 4:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+sig   = *:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004; OpenBSD's sys/netinet/tcp_output.c, 2011
+sig   = *:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006; OpenBSD's sys/netinet/tcp_output.c, 2011
 label = s:bsd:OpenBSD:2.6 to 4.8 (without DF)
 sig   = 4:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0 ; Satori 2009, pf.os 2004 (scrub no-df)
 label = g:bsd:OpenBSD:
@@ -513,24 +517,24 @@ sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+?,ecn?:0 ; pf.os 20
 label = s:bsd:NetBSD:2 or newer
 sig   = *:64:0:*:32768,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; prads 2006, captures 2013
 label = s:bsd:NetBSD:1.6 or 2.0, or QNX 6
-sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006
-sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006
-sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004
-sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004
+sig   = *:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
+sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
 label = s:bsd:NetBSD:1.3, or OpenBSD 2.6
 sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = g:bsd:NetBSD:
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; captures 2013
 
 label = s:bsd:DragonFly:1.2 or newer
-sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
-sig   = 4:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
+sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010; DragonFly's sys/netinet/tcp_output.c, 2010
+sig   = *:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010; DragonFly's sys/netinet/tcp_output.c, 2010
 label = s:bsd:BSD/OS:3.1 to 4.3, or Mac OS X 10.2
 sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 
 label = g:bsd:BSD:or a relative
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; FreeBSD's tcp_output.c, 2005
-sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 
 ; ---- With the MD5 signature of RFC 2385, kind 19. BSD and routers that are made of it write
 ; it behind the other options, IOS XR between them.

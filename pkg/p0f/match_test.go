@@ -101,6 +101,17 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"Cisco IOS XR with an MD5 key", "4:255+0:0:4386:16384,0:mss,ws,nop,?19,eol+1::0", "os exact Cisco IOS XR (TCP MD5 signature)"},
 		{"a scanner with random bytes for an MD5 signature", "4:200+55:0:1024:11744,0:mss,sok,?19:df,id+:0", "tool exact Unicornscan"},
 
+		{"Mac OS X 10.3 over IPv6", "6:64+0:0:1440:65535,0:mss,nop,ws,nop,nop,ts::0", "os exact Mac OS X 10.2 to 10.4, or FreeBSD 4.7 to 5.2"},
+		{"Mac OS X 10.4 over IPv6", "6:60+4:0:1440:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1::0", "os exact Mac OS X 10.4 to 10.7, or FreeBSD 6"},
+		{"FreeBSD 4.6 over IPv6", "6:64+0:0:1440:57344,0:mss,nop,ws,nop,nop,ts::0", "os exact FreeBSD 4.4 to 5.2"},
+		{"FreeBSD 5.3 over IPv6", "6:64+0:0:1440:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts::0", "os exact FreeBSD 5.3 or 5.4"},
+		{"two BSDs that only DF tells apart, over IPv6", "6:64+0:0:1440:16384,0:mss,nop,ws,nop,nop,ts::0", "os exact FreeBSD 4.4, or NetBSD 1.5"},
+		{"NetBSD 1.6 over IPv6", "6:64+0:0:1440:32768,0:mss,nop,ws,nop,nop,ts:ts1-:0", "os exact NetBSD 1.6 or 2.0, or QNX 6"},
+		{"OpenBSD 3.3 over IPv6", "6:64+0:0:1440:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0", "os exact OpenBSD 3.0 to 4.8"},
+		{"KAME with a set buffer over IPv6", "6:64+0:0:1440:33000,0:mss,nop,ws,nop,nop,ts::0", "os family BSD or a relative"},
+		{"DragonFly over IPv6", "6:64+0:0:1440:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0", "os exact DragonFly 1.2 or newer"},
+		{"a Mac's last SYN over IPv6", "6:64+0:0:1440:65535,0:mss,sok,eol+1::0", "os family macOS/iOS (fewer options), or FreeBSD or ESXi"},
+
 		{"acknowledgement number set", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ack+:0", "none"},
 		{"data in the SYN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:+", "none"},
 		{"IP options", "4:64+0:4:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0", "none"},
