@@ -73,10 +73,10 @@ sig   = 6:255:0:1460:1024,0:mss::0 ; measured, 7.93 of 2022
 sig   = 4:64-:0:1460:2048,0:mss::0 ; p0f 2014
 sig   = 4:64-:0:1460:3072,0:mss::0 ; p0f 2014
 sig   = 4:64-:0:1460:4096,0:mss::0 ; p0f 2014
-sig   = 4:64-:0:0:1024,0:::0 ; pf.os 2004
-sig   = 4:64-:0:0:2048,0:::0 ; pf.os 2004
-sig   = 4:64-:0:0:3072,0:::0 ; pf.os 2004
-sig   = 4:64-:0:0:4096,0:::0 ; pf.os 2004
+sig   = 4:64-:0:0:1024,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
+sig   = 4:64-:0:0:2048,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
+sig   = 4:64-:0:0:3072,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
+sig   = 4:64-:0:0:4096,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
 label = s:!:Nmap:OS detection
 sys   = @linux,@windows,@bsd,@apple
 sig   = *:64-:0:1460:1,10:ws,nop,mss,ts,sok:ack+:0 ; measured, 7.93 of 2022; p0f 2014
@@ -120,8 +120,13 @@ label = s:!:NAST:SYN scan
 sys   = @linux
 sig   = 4:64:0:0:32767,0:::0 ; pf.os 2004
 
+label = s:!:SinFP:
+sys   = @linux
+sig   = 4:255-:0:1460:5840,1:mss,ts,ws,sok,eol+0:ack+?:0 ; prads 2006
+
 label = s:!:p0f:sendsyn
 sys   = @linux
+sig   = 4:255:0:0:12345,0::ack+:0 ; prads 2006
 sig   = *:192:0:1331:1337,0:mss,nop,eol+18::0 ; p0f 2014
 sig   = *:192:0:1331:1337,0:mss,ts,nop,eol+8::0 ; p0f 2014
 sig   = *:192:0:1331:1337,5:mss,ws,nop,eol+15::0 ; p0f 2014
@@ -400,6 +405,9 @@ sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCV
 sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 sig   = 4:64:0:*:65535,0:mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 with tcp_rmem, 2026
 
+; An urgent pointer without URG is left over in the buffer that 2000 and XP build a SYN in.
+; Of an acknowledgement number without ACK there is no sighting: scanners set it, and
+; a load balancer that has the layout and TTL of Windows.
 label = g:windows:Windows:
 sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
 sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014

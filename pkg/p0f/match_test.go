@@ -112,6 +112,11 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"DragonFly over IPv6", "6:64+0:0:1440:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0", "os exact DragonFly 1.2 or newer"},
 		{"a Mac's last SYN over IPv6", "6:64+0:0:1440:65535,0:mss,sok,eol+1::0", "os family macOS/iOS (fewer options), or FreeBSD or ESXi"},
 
+		{"nmap's TCP sweep", "4:50+14:0:0:2048,0::ack+:0", "tool exact Nmap SYN scan"},
+		{"SinFP", "4:250+5:0:1460:5840,1:mss,ts,ws,sok,eol+0:ack+:0", "tool exact SinFP"},
+		{"an older sendsyn of p0f", "4:250+5:0:0:12345,0::ack+:0", "tool exact p0f sendsyn"},
+		{"Windows with an acknowledgement number", "4:128:0:1460:64240,8:mss,nop,ws,nop,nop,sok:df,id+,ack+:0", "none"},
+
 		{"acknowledgement number set", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ack+:0", "none"},
 		{"data in the SYN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:+", "none"},
 		{"IP options", "4:64+0:4:1460:64240,7:mss,sok,ts,nop,ws:df,id+:0", "none"},
