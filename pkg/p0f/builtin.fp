@@ -279,18 +279,50 @@ sig   = 4:64:0:*:mss*22,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:16384,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
-; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty
-; segments cut to a multiple of two to the scale.
+; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty segments,
+; or 65535 bytes, cut to a multiple of two to the scale. The scale is 7, or 8 with the 8 MiB
+; of buffer that some programs set. Two SYNs over IPv6 are left out, because Linux 3.10 to
+; 4.19 sends them with a flow label: at an MTU of 1500, and of 1408, with a scale of 7.
 label = s:stack:gVisor:(a user-space stack)
-sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2023 to 2025
-sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, 2025
-sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, 2025
-sig   = 4:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
-sig   = 4:64:0:1240:24704,7:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
-sig   = 4:64:0:1240:24576,8:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
+sig   = 4:64:0:1240:24704,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1240:24576,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1340:26752,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1340:26624,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1360:27136,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1368:27264,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1368:27136,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1400:27904,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1400:27904,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1452:28928,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1452:28928,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:8960:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:8960:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:65495:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:65495:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1220:24320,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1220:24320,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1320:26368,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1320:26368,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1340:26752,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1340:26624,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1348:26880,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1360:27136,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1432:28544,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1432:28416,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:8940:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:8940:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:65475:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:65475:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
 sig   = 4:64:0:1460:29184,7:mss,nop,nop,ts,nop,ws::0 ; measured, 2023
-sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, 2025
-sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 
 ; No other system sends these layouts. The window is left open: SO_RCVBUF and tcp_rmem
 ; set it to any value.
@@ -614,6 +646,38 @@ label = s:other:Haiku:
 sig   = 4:254:0:*:65535,*:mss,nop,nop,ts,nop,ws,sok,eol+1:df?,id+?,id-?:0 ; haiku/haiku, network/protocols/tcp/tcp.cpp, 2014
 label = s:other:Plan 9:
 sig   = 4:255:0:1460:65535,0:mss,ws,nop::0 ; pf.os 2004
+
+; ---- Stacks in user space or embedded. They say nothing of the host.
+
+; With options that are off unless they are compiled in, in the order of tcp_output_segment:
+; MSS, timestamps, scale, SACK. A scale is of use to windows above 65535 only, of which a SYN
+; offers 65535. The counter of IDs begins with 0.
+label = s:stack:lwIP:(a user-space or embedded stack, options compiled in)
+sig   = *:255:0:*:65535,*:mss,nop,ws,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:65535,*:mss,nop,nop,ts,nop,ws:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:65535,*:mss,nop,nop,ts,nop,ws,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:mss*4,0:mss,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:mss*4,0:mss,nop,nop,ts:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:mss*4,0:mss,nop,nop,ts,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+; A router's LDP sent the same.
+label = s:stack:lwIP:(a user-space or embedded stack), or a router
+sig   = *:255:0:*:65535,*:mss,nop,ws:id-?:0 ; captures (tcpdump) 2023; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+; Its window is the size of the session's buffer.
+label = s:stack:VPP:(a user-space stack)
+sig   = *:255:0:*:*,*:mss,ws,sok,ts,eol+0:df?,id+?,id-?:0 ; FDio/vpp, src/vnet/tcp/tcp_output.c and tcp_packet.h, 2020
+; The room for SACK is counted by its kind, 4, and not by its length.
+label = s:stack:picoTCP:(a user-space or embedded stack)
+sig   = *:64:0:*:*,*:mss,sok,ws,ts,nop,nop,nop,nop,eol+0:df,id+?:0 ; tass-belgium/picotcp, modules/pico_tcp.c and pico_ipv4.c, 2019
+; Each connection counts its IDs from 0, which Linux never sends with this window.
+label = s:stack:mTCP:(a user-space stack)
+sig   = 4:64:0:1460:14600,7:mss,nop,nop,ts,nop,ws:df:0 ; mtcp-stack/mtcp, mtcp/src/tcp_out.c and ip_out.c, 2020
+; Half of a buffer of four segments. A segment to other networks is of 1400 bytes at most.
+label = s:stack:FreeRTOS:(an embedded stack)
+sig   = 4:128:0:*:mss*2,0:mss,nop,ws,nop,nop,sok:id-?:0 ; FreeRTOS/FreeRTOS-Plus-TCP, FreeRTOS_TCP_IP.c, 2021
+; One segment, which is what its buffer has room for.
+label = s:stack:uIP:(an embedded stack, Contiki or alike)
+sig   = 4:64:0:*:mss*1,0:mss:id-?:0 ; adamdunkels/uip, uip/uipopt.h and uip.c, 2006
+sig   = 4:255:0:346:mss*1,0:mss::0 ; prads (Contiki) 2006
 
 ; ---- An MSS alone, bare or padded, or no option at all. Locks, hubs, load balancers and
 ; whatever else writes packets by itself send it, and so do Windows NT, older Unix, and Linux
