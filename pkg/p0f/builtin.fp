@@ -14,6 +14,7 @@
 ;   huginn    huginn-net-db of biandratti/huginn-net, labelled by observation
 ;   FoxIO     technical_details/JA4T.md of FoxIO-LLC/ja4
 ;   MUNI      flows of Masaryk University, labelled by DHCP and user agent
+;   nmap-os-db  that of Nmap 7.93: answers, not SYNs, so never the only source
 ;   NTLM      captures in which the sender's NTLM message tells its Windows build
 ;   captures  test captures of Zeek, tcpdump, mercury, nDPI and Wireshark
 ;   6.18      captured from Linux 6.18 under that setting
@@ -206,8 +207,9 @@ sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0 ; captures 2016
 ; June 2024 (6.6.33, 6.9.4, 6.10). Ubuntu 24.04 was released with it. A tcp_rmem[1] of
 ; 65536 gives the same on the other kernels.
 label = s:linux:Linux:3.10 to 4.19, or newer with a small buffer (jumbo frames)
-sig   = *:64:0:*:26880,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8960, 2013
-sig   = *:64:0:*:26883,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8961, 2013
+sig   = 4:64:0:*:26880,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8960, 2013
+sig   = 4:64:0:*:26883,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8961, 2013
+sig   = 6:64:0:*:26820,7:mss,sok,ts,nop,ws:ecn?:0 ; tcp_default_init_rwnd at an MSS of 8940, 2013
 label = s:linux:Linux:6.6 to 6.9, or 4.19 or newer with a small buffer
 sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; Satori 2024, captures 2024
 sig   = *:64:0:*:fit33280,7:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
@@ -281,8 +283,8 @@ sig   = 4:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
 ; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty segments,
 ; or 65535 bytes, cut to a multiple of two to the scale. The scale is 7, or 8 with the 8 MiB
-; of buffer that some programs set. Two SYNs over IPv6 are left out, because Linux 3.10 to
-; 4.19 sends them with a flow label: at an MTU of 1500, and of 1408, with a scale of 7.
+; of buffer that some programs set. Two SYNs over IPv6 are left out, because Linux sends them
+; with a flow label: at an MTU of 1500, and of 1408, with a scale of 7.
 label = s:stack:gVisor:(a user-space stack)
 sig   = 4:64:0:1240:24704,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
 sig   = 4:64:0:1240:24576,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
@@ -453,6 +455,8 @@ sig   = 4:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+label = s:windows:Windows:(TTL rewritten on the way), or Nintendo Wii
+sig   = 4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0 ; Satori (Wii) 2019, prads (Windows) 2006, nmap-os-db (Wii) 2022
 
 ; ---- Apple: XNU bsd/netinet/tcp_output.c, mss,nop,ws,nop,nop,ts,sok,eol+1.
 
@@ -517,8 +521,9 @@ sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,
 label = s:bsd:FreeBSD:11 or newer
 sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,ecn?:0 ; captures 2022
 ; A router with pf's "scrub random-id" sets IDs in the SYNs of newer ones too.
-label = s:bsd:FreeBSD:9 or 10, or newer with rewritten IDs
-sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
+; Sony's console is made of FreeBSD 9 and answers in the same way.
+label = s:bsd:FreeBSD:9 or 10, or newer with rewritten IDs, or PlayStation 4
+sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, pf.os 2019; nmap-os-db 2022
 label = s:bsd:FreeBSD:9 or newer
 sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:7 or 8
@@ -532,9 +537,11 @@ sig   = *:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads
 ; Over IPv6 there is no DF, which tells these apart over IPv4.
 label = s:bsd:FreeBSD:4.4, or NetBSD 1.5
 sig   = 6:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; as over IPv4: pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+; The console answers in the same way.
+label = s:bsd:FreeBSD:4.4, or PlayStation Portable
+sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; nmap-os-db 2022
 label = s:bsd:FreeBSD:4.4 to 5.2
 sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
-sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
 sig   = *:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 label = g:bsd:FreeBSD:
 sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; p0f 2014
@@ -732,6 +739,8 @@ label = s:console:Nintendo:3DS
 sig   = *:64:0:1360:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
 label = s:console:Nintendo:Wii
 sig   = 4:64:0:1460:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
+label = s:console:Dreamcast:(browser)
+sig   = 4:64:0:536:mtu*5,0:mss::0 ; prads 2006
 label = s:console:PlayStation:3
 sig   = 4:64:0:1460:65535,0:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?:0 ; prads 2010
 label = s:console:Xbox 360:

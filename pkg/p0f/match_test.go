@@ -67,7 +67,7 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"macOS 14 with ECN", "4:54+10:0:1460:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:df,ecn:0", "os exact macOS/iOS (macOS 10.14, iOS 11 or newer)"},
 		{"macOS over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,nop,nop,ts,sok,eol+1:flow:0", "os exact macOS/iOS (macOS 10.14, iOS 11 or newer)"},
 		{"FreeBSD 14", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df:0", "os exact FreeBSD 11 or newer"},
-		{"FreeBSD 10", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df,id+:0", "os exact FreeBSD 9 or 10, or newer with rewritten IDs"},
+		{"FreeBSD 10", "4:54+10:0:1460:65535,6:mss,nop,ws,sok,ts:df,id+:0", "os exact FreeBSD 9 or 10, or newer with rewritten IDs, or PlayStation 4"},
 		{"FreeBSD over IPv6", "6:54+10:0:1440:65535,6:mss,nop,ws,sok,ts:flow:0", "os exact FreeBSD 9 or newer"},
 		{"OpenBSD 7", "4:54+10:0:1460:16384,6:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+:0", "os exact OpenBSD 6.1 or newer"},
 		{"NetBSD 10", "4:54+10:0:1460:32768,3:mss,nop,ws,sok,nop,nop,nop,nop,ts:df:0", "os exact NetBSD 2 or newer"},
@@ -131,6 +131,14 @@ func TestBuiltinAnswers(t *testing.T) {
 		{"Linux without SACK is not mTCP", "4:64:0:1460:14600,7:mss,nop,nop,ts,nop,ws:df,id+:0", "os exact Linux 2.6.32 to 3.10, or newer with a small buffer"},
 		{"FreeRTOS", "4:128:0:1400:2920,0:mss,nop,ws,nop,nop,sok::0", "stack exact FreeRTOS (an embedded stack)"},
 		{"uIP", "4:64:0:446:446,0:mss::0", "stack exact uIP (an embedded stack, Contiki or alike)"},
+
+		{"PlayStation Portable", "4:64:0:1460:16384,0:mss,nop,ws,nop,nop,ts:df,id+:0", "os exact FreeBSD 4.4, or PlayStation Portable"},
+		{"Wii", "4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0", "os exact Windows (TTL rewritten on the way), or Nintendo Wii"},
+		{"Windows' last SYN with another MSS and a TTL of 64", "4:64:0:1400:8192,0:mss,nop,nop,sok:df,id+:0", "os family Windows Vista to 10, or Server 2008 to 2016"},
+		{"Dreamcast", "4:60+4:0:536:2880,0:mss::0", "os exact Dreamcast (browser)"},
+
+		{"Linux 4.9 with jumbo frames over IPv6", "6:64:0:8940:26820,7:mss,sok,ts,nop,ws:flow:0", "os exact Linux 3.10 to 4.19, or newer with a small buffer (jumbo frames)"},
+		{"gVisor over IPv6, MTU 1408", "6:64:0:1348:26880,8:mss,sok,ts,nop,ws::0", "stack exact gVisor (a user-space stack)"},
 
 		{"acknowledgement number set", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+,ack+:0", "none"},
 		{"data in the SYN", "4:64+0:0:1460:64240,7:mss,sok,ts,nop,ws:df,id+:+", "none"},
