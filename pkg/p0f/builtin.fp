@@ -13,6 +13,8 @@
 ;   zardaxt   the fingerprints of NikolaiT/zardaxt, labelled by user agent
 ;   huginn    huginn-net-db of biandratti/huginn-net, labelled by observation
 ;   FoxIO     technical_details/JA4T.md of FoxIO-LLC/ja4
+;   nmap-os-db that of nmap 7.93: answers to SYNs, from which the layout of its own follows
+;   F5 courses  tcpdump's output in f5devcentral/f5-agility-labs-*
 ;   MUNI      flows of Masaryk University, labelled by DHCP and user agent
 ;   NTLM      captures in which the sender's NTLM message tells its Windows build
 ;   captures  test captures of Zeek, tcpdump, mercury, nDPI and Wireshark
@@ -141,10 +143,42 @@ sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
 sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
+; A carrier rewrites the SYNs of its clients, or opens the connections itself.
+sig   = 4:64:0:*:65535,4:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026, under Android's user agents; FreeBSD sends ID 0 since 11
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; zardaxt 2023, under Android's user agent
+
+; TMOS, the system of BIG-IP, has a TCP stack of its own that descends from FreeBSD's. It offers
+; a few segments (init-rwnd): 3 by default, 10 in recent releases, 16 in the profiles for
+; mobile networks and progressive. Systems whose layouts it shares send no multiples of the
+; MSS, or other ones. The TTL is 255, or the client's (ip-ttl-mode), and so is DF
+; (ip-df-mode). Up to 13.1 the layouts are those of FreeBSD 6, later those of FreeBSD 7.
 label = s:proxy:F5 BIG-IP:or alike
-sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
-sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
-sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; by the rule of those below, 2026
+sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (BIG-IP Next) 2023
+sig   = *:255-:0:*:mss*42,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; by the rule of that without timestamps, 2023
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; nmap-os-db, BIG-IP 3650, 2022
+sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2026
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2023
+sig   = *:255-:0:*:mss*42,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; tcp.c of FreeBSD 7 without timestamps, 2008
+sig   = *:255-:0:*:mss*3,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (firewall, class 1, lab 7); Satori 2020, SYN+ACK
+sig   = *:255-:0:*:mss*10,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026, the last of unanswered SYNs
+sig   = *:255-:0:*:mss*16,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 10 segments, 2026
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; prads 2010, SYN+ACK; nmap-os-db, BIG-IP 3650, 2022
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 3 segments, 2017
+sig   = *:255-:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; Satori 2019; dehowell/tcpdump-vtcodecamp2016
+sig   = 4:255:0:*:mss*3,0:mss,sok,ts:df?,id+?,id-?,ecn?:0 ; FoxIO 2024, SYN+ACK; F5 courses, SYN+ACK
+sig   = 4:255:0:*:mss*3,0:mss,nop,ws,nop,nop,ts:df?,id+?,id-?,ecn?:0 ; prads 2010, SYN+ACK
+label = g:proxy:Load balancer:or accelerator
+sig   = *:255-:0:*:*,0:mss,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; no system writes it: scaling and timestamps are given up together in XNU and FreeBSD, 2024
+; 8190 bytes unless its buffers were set, and a TTL of 255 (nmap-os-db).
+label = s:proxy:NetScaler:
+sig   = *:255:0:*:8190,0:mss:df?,id+?,id-?,ecn?:0 ; nmap-os-db, SYN+ACK, 2022; prads 2010, SYN+ACK
+sig   = *:255:0:*:8190,*:mss,nop,ws,nop,nop,sok:df?,id+?,id-?,ecn?:0 ; captures (Zeek) 2016; nmap-os-db, the window and the TTL, 2022
+label = s:proxy:CacheFlow:
+sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004; nmap-os-db, SGOS 4, 2022
+label = g:proxy:CacheFlow:
+sig   = *:255-:0:*:*,*:mss,nop,ws,sok,ts,eol+3:df?,id+?,id-?,ecn?:0 ; nmap-os-db, CacheFlow 5000, SYN+ACK, 2022
 
 ; ---- Linux, and with it Android and ChromeOS. net/ipv4/tcp_output.c,
 ; tcp_options_write, gives the layouts: SACK goes in front of the timestamps where both
@@ -604,8 +638,6 @@ label = s:embedded:Brother:printer
 sig   = 4:64:0:1460:8688,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; Satori 2018
 label = s:embedded:Netgear:WGR614
 sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts::0 ; Satori 2010
-label = s:embedded:CacheFlow:
-sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = s:embedded:Symbian:
 sig   = 4:64:0:1460:mss*22,0:mss,ts,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1360:mss*36,0:mss,ts,sok:df,id+:0 ; pf.os 2004
