@@ -325,10 +325,16 @@ sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, tcp_options_write, 2014
 sig   = 4:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
 
-; Carriers that strip timestamps leave NOPs for them, or close the gap.
+; Carriers and firewalls that strip an option write NOPs over it, or close the gap. No system
+; writes such layouts by itself, so they are Linux's at a TTL set anew, too.
 label = g:linux:Linux:(timestamps stripped)
 sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; p0f (BaiduSpider) 2014, zardaxt 2023
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, TTL of SYNs with timestamps
 sig   = 4:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, TTL of SYNs with timestamps
+sig   = *:64:0:*:*,*:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
+label = g:linux:Linux:(scaling stripped)
+sig   = *:64:0:*:*,0:mss,sok,ts,nop,nop,nop,nop:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
 
 ; ---- Windows: mss,nop,ws,nop,nop,sok; without scaling mss,nop,nop,sok; with
 ; timestamps the layout of FreeBSD, but a TTL of 128.
@@ -614,6 +620,14 @@ sig   = *:255-:0:*:*,0:mss,nop,nop,nop,eol+0:df?,id+?,id-?,ecn?:* ; RFC 9293 sec
 sig   = *:255-:0:*:*,0:mss,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
 sig   = *:255-:0:*:*,0:mss,nop,eol+2:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
 sig   = *:255-:0:*:*,0:mss,eol+3:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+; A device that always sends a header of the same length pads more. A firewall that strips all
+; other options of a system leaves NOPs.
+sig   = *:255-:0:*:*,0:mss,eol+7:df?,id+?,id-?,ecn?:* ; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,eol+11:df?,id+?,id-?,ecn?:* ; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,eol+15:df?,id+?,id-?,ecn?:* ; Satori 2009; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Windows' options, 2007
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Linux' and FreeBSD's options, 2007
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Apple's options, 2007
 label = g:stack:Minimal stack:(no options), or a tool
 sig   = *:255-:0:0:*,0::df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, 2022
 
