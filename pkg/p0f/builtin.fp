@@ -143,9 +143,9 @@ sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
 sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
-; A carrier rewrites the SYNs of its clients, or opens the connections itself.
-sig   = 4:64:0:*:65535,4:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026, under Android's user agents; FreeBSD sends ID 0 since 11
-sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; zardaxt 2023, under Android's user agent
+; Both under Android's user agents. FreeBSD has sent ID 0 since 11.
+sig   = 4:64:0:*:65535,4:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; zardaxt 2023
 
 ; TMOS, the system of BIG-IP, has a TCP stack of its own that descends from FreeBSD's. It offers
 ; a few segments (init-rwnd): 3 by default, 10 in recent releases, 16 in the profiles for
@@ -156,11 +156,10 @@ label = s:proxy:F5 BIG-IP:or alike
 sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; by the rule of those below, 2026
 sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026
 sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (BIG-IP Next) 2023
-sig   = *:255-:0:*:mss*42,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; by the rule of that without timestamps, 2023
 sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; nmap-os-db, BIG-IP 3650, 2022
 sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2026
 sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2023
-sig   = *:255-:0:*:mss*42,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; tcp.c of FreeBSD 7 without timestamps, 2008
+sig   = 4:255-:0:*:mss*42,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023
 sig   = *:255-:0:*:mss*3,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (firewall, class 1, lab 7); Satori 2020, SYN+ACK
 sig   = *:255-:0:*:mss*10,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026, the last of unanswered SYNs
 sig   = *:255-:0:*:mss*16,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 10 segments, 2026
@@ -329,9 +328,9 @@ sig   = 4:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
 ; writes such layouts by itself, so they are Linux's at a TTL set anew, too.
 label = g:linux:Linux:(timestamps stripped)
 sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; p0f (BaiduSpider) 2014, zardaxt 2023
-sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, TTL of SYNs with timestamps
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = 4:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
-sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023, TTL of SYNs with timestamps
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = *:64:0:*:*,*:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
 label = g:linux:Linux:(scaling stripped)
 sig   = *:64:0:*:*,0:mss,sok,ts,nop,nop,nop,nop:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
