@@ -13,6 +13,8 @@
 ;   zardaxt   the fingerprints of NikolaiT/zardaxt, labelled by user agent
 ;   huginn    huginn-net-db of biandratti/huginn-net, labelled by observation
 ;   FoxIO     technical_details/JA4T.md of FoxIO-LLC/ja4
+;   nmap-os-db that of nmap 7.93: answers to SYNs, from which the layout of its own follows
+;   F5 courses  tcpdump's output in f5devcentral/f5-agility-labs-*
 ;   MUNI      flows of Masaryk University, labelled by DHCP and user agent
 ;   nmap-os-db  that of Nmap 7.93: answers, not SYNs, so never the only source
 ;   NTLM      captures in which the sender's NTLM message tells its Windows build
@@ -153,10 +155,41 @@ sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
 sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
+; Both under Android's user agents. FreeBSD has sent ID 0 since 11.
+sig   = 4:64:0:*:65535,4:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; zardaxt 2023
+
+; TMOS, the system of BIG-IP, has a TCP stack of its own that descends from FreeBSD's. It offers
+; a few segments (init-rwnd): 3 by default, 10 in recent releases, 16 in the profiles for
+; mobile networks and progressive. Systems whose layouts it shares send no multiples of the
+; MSS, or other ones. The TTL is 255, or the client's (ip-ttl-mode), and so is DF
+; (ip-df-mode). Up to 13.1 the layouts are those of FreeBSD 6, later those of FreeBSD 7.
 label = s:proxy:F5 BIG-IP:or alike
-sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
-sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
-sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; by the rule of those below, 2026
+sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (BIG-IP Next) 2023
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; nmap-os-db, BIG-IP 3650, 2022
+sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2026
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2023
+sig   = 4:255-:0:*:mss*42,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023
+sig   = *:255-:0:*:mss*3,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (firewall, class 1, lab 7); Satori 2020, SYN+ACK
+sig   = *:255-:0:*:mss*10,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026, the last of unanswered SYNs
+sig   = *:255-:0:*:mss*16,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 10 segments, 2026
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; prads 2010, SYN+ACK; nmap-os-db, BIG-IP 3650, 2022
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 3 segments, 2017
+sig   = *:255-:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; Satori 2019; dehowell/tcpdump-vtcodecamp2016
+sig   = 4:255:0:*:mss*3,0:mss,sok,ts:df?,id+?,id-?,ecn?:0 ; FoxIO 2024, SYN+ACK; F5 courses, SYN+ACK
+sig   = 4:255:0:*:mss*3,0:mss,nop,ws,nop,nop,ts:df?,id+?,id-?,ecn?:0 ; prads 2010, SYN+ACK
+label = g:proxy:Load balancer:or accelerator
+sig   = *:255-:0:*:*,0:mss,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; no system writes it: scaling and timestamps are given up together in XNU and FreeBSD, 2024
+; 8190 bytes unless its buffers were set, and a TTL of 255 (nmap-os-db).
+label = s:proxy:NetScaler:
+sig   = *:255:0:*:8190,0:mss:df?,id+?,id-?,ecn?:0 ; nmap-os-db, SYN+ACK, 2022; prads 2010, SYN+ACK
+sig   = *:255:0:*:8190,*:mss,nop,ws,nop,nop,sok:df?,id+?,id-?,ecn?:0 ; captures (Zeek) 2016; nmap-os-db, the window and the TTL, 2022
+label = s:proxy:CacheFlow:
+sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004; nmap-os-db, SGOS 4, 2022
+label = g:proxy:CacheFlow:
+sig   = *:255-:0:*:*,*:mss,nop,ws,sok,ts,eol+3:df?,id+?,id-?,ecn?:0 ; nmap-os-db, CacheFlow 5000, SYN+ACK, 2022
 
 ; ---- Linux, and with it Android and ChromeOS. net/ipv4/tcp_output.c,
 ; tcp_options_write, gives the layouts: SACK goes in front of the timestamps where both
@@ -345,10 +378,16 @@ sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, tcp_options_write, 2014
 sig   = 4:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
 
-; Carriers that strip timestamps leave NOPs for them, or close the gap.
+; Carriers and firewalls that strip an option write NOPs over it, or close the gap. No system
+; writes such layouts by itself, so they are Linux's at a TTL set anew, too.
 label = g:linux:Linux:(timestamps stripped)
 sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; p0f (BaiduSpider) 2014, zardaxt 2023
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = 4:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = *:64:0:*:*,*:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
+label = g:linux:Linux:(scaling stripped)
+sig   = *:64:0:*:*,0:mss,sok,ts,nop,nop,nop,nop:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
 
 ; ---- Windows: mss,nop,ws,nop,nop,sok; without scaling mss,nop,nop,sok; with
 ; timestamps the layout of FreeBSD, but a TTL of 128.
@@ -698,6 +737,14 @@ sig   = *:255-:0:*:*,0:mss,nop,nop,nop,eol+0:df?,id+?,id-?,ecn?:* ; RFC 9293 sec
 sig   = *:255-:0:*:*,0:mss,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
 sig   = *:255-:0:*:*,0:mss,nop,eol+2:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
 sig   = *:255-:0:*:*,0:mss,eol+3:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+; A device that always sends a header of the same length pads more. A firewall that strips all
+; other options of a system leaves NOPs.
+sig   = *:255-:0:*:*,0:mss,eol+7:df?,id+?,id-?,ecn?:* ; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,eol+11:df?,id+?,id-?,ecn?:* ; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,eol+15:df?,id+?,id-?,ecn?:* ; Satori 2009; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Windows' options, 2007
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Linux' and FreeBSD's options, 2007
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Apple's options, 2007
 label = g:stack:Minimal stack:(no options), or a tool
 sig   = *:255-:0:0:*,0::df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, 2022
 
@@ -722,8 +769,6 @@ label = s:embedded:Brother:printer
 sig   = 4:64:0:1460:8688,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; Satori 2018
 label = s:embedded:Netgear:WGR614
 sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts::0 ; Satori 2010
-label = s:embedded:CacheFlow:
-sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = s:embedded:Symbian:
 sig   = 4:64:0:1460:mss*22,0:mss,ts,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1360:mss*36,0:mss,ts,sok:df,id+:0 ; pf.os 2004
