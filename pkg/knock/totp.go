@@ -211,33 +211,52 @@ func (g *totpGroup) begin(step int64) {
 }
 
 // count counts a pair of a source that is none of a code before. Every fourth makes
-// a wrong code until a right one shows what they were. Beyond its share a source's
-// wrong codes count for itself alone, so that no single source closes an access to
-// all. again says that the pair may be one of the last wrong code once more.
+// a wrong code until a right one shows what they were. again says that the pair may be one
+// of the last wrong code once more.
 func (g *totpGroup) count(n *pending[totpState], again bool) {
 	s := &n.state
+	before := g.counted(s)
 	s.pairs++
 	s.uncounted++
 	if !again {
 		s.novel = true
 		s.looks = min(s.looks+looksPerPair, maxLooks)
 	}
-	if s.pairs%totp.Lanes == 0 && s.pairs/totp.Lanes <= g.share && len(g.wrong) < cap(g.wrong) {
-		g.wrong = append(g.wrong, n.source)
-	}
+	g.recount(n, before)
 }
 
-// forgive takes back the count of some pairs of a source, which were of right codes.
-func (g *totpGroup) forgive(n *pending[totpState], pairs int) {
+// miss counts a code of a source that was looked up and is not right.
+func (g *totpGroup) miss(n *pending[totpState], code uint32) {
+	before := g.counted(&n.state)
+	n.state.misses.add(code)
+	g.recount(n, before)
+}
+
+// forgive takes back the count of some pairs of a source, which were of right codes, and
+// leaves some misses.
+func (g *totpGroup) forgive(n *pending[totpState], pairs int, left totpMisses) {
 	s := &n.state
-	before := min(s.pairs/totp.Lanes, g.share)
+	before := g.counted(s)
 	s.pairs = max(s.pairs-pairs, 0)
 	s.uncounted = max(s.uncounted-pairs, 0)
-	back := before - min(s.pairs/totp.Lanes, g.share)
-	for i := len(g.wrong) - 1; i >= 0 && back > 0; i-- {
+	s.misses = left
+	g.recount(n, before)
+}
+
+// counted returns how many wrong codes of a source count for all. Beyond its share they
+// count for itself alone, so that no single source closes an access to all.
+func (g *totpGroup) counted(s *totpState) int { return min(s.wrongCodes(0, &s.misses), g.share) }
+
+// recount enters a change of what a source's wrong codes count for all.
+func (g *totpGroup) recount(n *pending[totpState], before int) {
+	after := g.counted(&n.state)
+	for ; before < after && len(g.wrong) < cap(g.wrong); before++ {
+		g.wrong = append(g.wrong, n.source)
+	}
+	for i := len(g.wrong) - 1; i >= 0 && before > after; i-- {
 		if g.wrong[i] == n.source {
 			g.wrong = append(g.wrong[:i], g.wrong[i+1:]...)
-			back--
+			before--
 		}
 	}
 }
@@ -299,6 +318,7 @@ func (f *totpFamily) adopt(from family, sameLabels bool) {
 	}
 	f.adoptFrom(&old.tracker, group, func(to, s *totpState) {
 		*to = *s
+		to.key = 0 // it may be of another access now
 		if !sameLabels {
 			to.forgetSystems()
 		}

@@ -5,11 +5,13 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"nftknock/pkg/packet"
 	"nftknock/pkg/totp"
+	"nftknock/test/thorough"
 )
 
 // guesser is an attacker who sends pairs, each as a packet of its own.
@@ -54,7 +56,7 @@ func (g *guesser) send(at time.Time, lane, value int) {
 // counted is how many wrong codes of the source count in its step.
 func (g *guesser) counted() (wrong int) {
 	for n := range g.engine.totp.table.all() {
-		wrong += n.state.pairs / totp.Lanes
+		wrong += n.state.wrongCodes(0, &n.state.misses)
 	}
 	return wrong
 }
@@ -148,4 +150,105 @@ func TestTOTPGuessesAfterAStep(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Who knows right codes, since they have a key of the same ports or have seen somebody's
+// codes, does not get free guesses by them: pairs that a right code took back would cost
+// nothing, and many sources could try any number of them.
+func TestTOTPGuessesAreNotTakenBack(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const attempts, sources = 10, 500
+	for wrong := 1; wrong < totp.Lanes; wrong++ {
+		for name, steps := range map[string][]int64{"one code": {0}, "three codes in turn": {-1, 0, 1}} {
+			g := newGuesser(t, attempts)
+			group := g.engine.totp.list[0]
+			var codes [][totp.Lanes]int
+			for _, step := range steps {
+				codes = append(codes, totp.Pairs(group.keys[0].Secret.Code(totp.Step(start)+step)))
+			}
+			for int(g.source) < sources && len(group.wrong) <= attempts {
+				g.source++
+				for _, code := range codes {
+					// Pairs of the right code, others in place of the rest, and then the rest.
+					for lane := wrong; lane < totp.Lanes; lane++ {
+						g.send(start, lane, code[lane])
+					}
+					for lane := range wrong {
+						g.send(start, lane, foreign(codes, lane, int(g.source)))
+					}
+					for lane := range wrong {
+						g.send(start, lane, code[lane])
+					}
+				}
+			}
+			guesses := 0
+			for try := range g.tried {
+				if isGuess(codes, try[1]) {
+					guesses++
+				}
+			}
+			if most := missesPerCode * (attempts + 2); guesses > most || guesses == 0 {
+				t.Errorf("%d wrong pairs, %s: %d wrong codes looked at, want at most %d", wrong, name, guesses, most)
+			}
+			t.Logf("%d wrong pairs, %s: %d wrong codes looked at before the access is closed", wrong, name, guesses)
+		}
+	}
+}
+
+// The same for packets in any order, with codes that are not valid yet or any more: there is
+// no guess while no wrong code counts.
+func TestTOTPGuessesAmidRightCodes(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for seed := range uint64(thorough.Choose(1000, 20_000)) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		g := newGuesser(t, 1000)
+		var codes [][totp.Lanes]int
+		for step := range int64(knownSteps) {
+			codes = append(codes, totp.Pairs(g.engine.totp.list[0].keys[0].Secret.Code(totp.Step(start)+1-step)))
+		}
+		share, whole := rng.Float64(), rng.IntN(2) == 0
+		guesses, wrong := 0, 0
+		for i := range 200 {
+			at := start.Add(time.Duration(i) * 100 * time.Millisecond)
+			code, lane := codes[rng.IntN(len(codes))], rng.IntN(totp.Lanes)
+			switch {
+			case rng.Float64() < share:
+				g.send(at, lane, foreign(codes, lane, rng.IntN(totp.LaneWidth)))
+			case whole:
+				for lane, value := range code {
+					g.send(at, lane, value)
+				}
+			default:
+				g.send(at, lane, code[lane])
+			}
+			guesses, wrong = 0, g.counted()
+			for try := range g.tried {
+				if isGuess(codes, try[1]) {
+					guesses++
+				}
+			}
+			if guesses > missesPerCode*wrong {
+				t.Fatalf("seed %d: %d wrong codes looked at with %d counted", seed, guesses, wrong)
+			}
+		}
+	}
+}
+
+// foreign returns a value that no right code has in a lane: the given one, or the next.
+func foreign(codes [][totp.Lanes]int, lane, value int) int {
+	value %= totp.LaneWidth
+	for slices.ContainsFunc(codes, func(c [totp.Lanes]int) bool { return c[lane] == value }) {
+		value = (value + 1) % totp.LaneWidth
+	}
+	return value
+}
+
+// isGuess reports whether a code has a pair that no right code has in its lane.
+func isGuess(codes [][totp.Lanes]int, code uint32) bool {
+	for lane, value := range totp.Pairs(code) {
+		if !slices.ContainsFunc(codes, func(c [totp.Lanes]int) bool { return c[lane] == value }) {
+			return true
+		}
+	}
+	return false
 }

@@ -55,7 +55,8 @@ func (c *totpCode) look(o choice) bool {
 		c.family.looked(code)
 	}
 	if s.tokens.begunBefore(uint64(code), s.oldest(o)) {
-		g.forgive(c.knock, s.spend(o))
+		left := c.guessed(s.key - 1)
+		g.forgive(c.knock, s.spend(o), left)
 		return true
 	}
 	out, key := finding{source: c.knock.source, step: totp.Lanes}, 0
@@ -70,6 +71,7 @@ func (c *totpCode) look(o choice) bool {
 		}
 	}
 	if !out.found {
+		g.miss(c.knock, code)
 		return false
 	}
 	c.succeed(o, key)
@@ -118,8 +120,9 @@ func (c *totpCode) guesses(index int, o choice) (wrong, forgiven int) {
 			}
 		}
 	}
-	wrong = max(s.pairs-own, 0) / totp.Lanes
-	return wrong, min(s.pairs/totp.Lanes, g.share) - min(wrong, g.share)
+	misses := c.guessed(index)
+	wrong = s.wrongCodes(own, &misses)
+	return wrong, g.counted(s) - min(wrong, g.share)
 }
 
 // succeed settles what came before a right code, that of the access with an index.
@@ -144,7 +147,41 @@ func (c *totpCode) succeed(o choice, index int) {
 			}
 		}
 	}
-	g.forgive(c.knock, s.spend(o)+left)
+	s.key = index + 1
+	guessed := c.guessed(index)
+	g.forgive(c.knock, s.spend(o)+left, guessed)
+}
+
+// guessed returns the misses that stay if the access with an index, or none if it is
+// negative, has a right code: mixtures of right codes are no guesses.
+func (c *totpCode) guessed(index int) totpMisses {
+	misses := c.knock.state.misses
+	if misses.held > 0 {
+		right := c.rightCodes(index)
+		misses.drop(&right)
+	}
+	return misses
+}
+
+// rightCodes are those that may have been sent with a right code of the access with an
+// index: its own of the last steps, and others that the source has sent. A negative index
+// is no access, of a source that has sent some.
+func (c *totpCode) rightCodes(index int) (right totpCodes) {
+	g, s := c.family.list[c.knock.group], &c.knock.state
+	n := 0
+	for step := g.step + 1; step > g.step+1-knownSteps && index >= 0; step-- {
+		right[n] = g.codes(step).pairs[index]
+		n++
+	}
+	for i := range min(s.codes, spentCodes) {
+		right[n] = s.spentValues(i)
+		n++
+	}
+	// One of them in place of those that there are not.
+	for i := n; i < len(right); i++ {
+		right[i] = right[0]
+	}
+	return right
 }
 
 // fail has the newest pairs wait for the verdict that they are a wrong code, unless
@@ -158,7 +195,7 @@ func (c *totpCode) fail() {
 	// The same code once more is no guess. NB: all of its pairs must be, or the others
 	// would be guesses that cost nothing.
 	if again {
-		g.forgive(c.knock, totp.Lanes)
+		g.forgive(c.knock, totp.Lanes, s.misses)
 		return
 	}
 	if c.leftovers() {

@@ -1,6 +1,7 @@
 package knock
 
 import (
+	"slices"
 	"time"
 
 	"nftknock/pkg/totp"
@@ -14,8 +15,9 @@ type totpState struct {
 	lanes [totp.Lanes][2]totpPair
 	// spent are the packets of the last two right codes, a ring. Their repetitions
 	// are of no other code.
-	spent     [2][totp.Lanes]totpSpent
+	spent     [spentCodes][totp.Lanes]totpSpent
 	codes     int // right ones
+	key       int // 1 more than the index of the access of the last, or 0
 	tokens    recentTokens
 	last      int64 // when the last packet came
 	step      int64 // of the counts
@@ -23,9 +25,13 @@ type totpState struct {
 	uncounted int   // of these, those since the last wrong code
 	novel     bool  // some of these are not of that code once more
 	looks     int   // choices that may still be looked up
+	misses    totpMisses
 	turn      uint8 // changes with the step and after a wrong code
 	wrong     totpWrong
 }
+
+// spentCodes is how many right codes of a source are remembered.
+const spentCodes = 2
 
 // totpPair is a value of a lane.
 type totpPair struct {
@@ -52,6 +58,70 @@ type totpWrong struct {
 	reason Reason
 	waits  bool
 	link   link[pending[totpState]]
+}
+
+// missesPerCode is how many wrong choices may be looked up for each wrong code that stays
+// counted after a right code took others back. It is as many as four pairs of a wrong code
+// and four of a right one make possible in a step, so that who mistypes a code and then
+// sends the right one has tried one wrong code and not two.
+const missesPerCode = looksPerStep + 2*totp.Lanes*looksPerPair
+
+// totpMisses are the choices of a step that were no right code. Without them, pairs that a
+// right code takes back would be guesses that cost nothing.
+type totpMisses struct {
+	codes [missesPerCode]uint32 // the last of them
+	held  int                   // of codes
+	lost  int                   // older ones
+}
+
+// add keeps a code, unless it is there.
+func (m *totpMisses) add(code uint32) {
+	if slices.Contains(m.codes[:m.held], code) {
+		return
+	}
+	if m.held == len(m.codes) {
+		copy(m.codes[:], m.codes[1:])
+		m.held--
+		m.lost++
+	}
+	m.codes[m.held] = code
+	m.held++
+}
+
+// totpCodes are right codes, in pairs of digits.
+type totpCodes [knownSteps + spentCodes][totp.Lanes]byte
+
+// mixes reports whether a code is one of the right ones, or has its pairs from two of
+// them, as packets that were lost or came late make one. A mixture of more would be
+// another way to guess.
+func (t *totpCodes) mixes(code uint32) bool {
+	pairs := totp.Pairs(code)
+	for i := range t {
+		for j := range t[:i+1] {
+			n := 0
+			for n < totp.Lanes && (int(t[i][n]) == pairs[n] || int(t[j][n]) == pairs[n]) {
+				n++
+			}
+			if n == totp.Lanes {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// drop forgets the mixtures of right codes.
+func (m *totpMisses) drop(right *totpCodes) {
+	held := m.codes[:m.held]
+	m.held = len(slices.DeleteFunc(held, right.mixes))
+}
+
+// wrongCodes returns how many wrong codes of the step count if some pairs are taken back and
+// some misses stay.
+func (s *totpState) wrongCodes(back int, stay *totpMisses) int {
+	// Pairs that are taken back may have made more misses possible than those that stay.
+	byMisses := (stay.held + stay.lost + missesPerCode - 1) / missesPerCode // rounded up
+	return max((s.pairs-back)/totp.Lanes, byMisses)
 }
 
 // holds reports whether a pair may be one of the wrong code once more.
@@ -88,6 +158,7 @@ func (s *totpState) begin(step int64) {
 	s.step, s.pairs = step, 0
 	s.turn++
 	s.looks = looksPerStep
+	s.misses = totpMisses{}
 	for i := range s.lanes {
 		for j := range s.lanes[i] {
 			p := &s.lanes[i][j]
@@ -209,6 +280,14 @@ func (s *totpState) spend(c choice) (counted int) {
 	}
 	s.codes++
 	return counted
+}
+
+// spentValues returns the values of a right code that is remembered.
+func (s *totpState) spentValues(i int) (values [totp.Lanes]byte) {
+	for lane := range s.spent[i] {
+		values[lane] = s.spent[i][lane].value
+	}
+	return values
 }
 
 // forgetSystems clears all fingerprints.
