@@ -207,7 +207,6 @@ func TestTOTPGuessesAmidRightCodes(t *testing.T) {
 			codes = append(codes, totp.Pairs(g.engine.totp.list[0].keys[0].Secret.Code(totp.Step(start)+1-step)))
 		}
 		share, whole := rng.Float64(), rng.IntN(2) == 0
-		guesses, wrong := 0, 0
 		for i := range 200 {
 			at := start.Add(time.Duration(i) * 100 * time.Millisecond)
 			code, lane := codes[rng.IntN(len(codes))], rng.IntN(totp.Lanes)
@@ -221,7 +220,7 @@ func TestTOTPGuessesAmidRightCodes(t *testing.T) {
 			default:
 				g.send(at, lane, code[lane])
 			}
-			guesses, wrong = 0, g.counted()
+			guesses, wrong := 0, g.counted()
 			for try := range g.tried {
 				if isGuess(codes, try[1]) {
 					guesses++

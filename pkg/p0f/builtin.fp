@@ -13,7 +13,10 @@
 ;   zardaxt   the fingerprints of NikolaiT/zardaxt, labelled by user agent
 ;   huginn    huginn-net-db of biandratti/huginn-net, labelled by observation
 ;   FoxIO     technical_details/JA4T.md of FoxIO-LLC/ja4
+;   nmap-os-db that of nmap 7.93: answers to SYNs, from which the layout of its own follows
+;   F5 courses  tcpdump's output in f5devcentral/f5-agility-labs-*
 ;   MUNI      flows of Masaryk University, labelled by DHCP and user agent
+;   nmap-os-db  that of Nmap 7.93: answers, not SYNs, so never the only source
 ;   NTLM      captures in which the sender's NTLM message tells its Windows build
 ;   captures  test captures of Zeek, tcpdump, mercury, nDPI and Wireshark
 ;   6.18      captured from Linux 6.18 under that setting
@@ -73,10 +76,10 @@ sig   = 6:255:0:1460:1024,0:mss::0 ; measured, 7.93 of 2022
 sig   = 4:64-:0:1460:2048,0:mss::0 ; p0f 2014
 sig   = 4:64-:0:1460:3072,0:mss::0 ; p0f 2014
 sig   = 4:64-:0:1460:4096,0:mss::0 ; p0f 2014
-sig   = 4:64-:0:0:1024,0:::0 ; pf.os 2004
-sig   = 4:64-:0:0:2048,0:::0 ; pf.os 2004
-sig   = 4:64-:0:0:3072,0:::0 ; pf.os 2004
-sig   = 4:64-:0:0:4096,0:::0 ; pf.os 2004
+sig   = 4:64-:0:0:1024,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
+sig   = 4:64-:0:0:2048,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
+sig   = 4:64-:0:0:3072,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
+sig   = 4:64-:0:0:4096,0::ack+?:0 ; pf.os 2004, prads (TCP sweep) 2006
 label = s:!:Nmap:OS detection
 sys   = @linux,@windows,@bsd,@apple
 sig   = *:64-:0:1460:1,10:ws,nop,mss,ts,sok:ack+:0 ; measured, 7.93 of 2022; p0f 2014
@@ -110,12 +113,23 @@ label = s:!:hping:
 sys   = @linux
 sig   = *:64:0:0:512,0::ack+?:* ; measured, 3.a2 of 2014; hping2.h
 
+; Of the systems that its option -W copies, the one with random bytes for an MD5
+; signature is nobody's.
+label = s:!:Unicornscan:
+sys   = @linux
+sig   = 4:255-:0:1024:*,0:mss,sok,?19:df,id+?:0 ; robertelee78/unicornscan, docs/research/TCP_OPTION_19_RESEARCH.md, 2025
+
 label = s:!:NAST:SYN scan
 sys   = @linux
 sig   = 4:64:0:0:32767,0:::0 ; pf.os 2004
 
+label = s:!:SinFP:
+sys   = @linux
+sig   = 4:255-:0:1460:5840,1:mss,ts,ws,sok,eol+0:ack+?:0 ; prads 2006
+
 label = s:!:p0f:sendsyn
 sys   = @linux
+sig   = 4:255:0:0:12345,0::ack+:0 ; prads 2006
 sig   = *:192:0:1331:1337,0:mss,nop,eol+18::0 ; p0f 2014
 sig   = *:192:0:1331:1337,0:mss,ts,nop,eol+8::0 ; p0f 2014
 sig   = *:192:0:1331:1337,5:mss,ws,nop,eol+15::0 ; p0f 2014
@@ -141,10 +155,41 @@ sig   = 4:255:0:*:65535,7:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:*:65535,9:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
 sig   = 4:255:0:1350:65535,8:mss,sok,ts,nop,ws::0 ; zardaxt 2023
 sig   = 4:255:0:*:65535,10:mss,nop,nop,sok,nop,ws:df,id+?:0 ; zardaxt 2023
+; Both under Android's user agents. FreeBSD has sent ID 0 since 11.
+sig   = 4:64:0:*:65535,4:mss,nop,ws,sok,ts:df,id+:0 ; huginn 2026
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; zardaxt 2023
+
+; TMOS, the system of BIG-IP, has a TCP stack of its own that descends from FreeBSD's. It offers
+; a few segments (init-rwnd): 3 by default, 10 in recent releases, 16 in the profiles for
+; mobile networks and progressive. Systems whose layouts it shares send no multiples of the
+; MSS, or other ones. The TTL is 255, or the client's (ip-ttl-mode), and so is DF
+; (ip-df-mode). Up to 13.1 the layouts are those of FreeBSD 6, later those of FreeBSD 7.
 label = s:proxy:F5 BIG-IP:or alike
-sig   = 4:255:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df,id+?:0 ; Satori 2019
-sig   = 4:255:0:*:mss*3,4:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
-sig   = 4:255:0:*:mss*42,7:mss,nop,ws,sok,eol+1:df,id+?:0 ; zardaxt 2023
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; by the rule of those below, 2026
+sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,ts:df?,id+?,id-?,ecn?:0 ; F5 courses (BIG-IP Next) 2023
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023; nmap-os-db, BIG-IP 3650, 2022
+sig   = *:255-:0:*:mss*10,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2026
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of those with timestamps, 2023
+sig   = 4:255-:0:*:mss*42,*:mss,nop,ws,sok,eol+1:df?,id+?,id-?,ecn?:0 ; zardaxt 2023
+sig   = *:255-:0:*:mss*3,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (firewall, class 1, lab 7); Satori 2020, SYN+ACK
+sig   = *:255-:0:*:mss*10,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; F5 courses (Bonus Lab 6) 2026, the last of unanswered SYNs
+sig   = *:255-:0:*:mss*16,0:mss,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 10 segments, 2026
+sig   = *:255-:0:*:mss*3,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; prads 2010, SYN+ACK; nmap-os-db, BIG-IP 3650, 2022
+sig   = *:255-:0:*:mss*16,*:mss,nop,ws,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; by the rule of that with 3 segments, 2017
+sig   = *:255-:0:*:mss*3,0:mss,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; Satori 2019; dehowell/tcpdump-vtcodecamp2016
+sig   = 4:255:0:*:mss*3,0:mss,sok,ts:df?,id+?,id-?,ecn?:0 ; FoxIO 2024, SYN+ACK; F5 courses, SYN+ACK
+sig   = 4:255:0:*:mss*3,0:mss,nop,ws,nop,nop,ts:df?,id+?,id-?,ecn?:0 ; prads 2010, SYN+ACK
+label = g:proxy:Load balancer:or accelerator
+sig   = *:255-:0:*:*,0:mss,nop,nop,ts,sok,eol+1:df?,id+?,id-?,ecn?:0 ; no system writes it: scaling and timestamps are given up together in XNU and FreeBSD, 2024
+; 8190 bytes unless its buffers were set, and a TTL of 255 (nmap-os-db).
+label = s:proxy:NetScaler:
+sig   = *:255:0:*:8190,0:mss:df?,id+?,id-?,ecn?:0 ; nmap-os-db, SYN+ACK, 2022; prads 2010, SYN+ACK
+sig   = *:255:0:*:8190,*:mss,nop,ws,nop,nop,sok:df?,id+?,id-?,ecn?:0 ; captures (Zeek) 2016; nmap-os-db, the window and the TTL, 2022
+label = s:proxy:CacheFlow:
+sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004; nmap-os-db, SGOS 4, 2022
+label = g:proxy:CacheFlow:
+sig   = *:255-:0:*:*,*:mss,nop,ws,sok,ts,eol+3:df?,id+?,id-?,ecn?:0 ; nmap-os-db, CacheFlow 5000, SYN+ACK, 2022
 
 ; ---- Linux, and with it Android and ChromeOS. net/ipv4/tcp_output.c,
 ; tcp_options_write, gives the layouts: SACK goes in front of the timestamps where both
@@ -172,6 +217,12 @@ sig   = *:64:0:*:fit65536,0:mss,nop,nop,ts:df,id+,ecn?:0 ; tcp_options_write, 20
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18 MPTCP, 2026
 sig   = *:64:0:*:fit65536,*:mss,nop,nop,sok,nop,ws,?30:df,id+,ecn?:* ; tcp_options_write, 2020
 sig   = *:64:0:*:fit65536,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18 Fast Open, 2026
+; Kind 19 is the signature of RFC 2385, which routing protocols use: BGP, LDP and MSDP. It
+; comes first and leaves no room for timestamps. BGP sets a TTL of 1 or 255 for many peers.
+sig   = *:64:0:*:fit65536,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG, 2026
+sig   = *:64:0:*:fit65536,*:nop,nop,?19,mss,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG tcp_sack=0, 2026
+sig   = *:64:0:*:fit65536,0:nop,nop,?19,mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG tcp_window_scaling=0, 2026
+sig   = *:64:0:*:fit65536,0:nop,nop,?19,mss:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG tcp_sack=0 tcp_window_scaling=0, 2026
 
 ; Over loopback the buffer of 87380 bytes is the limit, half of which is window; and
 ; without the limit of segments it is everywhere.
@@ -189,8 +240,9 @@ sig   = 6:64:0:65476:43690,*:mss,sok,ts,nop,ws:ecn?:0 ; captures 2016
 ; June 2024 (6.6.33, 6.9.4, 6.10). Ubuntu 24.04 was released with it. A tcp_rmem[1] of
 ; 65536 gives the same on the other kernels.
 label = s:linux:Linux:3.10 to 4.19, or newer with a small buffer (jumbo frames)
-sig   = *:64:0:*:26880,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8960, 2013
-sig   = *:64:0:*:26883,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8961, 2013
+sig   = 4:64:0:*:26880,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8960, 2013
+sig   = 4:64:0:*:26883,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; tcp_default_init_rwnd at an MSS of 8961, 2013
+sig   = 6:64:0:*:26820,7:mss,sok,ts,nop,ws:ecn?:0 ; tcp_default_init_rwnd at an MSS of 8940, 2013
 label = s:linux:Linux:6.6 to 6.9, or 4.19 or newer with a small buffer
 sig   = *:64:0:*:fit33280,7:mss,sok,ts,nop,ws:df,id+,ecn?:0 ; Satori 2024, captures 2024
 sig   = *:64:0:*:fit33280,7:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write, 2024
@@ -262,18 +314,50 @@ sig   = 4:64:0:*:mss*22,0:mss,nop,nop,sok,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:16384,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 sig   = 4:64:0:*:32767,0:mss,sok,ts,nop,ws:df,id+?,ecn?:0 ; pf.os 2004
 
-; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty
-; segments cut to a multiple of two to the scale.
+; gVisor's netstack, also in user-space VPNs: Linux's layout without DF, and twenty segments,
+; or 65535 bytes, cut to a multiple of two to the scale. The scale is 7, or 8 with the 8 MiB
+; of buffer that some programs set. Two SYNs over IPv6 are left out, because Linux sends them
+; with a flow label: at an MTU of 1500, and of 1408, with a scale of 7.
 label = s:stack:gVisor:(a user-space stack)
-sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2023 to 2025
-sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, 2025
-sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, 2025
-sig   = 4:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
-sig   = 4:64:0:1240:24704,7:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
-sig   = 4:64:0:1240:24576,8:mss,sok,ts,nop,ws::0 ; by the rule of those measured, 2025
+sig   = 4:64:0:1240:24704,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1240:24576,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1340:26752,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1340:26624,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1360:27136,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1368:27264,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1368:27136,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1400:27904,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1400:27904,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1452:28928,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1452:28928,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1460:29184,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:1460:29184,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:8960:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:8960:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:65495:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 4:64:0:65495:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1220:24320,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1220:24320,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1320:26368,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1320:26368,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1340:26752,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1340:26624,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1348:26880,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1360:27136,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1380:27520,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1380:27392,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1432:28544,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1432:28416,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:8940:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:8940:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:65475:65408,7:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
+sig   = 6:64:0:65475:65280,8:mss,sok,ts,nop,ws::0 ; measured, gvisor.dev/gvisor of 2025
 sig   = 4:64:0:1460:29184,7:mss,nop,nop,ts,nop,ws::0 ; measured, 2023
-sig   = 6:64:0:1440:28672,8:mss,sok,ts,nop,ws::0 ; measured, 2025
-sig   = 6:64:0:1360:27136,8:mss,sok,ts,nop,ws::0 ; measured, 2025
 
 ; No other system sends these layouts. The window is left open: SO_RCVBUF and tcp_rmem
 ; set it to any value.
@@ -285,16 +369,25 @@ sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?30:df,id+,ecn?:* ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?34,nop,nop:df,id+,ecn?:* ; 6.18, 2026
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,?254:df,id+,ecn?:* ; RFC 6994, 2013
 sig   = *:64:0:*:*,*:mss,sok,ts,nop,ws,nop,nop,?254:df,id+,ecn?:0 ; smc_options_write, 2017
-sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; tcp_options_write with an MD5 key, 2007
+sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
+sig   = *:64:0:*:*,*:nop,nop,?19,mss,nop,ws:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
+sig   = *:64:0:*:*,0:nop,nop,?19,mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
+sig   = *:64:0:*:*,0:nop,nop,?19,mss:df,id+,ecn?:0 ; 6.18 TCP_MD5SIG with SO_RCVBUF, 2026
 label = g:linux:Linux:(no timestamps)
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws:df,id+,ecn?:0 ; p0f 2014
 sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,?34,nop,nop:df,id+,ecn?:* ; RFC 7413, tcp_options_write, 2014
 sig   = 4:64:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?:0 ; tcp_options_write, 2005
 
-; Carriers that strip timestamps leave NOPs for them, or close the gap.
+; Carriers and firewalls that strip an option write NOPs over it, or close the gap. No system
+; writes such layouts by itself, so they are Linux's at a TTL set anew, too.
 label = g:linux:Linux:(timestamps stripped)
 sig   = *:64:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; p0f (BaiduSpider) 2014, zardaxt 2023
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = 4:64:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = 4:255:0:*:*,*:mss,sok,nop,nop,nop,ws:df,id+?,ecn?:0 ; zardaxt 2023
+sig   = *:64:0:*:*,*:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,ws:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
+label = g:linux:Linux:(scaling stripped)
+sig   = *:64:0:*:*,0:mss,sok,ts,nop,nop,nop,nop:df,id+?,ecn?:0 ; net/netfilter/xt_TCPOPTSTRIP.c, 2007
 
 ; ---- Windows: mss,nop,ws,nop,nop,sok; without scaling mss,nop,nop,sok; with
 ; timestamps the layout of FreeBSD, but a TTL of 128.
@@ -385,6 +478,9 @@ sig   = 4:64:0:*:32767,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCV
 sig   = 4:64:0:*:37300,0:mss,nop,nop,sok:df,id+:0 ; pf.os 2004; 6.18 with SO_RCVBUF, 2026
 sig   = 4:64:0:*:65535,0:mss,nop,nop,sok:df,id+,ecn?:0 ; 6.18 with tcp_rmem, 2026
 
+; An urgent pointer without URG is left over in the buffer that 2000 and XP build a SYN in.
+; Of an acknowledgement number without ACK there is no sighting: scanners set it, and
+; a load balancer that has the layout and TTL of Windows.
 label = g:windows:Windows:
 sig   = *:128:0:*:*,*:mss,nop,ws,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
 sig   = *:128:0:*:*,0:mss,nop,nop,sok:df,id+,ecn?,uptr+?:0 ; p0f 2014
@@ -398,6 +494,8 @@ sig   = 4:64:0:*:fit65536,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:65535,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:8192,8:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
 sig   = 4:64:0:*:8192,2:mss,nop,ws,nop,nop,sok:df,id+,ecn?:0 ; huginn 2026
+label = s:windows:Windows:(TTL rewritten on the way), or Nintendo Wii
+sig   = 4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0 ; Satori (Wii) 2019, prads (Windows) 2006, nmap-os-db (Wii) 2022
 
 ; ---- Apple: XNU bsd/netinet/tcp_output.c, mss,nop,ws,nop,nop,ts,sok,eol+1.
 
@@ -431,12 +529,13 @@ label = s:apple:macOS/iOS:(iOS 3 to 8, or Mac OS X 10.4 to 10.7 with a set buffe
 sig   = *:64:0:*:65535,2:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, captures of 10.6.8 in 2011, p0f 2014
 label = s:apple:Mac OS X:10.4 to 10.7, or FreeBSD 6
 sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; Satori 2009, captures of 10.7 in 2012, p0f 2014
-sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010
-; FreeBSD sent the same then, and was the rarer client.
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts,sok,eol+1:df,id+,ecn?:0 ; prads 2010, Satori 2010; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+; FreeBSD sent the same then, and was the rarer client. The IPv6 of FreeBSD, NetBSD,
+; OpenBSD and Mac OS X is KAME's, where one function writes the options for both versions.
 label = s:apple:Mac OS X:10.2 to 10.4, or FreeBSD 4.7 to 5.2
-sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
-sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009
-sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004, Satori 2009; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 label = s:apple:Mac OS:9
 sig   = 4:255:0:*:32768,0:mss,ws,nop:df,id+?:0 ; pf.os 2004
 label = s:apple:Mac OS:7.3 to 8.6
@@ -449,7 +548,7 @@ sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,sok,?34:df,id+?,ecn?:* ; Satori 2020,
 ; Unanswered SYNs are sent again with fewer options, and middle boxes blank the
 ; timestamps. FreeBSD and ESXi give them up in the same way.
 label = g:apple:macOS/iOS:(fewer options), or FreeBSD or ESXi
-sig   = 4:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019
+sig   = *:64:0:*:65535,0:mss,sok,eol+1:df,id+?,ecn?:0 ; Satori 2019; XNU tcp_output.c 2024
 label = g:apple:macOS/iOS:(timestamps stripped)
 sig   = 4:64:0:*:65535,*:mss,nop,ws,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
 sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,sok,eol+1:df,id+?,ecn?:0 ; zardaxt 2023
@@ -461,22 +560,28 @@ sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,
 label = s:bsd:FreeBSD:11 or newer
 sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,ecn?:0 ; captures 2022
 ; A router with pf's "scrub random-id" sets IDs in the SYNs of newer ones too.
-label = s:bsd:FreeBSD:9 or 10, or newer with rewritten IDs
-sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, pf.os 2019
+; Sony's console is made of FreeBSD 9 and answers in the same way.
+label = s:bsd:FreeBSD:9 or 10, or newer with rewritten IDs, or PlayStation 4
+sig   = 4:64:0:*:65535,6:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, pf.os 2019; nmap-os-db 2022
 label = s:bsd:FreeBSD:9 or newer
 sig   = 6:64:0:*:65535,6:mss,nop,ws,sok,ts:ecn?:0 ; p0f 2014, pf.os 2019
 label = s:bsd:FreeBSD:7 or 8
 sig   = *:64:0:*:65535,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; p0f 2014, Satori 2009
-sig   = 4:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009
+sig   = *:64:0:*:49152,3:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2009; FreeBSD's sys/netinet/tcp_output.c, tcp_addoptions, 2008
 ; A kern.ipc.maxsockbuf of 16 MB gives FreeBSD the same scale.
 label = s:bsd:VMware ESXi:or FreeBSD with larger buffers
 sig   = 4:64:0:*:65535,9:mss,nop,ws,sok,ts:df,id+,ecn?:0 ; Satori 2018
 label = s:bsd:FreeBSD:5.3 or 5.4
-sig   = 4:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+sig   = *:64:0:*:65535,1:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+; Over IPv6 there is no DF, which tells these apart over IPv4.
+label = s:bsd:FreeBSD:4.4, or NetBSD 1.5
+sig   = 6:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; as over IPv4: pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+; The console answers in the same way.
+label = s:bsd:FreeBSD:4.4, or PlayStation Portable
+sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; nmap-os-db 2022
 label = s:bsd:FreeBSD:4.4 to 5.2
-sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
-sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
-sig   = 4:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004
+sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+sig   = *:64:0:*:1024,0:mss,nop,ws,nop,nop,ts:df,id+?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
 label = g:bsd:FreeBSD:
 sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; p0f 2014
 
@@ -487,8 +592,8 @@ label = s:bsd:OpenBSD:4.9 to 6.0
 sig   = *:64:0:*:16384,3:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2014, p0f 2014
 label = s:bsd:OpenBSD:3.0 to 4.8
 sig   = *:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004, p0f 2014
-sig   = 4:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004
-sig   = 4:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006
+sig   = *:64:0:*:57344,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; pf.os 2004; OpenBSD's sys/netinet/tcp_output.c, 2011
+sig   = *:64:0:*:32768,0:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+,ecn?:0 ; prads 2006; OpenBSD's sys/netinet/tcp_output.c, 2011
 label = s:bsd:OpenBSD:2.6 to 4.8 (without DF)
 sig   = 4:64:0:*:16384,0:mss,nop,nop,sok,nop,ws,nop,nop,ts::0 ; Satori 2009, pf.os 2004 (scrub no-df)
 label = g:bsd:OpenBSD:
@@ -498,24 +603,44 @@ sig   = *:64:0:*:*,*:mss,nop,nop,sok,nop,ws,nop,nop,ts:df,id+?,ecn?:0 ; pf.os 20
 label = s:bsd:NetBSD:2 or newer
 sig   = *:64:0:*:32768,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; prads 2006, captures 2013
 label = s:bsd:NetBSD:1.6 or 2.0, or QNX 6
-sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006
-sig   = 4:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006
-sig   = 4:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004
-sig   = 4:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004
+sig   = *:64:0:*:16384,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004, prads 2006; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
+sig   = *:64:0:*:32768,0:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004, prads 2006; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
+sig   = *:64:0:*:65535,0:mss,nop,ws,nop,nop,ts:df?,id+?,ts1-:0 ; pf.os 2004; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
+sig   = *:64:0:*:65535,1:mss,nop,ws,nop,nop,ts:df,id+?,ts1-:0 ; pf.os 2004; KAME in NetBSD's sys/netinet/tcp_output.c, 2014
 label = s:bsd:NetBSD:1.3, or OpenBSD 2.6
 sig   = 4:64:0:*:16384,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = g:bsd:NetBSD:
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; captures 2013
 
 label = s:bsd:DragonFly:1.2 or newer
-sig   = 4:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
-sig   = 4:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010
+sig   = *:64:0:*:57344,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010; DragonFly's sys/netinet/tcp_output.c, 2010
+sig   = *:64:0:*:57344,5:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; pf.os 2010; DragonFly's sys/netinet/tcp_output.c, 2010
 label = s:bsd:BSD/OS:3.1 to 4.3, or Mac OS X 10.2
 sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts:df,id+:0 ; pf.os 2004
 
 label = g:bsd:BSD:or a relative
 sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts:df,id+?,ecn?:0 ; FreeBSD's tcp_output.c, 2005
-sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts:df,id+?,ts1-?,ecn?:0 ; pf.os 2004; KAME in XNU's bsd/netinet/tcp_output.c, 2003
+
+; ---- With the MD5 signature of RFC 2385, kind 19. BSD and routers that are made of it write
+; it behind the other options, IOS XR between them.
+
+label = s:bsd:FreeBSD:7 or newer (TCP MD5 signature)
+sig   = *:64:0:*:65535,*:mss,nop,ws,sok,ts,nop,nop,?19:df,id+?,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c, tcp_addoptions, 2008 to 2018
+; Over IPv4 only: the code of the time left IPv6 unsigned.
+label = s:bsd:FreeBSD:5.3 to 6 (TCP MD5 signature)
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,ts,?19,sok:df,id+,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+sig   = 4:64:0:*:65535,*:mss,nop,ws,nop,nop,ts,?19,eol+1:df,id+,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, without SACK, 2006
+; A key switches SACK off: sys/netinet/tcp_usrreq.c.
+label = s:bsd:OpenBSD:4.9 or newer (TCP MD5 signature)
+sig   = *:64:0:*:16384,*:mss,nop,ws,nop,nop,ts,?19,nop,nop:df,id+,ecn?:0 ; OpenBSD's sys/netinet/tcp_output.c, 2011 to 2023
+label = g:bsd:BSD:or a relative (TCP MD5 signature)
+sig   = *:64:0:*:*,*:mss,nop,ws,sok,ts,nop,nop,?19:df,id+?,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c, tcp_addoptions, 2008 to 2018
+sig   = 4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,?19,sok:df,id+,ecn?:0 ; FreeBSD's sys/netinet/tcp_output.c as in TrustedBSD/sebsd, 2006
+sig   = *:64:0:*:*,*:mss,nop,ws,nop,nop,ts,?19,nop,nop:df,id+,ecn?:0 ; OpenBSD's sys/netinet/tcp_output.c, 2011 to 2023
+; The TTL is the routing protocol's.
+label = s:cisco:Cisco:IOS XR (TCP MD5 signature)
+sig   = 4:255-:0:*:16384,0:mss,ws,nop,?19,eol+1:df?,id+?,id-?:0 ; tcpdump of a peer in osrg/gobgp, issue 2852, 2024; its order and window as in nmap-os-db, 2022
 
 ; ---- Other Unix
 
@@ -568,6 +693,38 @@ sig   = 4:254:0:*:65535,*:mss,nop,nop,ts,nop,ws,sok,eol+1:df?,id+?,id-?:0 ; haik
 label = s:other:Plan 9:
 sig   = 4:255:0:1460:65535,0:mss,ws,nop::0 ; pf.os 2004
 
+; ---- Stacks in user space or embedded. They say nothing of the host.
+
+; With options that are off unless they are compiled in, in the order of tcp_output_segment:
+; MSS, timestamps, scale, SACK. A scale is of use to windows above 65535 only, of which a SYN
+; offers 65535. The counter of IDs begins with 0.
+label = s:stack:lwIP:(a user-space or embedded stack, options compiled in)
+sig   = *:255:0:*:65535,*:mss,nop,ws,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:65535,*:mss,nop,nop,ts,nop,ws:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:65535,*:mss,nop,nop,ts,nop,ws,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:mss*4,0:mss,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:mss*4,0:mss,nop,nop,ts:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+sig   = *:255:0:*:mss*4,0:mss,nop,nop,ts,nop,nop,sok:id-?:0 ; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+; A router's LDP sent the same.
+label = s:stack:lwIP:(a user-space or embedded stack), or a router
+sig   = *:255:0:*:65535,*:mss,nop,ws:id-?:0 ; captures (tcpdump) 2023; lwip-tcpip/lwip, src/core/tcp_out.c, 2018
+; Its window is the size of the session's buffer.
+label = s:stack:VPP:(a user-space stack)
+sig   = *:255:0:*:*,*:mss,ws,sok,ts,eol+0:df?,id+?,id-?:0 ; FDio/vpp, src/vnet/tcp/tcp_output.c and tcp_packet.h, 2020
+; The room for SACK is counted by its kind, 4, and not by its length.
+label = s:stack:picoTCP:(a user-space or embedded stack)
+sig   = *:64:0:*:*,*:mss,sok,ws,ts,nop,nop,nop,nop,eol+0:df,id+?:0 ; tass-belgium/picotcp, modules/pico_tcp.c and pico_ipv4.c, 2019
+; Each connection counts its IDs from 0, which Linux never sends with this window.
+label = s:stack:mTCP:(a user-space stack)
+sig   = 4:64:0:1460:14600,7:mss,nop,nop,ts,nop,ws:df:0 ; mtcp-stack/mtcp, mtcp/src/tcp_out.c and ip_out.c, 2020
+; Half of a buffer of four segments. A segment to other networks is of 1400 bytes at most.
+label = s:stack:FreeRTOS:(an embedded stack)
+sig   = 4:128:0:*:mss*2,0:mss,nop,ws,nop,nop,sok:id-?:0 ; FreeRTOS/FreeRTOS-Plus-TCP, FreeRTOS_TCP_IP.c, 2021
+; One segment, which is what its buffer has room for.
+label = s:stack:uIP:(an embedded stack, Contiki or alike)
+sig   = 4:64:0:*:mss*1,0:mss:id-?:0 ; adamdunkels/uip, uip/uipopt.h and uip.c, 2006
+sig   = 4:255:0:346:mss*1,0:mss::0 ; prads (Contiki) 2006
+
 ; ---- An MSS alone, bare or padded, or no option at all. Locks, hubs, load balancers and
 ; whatever else writes packets by itself send it, and so do Windows NT, older Unix, and Linux
 ; with all options off: a window of some thousand does not tell which of them it was. So it
@@ -580,6 +737,14 @@ sig   = *:255-:0:*:*,0:mss,nop,nop,nop,eol+0:df?,id+?,id-?,ecn?:* ; RFC 9293 sec
 sig   = *:255-:0:*:*,0:mss,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
 sig   = *:255-:0:*:*,0:mss,nop,eol+2:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
 sig   = *:255-:0:*:*,0:mss,eol+3:df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, padding, 2022
+; A device that always sends a header of the same length pads more. A firewall that strips all
+; other options of a system leaves NOPs.
+sig   = *:255-:0:*:*,0:mss,eol+7:df?,id+?,id-?,ecn?:* ; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,eol+11:df?,id+?,id-?,ecn?:* ; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,eol+15:df?,id+?,id-?,ecn?:* ; Satori 2009; as those of 4 bytes, 2022
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Windows' options, 2007
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Linux' and FreeBSD's options, 2007
+sig   = *:255-:0:*:*,0:mss,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,nop,eol+1:df?,id+?,id-?,ecn?:* ; xt_TCPOPTSTRIP.c on Apple's options, 2007
 label = g:stack:Minimal stack:(no options), or a tool
 sig   = *:255-:0:0:*,0::df?,id+?,id-?,ecn?:* ; RFC 9293 section 3.1, 2022
 
@@ -604,8 +769,6 @@ label = s:embedded:Brother:printer
 sig   = 4:64:0:1460:8688,0:mss,nop,ws,nop,nop,sok,nop,nop,ts::0 ; Satori 2018
 label = s:embedded:Netgear:WGR614
 sig   = 4:64:0:1460:8192,0:mss,nop,ws,nop,nop,ts::0 ; Satori 2010
-label = s:embedded:CacheFlow:
-sig   = 4:64:0:1460:65535,0:mss,nop,ws,nop,nop,ts::0 ; pf.os 2004
 label = s:embedded:Symbian:
 sig   = 4:64:0:1460:mss*22,0:mss,ts,sok:df,id+:0 ; pf.os 2004
 sig   = 4:64:0:1360:mss*36,0:mss,ts,sok:df,id+:0 ; pf.os 2004
@@ -621,6 +784,8 @@ label = s:console:Nintendo:3DS
 sig   = *:64:0:1360:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
 label = s:console:Nintendo:Wii
 sig   = 4:64:0:1460:32768,0:mss,nop,nop,sok:df,id+:0 ; p0f 2014
+label = s:console:Dreamcast:(browser)
+sig   = 4:64:0:536:mtu*5,0:mss::0 ; prads 2006
 label = s:console:PlayStation:3
 sig   = 4:64:0:1460:65535,0:mss,nop,ws,sok,nop,nop,nop,nop,ts:df,id+?,ts1-?:0 ; prads 2010
 label = s:console:Xbox 360:

@@ -12,6 +12,7 @@ import (
 // the table.
 var declared = map[[2]string]string{
 	{"4:32:0:*:mss*44,0:mss,nop,nop,sok:df,id+:0", "4:64:0:*:fit65536,0:mss,nop,nop,sok:df,id+,ecn?:0"}: "a TTL of up to 32 may have been 64",
+	{"4:64:0:1460:8192,0:mss,nop,nop,sok:df,id+:0", "4:32:0:*:8192,0:mss,nop,nop,sok:df,id+:0"}:         "a TTL of up to 32 may have been 64",
 
 	{"4:64:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0", "4:32:0:*:*,*:mss,nop,ws,nop,nop,ts,nop,nop,sok:df,id+,ts1-:0"}: "one label",
 
