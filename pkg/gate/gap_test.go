@@ -109,17 +109,19 @@ func TestNothingSlipsThroughWhileTheTableIsBuiltAnew(t *testing.T) {
 }
 
 // steady sends datagrams to the server until stop is called, and fails the
-// test if one is missing at the other end.
+// test if one is missing at the other end. It returns when the first have arrived: stop
+// returns how many did since then.
 func (l *lab) steady(to string, at *net.UDPConn) (stop func() int) {
 	conn := l.listenUDP(l.client, ":0")
 	target := netip.MustParseAddrPort(to)
 	var done atomic.Bool
-	sent := make(chan int)
+	sent, begun := make(chan int), make(chan struct{}, 1)
+	const burst = 16 // no more than a socket holds
 	go func() {
 		n := 0
-		defer func() { sent <- n }()
+		defer func() { sent <- n - burst }()
+		defer close(begun)
 		for !done.Load() {
-			const burst = 16 // no more than a socket holds
 			for range burst {
 				conn.WriteToUDPAddrPort([]byte("x"), target)
 			}
@@ -131,8 +133,13 @@ func (l *lab) steady(to string, at *net.UDPConn) (stop func() int) {
 				}
 				n++
 			}
+			select {
+			case begun <- struct{}{}:
+			default:
+			}
 		}
 	}()
+	<-begun
 	return func() int {
 		done.Store(true)
 		return <-sent
