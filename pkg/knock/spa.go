@@ -69,11 +69,12 @@ func (f *spaFamily) prepare() { f.register(f.engine, f) }
 // take adds the verdict on a packet. If not all keys could be tried, nothing is
 // known and there is none.
 func (f *spaFamily) take(group int, a *arrival) {
-	// Length and alphabet come first: most junk costs its sender's budget nothing.
 	// Ranges of several groups may hold the packet's port. The first of them tries the
-	// keys of all, since there is to be one verdict on a packet.
+	// keys of all, since there is to be one verdict on a packet; for the others the
+	// payload is not even read.
+	// Length and alphabet come before the keys: most junk costs its sender's budget nothing.
 	// Echo requests over IPv6 are the same element, and no client sends SPA in them.
-	if a.packet.Protocol == packet.ICMPv6 || !spa.Plausible(a.packet.Payload) || f.nextGroup(0, a) != group {
+	if f.nextGroup(0, a) != group || a.packet.Protocol == packet.ICMPv6 || !spa.Plausible(a.packet.Payload) {
 		return
 	}
 	out := finding{source: a.packet.Src, step: 1}
