@@ -256,7 +256,7 @@ func TestWhatIsOverHasNoInfluence(t *testing.T) {
 		},
 		Tripwires: []port.Range{port.Single(packet.TCP, 666)},
 	}
-	for seed := range uint64(thorough.Choose(300, 3000)) {
+	for seed := range uint64(thorough.Choose(300, 1000)) {
 		s := script{t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: epoch, sealers: keys}
 		for range 1 + s.rng.IntN(6) {
 			s.act()

@@ -387,7 +387,7 @@ func (r *rehearsal) verdicts(t testing.TB) string {
 }
 
 func TestOneHonestKnockIsOneVerdict(t *testing.T) {
-	for seed := range uint64(thorough.Choose(2000, 20_000)) {
+	for seed := range uint64(thorough.Choose(2000, 5000)) {
 		r := newRehearsal(seed)
 		if r.twice() {
 			continue
@@ -410,7 +410,7 @@ func (r *rehearsal) twice() bool {
 // Where packets are lost, retransmissions may be granted in place of them, once.
 func TestALossyKnockIsGrantedAtMostOnce(t *testing.T) {
 	granted := 0
-	for seed := range uint64(thorough.Choose(2000, 20_000)) {
+	for seed := range uint64(thorough.Choose(2000, 5000)) {
 		r := newRehearsal(seed)
 		r.add(0, 1, true)
 		n := strings.Count(r.verdicts(t), "granted")
@@ -425,7 +425,7 @@ func TestALossyKnockIsGrantedAtMostOnce(t *testing.T) {
 }
 
 func TestTwoHonestKnocksAreTwoVerdicts(t *testing.T) {
-	for seed := range uint64(thorough.Choose(2000, 20_000)) {
+	for seed := range uint64(thorough.Choose(2000, 5000)) {
 		r := newRehearsal(seed)
 		if r.twice() {
 			continue

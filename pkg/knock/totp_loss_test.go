@@ -124,7 +124,7 @@ func TestTOTPTooSlow(t *testing.T) {
 // Two people behind one address may knock at the same moment, in any mixture.
 func TestTOTPTwoBehindOneAddress(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range thorough.Choose(200, 5000) {
+	for range thorough.Choose(200, 1500) {
 		e := engine(t, knock.Config{Accesses: []knock.Access{patientCode(t, 1), patientCode(t, 2)}})
 		p := dial(alice, totpSecret(t, 1).Code(totp.Step(epoch)))
 		q := dial(alice, totpSecret(t, 2).Code(totp.Step(epoch)))
@@ -189,7 +189,7 @@ func lossyCodes(rng *rand.Rand, secret *totp.Secret) (events []event, attempts [
 func TestTOTPLossyCodes(t *testing.T) {
 	secret := totpSecret(t, 1)
 	failed := 0
-	for seed := range uint64(thorough.Choose(600, 30_000)) {
+	for seed := range uint64(thorough.Choose(600, 5000)) {
 		events, attempts := lossyCodes(rand.New(rand.NewPCG(seed, 2)), secret)
 		e := engine(t, knock.Config{Accesses: []knock.Access{patientCode(t, 1)}})
 		said := append(feed(e, events), e.Flush(events[len(events)-1].at.Add(time.Minute))...)
