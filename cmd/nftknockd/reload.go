@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -34,12 +35,15 @@ old policy, the message says why, and the exit status is not 0.`,
 					hint: "send the daemon SIGHUP instead; its log says whether that worked",
 				}
 			}
-			err := control.NewClient(socket).Reload(cmd.Context())
+			reloaded, err := control.NewClient(socket).Reload(cmd.Context(), control.Reload{})
 			switch {
 			case errors.Is(err, control.ErrNotRunning):
 				return failed(err)
 			case err != nil:
 				return exitError{code: exitFailed, err: err, hint: theOldStays}
+			}
+			for _, note := range reloaded.Notes {
+				fmt.Fprintln(cmd.OutOrStdout(), note)
 			}
 			return nil
 		},

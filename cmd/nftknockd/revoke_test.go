@@ -14,7 +14,9 @@ import (
 // halfway is a daemon that ends two grants, and fails to list connections.
 type halfway struct{}
 
-func (halfway) Reload(context.Context) error { return nil }
+func (halfway) Reload(context.Context, control.Reload) (control.Reloaded, error) {
+	return control.Reloaded{}, nil
+}
 
 func (halfway) Revoke(context.Context, control.Revocation) (control.Revoked, error) {
 	return control.Revoked{Grants: 2}, errors.New("cannot list connections")

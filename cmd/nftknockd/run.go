@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/cmd/internal/commands"
+	"nftknock/pkg/control"
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
@@ -107,7 +108,7 @@ func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
 				return
 			case <-signals:
 				// The daemon logs its error.
-				_ = d.Reload(ctx)
+				_, _ = d.Reload(ctx, control.Reload{})
 			}
 		}
 	}()

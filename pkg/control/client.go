@@ -40,47 +40,31 @@ func NewClient(path string) *Client {
 	return c
 }
 
-// Reload has the daemon read its policy again. It returns nil when the new policy is in
-// force. The error says why the old policy remains in force, or wraps ErrNotRunning.
-func (c *Client) Reload(ctx context.Context) error {
-	_, err := c.post(ctx, "/reload")
-	return err
-}
-
-// Revoke has the daemon end grants and connections. The error says what the daemon could not
-// do, or wraps ErrNotRunning. On error the result says what the daemon has ended before it.
-func (c *Client) Revoke(ctx context.Context, r Revocation) (Revoked, error) {
-	a, err := c.post(ctx, "/revoke?"+r.encode())
-	if a.Revoked == nil { // a pointer that the answer may lack
-		return Revoked{}, err
-	}
-	return *a.Revoked, err
-}
-
-// post sends a request without a body, and decodes the answer. If the daemon has answered
-// with an error, post returns both.
-func (c *Client) post(ctx context.Context, path string) (answer, error) {
+// call sends a request without a body, and decodes the answer. If the daemon has answered
+// with an error, call returns both.
+func call[T any](ctx context.Context, c *Client, method, path string) (T, error) {
+	var a answer[T]
 	// HTTP needs a host name. The transport ignores it and dials the socket.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://nftknockd"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://nftknockd"+path, nil)
 	if err != nil {
-		return answer{}, err
+		return a.Result, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("control socket %s: %w", c.path, dialReason(err))
+		return a.Result, fmt.Errorf("control socket %s: %w", c.path, dialReason(err))
 	}
 	defer resp.Body.Close()
-	var a answer
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
-		return answer{}, fmt.Errorf("control socket %s: cannot parse the daemon's answer (%s): %w", c.path, resp.Status, err)
+		var none T
+		return none, fmt.Errorf("control socket %s: cannot parse the daemon's answer (%s): %w", c.path, resp.Status, err)
 	}
 	switch {
 	case a.Error != "":
-		return a, errors.New(a.Error)
+		return a.Result, errors.New(a.Error)
 	case resp.StatusCode != http.StatusOK:
-		return answer{}, fmt.Errorf("control socket %s: %s", c.path, resp.Status)
+		return a.Result, fmt.Errorf("control socket %s: %s", c.path, resp.Status)
 	}
-	return a, nil
+	return a.Result, nil
 }
 
 // dialReason translates the error of a connection that failed.

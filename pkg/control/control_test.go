@@ -21,7 +21,9 @@ import (
 // daemon answers as a test wants.
 type daemon struct{ reload func(context.Context) error }
 
-func (d daemon) Reload(ctx context.Context) error { return d.reload(ctx) }
+func (d daemon) Reload(ctx context.Context, _ control.Reload) (control.Reloaded, error) {
+	return control.Reloaded{}, d.reload(ctx)
+}
 
 // Revoke revokes as many grants as the source's prefix has bits, and fails at what
 // is no service, and at udp/53 after it has revoked them.
@@ -37,6 +39,12 @@ func (d daemon) Revoke(_ context.Context, r control.Revocation) (control.Revoked
 		done.Connections = len(r.Service)
 	}
 	return done, nil
+}
+
+// reload asks the daemon at path to reload.
+func reload(path string) error {
+	_, err := control.NewClient(path).Reload(context.Background(), control.Reload{})
+	return err
 }
 
 // serve runs a server at a new path until the test ends or stop is called.
@@ -58,7 +66,7 @@ func serve(t *testing.T, reload func(context.Context) error) (path string, stop 
 func TestReload(t *testing.T) {
 	want := errors.New("nftknockd.toml:3:7: error: no \"<such>\" key\nand more")
 	path, stop := serve(t, func(context.Context) error { return want })
-	err := control.NewClient(path).Reload(context.Background())
+	err := reload(path)
 	if err == nil || err.Error() != want.Error() {
 		t.Errorf("failed reload: %v, want %v", err, want)
 	}
@@ -66,7 +74,7 @@ func TestReload(t *testing.T) {
 		t.Errorf("serve: %v", err)
 	}
 	path, _ = serve(t, func(context.Context) error { return nil })
-	if err := control.NewClient(path).Reload(context.Background()); err != nil {
+	if err := reload(path); err != nil {
 		t.Errorf("good reload: %v", err)
 	}
 }
@@ -156,7 +164,7 @@ func TestListen(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	err := control.NewClient(filepath.Join(t.TempDir(), "no.sock")).Reload(context.Background())
+	err := reload(filepath.Join(t.TempDir(), "no.sock"))
 	if !errors.Is(err, control.ErrNotRunning) {
 		t.Errorf("%v, want ErrNotRunning", err)
 	}
@@ -189,7 +197,7 @@ func TestStrangeRequests(t *testing.T) {
 		}
 		conn.Close()
 	}
-	if err := control.NewClient(path).Reload(context.Background()); err != nil {
+	if err := reload(path); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }
@@ -202,7 +210,7 @@ func TestAStopEndsARequestUnderWay(t *testing.T) {
 		return ctx.Err()
 	})
 	failed := make(chan error, 1)
-	go func() { failed <- control.NewClient(path).Reload(context.Background()) }()
+	go func() { failed <- reload(path) }()
 	<-begun
 	if err := stop(); err != nil {
 		t.Error(err)

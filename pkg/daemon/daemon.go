@@ -74,12 +74,12 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	discarded  <-chan struct{}   // closed when the last store that opened too late for a reload is closed; nil for none
-	reloads    chan chan<- error // requests to reload, each with the channel for its error
-	stopping   chan struct{}     // closed by endReloads
-	endReloads func()            // answers every Reload, now and later, with errStopping
-	group      *errgroup.Group   // all goroutines that Run waits for
-	reading    errgroup.Group    // the workers alone
+	discarded  <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
+	reloads    chan reloadRequest
+	stopping   chan struct{}   // closed by endReloads
+	endReloads func()          // answers every Reload, now and later, with errStopping
+	group      *errgroup.Group // all goroutines that Run waits for
+	reading    errgroup.Group  // the workers alone
 }
 
 // New makes a daemon. It opens nothing; Run does.
@@ -95,7 +95,7 @@ func New(c Config) *Daemon {
 		config:   c,
 		events:   c.Events,
 		router:   newRouter(c.Events),
-		reloads:  make(chan chan<- error),
+		reloads:  make(chan reloadRequest),
 		stopping: stopping,
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
@@ -239,8 +239,9 @@ func (d *Daemon) supervise(ctx context.Context) {
 			d.config.Notify("STOPPING=1")
 			d.endReloads()
 			return
-		case done := <-d.reloads:
-			done <- d.reload(ctx)
+		case r := <-d.reloads:
+			reloaded, err := d.reload(ctx, r.Reload)
+			r.done <- reloadAnswer{reloaded, err}
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
 		case <-omitted.C:

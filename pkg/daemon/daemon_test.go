@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"nftknock/pkg/control"
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
@@ -281,7 +282,8 @@ func (r *rig) load() (*plan.Plan, policy.Diagnostics) {
 func (r *rig) reload(text string, diags ...policy.Diagnostic) error {
 	r.Helper()
 	r.next, r.diags = text, diags
-	return r.daemon.Reload(context.Background())
+	_, err := r.daemon.Reload(context.Background(), control.Reload{})
+	return err
 }
 
 func TestAKnockIsGrantedAndLogged(t *testing.T) {
@@ -679,7 +681,10 @@ func TestNoReloadWaitsForADaemonThatCannotStart(t *testing.T) {
 	ended, reloaded := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- d.Run(t.Context()) }()
 	<-loading
-	go func() { reloaded <- d.Reload(context.Background()) }()
+	go func() {
+		_, err := d.Reload(context.Background(), control.Reload{})
+		reloaded <- err
+	}()
 	close(fail)
 	if start := (*daemon.StartError)(nil); !errors.As(<-ended, &start) {
 		t.Error("the daemon has started")

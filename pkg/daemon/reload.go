@@ -6,6 +6,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
+	"nftknock/pkg/control"
 	"nftknock/pkg/event"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -19,20 +20,33 @@ var errStopping = errors.New("the daemon is stopping")
 // too. It may be called from any goroutine: requests are carried out one after the other.
 // Before the event Ready it waits for that, or for the end of Run. ctx ends the wait for the
 // request to begin, and does not interrupt a reload that has begun.
-func (d *Daemon) Reload(ctx context.Context) error {
-	done := make(chan error, 1)
+func (d *Daemon) Reload(ctx context.Context, r control.Reload) (control.Reloaded, error) {
+	done := make(chan reloadAnswer, 1)
 	select {
-	case d.reloads <- done: // has no buffer: supervise has the request, and answers it
+	case d.reloads <- reloadRequest{r, done}: // has no buffer: supervise has the request, and answers it
 	case <-d.stopping:
-		return errStopping
+		return control.Reloaded{}, errStopping
 	case <-ctx.Done():
-		return ctx.Err()
+		return control.Reloaded{}, ctx.Err()
 	}
-	return <-done
+	a := <-done
+	return a.reloaded, a.err
+}
+
+// reloadRequest is a request to reload, and the channel for its answer, which has room for
+// one, so that supervise never waits for whoever asked.
+type reloadRequest struct {
+	control.Reload
+	done chan<- reloadAnswer
+}
+
+type reloadAnswer struct {
+	reloaded control.Reloaded
+	err      error
 }
 
 // reload puts the changed policy into force, or keeps the old one and reports why.
-func (d *Daemon) reload(ctx context.Context) error {
+func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded, error) {
 	// For a service of Type=notify-reload, RELOADING=1 must come with the monotonic time,
 	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
 	// READY=1, "systemctl reload" would wait until its timeout.
@@ -41,10 +55,10 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
 		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
-		return err
+		return control.Reloaded{}, err
 	}
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
-	return nil
+	return control.Reloaded{}, nil
 }
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
