@@ -76,6 +76,7 @@ func failed(err error) error {
 // options are the flags that several commands share.
 type options struct {
 	config string
+	socket string // of the commands that talk to the daemon; empty: the policy's
 }
 
 func newRoot() *cobra.Command {
@@ -94,11 +95,15 @@ removes.`,
 			return cmd.Help()
 		},
 	}
-	withPolicy := []*cobra.Command{
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o), newFingerprint(&o),
-	}
+	toDaemon := []*cobra.Command{newReload(&o), newRevoke(&o)}
+	withPolicy := append([]*cobra.Command{
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newFingerprint(&o),
+	}, toDaemon...)
 	for _, cmd := range withPolicy {
 		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")
+	}
+	for _, cmd := range toDaemon {
+		cmd.Flags().StringVar(&o.socket, "socket", "", "the daemon's control socket, a `PATH`, if not that of the policy")
 	}
 	root.AddCommand(withPolicy...)
 	root.AddCommand(newKeygen(), commands.Version("nftknockd"))

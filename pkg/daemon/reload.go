@@ -55,7 +55,8 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
 		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
-		return control.Reloaded{}, err
+		var invalid policy.Diagnostics
+		return control.Reloaded{Invalid: errors.As(err, &invalid)}, err
 	}
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	return control.Reloaded{}, nil
