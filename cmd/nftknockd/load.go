@@ -45,7 +45,10 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 // wantAccess refuses a policy without an enabled access.
 func wantAccess(path string, p *policy.Policy) error {
 	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
+			hint: `set enabled = true in an [[access]], or write one; "nftknockd check" says what is wrong with it`,
+		}
 	}
 	return nil
 }
