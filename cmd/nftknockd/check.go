@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/cmd/internal/commands"
+	"nftknock/pkg/gate"
 	"nftknock/pkg/links"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -93,7 +94,15 @@ func thisHost() policy.Host {
 	if err != nil {
 		listening = nil
 	}
-	return policy.Host{Interfaces: interfaces(), Listening: listening}
+	return policy.Host{
+		Interfaces: interfaces(),
+		Listening:  listening,
+		Unfiltered: func(table string) bool {
+			// Without root there is an error: nothing is known then.
+			unfiltered, err := gate.Unfiltered(table)
+			return unfiltered && err == nil
+		},
+	}
 }
 
 // findings is what check found.

@@ -24,8 +24,9 @@ type Host struct {
 	Interfaces []Interface
 	// Listening are the ports on which the host listens (see PortsInUse), nil if unknown.
 	Listening map[port.Range]bool
-	// Unfiltered: it is known that no other rule of the host drops or rejects packets to it.
-	Unfiltered bool
+	// Unfiltered reports whether it is known that nothing but a table of this name drops
+	// packets to the host; nil if nothing is known.
+	Unfiltered func(table string) bool
 }
 
 // Inspect is Load for commands that run without the rights of the daemon: a key file or

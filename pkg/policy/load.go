@@ -60,12 +60,13 @@ type loader struct {
 	review  Review
 	lenient bool // keys that cannot be read for lack of permission are warned of
 
-	policy  Policy
-	entries []entry
-	diags   Diagnostics
-	files   []string // in the order in which they are read
-	ignored []string // files of conf.d that are not read
-	size    int
+	policy   Policy
+	nftables *table // of the main file, nil if that could not be read
+	entries  []entry
+	diags    Diagnostics
+	files    []string // in the order in which they are read
+	ignored  []string // files of conf.d that are not read
+	size     int
 }
 
 // newLoader makes a loader that knows a host, or nothing of it if host is nil.
@@ -137,7 +138,7 @@ func (l *loader) main(file string, data []byte) *table {
 	readSections(root, &l.policy)
 	// The host's interfaces are known to Check only.
 	warnInterfaces(root.section("nftables"), l.policy.NFTables.Interfaces, l.host.Interfaces)
-	warnHide(root.section("nftables"), l.policy.NFTables.Hide, l.host)
+	l.nftables = root.section("nftables")
 	l.accesses(root)
 	root.finish()
 	return root
@@ -263,6 +264,9 @@ func (l *loader) result() (*Policy, Diagnostics) {
 			Hint:    "write an [[access]], or set enabled = true in one; the daemon does not run without one",
 		})
 		l.diags.code(CodeNothingEnabled)
+	}
+	if enabled && l.nftables != nil {
+		warnHide(l.nftables, l.policy.NFTables, l.host)
 	}
 	l.warnIgnored()
 	l.diags.sort(slices.Concat(l.files, l.ignored))

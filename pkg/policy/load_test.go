@@ -323,6 +323,33 @@ func TestCheckWarnsOfPortsInUse(t *testing.T) {
 	}
 }
 
+func TestCheckWarnsOfPortsThatWouldStandOut(t *testing.T) {
+	const stands = `: warning: no firewall of this host drops packets: with hide = "drop" the hidden ports are the only ones that do not answer, and a scan finds them; want hide = "reject", with which they look like the closed ports around them`
+	known := func(unfiltered bool) Host {
+		return Host{Unfiltered: func(table string) bool { return unfiltered && table == "ours" }}
+	}
+	for _, tt := range []struct {
+		name, text string
+		host       Host
+		want       []string
+	}{
+		{"ok unknown", access("a", 1), Host{}, nil},
+		{"ok filtered", "nftables.table = \"ours\"\n" + access("a", 1), known(false), nil},
+		{"ok filtered by another table", access("a", 1), known(true), nil},
+		{"warn default", "[nftables]\ntable = \"ours\"\n" + access("a", 1), known(true), []string{"main.toml:1:2" + stands}},
+		{"warn drop", "[nftables]\ntable = \"ours\"\nhide = \"drop\"\n" + access("a", 1), known(true), []string{"main.toml:3:8" + stands}},
+		{"ok reject", "[nftables]\ntable = \"ours\"\nhide = \"reject\"\n" + access("a", 1), known(true), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tree(t, map[string]string{"main.toml": tt.text})
+			_, diags := Check(filepath.Join(dir, "main.toml"), Review{Host: tt.host})
+			if diff := cmp.Diff(tt.want, lines(dir, diags)); diff != "" {
+				t.Errorf("diagnostics (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func TestCheckWarnsOfInterfacesWhereItKnowsThem(t *testing.T) {
 	dir := tree(t, map[string]string{"main.toml": "nftables.interfaces = [\"eth0\", \"eht1\"]\n" + access("a", 1)})
 	path := filepath.Join(dir, "main.toml")
