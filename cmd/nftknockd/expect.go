@@ -11,18 +11,18 @@ import (
 	"nftknock/pkg/replay"
 )
 
-// expectation is what the knocks of a capture are expected to come to.
+// expectation is what the knocks of a capture are expected to come to; nil for nothing.
 type expectation struct {
 	verdict string // of package replay
 	access  string // empty for all accesses
 }
 
 // parseExpectation reads "granted", "refused", or one of them with an access behind a colon.
-func parseExpectation(s string) (expectation, error) {
+func parseExpectation(s string) (*expectation, error) {
 	verdict, access, one := strings.Cut(s, ":")
-	e := expectation{verdict, access}
+	e := &expectation{verdict, access}
 	if verdict != replay.Granted && verdict != replay.Refused || one && access == "" {
-		return expectation{}, exitError{
+		return nil, exitError{
 			code: exitUsage, err: fmt.Errorf("bad --expect %q", s),
 			hint: "want granted or refused, or either with an access, such as granted:ssh",
 		}
@@ -32,15 +32,18 @@ func parseExpectation(s string) (expectation, error) {
 
 // check refuses an access that the policy does not have, or that is not enabled: it would
 // see no knocks, whatever the capture.
-func (e expectation) check(p *plan.Plan) error {
-	if e.access == "" || slices.ContainsFunc(p.Accesses, func(a *policy.Access) bool { return a.Name == e.access }) {
+func (e *expectation) check(p *plan.Plan) error {
+	if e == nil || e.access == "" || slices.ContainsFunc(p.Accesses, func(a *policy.Access) bool { return a.Name == e.access }) {
 		return nil
 	}
 	return exitError{code: exitUsage, err: fmt.Errorf("--expect: the policy has no enabled access %q", e.access)}
 }
 
 // judge prints whether the knocks are as expected, and returns an error if not.
-func (e expectation) judge(w io.Writer, knocks counts) error {
+func (e *expectation) judge(w io.Writer, knocks counts) error {
+	if e == nil {
+		return nil
+	}
 	granted, refused := knocks.of(e.access)
 	good, bad := granted, refused
 	if e.verdict == replay.Refused {

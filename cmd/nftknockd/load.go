@@ -47,7 +47,7 @@ func wantAccess(path string, p *policy.Policy) error {
 	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
 		return exitError{
 			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
-			hint: `set enabled = true in an [[access]], or write one; "nftknockd check" says what is wrong with it`,
+			hint: "set enabled = true in an [[access]], or write one",
 		}
 	}
 	return nil

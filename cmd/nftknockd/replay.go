@@ -31,18 +31,13 @@ others; as a packet may belong to knocks of several accesses, that is what a pol
 several wants. The last line, on standard error with --json, says what was expected.`,
 		Args: commands.Args("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var want *expectation
 			// An empty one, such as that of a variable that is not set, is an error.
-			if !cmd.Flags().Changed("expect") {
-				p, err := loadPlan(o.config, cmd.ErrOrStderr())
-				if err != nil {
+			if cmd.Flags().Changed("expect") {
+				var err error
+				if want, err = parseExpectation(expect); err != nil {
 					return err
 				}
-				_, err = replayFile(cmd.OutOrStdout(), p, args[0], asJSON)
-				return failed(err)
-			}
-			want, err := parseExpectation(expect)
-			if err != nil {
-				return err
 			}
 			p, err := loadPlan(o.config, cmd.ErrOrStderr())
 			if err != nil {
