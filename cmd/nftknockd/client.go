@@ -13,6 +13,12 @@ import (
 // socketHint is the hint where no daemon listens on the control socket.
 const socketHint = "--socket names another control socket, if the daemon was started with another one than the policy names now"
 
+// socketFlag gives a command that talks to the daemon the flag --socket, and returns it.
+func socketFlag(cmd *cobra.Command, o *options) *cobra.Command {
+	cmd.Flags().StringVar(&o.socket, "socket", "", "the daemon's control socket, a `PATH`, if not that of the policy")
+	return cmd
+}
+
 // controlClient returns a client of the daemon. It reads no more of the policy than the path
 // of the control socket: that the rest is bad is no reason not to reach the daemon, which
 // may have credentials and permissions that this process has not. If the policy does not say

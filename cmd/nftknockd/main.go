@@ -95,15 +95,11 @@ removes.`,
 			return cmd.Help()
 		},
 	}
-	toDaemon := []*cobra.Command{newReload(&o), newRevoke(&o)}
-	withPolicy := append([]*cobra.Command{
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newFingerprint(&o),
-	}, toDaemon...)
+	withPolicy := []*cobra.Command{
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o), newFingerprint(&o),
+	}
 	for _, cmd := range withPolicy {
 		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")
-	}
-	for _, cmd := range toDaemon {
-		cmd.Flags().StringVar(&o.socket, "socket", "", "the daemon's control socket, a `PATH`, if not that of the policy")
 	}
 	root.AddCommand(withPolicy...)
 	root.AddCommand(newKeygen(), commands.Version("nftknockd"))

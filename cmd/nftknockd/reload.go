@@ -14,7 +14,7 @@ import (
 const theOldStays = "the running daemon keeps its old policy"
 
 func newReload(o *options) *cobra.Command {
-	return &cobra.Command{
+	return socketFlag(&cobra.Command{
 		Use:   "reload",
 		Short: "Make the running daemon read its policy again",
 		Long: `reload makes the running daemon read its policy again, over the control socket. It
@@ -43,5 +43,5 @@ and the message says why. Exit status 2: the policy has errors; 1: another failu
 			}
 			return nil
 		},
-	}
+	}, o)
 }

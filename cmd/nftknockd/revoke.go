@@ -53,7 +53,7 @@ that, remove the access from the policy and reload.`,
 		},
 	}
 	cmd.Flags().BoolVar(&r.Cut, "cut", false, "also end the connections of the address or prefix")
-	return cmd
+	return socketFlag(cmd, o)
 }
 
 // revoked is the sentence about what was ended.
