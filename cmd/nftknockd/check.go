@@ -42,8 +42,8 @@ text alone, and neither at keys, databases and this host nor at owner and mode o
 of its file NAME, which need not exist yet; it may be repeated.
 
 Exit status 0: no errors, even if there are warnings; 1: warnings, with --strict; 2:
-errors, with which the daemon would not start. A policy without an enabled access has a
-warning, and the daemon does not start with it either.`,
+errors, with which the daemon does not take the policy. That no access is enabled is a
+warning, although the daemon does not start with such a policy.`,
 		Args: commands.Args("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := o.config

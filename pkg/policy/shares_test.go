@@ -26,7 +26,7 @@ func TestSharesBoundServices(t *testing.T) {
 			if i == tt.accesses-1 {
 				services = tt.services
 			}
-			fmt.Fprintf(&text, "[[access]]\nname = \"n%d\"\nsource = [\"10.0.%d.%d\"]\nsequence = [\"tcp/50063\", \"udp/6020\", \"tcp/24034\"]\nopen = [", i, i>>8, i&0xff)
+			fmt.Fprintf(&text, "[[access]]\nname = \"n%d\"\nsource = [\"10.0.%d.%d\"]\nsequence = [\"tcp/50053\", \"udp/6020\", \"tcp/24034\"]\nopen = [", i, i>>8, i&0xff)
 			for n := range services {
 				fmt.Fprintf(&text, "\"tcp/%d\", ", 10000+2*n)
 			}

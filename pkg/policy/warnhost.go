@@ -36,7 +36,7 @@ func warnSilent(entries []entry, listening map[port.Range]bool) {
 
 // warnHide warns where a hidden port would be the only one that does not answer.
 func warnHide(t *table, c NFTables, host Host) {
-	if c.Hide != HideDrop || host.Unfiltered == nil || !host.Unfiltered(c.Table) {
+	if c.Mode != ModeGate || c.Hide != HideDrop || host.Unfiltered == nil || !host.Unfiltered(c.Table) {
 		return
 	}
 	t.warn(t.valueAt("hide"), `no firewall of this host drops packets: with hide = "drop" the hidden ports are the only ones that do not answer, and a scan finds them`,
