@@ -14,19 +14,23 @@ import (
 // not read, are not missed: policy.Check warns of them. With textOnly it opens no database.
 // That no access is enabled is no error here, and policy.Check warns of that, too.
 func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
-	failure := func(err error) policy.Diagnostics {
-		return policy.Diagnostics{{File: file, Severity: policy.SeverityError, Message: err.Error()}}
+	failure := func(at policy.Pos, err error, hint string) policy.Diagnostics {
+		return policy.Diagnostics{{
+			File: at.File, Line: at.Line, Column: at.Column,
+			Severity: policy.SeverityError, Message: err.Error(), Hint: hint,
+		}}
 	}
+	whole := policy.Pos{File: file}
 	plan, err := Outline(p)
 	switch {
 	case errors.Is(err, ErrNothing):
 		return nil
 	case err != nil:
-		return failure(err)
+		return failure(whole, err, "")
 	}
 	for _, a := range plan.Accesses {
 		if _, err := engineAccess(a); err != nil && !errors.Is(err, errNoKey) {
-			return failure(fmt.Errorf("access %q: %w", a.Name, err))
+			return failure(a.Pos, fmt.Errorf("access %q: %w", a.Name, err), "want another key")
 		}
 	}
 	missed := false
@@ -42,7 +46,7 @@ func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
 		case errors.Is(err, fs.ErrPermission):
 			missed = true
 		case err != nil:
-			return failure(err)
+			return failure(whole, err, "want a file of p0f 3, p0f 2 or pf.os")
 		}
 	}
 	// The system that an access requires may be in a database that was not read.
@@ -51,7 +55,7 @@ func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
 	}
 	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
 	if err != nil {
-		return failure(err)
+		return failure(whole, err, "want databases that go together")
 	}
 	plan.labels = fingerprints.Labels()
 	return plan.Warnings()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"nftknock/pkg/invalid"
@@ -117,7 +118,7 @@ func (l *loader) read(path string) *table {
 	data, err := l.text(path, nil)
 	if err != nil {
 		// The package installs a sample and no policy: a first start ends here.
-		hint := ""
+		hint := "want a file that can be read"
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
 		}
@@ -151,7 +152,7 @@ func (l *loader) confDir(dir string) {
 		// A missing directory is fine. A link that leads nowhere is not: what it led
 		// to may be on a disk that is not mounted yet, with accesses on it.
 		if _, lstat := os.Lstat(dir); lstat == nil || !errors.Is(err, fs.ErrNotExist) {
-			l.fail(dir, reason(err), "")
+			l.fail(dir, reason(err), "want a directory that can be read, or none")
 			l.diags.code(codeOf(err, CodePolicyMissing, CodePolicyUnreadable))
 		}
 	}
@@ -159,7 +160,7 @@ func (l *loader) confDir(dir string) {
 	for _, name := range l.review.addTo(list, dir) {
 		path := filepath.Join(dir, name)
 		switch {
-		case !isConfName(name):
+		case !isConf(name):
 			l.ignore(path)
 			continue
 		case len(l.files) == maxFiles:
@@ -169,6 +170,10 @@ func (l *loader) confDir(dir string) {
 		l.confFile(path)
 	}
 }
+
+// isConf reports whether a file of conf.d is read. Editors and package managers leave hidden
+// files and others behind (.swp, .bak).
+func isConf(name string) bool { return filepath.Ext(name) == ".toml" && !strings.HasPrefix(name, ".") }
 
 func (l *loader) confFile(path string) {
 	data, err := l.text(path, regular)

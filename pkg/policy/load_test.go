@@ -189,12 +189,12 @@ func TestLoad(t *testing.T) {
 		{
 			name:  "bad main file is a directory",
 			files: map[string]string{"main.toml/x": ""},
-			diags: []string{"main.toml: error: cannot read it: is a directory"},
+			diags: []string{"main.toml: error: cannot read it: is a directory; want a file that can be read"},
 		},
 		{
 			name:  "bad conf.d is a file",
 			files: map[string]string{"main.toml": access("a", 1), "conf.d": ""},
-			diags: []string{"conf.d: error: cannot read it: not a directory"},
+			diags: []string{"conf.d: error: cannot read it: not a directory; want a directory that can be read, or none"},
 		},
 	}
 	for _, tt := range tests {

@@ -55,7 +55,7 @@ func target(main, name string) (string, error) {
 		return "", invalid.Newf(fmt.Sprintf("%s or conf.d/NAME.toml, relative to %s", filepath.Base(main), dir), "%s is no file of this policy", quote(name))
 	case strings.HasPrefix(base, "."):
 		return "", invalid.Newf("a name without a dot at its beginning", "%s is hidden, and would not be read", quote(name))
-	case !isConfName(base):
+	case !isConf(base):
 		return "", invalid.Newf("a name that ends in .toml", "%s would not be read", quote(name))
 	}
 	return path, nil
@@ -107,12 +107,6 @@ func (r Review) addTo(names []string, dir string) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// isConfName reports whether a file of conf.d is read. Editors and package managers leave
-// hidden files and others behind (.swp, .bak).
-func isConfName(name string) bool {
-	return filepath.Ext(name) == ".toml" && !strings.HasPrefix(name, ".")
 }
 
 // maxIgnored bounds the files that are named in warnings.

@@ -33,7 +33,7 @@ func FuzzReplacements(f *testing.F) {
 				t.Errorf("file %q of %q", file, item)
 			}
 			if clean := filepath.Clean(main); path != clean &&
-				(filepath.Dir(path) != filepath.Join(filepath.Dir(clean), "conf.d") || !isConfName(filepath.Base(path))) {
+				(filepath.Dir(path) != filepath.Join(filepath.Dir(clean), "conf.d") || !isConf(filepath.Base(path))) {
 				t.Errorf("%q is no file of the policy %q", path, main)
 			}
 			if (Review{Replace: replace}).from(path) != file {
