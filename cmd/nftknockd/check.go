@@ -71,7 +71,7 @@ func check(w io.Writer, file string, f checkFlags) error {
 	}
 	p, diags := policy.Check(file, review)
 	if !diags.HasErrors() {
-		more := plan.Check(file, p, f.noKeys)
+		_, more := plan.Check(file, p, f.noKeys)
 		review.Mark(more)
 		diags = append(diags, more...)
 	}

@@ -12,10 +12,11 @@ import (
 // Check returns what New would refuse, and the Warnings of the plan, for a policy that
 // policy.Check has read from file. Keys that were not read, and databases that this user may
 // not read, are not missed: policy.Check warns of them. With textOnly it opens no database.
-// That no access is enabled is no error here, and policy.Check warns of that, too.
-func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
-	failure := func(at policy.Pos, err error, hint string) policy.Diagnostics {
-		return policy.Diagnostics{{
+// That no access is enabled is no error here, and policy.Check warns of that, too. The plan
+// is without the configuration of the engine, and nil with an error and with no access.
+func Check(file string, p *policy.Policy, textOnly bool) (*Plan, policy.Diagnostics) {
+	failure := func(at policy.Pos, err error, hint string) (*Plan, policy.Diagnostics) {
+		return nil, policy.Diagnostics{{
 			File: at.File, Line: at.Line, Column: at.Column,
 			Severity: policy.SeverityError, Message: err.Error(), Hint: hint,
 		}}
@@ -24,7 +25,7 @@ func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
 	plan, err := Outline(p)
 	switch {
 	case errors.Is(err, ErrNothing):
-		return nil
+		return nil, nil
 	case err != nil:
 		return failure(whole, err, "")
 	}
@@ -51,12 +52,12 @@ func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
 	}
 	// The system that an access requires may be in a database that was not read.
 	if missed {
-		return nil
+		return plan, nil
 	}
 	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
 	if err != nil {
 		return failure(whole, err, "want databases that go together")
 	}
 	plan.labels = fingerprints.Labels()
-	return plan.Warnings()
+	return plan, plan.Warnings()
 }

@@ -34,7 +34,10 @@ func TestCheckMissesNoKeys(t *testing.T) {
 			if diags.HasErrors() {
 				t.Fatal(diags)
 			}
-			got := Check("policy.toml", p, tt.textOnly)
+			plan, got := Check("policy.toml", p, tt.textOnly)
+			if (plan == nil) != (got.HasErrors() || len(enabled(p)) == 0) {
+				t.Errorf("plan %v beside %v", plan, got)
+			}
 			if (len(got) == 1) != (tt.want != "") || !strings.Contains(got.Error(), tt.want) {
 				t.Errorf("%v, want %q", got, tt.want)
 			}

@@ -227,12 +227,14 @@ func warnInUse(e entry, inUse map[port.Range]bool) {
 		for i, el := range e.Sequence {
 			if inUse[el] && !slices.Contains(e.Sequence[:i], el) {
 				e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el), hint+"a port nothing listens on")
+				e.table.code(CodeHost)
 			}
 		}
 	case !e.lanes() && !e.ByPayload():
 		if el, ok := firstInUse(e.KnockPorts(), inUse); ok {
 			key := e.portKey()
 			e.table.warn(e.table.valueAt(key), fmt.Sprintf("knock port %s is in use on this host", el), hint+"another "+key)
+			e.table.code(CodeHost)
 		}
 	}
 }
