@@ -54,9 +54,14 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
-		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
+		if d.bad == nil && !errors.Is(err, errStopping) {
+			d.conditions.set(conditionPolicy, "reload failed, the old policy remains in force: "+brief(err).Error())
+		}
+		d.config.Notify("READY=1\nSTATUS=" + d.status())
 		return control.Reloaded{}, err
 	}
+	d.filesInForce()
+	d.keepInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	return control.Reloaded{}, nil
 }
@@ -82,6 +87,15 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	if err := restartOnly(d.plan.Policy, next.Policy); err != nil {
 		return err
 	}
+	if err := d.putIntoForce(ctx, next); err != nil {
+		return err
+	}
+	d.warn(diags)
+	return nil
+}
+
+// putIntoForce puts a plan into force, as applyPolicy says.
+func (d *Daemon) putIntoForce(ctx context.Context, next *plan.Plan) (err error) {
 	// An engine per worker: engines share nothing, not even the copies of the keys.
 	matchers := make([]*matcher, len(d.workers))
 	for i := range matchers {
@@ -103,9 +117,10 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
+	before := d.plan
 	d.plan = next
 	d.config.SetLogLevel(next.Policy.Log.Level)
-	d.warn(diags)
+	d.reportVoid(before)
 	return nil
 }
 
