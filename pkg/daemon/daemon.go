@@ -18,6 +18,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -97,8 +98,9 @@ type Daemon struct {
 	began  time.Time        // when the policy was loaded at the start
 	keeps  keeps
 	unread unread
-	again  chan again // the answer of a second look at what was missing for the plan
-	asked  bool       // an answer is on its way to again
+	told   atomic.Pointer[string] // the status that the service manager has
+	again  chan again             // the answer of a second look at what was missing for the plan
+	asked  bool                   // an answer is on its way to again
 }
 
 // New makes a daemon. It opens nothing; Run does.
@@ -110,7 +112,7 @@ func New(c Config) *Daemon {
 		c.SetLogLevel = func(policy.LogLevel) {}
 	}
 	stopping := make(chan struct{})
-	return &Daemon{
+	d := &Daemon{
 		config:   c,
 		events:   c.Events,
 		bad:      c.Bad,
@@ -123,6 +125,8 @@ func New(c Config) *Daemon {
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
+	d.router.storeChanged = d.storeChanged
+	return d
 }
 
 // StartError is the error of a start that failed after the services were hidden.
@@ -256,6 +260,7 @@ func (d *Daemon) supervise(ctx context.Context) {
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
 			d.lookAgain()
+			d.tellStatus() // of conditions that were set by others than setCondition
 		case a := <-d.again:
 			d.restore(ctx, a)
 		case <-reminder.C:
@@ -312,5 +317,7 @@ func (d *Daemon) announce(newEvent func(event.Watch) event.Event) {
 	}))
 	// READY=1 also ends the state that RELOADING=1 began: see sd_notify(3). It is sent although
 	// something may be wrong: services are hidden, and without it systemd would end the daemon.
-	d.config.Notify("READY=1\nSTATUS=" + d.status())
+	d.told.Store(nil)
+	d.config.Notify("READY=1")
+	d.tellStatus()
 }

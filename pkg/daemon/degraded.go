@@ -19,7 +19,15 @@ func (d *Daemon) setCondition(name, text string) {
 	} else {
 		d.conditions.set(name, text)
 	}
-	d.config.Notify("STATUS=" + d.status())
+	d.tellStatus()
+}
+
+// tellStatus tells the service manager the status if it has changed.
+func (d *Daemon) tellStatus() {
+	text := d.status()
+	if old := d.told.Swap(&text); old == nil || *old != text {
+		d.config.Notify("STATUS=" + text)
+	}
 }
 
 // status is the state of the daemon in one line, for the service manager: what is wrong, or

@@ -57,7 +57,8 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 		if d.bad == nil && !errors.Is(err, errStopping) {
 			d.conditions.set(conditionPolicy, "reload failed, the old policy remains in force: "+brief(err).Error())
 		}
-		d.config.Notify("READY=1\nSTATUS=" + d.status())
+		d.config.Notify("READY=1")
+		d.tellStatus()
 		return control.Reloaded{}, err
 	}
 	d.filesInForce()

@@ -407,3 +407,36 @@ func TestAMissingKey(t *testing.T) {
 		r.finish()
 	})
 }
+
+// A store that fails is a condition until it works: from the start on, or from a knock that
+// it could not record.
+func TestTheStateOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &failingStore{open: errors.New("bad owner")}
+		r := startChanged(t, strings.Replace(ssh, "30s\"", "30s\"\nlimit = 100", 1), func(_ *rig, c *daemon.Config) {
+			c.OpenStore = func(string) (spent.Spender, error) { return store, store.open }
+		})
+		r.wantState("refusing all keyed knocks and accesses with a limit: bad owner")
+		store.open = nil
+		time.Sleep(2 * time.Minute)
+		r.wantState("1 access watched")
+
+		store.spend = errors.New("no space left")
+		r.knock(10, 7300, 7100, 7200)
+		time.Sleep(10 * time.Second)
+		r.wantState("refusing all keyed knocks and accesses with a limit: no space left")
+		store.spend = nil
+		r.knock(11, 7300, 7100, 7200)
+		time.Sleep(10 * time.Second)
+		r.wantState("1 access watched")
+		r.finish()
+	})
+}
+
+// failingStore is a store that fails with these errors.
+type failingStore struct {
+	nullStore
+	open, spend error
+}
+
+func (s *failingStore) Spend(context.Context, spent.Entry) error { return s.spend }
