@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -54,9 +55,7 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
-		if d.bad == nil && !errors.Is(err, errStopping) {
-			d.conditions.set(conditionPolicy, "reload failed, the old policy remains in force: "+brief(err).Error())
-		}
+		d.reloadFailed(err)
 		d.config.Notify("READY=1")
 		d.tellStatus()
 		return control.Reloaded{}, err
@@ -65,6 +64,14 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	d.keepInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	return control.Reloaded{}, nil
+}
+
+// reloadFailed notes that the policy in the files is not in force.
+func (d *Daemon) reloadFailed(err error) {
+	// That the last policy that worked is in force says more.
+	if d.bad == nil && !errors.Is(err, errStopping) {
+		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+brief(err).Error())
+	}
 }
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
@@ -120,6 +127,8 @@ func (d *Daemon) putIntoForce(ctx context.Context, next *plan.Plan) (err error) 
 	}
 	before := d.plan
 	d.plan = next
+	now := time.Now()
+	d.policySince.Store(&now)
 	d.config.SetLogLevel(next.Policy.Log.Level)
 	d.reportVoid(before)
 	return nil
