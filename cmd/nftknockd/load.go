@@ -31,10 +31,16 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
+// nothingHint is the hint for a policy without an enabled access.
+const nothingHint = "set enabled = true in an [[access]], or write one"
+
 // wantAccess refuses a policy without an enabled access.
 func wantAccess(path string, p *policy.Policy) error {
 	if !hasAccess(p) {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
+			hint: nothingHint,
+		}
 	}
 	return nil
 }

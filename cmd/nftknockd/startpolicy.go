@@ -36,10 +36,7 @@ func startPolicy(file string) (startingPolicy, error) {
 	last, err := lastpolicy.Find(source)
 	switch {
 	case errors.Is(err, lastpolicy.ErrNone):
-		return startingPolicy{}, exitError{
-			code: exitUsage, err: bad,
-			hint: "no policy has worked on this host before, so there is none to run in its place",
-		}
+		return startingPolicy{}, exitError{code: exitUsage, err: bad, hint: firstHint(bad)}
 	case err != nil:
 		return startingPolicy{}, exitError{
 			code: exitFailed, err: bad,
@@ -47,6 +44,14 @@ func startPolicy(file string) (startingPolicy, error) {
 		}
 	}
 	return startingPolicy{last.Policy, file, source, bad, last}, nil
+}
+
+// firstHint is the hint where a first policy cannot be run.
+func firstHint(bad error) string {
+	if errors.Is(bad, plan.ErrNothing) {
+		return nothingHint
+	}
+	return "no policy has worked on this host before, so there is none to run in its place"
 }
 
 // outline reads the policy without its keys. Warnings come when it is read with its keys.

@@ -68,6 +68,7 @@ func warnSequence(e entry) {
 		warnOrder(e, ps)
 		warnSpan(e, ps)
 	}
+	warnPublished(e, ps)
 	var low []string
 	for _, el := range ps {
 		if el.First < privileged && !slices.Contains(low, el.String()) {

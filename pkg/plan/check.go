@@ -1,0 +1,58 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"nftknock/pkg/p0f"
+	"nftknock/pkg/policy"
+)
+
+// Check returns what New would refuse, and the Warnings of the plan, for a policy that
+// policy.Check has read from file. Keys that were not read, and databases that this user may
+// not read, are not missed: policy.Check warns of them. With textOnly it opens no database.
+// That no access is enabled is no error here, and policy.Check warns of that, too.
+func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
+	failure := func(err error) policy.Diagnostics {
+		return policy.Diagnostics{{File: file, Severity: policy.SeverityError, Message: err.Error()}}
+	}
+	plan, err := Outline(p)
+	switch {
+	case errors.Is(err, ErrNothing):
+		return nil
+	case err != nil:
+		return failure(err)
+	}
+	for _, a := range plan.Accesses {
+		if _, err := engineAccess(a); err != nil && !errors.Is(err, errNoKey) {
+			return failure(fmt.Errorf("access %q: %w", a.Name, err))
+		}
+	}
+	missed := false
+	for _, name := range p.Fingerprint.Databases {
+		if name == policy.Builtin {
+			continue
+		}
+		if textOnly {
+			missed = true
+			continue
+		}
+		switch _, err := p0f.Load(name); {
+		case errors.Is(err, fs.ErrPermission):
+			missed = true
+		case err != nil:
+			return failure(err)
+		}
+	}
+	// The system that an access requires may be in a database that was not read.
+	if missed {
+		return nil
+	}
+	fingerprints, err := p0f.Load(p.Fingerprint.Databases...)
+	if err != nil {
+		return failure(err)
+	}
+	plan.labels = fingerprints.Labels()
+	return plan.Warnings()
+}
