@@ -166,7 +166,7 @@ func (s *fakeSets) carryOut(changes []elementChange) error {
 
 func (s *fakeSets) named(set *nftables.Set) *fakeSet {
 	for n, have := range s.sets {
-		if n.name == set.Name && *n.table.netlink(0) == *set.Table {
+		if n.Name == set.Name && *n.table().netlink(0) == *set.Table {
 			return have
 		}
 	}

@@ -417,7 +417,7 @@ func (c *mirrorChange) forget(at mirrorKey) { c.placed[at] = placement{} }
 // change adds a change of one element.
 func (c *mirrorChange) change(t target, a action, e nftables.SetElement) {
 	i := slices.IndexFunc(c.elements, func(have elementChange) bool {
-		return have.action == a && have.set.Name == t.name.name && *have.set.Table == *t.name.table.netlink(0)
+		return have.action == a && have.set.Name == t.name.Name && *have.set.Table == *t.name.table().netlink(0)
 	})
 	if i < 0 {
 		c.elements = append(c.elements, elementChange{set: t.netlink(), action: a})

@@ -37,10 +37,7 @@ func (m Mode) String() string {
 }
 
 // SetName names a set in a table that is not ours. The zero value names none.
-type SetName struct {
-	table tableName
-	name  string
-}
+type SetName struct{ Family, Table, Name string }
 
 // setFamilies are the families of tables that can have a set for grants.
 var setFamilies = []tableFamily{
@@ -69,7 +66,7 @@ func ParseSetName(s string) (SetName, error) {
 	if len(words[2]) > maxSetName || validateTable(words[1]) != nil || validateTable(words[2]) != nil {
 		return SetName{}, invalid.Newf(want, "bad set %q", s)
 	}
-	return SetName{tableName{setFamilies[i], words[1]}, words[2]}, nil
+	return SetName{words[0], words[1], words[2]}, nil
 }
 
 // String returns what ParseSetName reads, or nothing for the zero value.
@@ -77,15 +74,27 @@ func (n SetName) String() string {
 	if n == (SetName{}) {
 		return ""
 	}
-	return n.table.String() + " " + n.name
+	return n.Family + " " + n.Table + " " + n.Name
 }
 
-// Table returns the family and the name of the set's table.
-func (n SetName) Table() (family, name string) { return n.table.family.word, n.table.name }
+// table is the table of the set.
+func (n SetName) table() tableName {
+	i := slices.IndexFunc(setFamilies, func(f tableFamily) bool { return f.word == n.Family })
+	if i < 0 {
+		panic("gate: set in a table of unknown family: " + n.String())
+	}
+	return tableName{setFamilies[i], n.Table}
+}
+
+// valid reports whether there can be such a set.
+func (n SetName) valid() bool {
+	_, err := ParseSetName(n.String())
+	return err == nil
+}
 
 // sees reports whether rules that can look into the set see packets of a family.
 func (n SetName) sees(f family) bool {
-	switch n.table.family.number {
+	switch n.table().family.number {
 	case nftables.TableFamilyIPv4:
 		return f.bits == 32
 	case nftables.TableFamilyIPv6:
@@ -128,9 +137,11 @@ func (r *Ruleset) validateSetMode() error {
 		n := r.target(f)
 		switch {
 		case n == SetName{}:
+		case !n.valid():
+			return invalid.Newf("one that ParseSetName reads", "bad set %q", n)
 		case !n.sees(f):
 			return invalid.Newf("a set whose table sees "+f.title(), "set %s for grants over %s", n, f.title())
-		case n.table == tableName{inet, r.table()}:
+		case n.table() == tableName{inet, r.table()}:
 			return invalid.New("a set for grants in our own table", "a set of another table")
 		}
 	}

@@ -87,7 +87,7 @@ func errNoTarget(n SetName) error {
 // netlink is the set as the netlink library knows it, for changes of its elements.
 func (t target) netlink() *nftables.Set {
 	// Without HasTimeout the library leaves out the elements' timeouts.
-	return &nftables.Set{Table: t.name.table.netlink(0), Name: t.name.name, KeyType: t.key.fields().datatype(), HasTimeout: true}
+	return &nftables.Set{Table: t.name.table().netlink(0), Name: t.name.Name, KeyType: t.key.fields().datatype(), HasTimeout: true}
 }
 
 // keys are those of the elements that a grant needs.

@@ -69,12 +69,12 @@ func (w kernelFirewall) flush() {
 
 func (w kernelFirewall) make(n SetName, s FakeSet) {
 	w.t.Helper()
-	table := n.table.netlink(0)
+	table := n.table().netlink(0)
 	w.conn.AddTable(table)
 	w.conn.DelTable(table)
 	w.conn.AddTable(table)
 	encoded(w.conn.AddSet(&nftables.Set{
-		Table: table, Name: n.name, KeyType: keyType(s.Key).datatype(), Size: s.Size,
+		Table: table, Name: n.Name, KeyType: keyType(s.Key).datatype(), Size: s.Size,
 		HasTimeout: s.Flags&unix.NFT_SET_TIMEOUT != 0, Interval: s.Flags&unix.NFT_SET_INTERVAL != 0,
 		Constant: s.Flags&unix.NFT_SET_CONSTANT != 0,
 		IsMap:    s.Flags&unix.NFT_SET_MAP != 0, DataType: mapped(s),
@@ -91,13 +91,13 @@ func mapped(s FakeSet) nftables.SetDatatype {
 
 func (w kernelFirewall) drop(n SetName) {
 	w.t.Helper()
-	w.conn.DelTable(n.table.netlink(0))
+	w.conn.DelTable(n.table().netlink(0))
 	w.flush()
 }
 
 func (w kernelFirewall) set(n SetName) *nftables.Set {
 	w.t.Helper()
-	set, err := w.conn.GetSetByName(n.table.netlink(0), n.name)
+	set, err := w.conn.GetSetByName(n.table().netlink(0), n.Name)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -28,14 +28,14 @@ func (s kernelSets) target(n SetName, f family) (target, error) {
 
 // readForm asks the kernel for a set and its table.
 func (k *Kernel) readForm(n SetName) (targetForm, error) {
-	t, err := k.conn.ListTableOfFamily(n.table.name, n.table.family.number)
+	t, err := k.conn.ListTableOfFamily(n.table().name, n.table().family.number)
 	if errors.Is(err, unix.ENOENT) {
 		return targetForm{}, errNoTarget(n)
 	}
 	if err != nil {
 		return targetForm{}, err
 	}
-	id, _, err := k.handleOf(n.table)
+	id, _, err := k.handleOf(n.table())
 	if err != nil {
 		return targetForm{}, err
 	}
@@ -46,15 +46,15 @@ func (k *Kernel) readForm(n SetName) (targetForm, error) {
 
 func (k *Kernel) readSet(n SetName) (targetForm, error) {
 	names, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_SET_TABLE, Data: append([]byte(n.table.name), 0)},
-		{Type: unix.NFTA_SET_NAME, Data: append([]byte(n.name), 0)},
+		{Type: unix.NFTA_SET_TABLE, Data: append([]byte(n.table().name), 0)},
+		{Type: unix.NFTA_SET_NAME, Data: append([]byte(n.Name), 0)},
 	})
 	if err != nil {
 		return targetForm{}, err
 	}
 	replies, err := k.query.Execute(netlink.Message{
 		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSET, Flags: netlink.Request},
-		Data:   append([]byte{byte(n.table.family.number), unix.NFNETLINK_V0, 0, 0}, names...),
+		Data:   append([]byte{byte(n.table().family.number), unix.NFNETLINK_V0, 0, 0}, names...),
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return targetForm{}, errNoTarget(n)

@@ -138,16 +138,16 @@ func touches(m netlink.Message, table tableName, ours uint32) bool {
 func (w *watcher) touchesTarget(m netlink.Message) bool {
 	targets := w.targets.Load()
 	return targets != nil && slices.ContainsFunc(*targets, func(n SetName) bool {
-		if !touches(m, n.table, w.ours) {
+		if !touches(m, n.table(), w.ours) {
 			return false
 		}
 		switch uint16(m.Header.Type) & 0xff {
 		case unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE:
 			return true
 		case unix.NFT_MSG_NEWSET, unix.NFT_MSG_DELSET:
-			return attribute(m, unix.NFTA_SET_NAME) == n.name
+			return attribute(m, unix.NFTA_SET_NAME) == n.Name
 		case unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
-			return attribute(m, unix.NFTA_SET_ELEM_LIST_SET) == n.name
+			return attribute(m, unix.NFTA_SET_ELEM_LIST_SET) == n.Name
 		}
 		return false
 	})
