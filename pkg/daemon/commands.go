@@ -54,13 +54,17 @@ func (c applyPlan) carryOut(k *keeper) error {
 	// decision of the new engine would otherwise be held against the old plan.
 	k.router.tablePlan.Store(c.plan)
 	k.narrowToPlan()
+	k.noteTrouble()
 	return nil
 }
 
 // applyInterfaces writes the table of the current plan for other interfaces.
 type applyInterfaces struct{ unguarded []string }
 
-func (c applyInterfaces) carryOut(k *keeper) error { return writeTable(k.gate, k.plan(), c.unguarded) }
+func (c applyInterfaces) carryOut(k *keeper) error {
+	defer k.noteTrouble()
+	return writeTable(k.gate, k.plan(), c.unguarded)
+}
 
 // writeTable writes the table of a plan, in which the packets of some interfaces pass.
 func writeTable(g gate.Gate, p *plan.Plan, unguarded []string) error {

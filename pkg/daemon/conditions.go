@@ -16,6 +16,7 @@ const (
 	conditionStore      = "store"      // the store of spent tokens is not usable
 	conditionInterfaces = "interfaces" // an interface is missing, or the list cannot be read
 	conditionTable      = "table"      // the table cannot be written or repaired
+	conditionSets       = "sets"       // a set of another table cannot take grants
 	conditionGuard      = "guard"      // a policy is on trial, and is undone unless someone confirms it
 )
 

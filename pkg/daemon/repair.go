@@ -44,4 +44,5 @@ func (k *keeper) repairNow() {
 	if repaired {
 		k.events.Emit(event.Repaired{Table: table})
 	}
+	k.noteTrouble()
 }

@@ -226,7 +226,7 @@ func (f *Fake) syncTargets() {
 		f.grants.removeAll(deleted, now)
 	}
 	f.unsynced = err != nil
-	f.trouble = errors.Join(trouble, err)
+	f.trouble = alsoError(trouble, err)
 }
 
 // Trouble implements Gate.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -293,14 +294,13 @@ const tolerance = time.Second
 // other error.
 func (m *mirror) all(l *ledger, now time.Time) (c mirrorChange, deleted []element, trouble, err error) {
 	c = newMirrorChange()
-	var troubles []error
 	for _, f := range families() {
 		t, err := m.target(f)
 		switch {
 		case errors.Is(err, ErrNoRoom):
 			continue
 		case errors.Is(err, ErrTarget):
-			troubles = append(troubles, err)
+			trouble = alsoError(trouble, err)
 			continue
 		case err != nil:
 			return c, nil, nil, err
@@ -317,7 +317,15 @@ func (m *mirror) all(l *ledger, now time.Time) (c mirrorChange, deleted []elemen
 			c.forget(at)
 		}
 	}
-	return c, deleted, errors.Join(troubles...), nil
+	return c, deleted, trouble, nil
+}
+
+// alsoError joins two errors, either of which may be nil, in one line.
+func alsoError(a, b error) error {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return fmt.Errorf("%w; %w", a, b)
 }
 
 // sight is what a target has at a moment, and what it should have.

@@ -290,7 +290,7 @@ func (k *Kernel) syncTargets() {
 	}
 	// A failure is looked at again as long as it lasts.
 	k.unsynced = err != nil
-	k.trouble = errors.Join(trouble, k.explain(err))
+	k.trouble = alsoError(trouble, k.explain(err))
 }
 
 // present are those of some elements that the ledger has, each once.
