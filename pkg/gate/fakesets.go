@@ -211,7 +211,8 @@ func (f *Fake) leaveTargets(sets map[string]SetName) {
 func (f *Fake) syncTargets() {
 	now := f.now()
 	due := !f.due.IsZero() && !now.Before(f.due)
-	if !f.mirror.active() || !f.unsynced && f.trouble == nil && !due {
+	changed := f.unsynced || due
+	if !f.mirror.active() || !changed && (f.trouble == nil || f.mirror.sameTrouble(f.trouble)) {
 		return
 	}
 	f.grants.expire(now)

@@ -289,6 +289,28 @@ func wishes(t target, l *ledger, without []element) map[string]wish {
 // it is put right: the kernel counts in milliseconds, and from a little later on.
 const tolerance = time.Second
 
+// troubles returns what keeps the targets from taking grants; err is any other error.
+func (m *mirror) troubles() (trouble, err error) {
+	for _, f := range families() {
+		_, err := m.target(f)
+		switch {
+		case err == nil, errors.Is(err, ErrNoRoom):
+		case errors.Is(err, ErrTarget):
+			trouble = alsoError(trouble, err)
+		default:
+			return nil, err
+		}
+	}
+	return trouble, nil
+}
+
+// sameTrouble reports whether nothing has changed since some trouble was found, so that the
+// targets need not be listed.
+func (m *mirror) sameTrouble(before error) bool {
+	now, err := m.troubles()
+	return err == nil && now != nil && before != nil && now.Error() == before.Error()
+}
+
 // all returns what makes the targets follow a ledger, those of its grants that ended because
 // somebody deleted their elements, and what keeps targets from taking grants. err is any
 // other error.

@@ -9,6 +9,7 @@ import (
 	"github.com/google/nftables"
 
 	"nftknock/pkg/invalid"
+	"nftknock/pkg/port"
 )
 
 // Mode is how a grant takes effect.
@@ -167,6 +168,14 @@ func (r *Ruleset) target(f family) SetName {
 		return r.Set4
 	}
 	return r.Set6
+}
+
+// Hidden are the services that the table itself hides: none but in ModeGate.
+func (r *Ruleset) Hidden() []port.Range {
+	if !r.hides() {
+		return nil
+	}
+	return r.Protected
 }
 
 // hides reports whether the table refuses packets.

@@ -271,7 +271,8 @@ func (k *Kernel) leaveTargets(sets map[string]SetName) {
 
 // syncTargets makes the targets follow the ledger, if something may have changed.
 func (k *Kernel) syncTargets() {
-	if !k.mirror.active() || !k.watch.theirs.Swap(false) && !k.unsynced && k.trouble == nil {
+	changed := k.watch.theirs.Swap(false) || k.unsynced
+	if !k.mirror.active() || !changed && (k.trouble == nil || k.mirror.sameTrouble(k.trouble)) {
 		return
 	}
 	now := time.Now()

@@ -104,6 +104,9 @@ func checkMode(entries []entry, m Mode) {
 		if e.SingleUse {
 			t.fail(t.keyAt("single_use"), `single_use does not go with mode = "set"`, "only the daemon's own rules can end a grant with the first connection: remove it, or use another mode")
 		}
+		if _, ok := t.values["forward"]; ok {
+			t.fail(t.keyAt("forward"), `forward does not go with mode = "set"`, "with it the daemon's table only logs: remove it, or use another mode")
+		}
 		for key, length := range map[string]int{"prefix4": e.Prefix4, "prefix6": e.Prefix6} {
 			if length != 0 {
 				t.fail(t.keyAt(key), key+` does not go with mode = "set"`, "the sets take single addresses: remove it, or use another mode")
