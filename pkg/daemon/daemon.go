@@ -74,7 +74,7 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	conditions conditions // what is wrong now
+	conditions conditions      // what is wrong now
 	discarded  <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
 	reloads    chan reloadRequest
 	stopping   chan struct{}   // closed by endReloads
