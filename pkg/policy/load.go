@@ -245,6 +245,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	checkLayouts(l.entries)
 	checkProtected(l.entries, l.policy.NFLog.Workers)
 	checkRanges(l.entries)
+	checkMode(l.entries, l.policy.NFTables.Mode)
 	checkShares(l.entries)
 	warnShared(l.entries)
 	warnLimits(l.entries)
