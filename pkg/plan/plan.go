@@ -31,6 +31,7 @@ type Plan struct {
 	systems   []string                  // the labels as text, so that verdicts allocate none
 	names     map[string]*policy.Access // all accesses by name, enabled or not
 	tripwires []port.Range
+	free      []port.Range // see freePorts
 }
 
 // ErrNothing is the error of a policy that opens nothing.
@@ -58,7 +59,7 @@ func New(p *policy.Policy) (*Plan, error) {
 		plan.systems = append(plan.systems, l.String())
 	}
 	for _, a := range plan.Accesses {
-		access, err := engineAccess(a)
+		access, err := plan.engineAccess(a)
 		if err != nil {
 			return nil, fmt.Errorf("access %q: %w", a.Name, err)
 		}
@@ -96,6 +97,7 @@ func Outline(p *policy.Policy) (*Plan, error) {
 	}
 	plan.tripwires = tripwires(plan.Accesses, p.Engine.Tripwires)
 	plan.Ruleset = ruleset(p, plan.Accesses, plan.tripwires)
+	plan.free = freePorts(plan.Ruleset.Protected)
 	// What the gate would refuse is to be known before anything is done.
 	if err := plan.Ruleset.Validate(); err != nil {
 		return nil, err

@@ -9,13 +9,10 @@ import (
 
 // Keys that are reserved for later versions. Each of them gives a diagnostic.
 
-var (
-	laterNFTables = []string{"set4", "set6", "mark"}
-	laterAccess   = []string{"forward"}
-)
+var laterNFTables = []string{"set4", "set6", "mark"}
 
 // unsupported reports those of some keys that are present. Ignored, a key such as
-// "forward" would open something else than the administrator meant.
+// "mark" would open something else than the administrator meant.
 func (t *table) unsupported(keys []string) {
 	for _, key := range keys {
 		t.misplaced(key, key+" is not supported by this version", "remove it")
