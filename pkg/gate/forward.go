@@ -11,6 +11,7 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
+	"nftknock/pkg/flows"
 	"nftknock/pkg/invalid"
 	"nftknock/pkg/packet"
 	"nftknock/pkg/port"
@@ -429,4 +430,11 @@ func parseTarget(name string, f family, value []byte) (port.Target, bool) {
 	}
 	addr, _ := netip.AddrFromSlice(fields[0]) // of 4 or 16 bytes
 	return port.Target{Addr: addr, Port: binary.BigEndian.Uint16(fields[1])}, true
+}
+
+// forwardedByOpenPort reports whether a connection was translated and its dialled port is
+// one that no checkpoint looks at.
+func (k *Kernel) forwardedByOpenPort(f flows.Flow) bool {
+	return f.Reply.Source != f.Original.Destination &&
+		!port.CoverAll(k.applied.Protected, port.Single(f.Protocol, f.Original.Destination.Port()))
 }
