@@ -60,15 +60,9 @@ func parseForward(s string) (forwardItem, error) {
 // readForward reads where the access leads to. It needs Kind and Open.
 func readForward(t *table, a *Access) {
 	t.boolean("masquerade", &a.Masquerade)
-	if !t.has("forward") {
-		if a.Masquerade {
-			t.warn(t.keyAt("masquerade"), "masquerade has no effect without forward", "")
-			a.Masquerade = false
-		}
-		return
-	}
 	var items []forwardItem
-	if !list(t, "forward", &items, parseForward) {
+	if !list(t, "forward", &items, parseForward) || len(items) == 0 {
+		a.Masquerade = false // as without the key: it has no effect, and is not written
 		return
 	}
 	if len(items) > maxForwards {
@@ -109,6 +103,13 @@ func (a *Access) addForward(item forwardItem) (message, hint string) {
 	}
 	a.Forwards = append(a.Forwards, f)
 	return "", ""
+}
+
+// warnForward warns of a key that has no effect alone.
+func warnForward(e entry) {
+	if e.table.has("masquerade") && !e.Forwarding() {
+		e.table.warn(e.table.keyAt("masquerade"), "masquerade has no effect without forward", "")
+	}
 }
 
 // exampleForward writes how the access would forward its first port.

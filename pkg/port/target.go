@@ -20,6 +20,9 @@ type Target struct {
 // local stands for this host in a target.
 const local = "local"
 
+// Equal is ==. Package go-cmp, which cannot compare the Addr, asks for the method.
+func (t Target) Equal(other Target) bool { return t == other }
+
 // Local reports whether the target is a port of this host, whatever address was dialled.
 func (t Target) Local() bool { return !t.Addr.IsValid() && t.Port != 0 }
 
