@@ -51,6 +51,7 @@ func check(w io.Writer, file string, asJSON bool) error {
 			diags = append(diags, policy.Diagnostic{File: file, Severity: policy.SeverityError, Message: err.Error()})
 		} else {
 			diags = append(diags, worked.Warnings()...)
+			diags = append(diags, worked.HostWarnings(os.DirFS("/proc/sys"))...)
 		}
 	}
 	if asJSON {

@@ -69,7 +69,7 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 	lines, level := logger.New(log, p.Log)
 	d := daemon.New(daemon.Config{
 		Policy:      p,
-		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) },
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return loadForHost(file) },
 		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
 		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
 		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },

@@ -2,7 +2,9 @@ package plan
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
@@ -117,4 +119,32 @@ func (p *Plan) checkForwardTime(a *policy.Access, g gate.Grant) Restriction {
 	shorter := g
 	shorter.Timeout, shorter.Remaining, shorter.Packets, shorter.Bytes = longest, longest, 0, 0
 	return Restriction{Reason: fmt.Sprintf("access %q allows no longer timeout", a.Name), Instead: []gate.Grant{shorter}}
+}
+
+// HostWarnings returns a warning for each access that leads to other hosts while this one
+// does not forward packets. sys is /proc/sys; what cannot be read there gives none.
+func (p *Plan) HostWarnings(sys fs.FS) policy.Diagnostics {
+	off := func(name string) bool {
+		value, err := fs.ReadFile(sys, name)
+		return err == nil && strings.TrimSpace(string(value)) == "0"
+	}
+	const name4, name6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
+	off4, off6 := off(name4), off(name6)
+	var warnings policy.Diagnostics
+	for _, a := range p.Accesses {
+		over4, over6 := a.ForwardsBeyond()
+		for _, c := range []struct {
+			needed, off  bool
+			family, name string
+		}{{over4, off4, "IPv4", name4}, {over6, off6, "IPv6", name6}} {
+			if c.needed && c.off {
+				warnings = append(warnings, policy.Diagnostic{
+					File: a.Pos.File, Line: a.Pos.Line, Column: a.Pos.Column, Severity: policy.SeverityWarning,
+					Message: fmt.Sprintf("access %q forwards to other hosts, and this host forwards no %s packets", a.Name, c.family),
+					Hint:    "sysctl -w " + strings.ReplaceAll(c.name, "/", ".") + "=1, and the same in /etc/sysctl.d",
+				})
+			}
+		}
+	}
+	return warnings
 }
