@@ -148,19 +148,22 @@ func (d *Decision) Kind() event.Kind {
 
 // Grants returns the grants of a decision that grants, one per service.
 func (d *Decision) Grants() []gate.Grant {
-	grants := make([]gate.Grant, len(d.Services))
-	for i, s := range d.Services {
-		grants[i] = gate.Grant{
-			Source:  Grantee(d.Allow, d.Access),
-			Service: s,
-			Once:    d.Access.SingleUse,
-			Timeout: d.Timeout,
-			Access:  d.Access.Name,
-			Method:  string(d.Access.Kind),
+	grants := make([]gate.Grant, 0, len(d.Services))
+	for _, s := range d.Services {
+		to, ok := d.target(s)
+		if !ok {
+			continue // it leads nowhere, and never to this host in its place
 		}
-		if to := d.target(s); to.Port != 0 {
-			grants[i].Forward, grants[i].Masquerade = to, d.Access.Masquerade && !to.Local()
-		}
+		grants = append(grants, gate.Grant{
+			Source:     Grantee(d.Allow, d.Access),
+			Service:    s,
+			Once:       d.Access.SingleUse,
+			Forward:    to,
+			Masquerade: d.Access.Masquerade && to.Addr.IsValid(),
+			Timeout:    d.Timeout,
+			Access:     d.Access.Name,
+			Method:     string(d.Access.Kind),
+		})
 	}
 	return grants
 }

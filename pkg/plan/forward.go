@@ -43,24 +43,23 @@ func freePorts(protected []port.Range) []port.Range {
 // dial returns the ports that knocks of an access may ask to be forwarded.
 func (p *Plan) dial(a *policy.Access) []port.Range { return slices.Concat(a.Open, p.free) }
 
-// target returns where a service of the decision leads, or the zero Target for itself.
-func (d *Decision) target(s port.Range) port.Target {
+// target returns where a service of the decision leads: see policy.Access.ForwardOf.
+func (d *Decision) target(s port.Range) (to port.Target, ok bool) {
 	if d.Forward.Port != 0 {
-		return d.Forward
+		return d.Forward, true
 	}
-	to, _ := d.Access.ForwardOf(s, d.Allow.Is4())
-	return to
+	return d.Access.ForwardOf(s, d.Allow.Is4())
 }
 
 // leaveUnreachable takes the services out that are forwarded for the other address family
 // alone, and refuses the knock if none is left.
 func (d *Decision) leaveUnreachable() {
-	if d.Forward.Port != 0 || len(d.Access.Forwards) == 0 {
+	if len(d.Access.Forwards) == 0 {
 		return
 	}
 	// Cloned, since several decisions share the list.
 	services := slices.DeleteFunc(slices.Clone(d.Services), func(s port.Range) bool {
-		_, ok := d.Access.ForwardOf(s, d.Allow.Is4())
+		_, ok := d.target(s)
 		return !ok
 	})
 	if len(services) == 0 {
