@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"nftknock/pkg/plan"
@@ -18,6 +19,15 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 		return nil, exitError{code: exitUsage}
 	}
 	return p, nil
+}
+
+// loadForHost is plan.Load with warnings of what this host lacks for the policy.
+func loadForHost(path string) (*plan.Plan, policy.Diagnostics) {
+	p, diags := plan.Load(path)
+	if p != nil {
+		diags = append(diags, plan.HostWarnings(p.Policy, os.DirFS("/proc/sys"))...)
+	}
+	return p, diags
 }
 
 // inspectPolicy reads the policy for display, which must work for users who may

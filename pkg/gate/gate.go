@@ -54,8 +54,8 @@ type Gate interface {
 
 	// Grant lets a source through to a service until the timeout is over.
 	// It never shortens: a running grant that has more time left than the new
-	// timeout keeps it, any other gets the new timeout in full. ErrNoRoom if
-	// the ruleset has no Opening for it, ErrQuota if the access has used up its
+	// timeout keeps it, unless the new one leads to another target; any other gets the
+	// new timeout in full. ErrNoRoom if the ruleset has no Opening for it, ErrQuota if the access has used up its
 	// quota. A grant that breaks a rule of (*Grant).Validate never leaves the
 	// process.
 	Grant(Grant) error

@@ -25,7 +25,7 @@ func Check(file string, p *policy.Policy, textOnly bool) policy.Diagnostics {
 		return failure(err)
 	}
 	for _, a := range plan.Accesses {
-		if _, err := engineAccess(a); err != nil && !errors.Is(err, errNoKey) {
+		if _, err := plan.engineAccess(a); err != nil && !errors.Is(err, errNoKey) {
 			return failure(fmt.Errorf("access %q: %w", a.Name, err))
 		}
 	}

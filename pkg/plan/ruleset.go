@@ -40,6 +40,8 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		} else {
 			r.KnockPorts = append(r.KnockPorts, a.KnockPorts()...)
 		}
+		r.Forward = r.Forward || a.Forwarding()
+		r.Masquerade = r.Masquerade || a.Masquerade && a.Forwarding()
 		r.ICMP = r.ICMP || slices.Contains(a.Sequence, port.Echo)
 	}
 	r.KnockPorts = append(r.KnockPorts, tripwires...)

@@ -57,6 +57,7 @@ func (a *Access) write(w io.Writer) {
 		fmt.Fprintf(w, "# limit: none\n")
 	}
 	fmt.Fprintf(w, "single_use = %t\nprefix4 = %d\nprefix6 = %d\n", a.SingleUse, cmp.Or(a.Prefix4, 32), cmp.Or(a.Prefix6, 128))
+	a.writeForward(w)
 	if a.Kind != KindSPA {
 		a.writeOS(w)
 	}
