@@ -71,7 +71,10 @@ func check(w io.Writer, file string, f checkFlags) error {
 	}
 	p, diags := policy.Check(file, review)
 	if !diags.HasErrors() {
-		_, more := plan.Check(file, p, f.noKeys)
+		more := plan.Check(file, p, f.noKeys)
+		if !f.noKeys {
+			more = append(more, plan.HostWarnings(p, os.DirFS("/proc/sys"))...)
+		}
 		review.Mark(more)
 		diags = append(diags, more...)
 	}

@@ -60,6 +60,7 @@ type loader struct {
 	// review says what Check leaves out or replaces; the zero value is Load.
 	review  Review
 	lenient bool // keys that cannot be read for lack of permission are warned of
+	kept    bool // the text is of WriteKept
 
 	policy   Policy
 	nftables *table // of the main file, nil if that could not be read
@@ -200,14 +201,15 @@ func (l *loader) confFile(path string) {
 func (l *loader) parse(file string, data []byte) *table {
 	l.files = append(l.files, file)
 	// Reported already, for the file that was too much.
-	if l.size > maxTotalSize {
+	if l.size > maxTotalSize && !l.kept {
 		return nil
 	}
-	if l.size += len(data); l.size > maxTotalSize {
+	if l.size += len(data); l.size > maxTotalSize && !l.kept {
 		l.fail(file, "the policy files are too large together", "the limit is 16 MiB")
 		return nil
 	}
-	return parse(file, string(data), &l.diags)
+	d := &document{file: file, text: string(data), diags: &l.diags, kept: l.kept}
+	return d.parse()
 }
 
 func (l *loader) accesses(root *table) {
@@ -248,6 +250,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	checkLayouts(l.entries)
 	checkProtected(l.entries, l.policy.NFLog.Workers)
 	checkRanges(l.entries)
+	checkMode(l.entries, l.policy.NFTables.Mode)
 	checkShares(l.entries)
 	warnShared(l.entries)
 	warnLimits(l.entries)

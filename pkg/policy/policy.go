@@ -45,7 +45,11 @@ type NFLog struct {
 type NFTables struct {
 	Table string // an nft identifier
 	Mode  Mode
-	Hide  Hide
+	// Set4 and Set6 are the sets that ModeSet grants into, one of them at least; they
+	// and Mark, the bit of ModeMark, have no effect with another mode.
+	Set4, Set6 gate.SetName
+	Mark       uint32
+	Hide       Hide
 	// Interfaces are the names of the guarded interfaces; none
 	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
@@ -58,9 +62,11 @@ type NFTables struct {
 // Mode is how a grant takes effect.
 type Mode string
 
-// The modes of this version.
+// The modes.
 const (
 	ModeGate Mode = "gate" // our chain drops what no grant covers
+	ModeSet  Mode = "set"  // grants are elements of sets of the administrator's own firewall
+	ModeMark Mode = "mark" // packets that a grant covers get a mark that this firewall accepts
 )
 
 // Hide is how a protected port looks to those who have not knocked.
@@ -101,6 +107,9 @@ type Engine struct {
 type State struct {
 	Dir string // an absolute path
 }
+
+// DefaultStateDir is the state directory of a policy that names none.
+const DefaultStateDir = "/var/lib/nftknock"
 
 // Log is how the daemon writes its log.
 type Log struct {
@@ -156,7 +165,7 @@ func defaults() Policy {
 		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto, Label: gate.DefaultLabel},
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
-		State:       State{Dir: "/var/lib/nftknock"},
+		State:       State{Dir: DefaultStateDir},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
 		Control:     Control{Socket: "/run/nftknock/control.sock"},
 	}
