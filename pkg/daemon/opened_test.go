@@ -32,11 +32,11 @@ func TestAReloadSaysWhatIsNoLongerHidden(t *testing.T) {
 	notes(ssh + webRange)
 	notes(ssh+strings.Replace(webRange, "8010", "8004", 1), "tcp/8005-8010 is no longer hidden: this table lets everyone reach it")
 	notes(ssh + webRange)
-	notes(ssh+strings.Replace(webRange, "[[access]]", "[[access]]\nenabled = false", 1))
+	notes(ssh + strings.Replace(webRange, "[[access]]", "[[access]]\nenabled = false", 1))
 	if got := r.status(control.StatusQuery{}).Hidden; !slices.Equal(got, []string{"tcp/22", "tcp/8000-8010"}) {
 		t.Errorf("hidden with a disabled access: %v", got)
 	}
-	notes("[nftables]\nprotect = [\"tcp/8000-8010\"]\n"+ssh)
+	notes("[nftables]\nprotect = [\"tcp/8000-8010\"]\n" + ssh)
 	notes("[nftables]\nprotect = [\"tcp/22\"]\n", "tcp/8000-8010 is no longer hidden: this table lets everyone reach it")
 	// Without an access, nothing is lost but the way in.
 	r.knock(10, 7300, 7100, 7200)
