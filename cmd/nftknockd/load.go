@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -31,17 +30,12 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
-// wantAccess refuses a policy without an enabled access.
+// wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
-	if !hasAccess(p) {
+	if !p.HasWork() {
 		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
 	}
 	return nil
-}
-
-// hasAccess reports whether an access of the policy is enabled.
-func hasAccess(p *policy.Policy) bool {
-	return slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled })
 }
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {

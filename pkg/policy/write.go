@@ -27,8 +27,8 @@ func (p *Policy) WriteTOML(w io.Writer) error {
 func (p *Policy) writeSections(w io.Writer) {
 	fmt.Fprintf(w, "[nflog]\ngroup = %d\nworkers = %d\n", p.NFLog.Group, p.NFLog.Workers)
 	n := p.NFTables
-	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nowner = %s\nlabel = %d\n",
-		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlString(n.Owner), n.Label)
+	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nprotect = %s\nowner = %s\nlabel = %d\n",
+		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlList(texts(n.Protect)), tomlString(n.Owner), n.Label)
 	fmt.Fprintf(w, "\n[fingerprint]\ndatabases = %s\n", tomlList(p.Fingerprint.Databases))
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
 	fmt.Fprintf(w, "\n[state]\ndir = %s\n", tomlString(p.State.Dir))
