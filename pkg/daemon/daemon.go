@@ -78,7 +78,7 @@ type Config struct {
 
 // Daemon hides the services of a policy, and grants access to sources that knock.
 type Daemon struct {
-	config     Config // does not change
+	config     Config // does not change once the table is written
 	events     *event.Dispatcher
 	plan       *plan.Plan // in force; belongs to the goroutine of Run, and then of supervise
 	workers    []*worker  // does not change once supervise runs

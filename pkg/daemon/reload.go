@@ -52,6 +52,7 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
 	// READY=1, "systemctl reload" would wait until its timeout.
 	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+	before, left := d.plan.Policy, d.interfaces.left()
 	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
@@ -64,7 +65,7 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	d.filesInForce()
 	d.keepInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
-	return control.Reloaded{}, nil
+	return control.Reloaded{Notes: d.tellOpened(before, left)}, nil
 }
 
 // reloadFailed notes that the policy in the files is not in force.
