@@ -192,6 +192,9 @@ func (k *Kernel) learn() error {
 	if id, _, err := k.readHandle(); err != nil || id != k.handle {
 		return errors.Join(errChanged, err)
 	}
+	if list, err = k.endHalves(list); err != nil {
+		return err
+	}
 	now := time.Now()
 	k.ledger.clear()
 	for _, g := range list {

@@ -324,6 +324,7 @@ func (k *Kernel) listForwards(all []Grant) ([]Grant, error) {
 	if !k.applied.forwards() {
 		return all, nil
 	}
+	k.alone = make(map[element]bool)
 	at := make(map[element]int)
 	for i, g := range all {
 		at[g.element()] = i
@@ -345,12 +346,36 @@ func (k *Kernel) listForwards(all []Grant) ([]Grant, error) {
 					g.Packets, g.Bytes = max(g.Packets, all[i].Packets), max(g.Bytes, all[i].Bytes)
 					all[i] = g
 				} else {
+					k.alone[g.element()] = true
 					all = append(all, g)
 				}
 			}
 		}
 	}
 	return all, nil
+}
+
+// endHalves ends the grants of a listing of which another process has deleted one of the
+// elements, and returns the others: without the one in the map, a granted packet would
+// reach the dialled port of this host.
+func (k *Kernel) endHalves(list []Grant) (whole []Grant, err error) {
+	var changes []elementChange
+	t := k.table.netlink(0)
+	for _, g := range list {
+		e := g.element()
+		before := k.ledger.entries[e].grant
+		if !k.alone[e] && (before.Forward.Port == 0 || g.Forward.Port != 0) {
+			whole = append(whole, g)
+			continue
+		}
+		m := grantSetOf(e)
+		changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
+		changes = append(changes, g.dropForward(t)...)
+	}
+	if len(changes) > 0 {
+		err = k.retry(func() error { return k.send(transaction{elements: changes}, 0) })
+	}
+	return whole, err
 }
 
 // elementsOf lists a map or set of this file.

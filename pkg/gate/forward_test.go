@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
 	"nftknock/pkg/port"
@@ -359,6 +360,46 @@ func TestTargetsBesideOtherTranslations(t *testing.T) {
 			g.Forward = port.Target{}
 			grant(t, l.gate, g)
 			wantEcho(t, l.mustDial(l.client, network, server4+":8080"))
+		})
+	}
+}
+
+// Who deletes one of the elements of a grant ends it: without its target, it would open
+// the dialled port of this host.
+func TestHalfAGrantWithATargetEnds(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{forwardMap, "the set"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forwards(t, Config{Owner: OwnerOff}, func(t *testing.T, l *forwardLab) {
+				l.serveOver(l.network(), ":"+l.grant.Service.String()[len(l.network())+1:])
+				grant(t, l.gate, l.grant)
+				conn := l.mustReach()
+				part := l.grant.forwardParts()[0]
+				deleted := forwardSet(l.gate.table.netlink(0), part.set)
+				key := part.element.Key
+				if name != forwardMap {
+					m := grantSetOf(l.grant.element())
+					deleted, key = m.in(l.gate.table.netlink(0)), m.key(l.grant.Source, l.grant.Service)
+				}
+				stranger := stranger(t, l.server)
+				if err := stranger.SetDeleteElements(deleted, []nftables.SetElement{{Key: key}}); err != nil {
+					t.Fatal(err)
+				}
+				flush(t, stranger)
+				<-l.gate.Changes()
+				if repaired, err := l.gate.Repair(); err != nil || repaired {
+					t.Errorf("repaired: %t, %v", repaired, err)
+				}
+				wantGrants(t, l.gate)
+				wantEcho(t, conn)
+				if l.grant.Service.First == 2222 {
+					l.wantNoneBeside(l.network(), l.dialed)
+				}
+				l.grant.Timeout = 2 * time.Minute
+				grant(t, l.gate, l.grant)
+				wantGrants(t, l.gate, l.grant)
+			})
 		})
 	}
 }
