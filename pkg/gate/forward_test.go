@@ -14,7 +14,7 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-func target(s string) port.Target {
+func toTarget(s string) port.Target {
 	to, err := port.ParseTarget(s)
 	if err != nil {
 		panic(err)
@@ -29,11 +29,11 @@ func forwarding(t *testing.T, s Gate) {
 
 func leadsToTarget(t *testing.T, s subject) {
 	forwarding(t, s)
-	four := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Timeout: time.Minute, Access: "ssh", Method: "shared"}
-	masqueraded := Grant{Source: from("192.0.2.1"), Service: service("tcp/2223"), Forward: target("10.0.0.5:22"), Masquerade: true, Timeout: defaultTimeout, Access: "ssh"}
-	local := Grant{Source: from("192.0.2.1"), Service: service("udp/53"), Forward: target("local:5353"), Timeout: time.Minute}
-	free := Grant{Source: from("192.0.2.2"), Service: service("tcp/40000"), Forward: target("local:22"), Timeout: time.Minute}
-	six := Grant{Source: from("2001:db8::1"), Service: service("tcp/2222"), Forward: target("[2001:db8::5]:22"), Masquerade: true, Timeout: time.Minute}
+	four := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute, Access: "ssh", Method: "shared"}
+	masqueraded := Grant{Source: from("192.0.2.1"), Service: service("tcp/2223"), Forward: toTarget("10.0.0.5:22"), Masquerade: true, Timeout: defaultTimeout, Access: "ssh"}
+	local := Grant{Source: from("192.0.2.1"), Service: service("udp/53"), Forward: toTarget("local:5353"), Timeout: time.Minute}
+	free := Grant{Source: from("192.0.2.2"), Service: service("tcp/40000"), Forward: toTarget("local:22"), Timeout: time.Minute}
+	six := Grant{Source: from("2001:db8::1"), Service: service("tcp/2222"), Forward: toTarget("[2001:db8::5]:22"), Masquerade: true, Timeout: time.Minute}
 	plain := Grant{Source: from("192.0.2.2"), Service: service("tcp/22"), Timeout: time.Minute}
 	for _, g := range []Grant{six, free, local, masqueraded, four, plain} {
 		grant(t, s, g)
@@ -47,13 +47,13 @@ func leadsToTarget(t *testing.T, s subject) {
 	}
 	wantGrants(t, s, four, plain, free, six)
 	for range 3 {
-		grant(t, s, Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh", Method: "shared"})
+		grant(t, s, Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh", Method: "shared"})
 	}
 	four.Timeout = time.Hour
 	wantGrants(t, s, four, plain, free, six)
 	// A quota counts grants, not their elements.
 	for i, source := range []string{"198.51.100.1", "198.51.100.2", "198.51.100.3"} {
-		err := s.Grant(Grant{Source: from(source), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Timeout: time.Minute, Access: "few"})
+		err := s.Grant(Grant{Source: from(source), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute, Access: "few"})
 		if i < 2 && err != nil {
 			t.Error(err)
 		} else if i == 2 {
@@ -64,9 +64,9 @@ func leadsToTarget(t *testing.T, s subject) {
 
 func changesTarget(t *testing.T, s subject) {
 	forwarding(t, s)
-	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh"}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh"}
 	for _, to := range []string{"10.0.0.5:22", "10.0.0.6:22", "local:22", "local:23", "10.0.0.6:22"} {
-		g.Forward = target(to)
+		g.Forward = toTarget(to)
 		lasts, err := s.Lasts(g)
 		if err != nil || lasts {
 			t.Errorf("%s before it is granted: %t, %v", to, lasts, err)
@@ -94,7 +94,7 @@ func changesTarget(t *testing.T, s subject) {
 
 func needsMap(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Forward: target("10.0.0.5:22"), Timeout: time.Minute}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute}
 	wantError(t, s.Grant(g), ErrNoRoom)
 	apply(t, s, &Ruleset{Protected: services("tcp/22"), Forward: true})
 	grant(t, s, g)
@@ -106,7 +106,7 @@ func needsMap(t *testing.T, s subject) {
 
 func refusesTargets(t *testing.T, s subject) {
 	forwarding(t, s)
-	good := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Timeout: time.Minute}
+	good := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute}
 	for name, change := range map[string]func(*Grant){
 		"loopback":         func(g *Grant) { g.Forward.Addr = addr("127.0.0.1") },
 		"unspecified":      func(g *Grant) { g.Forward.Addr = addr("0.0.0.0") },
@@ -132,7 +132,7 @@ func refusesTargets(t *testing.T, s subject) {
 
 func keepsTargets(t *testing.T, s subject) {
 	forwarding(t, s)
-	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Masquerade: true, Timeout: time.Minute, Access: "ssh"}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Masquerade: true, Timeout: time.Minute, Access: "ssh"}
 	grant(t, s, g)
 	applied(t, s)
 	wantGrants(t, s, g)
@@ -171,7 +171,7 @@ func forwards(t *testing.T, c Config, test func(t *testing.T, l *forwardLab)) {
 					if client.Is6() {
 						to = "[fd09::2]:80"
 					}
-					l.grant = Grant{Source: Host(client), Service: service(network + "/" + dialled), Forward: target(to), Timeout: time.Minute, Access: "ssh"}
+					l.grant = Grant{Source: Host(client), Service: service(network + "/" + dialled), Forward: toTarget(to), Timeout: time.Minute, Access: "ssh"}
 					apply(t, l.gate, &Ruleset{Protected: services("tcp/2222", "udp/2222"), Forward: true, Masquerade: true})
 					test(t, l)
 				})
@@ -292,7 +292,7 @@ func TestAGrantedPortLeadsToAnotherPort(t *testing.T) {
 	forwards(t, Config{}, func(t *testing.T, l *forwardLab) {
 		l.serveOver(l.network(), ":22")
 		apply(t, l.gate, &Ruleset{Protected: services("tcp/2222", "udp/2222", "tcp/22", "udp/22"), Forward: true})
-		l.grant.Forward = target("local:22")
+		l.grant.Forward = toTarget("local:22")
 		grant(t, l.gate, l.grant)
 		conn := l.mustReach()
 		_, at, _ := net.SplitHostPort(l.dialed)
@@ -352,9 +352,9 @@ func TestTargetsBesideOtherTranslations(t *testing.T) {
 			inside.serveOver(network, ":2222")
 			apply(t, l.gate, &Ruleset{Protected: services(network + "/8080"), Forward: true})
 			// The port of the container leads elsewhere for the client: nobody listens there.
-			g := Grant{Source: from(client4), Service: service(network + "/8080"), Forward: target("10.9.9.2:81"), Timeout: time.Minute}
+			g := Grant{Source: from(client4), Service: service(network + "/8080"), Forward: toTarget("10.9.9.2:81"), Timeout: time.Minute}
 			grant(t, l.gate, g)
-			grant(t, l.gate, Grant{Source: from(client4), Service: service(network + "/2222"), Forward: target("10.9.9.2:81"), Timeout: time.Minute})
+			grant(t, l.gate, Grant{Source: from(client4), Service: service(network + "/2222"), Forward: toTarget("10.9.9.2:81"), Timeout: time.Minute})
 			wantEcho(t, l.mustDial(l.client, network, "10.9.9.2:2222"))
 			l.wantNoneBeside(network, server4+":8080")
 			g.Forward = port.Target{}

@@ -113,9 +113,9 @@ func TestNftShowsTargetsOfGrants(t *testing.T) {
 	forwarding(t, k)
 	minute := MinTimeout * 60
 	for _, g := range []Grant{
-		{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: target("10.0.0.5:22"), Masquerade: true, Timeout: minute, Access: "ssh", Method: "spa"},
-		{Source: from("2001:db8::1"), Service: service("udp/53"), Forward: target("[2001:db8::5]:5353"), Timeout: minute, Access: "dns"},
-		{Source: from("192.0.2.1"), Service: service("tcp/40022"), Forward: target("local:22"), Timeout: minute, Access: "ssh"},
+		{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Masquerade: true, Timeout: minute, Access: "ssh", Method: "spa"},
+		{Source: from("2001:db8::1"), Service: service("udp/53"), Forward: toTarget("[2001:db8::5]:5353"), Timeout: minute, Access: "dns"},
+		{Source: from("192.0.2.1"), Service: service("tcp/40022"), Forward: toTarget("local:22"), Timeout: minute, Access: "ssh"},
 	} {
 		grant(t, k, g)
 	}
