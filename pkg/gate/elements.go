@@ -42,12 +42,10 @@ func (k *Kernel) grant(g Grant) error {
 	if err != nil || !needed {
 		return err
 	}
-	// Done twice it comes to the same: ENOBUFS does not say what became of it.
-	err = k.sendElements(func() []elementChange {
-		t := k.table.netlink(0)
-		changes := k.ledger.entries[g.element()].grant.dropForward(t)
-		changes = append(changes, elementChange{grantSetOf(g.element()).in(t), renew, []nftables.SetElement{g.netlink()}})
-		return append(changes, g.forwardChanges(renew, t)...)
+	err = k.relearned(func() error {
+		own := g.renewal(k.ledger.entries[g.element()].grant, k.table.netlink(0))
+		// Done twice it comes to the same: ENOBUFS does not say what became of it.
+		return k.retry(func() error { return k.send(transaction{elements: own}, 0) })
 	})
 	if err != nil {
 		return k.explainElement(err)
@@ -140,14 +138,9 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	err := k.sendElements(func() (changes []elementChange) {
-		t := k.table.netlink(0)
-		for _, e := range elements {
-			m := grantSetOf(e)
-			changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
-			changes = append(changes, k.ledger.entries[e].grant.dropForward(t)...)
-		}
-		return changes
+	err := k.relearned(func() error {
+		own := k.ledger.removal(elements, k.table.netlink(0))
+		return k.retry(func() error { return k.send(transaction{elements: own}, 0) })
 	})
 	if err != nil {
 		return nil, k.explainElement(err)

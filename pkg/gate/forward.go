@@ -294,13 +294,28 @@ func addForwards(list []Grant, t *nftables.Table) []elementChange {
 	return changes
 }
 
-// sendElements sends changes of grants. If a map has another target than the ledger says,
-// another process has changed it: the ledger is read again, and the changes are made
-// anew.
-func (k *Kernel) sendElements(changes func() []elementChange) error {
-	send := func() error {
-		return k.retry(func() error { return k.send(transaction{elements: changes()}, 0) })
+// renewal returns the changes that make a grant, in place of the one that is running.
+func (g Grant) renewal(running Grant, t *nftables.Table) []elementChange {
+	changes := running.dropForward(t)
+	changes = append(changes, elementChange{grantSetOf(g.element()).in(t), renew, []nftables.SetElement{g.netlink()}})
+	return append(changes, g.forwardChanges(renew, t)...)
+}
+
+// removal returns the changes that end the grants of some elements.
+func (l *ledger) removal(elements []element, t *nftables.Table) []elementChange {
+	var changes []elementChange
+	for _, e := range elements {
+		m := grantSetOf(e)
+		changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
+		changes = append(changes, l.entries[e].grant.dropForward(t)...)
 	}
+	return changes
+}
+
+// relearned sends changes of grants, which send makes by the ledger. If a map has another
+// target than the ledger says, another process has changed it: the ledger is read again,
+// and the changes are made anew.
+func (k *Kernel) relearned(send func() error) error {
 	err := send()
 	if (errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST)) && k.learn() == nil {
 		err = send()

@@ -403,3 +403,28 @@ func TestHalfAGrantWithATargetEnds(t *testing.T) {
 		})
 	}
 }
+
+// Where another process has put another target into a map, a grant replaces it.
+func TestATargetThatSomebodyChangedIsReplaced(t *testing.T) {
+	t.Parallel()
+	k := open(t, netnstest.New(t), Config{Owner: OwnerOff})
+	forwarding(t, k)
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute, Access: "ssh"}
+	grant(t, k, g)
+	// As if the ledger knew another one than the kernel has.
+	for _, known := range []port.Target{toTarget("10.0.0.7:22"), {}} {
+		other := g
+		other.Forward = known
+		k.ledger.put(other.normal(), time.Now())
+		g.Timeout += time.Minute
+		grant(t, k, g)
+		wantGrants(t, k, g)
+		other.Forward = toTarget("10.0.0.7:22")
+		k.ledger.put(other.normal(), time.Now())
+		if err := k.Withdraw(g); err != nil {
+			t.Fatal(err)
+		}
+		wantGrants(t, k)
+		grant(t, k, g)
+	}
+}
