@@ -43,6 +43,15 @@ type Config struct {
 	// take seconds; it may still be running when Run returns.
 	Load func() (*plan.Plan, policy.Diagnostics)
 
+	// Guard, unless 0, puts the policy of the start on trial for this time, as the first one of
+	// the host: unless a knock is granted or Confirm is called before, Run removes the table
+	// and returns nil. It does so, too, if ctx is done before.
+	Guard time.Duration
+	// Notes, unless nil, notes on disk that a policy is on trial. Noted says that there is a
+	// note from before the start: it is taken back when the policy is in force without a trial.
+	Notes Notes
+	Noted bool
+
 	// Events gets all events of the daemon; nil drops them.
 	Events *event.Dispatcher
 	// SetLogLevel, unless nil, is called with the log level of each policy that comes
@@ -74,9 +83,15 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	conditions conditions // what is wrong now
+	conditions conditions      // what is wrong now
 	discarded  <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
 	reloads    chan reloadRequest
+	confirms   chan chan<- confirmAnswer
+	guard      *guard          // nil: the policy in force is confirmed
+	outcome    outcome         // of the last trial
+	noted      bool            // there may be a note about a trial on disk
+	removed    bool            // a first policy was undone: the table is gone
+	end        func()          // ends Run
 	stopping   chan struct{}   // closed by endReloads
 	endReloads func()          // answers every Reload, now and later, with errStopping
 	group      *errgroup.Group // all goroutines that Run waits for
@@ -97,6 +112,8 @@ func New(c Config) *Daemon {
 		events:   c.Events,
 		router:   newRouter(c.Events),
 		reloads:  make(chan reloadRequest),
+		confirms: make(chan chan<- confirmAnswer),
+		noted:    c.Noted,
 		stopping: stopping,
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
@@ -133,6 +150,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
 	defer d.interfaces.close()
+	if err := d.beginFirst(); err != nil {
+		return err
+	}
 	g, err := d.hideServices()
 	if err != nil {
 		return err
@@ -141,6 +161,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.keeper = newKeeper(g, d.plan, d.router)
 	d.keeper.resume()
 
+	ctx, d.end = context.WithCancel(ctx)
+	defer d.end()
 	// The context of the group is done when ctx is, or when a function of the group
 	// fails: the failure of one ends all.
 	d.group, ctx = errgroup.WithContext(ctx)
@@ -156,15 +178,16 @@ func (d *Daemon) Run(ctx context.Context) error {
 		// Closing the channel of decisions ends the keeper, so it is closed after the
 		// last worker has sent its last decision.
 		defer d.router.finish()
-		switch err := d.openAll(ctx); {
-		case errors.Is(err, errStopping):
-			return nil
-		case err != nil:
-			return err
+		if err := d.openInTime(ctx); err != nil {
+			return d.startFailed(err)
 		}
 		return d.work(ctx, socket)
 	})
 	err = d.group.Wait()
+	if d.removed {
+		d.events.EmitOmitted() // and not Stopped: nothing stays hidden
+		return err
+	}
 	if start := (*StartError)(nil); !errors.As(err, &start) {
 		d.events.EmitOmitted()
 		d.events.Emit(event.Stopped{})
@@ -226,7 +249,8 @@ const (
 	omittedInterval = time.Minute
 )
 
-// supervise carries out requests to reload, one after the other, and reports lost
+// supervise carries out requests to reload and to confirm, one after the other, undoes a policy
+// on trial when its time is over, and reports lost
 // packets and omitted lines, until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
 	ticker := time.NewTicker(lossInterval)
@@ -239,10 +263,17 @@ func (d *Daemon) supervise(ctx context.Context) {
 		case <-ctx.Done():
 			d.config.Notify("STOPPING=1")
 			d.endReloads()
+			d.undoAtEnd("the daemon was stopped before anybody confirmed it")
 			return
 		case r := <-d.reloads:
 			reloaded, err := d.reload(ctx, r.Reload)
 			r.done <- reloadAnswer{reloaded, err}
+		case done := <-d.confirms:
+			done <- d.confirmByCommand()
+		case p := <-d.keeper.proofs:
+			d.proven(p)
+		case <-d.over():
+			d.timeOver()
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
 		case <-omitted.C:
@@ -295,6 +326,15 @@ func (d *Daemon) announce(newEvent func(event.Watch) event.Event) {
 	d.events.Emit(newEvent(event.Watch{
 		Table: d.plan.Ruleset.Table, First: d.workers[0].group, Last: d.workers[len(d.workers)-1].group, Accesses: n,
 	}))
+	d.notifyInForce()
+}
+
+// notifyInForce tells the service manager what is in force.
+func (d *Daemon) notifyInForce() {
+	status := wording.Count(len(d.plan.Accesses), "access", "accesses") + " watched"
+	if d.guard != nil {
+		status = "on trial until " + d.guard.until.UTC().Format(time.RFC3339) + ", " + status
+	}
 	// READY=1 also ends the state that RELOADING=1 began: see sd_notify(3).
-	d.config.Notify("READY=1\nSTATUS=" + wording.Count(n, "access", "accesses") + " watched")
+	d.config.Notify("READY=1\nSTATUS=" + status)
 }

@@ -54,7 +54,7 @@ func (d *Daemon) openAll(ctx context.Context) error {
 		err = d.openStoreOrRetry(ctx, d.plan)
 	}
 	if err == nil {
-		err = d.applyPolicy(ctx)
+		err = d.applyPolicy(ctx, d.guard)
 	}
 	if err == nil {
 		return nil

@@ -160,8 +160,7 @@ func (l *loader) confDir(dir string) {
 	}
 	// os.ReadDir sorts by name, which is the order that the administrator is told.
 	for _, f := range list {
-		// Editors and package managers leave hidden files and others behind (.swp, .bak).
-		if filepath.Ext(f.Name()) != ".toml" || strings.HasPrefix(f.Name(), ".") {
+		if !isConf(f.Name()) {
 			continue
 		}
 		path := filepath.Join(dir, f.Name())
@@ -172,6 +171,10 @@ func (l *loader) confDir(dir string) {
 		l.confFile(path)
 	}
 }
+
+// isConf reports whether a file of conf.d is read. Editors and package managers leave hidden
+// files and others behind (.swp, .bak).
+func isConf(name string) bool { return filepath.Ext(name) == ".toml" && !strings.HasPrefix(name, ".") }
 
 func (l *loader) confFile(path string) {
 	data, err := readRegular(path)

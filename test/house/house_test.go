@@ -58,6 +58,7 @@ var imports = map[string][]string{
 	"pkg/logger": {"pkg/event", "pkg/logqueue", "pkg/policy"},
 	// The running daemon from outside.
 	"pkg/control": {},
+	"pkg/trial":   {},
 	// The programs.
 	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
 	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username"},
