@@ -20,17 +20,6 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	return p, nil
 }
 
-// outlinePolicy reads the policy without its keys. Errors are printed to w, and no
-// warnings: they come when the policy is read with its keys.
-func outlinePolicy(path string, w io.Writer) (*policy.Policy, error) {
-	p, diags := policy.Outline(path)
-	if diags.HasErrors() {
-		printDiagnostics(w, diags)
-		return nil, exitError{code: exitUsage}
-	}
-	return p, wantAccess(path, p)
-}
-
 // inspectPolicy reads the policy for display, which must work for users who may
 // not read the keys. Errors and warnings are printed to w.
 func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
@@ -44,10 +33,15 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 
 // wantAccess refuses a policy without an enabled access.
 func wantAccess(path string, p *policy.Policy) error {
-	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
+	if !hasAccess(p) {
 		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
 	}
 	return nil
+}
+
+// hasAccess reports whether an access of the policy is enabled.
+func hasAccess(p *policy.Policy) bool {
+	return slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled })
 }
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {

@@ -57,14 +57,18 @@ func (n *notes) Confirm() error {
 type start struct {
 	guard time.Duration // of a first policy; 0 for a policy that is not on trial
 	noted bool          // there is a note
-	// unconfirmed: the policy was on trial when an earlier daemon ended, and was not
-	// confirmed since. It must not be run.
-	unconfirmed bool
-	first       bool // it is a first policy: nothing is to be hidden
 }
 
+// errUndone is the error of a first policy, and errUnconfirmed that of another one, that was on
+// trial when an earlier daemon ended, and that nobody has confirmed.
+var (
+	errUndone      = errors.New("the policy was on trial, and nobody confirmed it: nothing is hidden")
+	errUnconfirmed = errors.New("it was on trial, and nobody confirmed it before the daemon ended")
+)
+
 // readStart reads the note about the policy in a file. guard is what the command line asks
-// for.
+// for. The error is errUndone, errUnconfirmed, or says why nobody knows whether the policy was
+// confirmed.
 func readStart(file, dir string, guard time.Duration) (start, error) {
 	note, err := trial.Read(dir)
 	if err != nil {
@@ -77,16 +81,16 @@ func readStart(file, dir string, guard time.Duration) (start, error) {
 	if err != nil {
 		return start{}, err
 	}
-	s := start{noted: true, first: note.First}
+	s := start{noted: true}
 	switch same := digest == note.Policy; {
 	case note.First && (note.Prepared || !same):
 		// Until a first policy is confirmed, every start with another one is a trial.
 		s.guard = note.Guard
-	case same:
-		s.unconfirmed = true
+		return s, nil
+	case !same:
+		return s, nil // corrected since
+	case note.First:
+		return s, errUndone
 	}
-	return s, nil
+	return s, errUnconfirmed
 }
-
-// errUnconfirmed is the error of a policy that was on trial and that nobody has confirmed.
-var errUnconfirmed = errors.New("the policy was on trial, and nobody confirmed it before the daemon ended")

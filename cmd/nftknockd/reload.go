@@ -15,14 +15,22 @@ import (
 const theOldStays = "the running daemon keeps its old policy"
 
 func newReload(o *options) *cobra.Command {
-	return &cobra.Command{
+	var r control.Reload
+	cmd := &cobra.Command{
 		Use:   "reload",
 		Short: "Make the running daemon read its policy again",
 		Long: `reload checks the policy and makes the running daemon read it again, over the control
 socket. It returns when the daemon has done so. If that fails, the daemon keeps its
-old policy, the message says why, and the exit status is not 0.`,
+old policy, the message says why, and the exit status is not 0.
+
+With --guard 60s, the new policy is on trial: the daemon goes back to the last confirmed
+policy after this time, unless before that a knock is granted by an access that has
+changed (by any, if none has) or "nftknockd confirm" is run.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkGuard(cmd, r.Guard); err != nil {
+				return err
+			}
 			p, diags := policy.Load(o.config)
 			if diags.HasErrors() {
 				printDiagnostics(cmd.ErrOrStderr(), diags)
@@ -35,7 +43,7 @@ old policy, the message says why, and the exit status is not 0.`,
 					hint: "send the daemon SIGHUP instead; its log says whether that worked",
 				}
 			}
-			reloaded, err := control.NewClient(socket).Reload(cmd.Context(), control.Reload{})
+			reloaded, err := control.NewClient(socket).Reload(cmd.Context(), r)
 			switch {
 			case errors.Is(err, control.ErrNotRunning):
 				return failed(err)
@@ -48,4 +56,6 @@ old policy, the message says why, and the exit status is not 0.`,
 			return nil
 		},
 	}
+	cmd.Flags().DurationVar(&r.Guard, "guard", 0, "undo the new policy after this `TIME`, 1s to 1h, unless it is confirmed")
+	return cmd
 }

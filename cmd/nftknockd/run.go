@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/links"
 	"nftknock/pkg/logger"
 	"nftknock/pkg/logqueue"
@@ -26,28 +28,38 @@ import (
 )
 
 func newRun(o *options) *cobra.Command {
-	return &cobra.Command{
+	var guard time.Duration
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground, until SIGTERM or SIGINT",
 		Long: `run hides the services of the policy and waits for knocks, in the foreground. It hides
 the services before it reads keys and signature files: if one of these is missing,
-the daemon ends and the services stay hidden.
+no knock opens the accesses that need it, whose services stay hidden, and all others
+work. The same holds for an NFLOG group that another program has taken, and for a
+state directory that cannot be used: the log says what is wrong, and the daemon tries
+again. If the policy cannot be loaded, it runs the last one that worked, if there is one.
 
 SIGHUP, or "nftknockd reload", makes it read the policy again; if that fails, it keeps
 its old policy. SIGTERM and SIGINT stop the daemon and leave the table and the running
-grants in the kernel: services stay hidden, and grants end at their time.`,
+grants in the kernel: services stay hidden, and grants end at their time.
+
+With --guard, or after "nftknockd setup", the policy is on trial: unless a knock is
+granted or "nftknockd confirm" is run in time, the table is removed and the daemon ends.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := outlinePolicy(o.config, cmd.ErrOrStderr())
+			if err := checkGuard(cmd, guard); err != nil {
+				return err
+			}
+			p, err := startPolicy(o.config, guard)
 			if err != nil {
 				return err
 			}
 			// NB: without this, a write to a log whose reader has gone would end the
 			// process.
 			signal.Ignore(syscall.SIGPIPE)
-			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Log))
+			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
 			defer log.Close()
-			err = runDaemon(cmd.Context(), o.config, p, log)
+			err = runDaemon(cmd.Context(), p, log)
 			if err == nil {
 				return nil
 			}
@@ -57,19 +69,39 @@ grants in the kernel: services stay hidden, and grants end at their time.`,
 			return exitError{code: exit.code}
 		},
 	}
+	cmd.Flags().DurationVar(&guard, "guard", 0, "the first policy of a host: undo it after this `TIME` unless a knock is granted or \"nftknockd confirm\" is run")
+	return cmd
+}
+
+// checkGuard checks the value of the flag --guard.
+func checkGuard(cmd *cobra.Command, guard time.Duration) error {
+	if !cmd.Flags().Changed("guard") {
+		return nil
+	}
+	if err := control.CheckGuard(guard); err != nil {
+		return commands.UsageError{Err: err}
+	}
+	return nil
 }
 
 // runDaemon runs until a signal ends it.
-func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer) error {
+func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal kills the process, in case the stop hangs.
 	context.AfterFunc(ctx, stop)
 
-	lines, level := logger.New(log, p.Log)
+	lines, level := logger.New(log, p.Policy.Log)
 	d := daemon.New(daemon.Config{
-		Policy:      p,
-		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) },
+		Policy:      p.Policy,
+		Bad:         p.bad,
+		Last:        p.last,
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(p.file) },
+		FindLast:    p.findLast(),
+		Guard:       p.trial.guard,
+		Notes:       &notes{file: p.file, dir: p.Policy.State.Dir, guard: p.trial.guard},
+		Noted:       p.trial.noted,
+		Keep:        func(worked *policy.Policy) error { return lastpolicy.Keep(worked.State.Dir, p.source, worked) },
 		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
 		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
 		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
@@ -83,14 +115,19 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 	return d.Run(ctx)
 }
 
+// findLast is daemon.Config.FindLast. A first policy has none before it.
+func (p *startingPolicy) findLast() func() (*lastpolicy.Copy, error) {
+	if p.trial.guard != 0 {
+		return nil
+	}
+	return func() (*lastpolicy.Copy, error) { return lastpolicy.Find(p.source) }
+}
+
 // startFailure gives an error of the daemon its exit code and hint.
 func startFailure(err error) exitError {
 	exit := exitError{code: exitFailed, err: err}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
 		exit.err, exit.hint = start.Err, daemon.StayHidden
-	}
-	if diags := (policy.Diagnostics)(nil); errors.As(err, &diags) {
-		exit.code = exitUsage
 	}
 	return exit
 }

@@ -9,6 +9,7 @@ import (
 
 	"nftknock/pkg/control"
 	"nftknock/pkg/event"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 )
@@ -28,7 +29,8 @@ type Notes interface {
 // time is over, unless a grant or a command confirms the policy before. It belongs to the
 // goroutine of Run, and then of supervise.
 type guard struct {
-	base   *plan.Plan // the last confirmed policy; nil for a first policy, which has none before it
+	base   *plan.Plan       // the last confirmed policy; nil for a first policy, which has none before it
+	last   *lastpolicy.Copy // Daemon.last of base
 	until  time.Time
 	over   <-chan time.Time // receives when the time is over
 	proves proving          // by which grants the policy on trial is confirmed
@@ -36,8 +38,8 @@ type guard struct {
 	failure string // of the last attempt to go back; empty if there was none
 }
 
-func newGuard(base *plan.Plan, length time.Duration) *guard {
-	return &guard{base: base, until: time.Now().Add(length), over: time.After(length)}
+func newGuard(length time.Duration) *guard {
+	return &guard{until: time.Now().Add(length), over: time.After(length)}
 }
 
 func (g *guard) first() bool { return g.base == nil }
@@ -87,16 +89,20 @@ func (k *keeper) prove(d plan.Decision) {
 // guard that does not ask for one of its own is on trial, too, for the time that is left: it
 // may be the reload of a program that knows nothing of the trial.
 func (d *Daemon) guardFor(r control.Reload) *guard {
-	switch now := d.guard; {
-	case r.Guard != 0 && now != nil:
-		return newGuard(now.base, r.Guard)
-	case r.Guard != 0:
-		return newGuard(d.plan, r.Guard)
-	case now != nil:
+	now := d.guard
+	if r.Guard == 0 {
+		if now == nil {
+			return nil
+		}
 		g := *now
 		return &g
 	}
-	return nil
+	g := newGuard(r.Guard)
+	g.base, g.last = d.plan, d.last
+	if now != nil {
+		g.base, g.last = now.base, now.last
+	}
+	return g
 }
 
 // errNoteSlow is the error of a note about a trial that is not written in time.
@@ -145,17 +151,14 @@ func (d *Daemon) noteConfirmed() error {
 	return nil
 }
 
-// tryOut notes that the policy in force is on trial. With a nil guard it is confirmed.
+// tryOut says that the policy in force is on trial, unless g is nil.
 func (d *Daemon) tryOut(g *guard) {
 	d.guard = g
 	if g == nil {
-		_ = d.noteConfirmed() // was reported
-		d.conditions.clear(conditionGuard)
-		d.conditions.clear(conditionPolicy)
 		return
 	}
 	d.outcome = outcome{}
-	d.conditions.set(conditionGuard, g.text())
+	d.setCondition(conditionGuard, g.text())
 	d.events.Emit(event.GuardBegun{Until: g.until, First: g.first()})
 }
 
@@ -214,10 +217,9 @@ func (d *Daemon) confirmByCommand() confirmAnswer {
 // confirm ends the trial: the policy stays. The error says that this could not be noted.
 func (d *Daemon) confirm(by event.GuardConfirmed) error {
 	d.guard, d.outcome = nil, outcome{by: by.By()}
-	d.conditions.clear(conditionGuard)
-	d.conditions.clear(conditionPolicy)
+	d.setCondition(conditionGuard, "")
 	d.events.Emit(by)
-	d.notifyInForce()
+	d.keepInForce()
 	if err := d.noteConfirmed(); err != nil {
 		return fmt.Errorf("the policy stays in force, but a daemon that starts will not run it: %w", err)
 	}
@@ -272,21 +274,20 @@ func (d *Daemon) undo(why string) error {
 		if text := err.Error(); text != g.failure {
 			g.failure = text
 			d.events.Emit(event.GuardUndoFailed{Err: err})
-			d.conditions.set(conditionGuard, "the policy on trial cannot be undone: "+text)
+			d.setCondition(conditionGuard, "the policy on trial cannot be undone: "+text)
 		}
 		return err
 	}
 	d.guard, d.outcome = nil, outcome{undone: time.Now()}
-	d.conditions.clear(conditionGuard)
+	d.setCondition(conditionGuard, "")
 	d.events.Emit(event.GuardUndone{Why: why, First: g.first()})
 	if g.first() {
 		d.removed = true
 		d.end()
 		return nil
 	}
-	d.conditions.set(conditionPolicy, "the policy in the files is not in force: it was on trial and was undone at "+
-		d.outcome.undone.UTC().Format(time.RFC3339)+"; correct it and reload")
-	d.config.Notify("STATUS=the policy in the files was undone; the one before it is in force")
+	d.bad, d.last = errors.New("it was on trial, and was undone at "+d.outcome.undone.UTC().Format(time.RFC3339)), g.last
+	d.setCondition(conditionPolicy, "the policy in the files is not in force: "+d.bad.Error()+"; correct it and reload")
 	return nil
 }
 
@@ -303,7 +304,7 @@ func (d *Daemon) beginFirst() error {
 	if d.config.Guard == 0 {
 		return nil
 	}
-	g := newGuard(nil, d.config.Guard)
+	g := newGuard(d.config.Guard)
 	if _, err := d.noteTrial(g); err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type keeper struct {
 	narrowDue    <-chan time.Time // receives when to narrow again after a failure
 	narrowSince  string           // the argument of the last narrow
 	resumed      bool             // the grants of earlier runs have timers
+	unrecorded   bool             // the store could not record the last knock
 
 	proves  proving    // which accesses prove by a grant that a policy on trial works; nil for none
 	proofs  chan proof // has room for one, the latest
@@ -112,6 +113,15 @@ const diskTimeout = time.Second
 // recorded handles the store's answer to a decision that was refused or is to be granted.
 func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	d := a.Payload
+	// Success and failure of a knock say how the store is; so does its pruning, once a minute.
+	switch failed := a.Err != nil && !spent.IsRefusal(a.Err); {
+	case failed:
+		k.router.storeChanged(a.Err)
+		k.unrecorded = true
+	case k.unrecorded:
+		k.router.storeChanged(nil)
+		k.unrecorded = false
+	}
 	switch {
 	case d.Granted() && a.Err == nil:
 		k.admit(d)

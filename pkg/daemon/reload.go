@@ -54,11 +54,18 @@ func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded
 	err := d.applyPolicy(ctx, d.guardFor(r))
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
-		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
+		if d.bad == nil && !errors.Is(err, errStopping) {
+			d.conditions.set(conditionPolicy, "reload failed, the old policy remains in force: "+brief(err).Error())
+		}
+		d.config.Notify("READY=1")
+		d.tellStatus()
 		return control.Reloaded{}, err
 	}
+	d.filesInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	if d.guard == nil {
+		_ = d.noteConfirmed() // was reported
+		d.keepInForce()
 		return control.Reloaded{}, nil
 	}
 	return control.Reloaded{Notes: []string{d.guard.text()}}, nil
@@ -138,8 +145,10 @@ func (d *Daemon) enforce(next *plan.Plan, g *guard) error {
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
+	before := d.plan
 	d.plan = next
 	d.config.SetLogLevel(next.Policy.Log.Level)
+	d.reportVoid(before)
 	return nil
 }
 

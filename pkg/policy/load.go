@@ -75,6 +75,7 @@ type loader struct {
 	inUse   map[port.Range]bool
 	host    []Interface
 	lenient bool // keys that cannot be read for lack of permission are warned of
+	kept    bool // the text is of WriteKept
 
 	policy  Policy
 	entries []entry
@@ -201,14 +202,15 @@ func (l *loader) confFile(path string) {
 func (l *loader) parse(file string, data []byte) *table {
 	l.files = append(l.files, file)
 	// Reported already, for the file that was too much.
-	if l.size > maxTotalSize {
+	if l.size > maxTotalSize && !l.kept {
 		return nil
 	}
-	if l.size += len(data); l.size > maxTotalSize {
+	if l.size += len(data); l.size > maxTotalSize && !l.kept {
 		l.fail(file, "the policy files are too large together", "the limit is 16 MiB")
 		return nil
 	}
-	return parse(file, string(data), &l.diags)
+	d := &document{file: file, text: string(data), diags: &l.diags, kept: l.kept}
+	return d.parse()
 }
 
 func (l *loader) accesses(root *table) {

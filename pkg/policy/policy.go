@@ -102,6 +102,9 @@ type State struct {
 	Dir string // an absolute path
 }
 
+// DefaultStateDir is the state directory of a policy that names none.
+const DefaultStateDir = "/var/lib/nftknock"
+
 // Log is how the daemon writes its log.
 type Log struct {
 	Format LogFormat
@@ -156,7 +159,7 @@ func defaults() Policy {
 		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto, Label: gate.DefaultLabel},
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
-		State:       State{Dir: "/var/lib/nftknock"},
+		State:       State{Dir: DefaultStateDir},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
 		Control:     Control{Socket: "/run/nftknock/control.sock"},
 	}
