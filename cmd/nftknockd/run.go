@@ -50,27 +50,33 @@ granted or "nftknockd confirm" is run in time, the table is removed and the daem
 			if err := checkGuard(cmd, guard); err != nil {
 				return err
 			}
-			p, err := startPolicy(o.config, guard)
-			if err != nil {
-				return err
-			}
-			// NB: without this, a write to a log whose reader has gone would end the
-			// process.
-			signal.Ignore(syscall.SIGPIPE)
-			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
-			defer log.Close()
-			err = runDaemon(cmd.Context(), p, log)
-			if err == nil {
-				return nil
-			}
-			// Through the queue, since standard error may block.
-			exit := startFailure(err)
-			exit.print(log)
-			return exitError{code: exit.code}
+			return runForeground(cmd, o.config, guard)
 		},
 	}
 	cmd.Flags().DurationVar(&guard, "guard", 0, "the first policy of a host: undo it after this `TIME` unless a knock is granted or \"nftknockd confirm\" is run")
 	return cmd
+}
+
+// runForeground runs the daemon until a signal ends it, or the trial of a first policy. guard is
+// what the command line asks for.
+func runForeground(cmd *cobra.Command, file string, guard time.Duration) error {
+	p, err := startPolicy(file, guard)
+	if err != nil {
+		return err
+	}
+	// NB: without this, a write to a log whose reader has gone would end the
+	// process.
+	signal.Ignore(syscall.SIGPIPE)
+	log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
+	defer log.Close()
+	err = runDaemon(cmd.Context(), p, log)
+	if err == nil {
+		return nil
+	}
+	// Through the queue, since standard error may block.
+	exit := startFailure(err)
+	exit.print(log)
+	return exitError{code: exit.code}
 }
 
 // checkGuard checks the value of the flag --guard.
