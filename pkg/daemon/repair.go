@@ -17,6 +17,9 @@ const (
 // repair repairs the table, or arranges for it if there were too many repairs lately.
 func (k *keeper) repair() {
 	k.again = nil
+	if k.removed {
+		return // by us
+	}
 	if turn := k.repairs.Reserve(); turn.Delay() > 0 {
 		k.again = time.After(turn.Delay())
 		// Cancel gives the reserved turn back. The call that follows reserves one again;

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,62 +24,102 @@ import (
 // no tcp6 and udp6. If none is there, as where /proc is not mounted, the map is nil. No
 // privilege is needed.
 func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
-	var inUse map[port.Range]bool
-	for _, table := range []struct {
-		name     string
-		protocol packet.Protocol
-	}{
-		{"tcp", packet.TCP}, {"tcp6", packet.TCP}, {"udp", packet.UDP}, {"udp6", packet.UDP},
-	} {
+	if !slices.ContainsFunc(socketTables, func(t socketTable) bool {
+		_, err := fs.Stat(procNet, t.name)
+		return err == nil
+	}) {
+		return nil, nil
+	}
+	inUse := make(map[port.Range]bool)
+	err := Sockets(procNet, func(s Socket) {
+		if s.Listens && s.Local.Port() != 0 && !s.Local.Addr().IsLoopback() {
+			inUse[port.Single(s.Protocol, s.Local.Port())] = true
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return inUse, nil
+}
+
+// A Socket is a socket of this host.
+type Socket struct {
+	Protocol      packet.Protocol
+	Local, Remote netip.AddrPort
+	Listens       bool   // TCP in state LISTEN, UDP without a peer
+	Established   bool   // TCP in state ESTABLISHED
+	Inode         string // of the socket, a number; empty if the line does not say
+}
+
+// socketTable is a file of /proc/net, and the protocol of its sockets.
+type socketTable struct {
+	name     string
+	protocol packet.Protocol
+}
+
+var socketTables = []socketTable{
+	{"tcp", packet.TCP}, {"tcp6", packet.TCP}, {"udp", packet.UDP}, {"udp6", packet.UDP},
+}
+
+// Sockets calls found for each socket in the files that PortsInUse reads. On error it may have
+// called found for some.
+func Sockets(procNet fs.FS, found func(Socket)) error {
+	for _, table := range socketTables {
 		f, err := procNet.Open(table.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if inUse == nil {
-			inUse = make(map[port.Range]bool)
-		}
-		err = readSockets(f, table.protocol, inUse)
+		err = readSockets(f, table.protocol, found)
 		f.Close() // nothing was written
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", table.name, err)
+			return fmt.Errorf("%s: %w", table.name, err)
 		}
 	}
-	return inUse, nil
+	return nil
 }
 
 // Socket states (include/net/tcp_states.h). An unconnected UDP socket shows as
 // closed.
 const (
-	stateClose  = "07"
-	stateListen = "0A"
+	stateEstablished = "01"
+	stateClose       = "07"
+	stateListen      = "0A"
 )
 
 // readSockets reads one table (net/ipv4/tcp_ipv4.c, get_tcp4_sock): a heading,
 // then lines such as
 //
-//	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 ...
-func readSockets(r io.Reader, protocol packet.Protocol, inUse map[port.Range]bool) error {
-	state := stateListen
+//	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 ...
+//
+// Sockets in other states than these are left out.
+func readSockets(r io.Reader, protocol packet.Protocol, found func(Socket)) error {
+	listen := stateListen
 	if protocol == packet.UDP {
-		state = stateClose
+		listen = stateClose
 	}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
+		// The fields are sl, local_address, rem_address, st; the tenth is the inode.
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || fields[3] != state {
+		if len(fields) < 4 || fields[3] != listen && fields[3] != stateEstablished {
 			continue
 		}
-		// The fields are sl, local_address, rem_address, st.
-		local, err := parseSocketAddr(fields[1])
-		if err != nil {
+		s := Socket{Protocol: protocol, Listens: fields[3] == listen}
+		s.Established = !s.Listens && protocol == packet.TCP
+		var err error
+		if s.Local, err = parseSocketAddr(fields[1]); err != nil {
 			return err
 		}
-		if local.Port() != 0 && !local.Addr().IsLoopback() {
-			inUse[port.Single(protocol, local.Port())] = true
+		if s.Remote, err = parseSocketAddr(fields[2]); err != nil {
+			return err
 		}
+		if len(fields) > 9 {
+			s.Inode = fields[9]
+		}
+		found(s)
 	}
 	return lines.Err()
 }
