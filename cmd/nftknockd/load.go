@@ -33,7 +33,10 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 // wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
 	if !p.HasWork() {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
+			hint: "set enabled = true in an [[access]], or write one",
+		}
 	}
 	return nil
 }
