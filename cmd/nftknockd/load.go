@@ -35,11 +35,14 @@ func wantAccess(path string, p *policy.Policy) error {
 	if !p.HasWork() {
 		return exitError{
 			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
-			hint: "set enabled = true in an [[access]], or write one",
+			hint: nothingHint,
 		}
 	}
 	return nil
 }
+
+// nothingHint is the hint for a policy that a daemon has nothing to do with.
+const nothingHint = "set enabled = true in an [[access]], or write one"
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {
 	for _, d := range diags {
