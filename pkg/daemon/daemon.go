@@ -147,6 +147,7 @@ func New(c Config) *Daemon {
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
 	d.router.wrong = &d.conditions
+	d.keeps.wrong = &d.conditions
 	return d
 }
 

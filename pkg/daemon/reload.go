@@ -189,22 +189,8 @@ func (d *Daemon) loadPlan(ctx context.Context) (*plan.Plan, policy.Diagnostics, 
 // daemon cannot change without losing half-done knocks, grants, its control socket or the
 // format of its log.
 func restartOnly(before, after *policy.Policy) error {
-	for _, key := range []struct {
-		name      string
-		different bool
-	}{
-		{"[nflog] group", before.NFLog.Group != after.NFLog.Group},
-		{"[nflog] workers", before.NFLog.Workers != after.NFLog.Workers},
-		{"[nftables] table", before.NFTables.Table != after.NFTables.Table},
-		{"[nftables] owner", before.NFTables.Owner != after.NFTables.Owner},
-		{"[nftables] label", before.NFTables.Label != after.NFTables.Label},
-		{"[state] dir", before.State.Dir != after.State.Dir},
-		{"[log] format", before.Log.Format != after.Log.Format},
-		{"[control] socket", before.Control.Socket != after.Control.Socket},
-	} {
-		if key.different {
-			return errors.New(key.name + " cannot change while running: restart the service")
-		}
+	if keys := plan.NeedsRestart(before, after); len(keys) > 0 {
+		return errors.New(keys[0] + " cannot change while running: restart the service")
 	}
 	return nil
 }

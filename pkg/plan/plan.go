@@ -32,6 +32,7 @@ type Plan struct {
 
 	inEngine []*policy.Access // by knock.Verdict.Access: Accesses without the void ones
 
+	databases string                    // digestFiles of when they were loaded
 	labels    []p0f.Label               // by p0f.LabelID
 	systems   []string                  // the labels as text, so that verdicts allocate none
 	names     map[string]*policy.Access // all accesses by name, enabled or not
@@ -72,6 +73,7 @@ func (p *Plan) setFingerprints(db *p0f.Database) {
 		Tripwires:    p.tripwires,
 		Fingerprints: db,
 	}
+	p.databases = digestFiles(p.Policy.Fingerprint.Databases)
 	p.labels = db.Labels()
 	for _, l := range p.labels {
 		p.systems = append(p.systems, l.String())
