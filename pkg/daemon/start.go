@@ -172,6 +172,7 @@ func (d *Daemon) startWith(ctx context.Context, next *plan.Plan) error {
 		return err
 	}
 	d.remind()
+	d.tellOpenedSinceLastRun(ctx) // before that policy is replaced
 	d.keepInForce()
 	return nil
 }
