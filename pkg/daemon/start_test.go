@@ -296,10 +296,11 @@ func TestWhatWorkedIsKept(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		r.wantTimes(1, "error: no space left; if the policy cannot be loaded at the next start")
-		r.wantState("2 accesses watched")
+		r.wantState("no space left")
 		full.Store(false)
 		time.Sleep(2 * time.Minute)
 		r.wantTimes(1, "the policy in force is kept as the last one that worked")
+		r.wantState("2 accesses watched")
 		if n := times.Load(); n != 2 || accesses.Load() != 2 {
 			t.Errorf("kept %d times, want the second, too", n)
 		}

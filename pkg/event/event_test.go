@@ -157,7 +157,7 @@ var lines = []struct {
 	{ControlRecovered{}, "INFO the control socket works again [event=control]"},
 	{LastPolicy{errFull, "/state/last-policy.toml", time.Unix(0, 0)}, "ERROR running the last policy that worked, of 1970-01-01T00:00:00Z, " +
 		"since the one in the files cannot be used: the set is full; correct the files, then run \"systemctl reload nftknockd\" " +
-		"[event=last_policy reason=the set is full file=/state/last-policy.toml since=1970-01-01T00:00:00Z]"},
+		"[event=last_policy reason=the set is full since=1970-01-01T00:00:00Z file=/state/last-policy.toml]"},
 	{PolicyNotKept{errFull}, "ERROR the set is full; if the policy cannot be loaded at the next start, an older one is run, or none; " +
 		"it is tried again every minute [event=policy_not_kept reason=the set is full]"},
 	{PolicyKept{}, "INFO the policy in force is kept as the last one that worked [event=policy_kept]"},
