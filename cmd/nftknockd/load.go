@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -19,6 +20,15 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	return p, nil
 }
 
+// loadForHost is plan.Load with warnings of what this host lacks for the policy.
+func loadForHost(path string) (*plan.Plan, policy.Diagnostics) {
+	p, diags := plan.Load(path)
+	if p != nil {
+		diags = append(diags, plan.HostWarnings(p.Policy, os.DirFS("/proc/sys"))...)
+	}
+	return p, diags
+}
+
 // inspectPolicy reads the policy for display, which must work for users who may
 // not read the keys. Errors and warnings are printed to w.
 func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
@@ -30,6 +40,9 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
+// nothingHint is the hint for a policy without an enabled access.
+const nothingHint = "set enabled = true in an [[access]], or write one"
+
 // wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
 	if !p.HasWork() {
@@ -40,9 +53,6 @@ func wantAccess(path string, p *policy.Policy) error {
 	}
 	return nil
 }
-
-// nothingHint is the hint for a policy that a daemon has nothing to do with.
-const nothingHint = "set enabled = true in an [[access]], or write one"
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {
 	for _, d := range diags {

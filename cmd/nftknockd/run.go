@@ -75,7 +75,7 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 		Policy:      p.Policy,
 		Bad:         p.bad,
 		Last:        p.last,
-		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(p.file) },
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return loadForHost(p.file) },
 		FindLast:    func() (*lastpolicy.Copy, error) { return lastpolicy.Find(p.source) },
 		Keep:        func(worked *policy.Policy) error { return lastpolicy.Keep(worked.State.Dir, p.source, worked) },
 		Events:      event.NewDispatcher(nil, event.NewLog(lines)),

@@ -38,10 +38,7 @@ func startPolicy(file string) (startingPolicy, error) {
 	case errors.Is(err, lastpolicy.ErrNone) && errors.Is(bad, plan.ErrNothing):
 		return startingPolicy{}, exitError{code: exitUsage, err: bad, hint: nothingHint}
 	case errors.Is(err, lastpolicy.ErrNone):
-		return startingPolicy{}, exitError{
-			code: exitUsage, err: bad,
-			hint: "no policy has worked on this host before, so there is none to run in its place",
-		}
+		return startingPolicy{}, exitError{code: exitUsage, err: bad, hint: firstHint(bad)}
 	case err != nil:
 		return startingPolicy{}, exitError{
 			code: exitFailed, err: bad,
@@ -49,6 +46,14 @@ func startPolicy(file string) (startingPolicy, error) {
 		}
 	}
 	return startingPolicy{last.Policy, file, source, bad, last}, nil
+}
+
+// firstHint is the hint where a first policy cannot be run.
+func firstHint(bad error) string {
+	if errors.Is(bad, plan.ErrNothing) {
+		return nothingHint
+	}
+	return "no policy has worked on this host before, so there is none to run in its place"
 }
 
 // outline reads the policy without its keys. Warnings come when it is read with its keys.

@@ -118,7 +118,10 @@ func listed(grants []gate.Grant) []control.Grant {
 	for i, g := range grants {
 		list[i] = control.Grant{
 			Src: g.Source.Addr().String(), Open: g.Service.String(), Access: g.Access, Knock: g.Method,
-			Remaining: g.Remaining.Round(time.Millisecond).Seconds(), Packets: g.Packets, Bytes: g.Bytes, SingleUse: g.Once,
+			Remaining: g.Remaining.Round(time.Millisecond).Seconds(), Packets: g.Packets, Bytes: g.Bytes, SingleUse: g.Once, Masquerade: g.Masquerade,
+		}
+		if g.Forward.Port != 0 {
+			list[i].Forward = g.Forward.String()
 		}
 		if !g.Source.IsSingleIP() {
 			list[i].Prefix = g.Source.String()

@@ -44,6 +44,7 @@ func warnAccess(e entry, now time.Time) {
 	warnOS(e)
 	warnPrefix(e)
 	warnPort(e)
+	warnForward(e)
 	if e.Kind == KindShared {
 		warnSequence(e)
 		warnTiming(e)
