@@ -11,7 +11,7 @@ import (
 )
 
 func newConfirm(o *options) *cobra.Command {
-	return &cobra.Command{
+	return socketFlag(&cobra.Command{
 		Use:   "confirm",
 		Short: "Keep the policy that is on trial",
 		Long: `confirm keeps a policy that came into force with a guard, by "nftknockd reload --guard"
@@ -19,7 +19,7 @@ or "nftknockd setup". Before you run it, make sure in another window that you ca
 and connect. Exit status 1: no policy is on trial, or it is undone already.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := controlClient(o.config)
+			client, err := controlClient(cmd, o)
 			if err != nil {
 				return err
 			}
@@ -37,5 +37,5 @@ and connect. Exit status 1: no policy is on trial, or it is undone already.`,
 			fmt.Fprintln(cmd.OutOrStdout(), "to hide services from the next boot on: systemctl enable nftknockd")
 			return nil
 		},
-	}
+	}, o)
 }

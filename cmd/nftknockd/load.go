@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"nftknock/pkg/plan"
@@ -20,6 +21,15 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	return p, nil
 }
 
+// loadForHost is plan.Load with warnings of what this host lacks for the policy.
+func loadForHost(path string) (*plan.Plan, policy.Diagnostics) {
+	p, diags := plan.Load(path)
+	if p != nil {
+		diags = append(diags, plan.HostWarnings(p.Policy, os.DirFS("/proc/sys"))...)
+	}
+	return p, diags
+}
+
 // inspectPolicy reads the policy for display, which must work for users who may
 // not read the keys. Errors and warnings are printed to w.
 func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
@@ -31,10 +41,16 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
+// nothingHint is the hint for a policy without an enabled access.
+const nothingHint = "set enabled = true in an [[access]], or write one"
+
 // wantAccess refuses a policy without an enabled access.
 func wantAccess(path string, p *policy.Policy) error {
 	if !hasAccess(p) {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
+			hint: nothingHint,
+		}
 	}
 	return nil
 }

@@ -76,6 +76,7 @@ func failed(err error) error {
 // options are the flags that several commands share.
 type options struct {
 	config string
+	socket string // of the commands that talk to the daemon; empty: the policy's
 }
 
 func newRoot() *cobra.Command {
@@ -95,7 +96,8 @@ removes.`,
 		},
 	}
 	withPolicy := []*cobra.Command{
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newConfirm(&o), newSetup(&o), newRevoke(&o), newFingerprint(&o),
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newConfirm(&o), newSetup(&o),
+		newStatus(&o), newGrants(&o), newGrant(&o), newRevoke(&o), newFingerprint(&o),
 	}
 	for _, cmd := range withPolicy {
 		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")

@@ -8,7 +8,6 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/control"
-	"nftknock/pkg/policy"
 )
 
 // theOldStays is the hint where the daemon did not accept the new policy.
@@ -19,9 +18,10 @@ func newReload(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reload",
 		Short: "Make the running daemon read its policy again",
-		Long: `reload checks the policy and makes the running daemon read it again, over the control
-socket. It returns when the daemon has done so. If that fails, the daemon keeps its
-old policy, the message says why, and the exit status is not 0.
+		Long: `reload makes the running daemon read its policy again, over the control socket. It
+returns when the daemon has done so. The daemon alone judges the policy, since it alone
+has the credentials of its service. If the reload fails, the daemon keeps its old policy
+and the message says why. Exit status 2: the policy has errors; 1: another failure.
 
 With --guard 60s, the new policy is on trial: the daemon goes back to the last confirmed
 policy after this time, unless before that a knock is granted by an access that has
@@ -31,22 +31,18 @@ changed (by any, if none has) or "nftknockd confirm" is run.`,
 			if err := checkGuard(cmd, r.Guard); err != nil {
 				return err
 			}
-			p, diags := policy.Load(o.config)
-			if diags.HasErrors() {
-				printDiagnostics(cmd.ErrOrStderr(), diags)
-				return exitError{code: exitUsage, hint: theOldStays}
+			client, err := controlClient(cmd, o)
+			if err != nil {
+				return err
 			}
-			socket := p.Control.Socket
-			if socket == "" {
-				return exitError{
-					code: exitUsage, err: errors.New("the policy has no control socket"),
-					hint: "send the daemon SIGHUP instead; its log says whether that worked",
-				}
-			}
-			reloaded, err := control.NewClient(socket).Reload(cmd.Context(), r)
+			reloaded, err := client.Reload(cmd.Context(), r)
 			switch {
 			case errors.Is(err, control.ErrNotRunning):
-				return failed(err)
+				return exitError{code: exitFailed, err: err, hint: socketHint}
+			case err != nil && reloaded.Invalid:
+				// Lines that have their place and severity.
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return exitError{code: exitUsage, hint: theOldStays}
 			case err != nil:
 				return exitError{code: exitFailed, err: err, hint: theOldStays}
 			}
@@ -57,5 +53,5 @@ changed (by any, if none has) or "nftknockd confirm" is run.`,
 		},
 	}
 	cmd.Flags().DurationVar(&r.Guard, "guard", 0, "undo the new policy after this `TIME`, 1s to 1h, unless it is confirmed")
-	return cmd
+	return socketFlag(cmd, o)
 }

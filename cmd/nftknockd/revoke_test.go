@@ -12,7 +12,7 @@ import (
 )
 
 // halfway is a daemon that ends two grants, and fails to list connections.
-type halfway struct{}
+type halfway struct{ control.Handler }
 
 func (halfway) Confirm(context.Context, control.Confirmation) (control.Confirmed, error) {
 	return control.Confirmed{}, nil

@@ -102,7 +102,7 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 		Policy:      p.Policy,
 		Bad:         p.bad,
 		Last:        p.last,
-		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(p.file) },
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return loadForHost(p.file) },
 		FindLast:    p.findLast(),
 		Guard:       p.trial.guard,
 		Notes:       &notes{file: p.file, dir: p.Policy.State.Dir, guard: p.trial.guard},

@@ -55,10 +55,7 @@ func startPolicy(file string, guard time.Duration) (startingPolicy, error) {
 		// It can be run, and what was hidden must stay hidden.
 		return s, nil
 	case errors.Is(err, lastpolicy.ErrNone):
-		return startingPolicy{}, exitError{
-			code: exitUsage, err: bad,
-			hint: "no policy has worked on this host before, so there is none to run in its place",
-		}
+		return startingPolicy{}, exitError{code: exitUsage, err: bad, hint: firstHint(bad)}
 	case err != nil:
 		return startingPolicy{}, exitError{
 			code: exitFailed, err: bad,
@@ -99,6 +96,14 @@ func undoFirst(p *policy.Policy) error {
 		return failed(fmt.Errorf("%w, and the table cannot be removed: %w", errUndone, err))
 	}
 	return exitError{code: exitUsage, err: errUndone, hint: `to try it again, run "nftknockd setup"`}
+}
+
+// firstHint is the hint where a first policy cannot be run.
+func firstHint(bad error) string {
+	if errors.Is(bad, plan.ErrNothing) {
+		return nothingHint
+	}
+	return "no policy has worked on this host before, so there is none to run in its place"
 }
 
 // outline reads the policy without its keys. Warnings come when it is read with its keys.

@@ -51,7 +51,7 @@ func (c applyPlan) carryOut(k *keeper) error {
 	if k.removed {
 		return errStopping
 	}
-	if err := writeTable(k.gate, c.plan, c.unguarded); err != nil {
+	if err := k.writeTable(c.plan, c.unguarded); err != nil {
 		return err
 	}
 	// The router must see the new plan before the workers have their new engines: a
@@ -59,6 +59,7 @@ func (c applyPlan) carryOut(k *keeper) error {
 	k.router.tablePlan.Store(c.plan)
 	k.proves = c.proves
 	k.narrowToPlan()
+	k.noteTrouble()
 	return nil
 }
 
@@ -69,7 +70,18 @@ func (c applyInterfaces) carryOut(k *keeper) error {
 	if k.removed {
 		return errStopping
 	}
-	return writeTable(k.gate, k.plan(), c.unguarded)
+	defer k.noteTrouble()
+	return k.writeTable(k.plan(), c.unguarded)
+}
+
+// writeTable is the function of that name for the keeper's gate.
+func (k *keeper) writeTable(p *plan.Plan, unguarded []string) error {
+	err := writeTable(k.gate, p, unguarded)
+	k.owned.Store(k.gate.Owned())
+	if err == nil {
+		k.tableIsRight()
+	}
+	return err
 }
 
 // removeTable removes the table with all grants, for a first policy that was not confirmed.

@@ -18,6 +18,7 @@ const (
 	conditionTable      = "table"      // the table cannot be written or repaired
 	conditionControl    = "control"    // the control socket does not work
 	conditionAccesses   = "accesses"   // no knock opens some accesses: their keys are missing
+	conditionSets       = "sets"       // a set of another table cannot take grants
 	conditionGuard      = "guard"      // a policy is on trial, and is undone unless someone confirms it
 )
 
@@ -62,4 +63,12 @@ func (c *conditions) list() []control.Condition {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Name, b.Name))
 	})
 	return list
+}
+
+// has reports whether something is wrong.
+func (c *conditions) has(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.now[name]
+	return ok
 }

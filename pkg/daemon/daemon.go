@@ -94,23 +94,26 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	conditions conditions      // what is wrong now
-	discarded  <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
-	reloads    chan reloadRequest
-	confirms   chan chan<- confirmAnswer
-	guard      *guard          // nil: the policy in force is confirmed
-	outcome    outcome         // of the last trial
-	noted      bool            // there may be a note about a trial on disk
-	removed    bool            // a first policy was undone: the table is gone
-	end        func()          // ends Run
-	stopping   chan struct{}   // closed by endReloads
-	endReloads func()          // answers every Reload, now and later, with errStopping
-	group      *errgroup.Group // all goroutines that Run waits for
-	reading    sync.WaitGroup  // the workers alone
+	conditions conditions    // what is wrong now
+	started    time.Time     // of Run
+	surveying  chan struct{} // has room for one: whoever lists the grants for a request
+	// policySince is when the plan in force came into force.
+	policySince atomic.Pointer[time.Time]
+	discarded   <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
+	reloads     chan reloadRequest
+	confirms    chan chan<- confirmAnswer
+	guard       *guard          // nil: the policy in force is confirmed
+	outcome     outcome         // of the last trial
+	noted       bool            // there may be a note about a trial on disk
+	removed     bool            // a first policy was undone: the table is gone
+	end         func()          // ends Run
+	stopping    chan struct{}   // closed by endReloads
+	endReloads  func()          // answers every Reload, now and later, with errStopping
+	group       *errgroup.Group // all goroutines that Run waits for
+	reading     sync.WaitGroup  // the workers alone
 
 	bad    error            // why the policy in the files is not in force; of the goroutine of supervise, as plan
 	last   *lastpolicy.Copy // that is in force in its place; nil if it is the policy as the files had it before
-	began  time.Time        // when the policy was loaded at the start
 	keeps  keeps
 	unread unread
 	told   atomic.Pointer[string] // the status that the service manager has
@@ -128,21 +131,22 @@ func New(c Config) *Daemon {
 	}
 	stopping := make(chan struct{})
 	d := &Daemon{
-		config:   c,
-		events:   c.Events,
-		bad:      c.Bad,
-		last:     c.Last,
-		keeps:    newKeeps(c.Keep, c.Events),
-		again:    make(chan again, 1),
-		router:   newRouter(c.Events),
-		reloads:  make(chan reloadRequest),
-		confirms: make(chan chan<- confirmAnswer),
-		noted:    c.Noted,
-		stopping: stopping,
+		config:    c,
+		events:    c.Events,
+		bad:       c.Bad,
+		last:      c.Last,
+		keeps:     newKeeps(c.Keep, c.Events),
+		again:     make(chan again, 1),
+		router:    newRouter(c.Events),
+		surveying: make(chan struct{}, 1),
+		reloads:   make(chan reloadRequest),
+		confirms:  make(chan chan<- confirmAnswer),
+		noted:     c.Noted,
+		stopping:  stopping,
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
-	d.router.storeChanged = d.storeChanged
+	d.router.wrong = &d.conditions
 	return d
 }
 
@@ -168,6 +172,7 @@ const StayHidden = "services stay hidden: the table is in place"
 // Run may be called once.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.endReloads() // for a start that fails before supervise
+	d.started = time.Now()
 	socket, err := d.listen()
 	if errors.Is(err, control.ErrRunning) {
 		return err
@@ -177,6 +182,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	noSocket := err
 	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
+	d.interfaces.wrong = &d.conditions
 	defer d.interfaces.close()
 	if err := d.beginFirst(); err != nil {
 		return err
@@ -187,7 +193,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	defer g.Close()
 	d.keeper = newKeeper(g, d.plan, d.router)
+	d.keeper.conditions = &d.conditions
 	d.keeper.resume()
+	d.keeper.noteTrouble()
 
 	ctx, d.end = context.WithCancel(ctx)
 	defer d.end()
@@ -312,7 +320,7 @@ type losses struct {
 // totals now.
 func (d *Daemon) reportLosses(before losses) (now losses) {
 	for _, w := range d.workers {
-		now.packets += w.source.lost()
+		now.packets += w.source.Stats().Lost
 		now.untried += w.untried.Load()
 	}
 	if n := now.packets - before.packets; n > 0 {

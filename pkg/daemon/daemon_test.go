@@ -343,7 +343,7 @@ func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
 			t.Errorf("reload: %v, want %q", err, why)
 		}
 		r.log.await(t, "error: reload failed, the old policy remains in force: "+why)
-		r.states.await(t, "STATUS=reload failed, the old policy remains in force: "+strings.Replace(why, " error:", "", 1))
+		r.states.await(t, "STATUS=the policy in the files is not in force, an earlier one is: "+strings.Replace(why, " error:", "", 1))
 	}
 	fails("test.toml:3:1: error: this is wrong", ssh,
 		policy.Diagnostic{File: "test.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: "this is wrong"})

@@ -50,7 +50,7 @@ func (d *Daemon) remind() {
 	if d.bad == nil {
 		return
 	}
-	e := event.LastPolicy{Err: brief(d.bad), Since: d.began}
+	e := event.LastPolicy{Err: brief(d.bad), Since: d.started}
 	if d.last != nil {
 		e.Path, e.Since = d.last.Path, d.last.Since
 	}

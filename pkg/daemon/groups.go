@@ -31,7 +31,7 @@ type groupSource struct {
 
 	mu      sync.Mutex
 	source  nflog.Source  // nil while the group is closed
-	before  uint64        // packets that earlier sources have lost
+	before  nflog.Stats   // of earlier sources
 	ended   chan struct{} // closed by close
 	endOnce sync.Once
 }
@@ -69,7 +69,7 @@ func (g *groupSource) fail(err error) bool {
 	if g.isEnded() {
 		return false
 	}
-	g.before += g.source.Stats().Lost
+	g.before = sum(g.before, g.source.Stats())
 	// The kernel unbinds the group in any case, and the first error says more.
 	_ = g.source.Close()
 	g.source = nil
@@ -90,14 +90,22 @@ func (g *groupSource) wait(pause time.Duration) bool {
 	}
 }
 
-// lost is how many packets the kernel has dropped since the start.
-func (g *groupSource) lost() uint64 {
+// Stats returns the counts since the start.
+func (g *groupSource) Stats() nflog.Stats {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.source == nil {
 		return g.before
 	}
-	return g.before + g.source.Stats().Lost
+	return sum(g.before, g.source.Stats())
+}
+
+func sum(a, b nflog.Stats) nflog.Stats {
+	return nflog.Stats{
+		Packets: a.Packets + b.Packets, Datagrams: a.Datagrams + b.Datagrams, Lost: a.Lost + b.Lost,
+		Overruns: a.Overruns + b.Overruns, Malformed: a.Malformed + b.Malformed,
+		Foreign: a.Foreign + b.Foreign, Refused: a.Refused + b.Refused,
+	}
 }
 
 // close closes the group for good, and interrupts whoever reads from it or waits.

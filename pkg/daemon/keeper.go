@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -23,11 +24,15 @@ type keeper struct {
 	requests chan request
 	timers   timers
 	stopped  chan struct{} // closed when run has ended
+	owned    atomic.Bool   // a copy of gate.Owned for other goroutines
 
 	changes <-chan struct{}  // receives when another process has changed the table
 	repairs *rate.Limiter    // since another process may undo every repair
 	again   <-chan time.Time // receives when to try another repair; nil if none is due
 	failure string           // of the last repair; empty if it succeeded
+	trouble string           // of the gate, as it was told last; empty for none
+
+	conditions *conditions
 
 	narrowing    *narrowing       // nil if none is under way
 	moreToNarrow <-chan struct{}  // ready while a narrowing is under way
@@ -44,7 +49,7 @@ type keeper struct {
 // newKeeper makes the keeper of a gate whose table was written for a plan.
 func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 	r.tablePlan.Store(p)
-	return &keeper{
+	k := &keeper{
 		gate:     g,
 		router:   r,
 		events:   r.events,
@@ -54,7 +59,11 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		stopped:  make(chan struct{}),
 		changes:  g.Changes(),
 		repairs:  rate.NewLimiter(repairsPerSecond, repairBurst),
+
+		conditions: new(conditions),
 	}
+	k.owned.Store(g.Owned())
+	return k
 }
 
 // plan is that which the table was written for. Only the keeper replaces it.
@@ -116,10 +125,10 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	// Success and failure of a knock say how the store is; so does its pruning, once a minute.
 	switch failed := a.Err != nil && !spent.IsRefusal(a.Err); {
 	case failed:
-		k.router.storeChanged(a.Err)
+		k.router.wrong.set(conditionStore, "the store of spent tokens has failed: "+a.Err.Error())
 		k.unrecorded = true
 	case k.unrecorded:
-		k.router.storeChanged(nil)
+		k.router.wrong.clear(conditionStore)
 		k.unrecorded = false
 	}
 	switch {

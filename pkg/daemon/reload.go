@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -54,12 +55,11 @@ func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded
 	err := d.applyPolicy(ctx, d.guardFor(r))
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
-		if d.bad == nil && !errors.Is(err, errStopping) {
-			d.conditions.set(conditionPolicy, "reload failed, the old policy remains in force: "+brief(err).Error())
-		}
+		d.reloadFailed(err)
 		d.config.Notify("READY=1")
 		d.tellStatus()
-		return control.Reloaded{}, err
+		var invalid policy.Diagnostics
+		return control.Reloaded{Invalid: errors.As(err, &invalid)}, err
 	}
 	d.filesInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
@@ -69,6 +69,14 @@ func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded
 		return control.Reloaded{}, nil
 	}
 	return control.Reloaded{Notes: []string{d.guard.text()}}, nil
+}
+
+// reloadFailed notes that the policy in the files is not in force.
+func (d *Daemon) reloadFailed(err error) {
+	// That the last policy that worked is in force says more.
+	if d.bad == nil && !errors.Is(err, errStopping) {
+		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+brief(err).Error())
+	}
 }
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
@@ -147,6 +155,8 @@ func (d *Daemon) enforce(next *plan.Plan, g *guard) error {
 	}
 	before := d.plan
 	d.plan = next
+	now := time.Now()
+	d.policySince.Store(&now)
 	d.config.SetLogLevel(next.Policy.Log.Level)
 	d.reportVoid(before)
 	return nil

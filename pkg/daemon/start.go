@@ -142,7 +142,6 @@ func (d *Daemon) openWorkers() {
 // files, if it can be loaded as a whole. Otherwise it is that of the policy which the table
 // was written for, without the accesses for which something is missing.
 func (d *Daemon) startPolicy(ctx context.Context) error {
-	d.began = time.Now()
 	if d.bad == nil {
 		next, diags, err := d.loadPlan(ctx)
 		if errors.Is(err, errStopping) {

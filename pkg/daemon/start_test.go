@@ -277,7 +277,7 @@ func TestWhatWorkedIsKept(t *testing.T) {
 		if len(kept) != 1 {
 			t.Errorf("kept %v, want the first alone", kept)
 		}
-		r.wantState("reload failed, the old policy remains in force: the kernel will not")
+		r.wantState("the policy in the files is not in force, an earlier one is: the kernel will not")
 
 		failure = errors.New("no space left")
 		if err := r.reload(ssh + webToo); err != nil {
@@ -287,7 +287,7 @@ func TestWhatWorkedIsKept(t *testing.T) {
 		r.wantTimes(1, "error: no space left; if the policy cannot be loaded at the next start")
 		r.wantState("2 accesses watched")
 		failure = nil
-		time.Sleep(time.Minute)
+		time.Sleep(2 * time.Minute)
 		r.wantTimes(1, "the policy in force is kept as the last one that worked")
 		if len(kept) != 2 || kept[1] != 2 {
 			t.Errorf("kept %v, want the second, too", kept)
@@ -416,7 +416,7 @@ func TestTheStateOfTheStore(t *testing.T) {
 		r := startChanged(t, strings.Replace(ssh, "30s\"", "30s\"\nlimit = 100", 1), func(_ *rig, c *daemon.Config) {
 			c.OpenStore = func(string) (spent.Spender, error) { return store, store.open }
 		})
-		r.wantState("refusing all keyed knocks and accesses with a limit: bad owner")
+		r.wantState("knocks that must be recorded are refused, because the store of spent tokens cannot be opened: bad owner")
 		store.open = nil
 		time.Sleep(2 * time.Minute)
 		r.wantState("1 access watched")
@@ -424,7 +424,7 @@ func TestTheStateOfTheStore(t *testing.T) {
 		store.spend = errors.New("no space left")
 		r.knock(10, 7300, 7100, 7200)
 		time.Sleep(10 * time.Second)
-		r.wantState("refusing all keyed knocks and accesses with a limit: no space left")
+		r.wantState("the store of spent tokens has failed: no space left")
 		store.spend = nil
 		r.knock(11, 7300, 7100, 7200)
 		time.Sleep(10 * time.Second)

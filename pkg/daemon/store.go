@@ -51,24 +51,15 @@ func (d *Daemon) openStoreOrRetry(ctx context.Context, p *plan.Plan) error {
 		d.router.spends.Use(store)
 		return nil
 	}
+	// Before the queue has the store, because that clears the condition.
+	d.conditions.set(conditionStore, "knocks that must be recorded are refused, because the store of spent tokens cannot be opened: "+err.Error())
 	// Also if the daemon stops: the queue closes the store if it opens after all.
 	d.router.spends.UseFailed(store, err)
 	if ctx.Err() != nil {
 		return errStopping
 	}
-	d.storeChanged(err)
 	d.events.Emit(event.StoreUnavailable{Err: err})
 	return nil
-}
-
-// storeChanged notes that the store fails, or, with nil, that it works. Any goroutine may call
-// it. It does not wait, not even for the service manager, which supervise tells.
-func (d *Daemon) storeChanged(err error) {
-	if err == nil {
-		d.conditions.clear(conditionStore)
-		return
-	}
-	d.conditions.set(conditionStore, "refusing all keyed knocks and accesses with a limit: "+err.Error())
 }
 
 // beginOpening begins to open the store at path and waits for that. On error the attempt may

@@ -39,6 +39,8 @@ var (
 	plainGrant = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second}
 	fullGrant  = Grant{Knock: spa, Allow: third, To: netip.MustParsePrefix("192.0.2.0/24"), Open: web, Timeout: time.Hour,
 		OS: "Linux 4.19 or newer", User: "mbr"}
+	forwarded = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second,
+		Forward: port.Target{Addr: netip.MustParseAddr("10.0.0.5"), Port: 2222}}
 	running = RunningGrant{Source: netip.PrefixFrom(client, 32), Access: "ssh", Open: ssh}
 	wide    = RunningGrant{Source: netip.MustParsePrefix("2001:db8::/64"), Access: "web", Open: web}
 )
@@ -69,6 +71,10 @@ var lines = []struct {
 		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s]"},
 	{Granted{fullGrant}, "INFO granted 192.0.2.0/24 access to tcp/8000-8010 for 1h " +
 		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.19 or newer user=mbr]"},
+	{Granted{forwarded}, "INFO granted 192.168.10.2 access to tcp/22 (forwarded to 10.0.0.5:2222) for 30s " +
+		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s forward=10.0.0.5:2222]"},
+	{GrantFailed{forwarded, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22 (forwarded to 10.0.0.5:2222): the set is full; the knock opened nothing; " +
+		"repair this, then knock again [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s forward=10.0.0.5:2222 reason=the set is full]"},
 	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock opened nothing; " +
 		"repair this, then knock again [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
 	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock opened nothing; " +
@@ -124,6 +130,8 @@ var lines = []struct {
 	{Repaired{"nftknock"}, "WARN table inet nftknock was changed by another process and is restored, running grants included [event=repaired]"},
 	{RepairFailed{"nftknock", errFull}, "ERROR services may be open to everyone: cannot restore table inet nftknock, which another process changed: " +
 		"the set is full; retrying every second [event=repair_failed reason=the set is full]"},
+	{SetsUnusable{errFull}, "ERROR knocks are refused: the set is full; retrying every second [event=sets_unusable reason=the set is full]"},
+	{SetsUsable{}, "INFO the firewall's sets take grants again, running ones included [event=sets]"},
 	{NarrowFailed{errFull}, "ERROR cannot end grants that the policy no longer allows: the set is full; their sources still have access; retrying every second " +
 		"[event=narrow_failed reason=the set is full]"},
 	{InterfaceProblem{"eth9", "interface \"eth9\" does not exist", false}, `WARN interface "eth9" does not exist [event=interfaces interface=eth9]`},

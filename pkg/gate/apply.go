@@ -26,6 +26,9 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	if r.table() != k.table.name {
 		return errTable(r.table(), k.table.name)
 	}
+	if err := k.checkChange(r); err != nil {
+		return fmt.Errorf("apply table %s: %w", k.table, err)
+	}
 	applied := *r
 	k.listed = false
 	first := k.applied == nil
@@ -45,9 +48,13 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	k.openings = applied.openIndex()
 	l := applied.labels()
 	k.labels.Store(&l)
+	sets := applied.grantSets()
+	k.surveyed.Store(&sets)
 	if first {
 		k.adoptGrants()
 	}
+	// After our own table: what this no longer lets pass is hidden by then.
+	k.followTargets()
 	return nil
 }
 
@@ -65,12 +72,14 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 		} else {
 			k.relearn()
 		}
+		k.syncTargets()
 		return false, nil
 	default:
 		if err = k.restore(k.applied, false); err != nil {
 			err = k.explainApply(err)
 		}
 	}
+	k.syncTargets()
 	if err != nil {
 		return false, fmt.Errorf("repair table %s: %w", k.table, err)
 	}
@@ -102,6 +111,7 @@ func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 func (k *Kernel) findLeftover(r *Ruleset) error {
 	k.ledger.expire(time.Now())
 	r.leftover = k.ledger.grantSets()
+	r.leftForward, r.leftMasquerade = k.ledger.forwards()
 	if k.applied != nil {
 		return nil
 	}

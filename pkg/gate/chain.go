@@ -15,9 +15,10 @@ type chain struct {
 	rules []rule
 }
 
-// base says where and when packets enter a base chain of type filter, and what
-// becomes of those for which no rule has a verdict.
+// base says where and when packets enter a base chain, and what becomes of those for
+// which no rule has a verdict.
 type base struct {
+	kind     nftables.ChainType
 	hook     hook
 	priority priority
 	policy   policy
@@ -52,12 +53,13 @@ type (
 // All accept by policy: the table hides what it hides by drop or reject, and
 // says nothing about any other packet.
 var (
+	filter = nftables.ChainTypeFilter
 	mangle = priority{nftables.ChainPriorityMangle, "mangle"}
 	pass   = policy{nftables.ChainPolicyAccept, "accept"}
 
-	atHookPrerouting = base{hook{nftables.ChainHookPrerouting, "prerouting"}, mangle, pass}
-	atHookInput      = base{hook{nftables.ChainHookInput, "input"}, mangle, pass}
-	atHookForward    = base{hook{nftables.ChainHookForward, "forward"}, mangle, pass}
+	atHookPrerouting = base{filter, hook{nftables.ChainHookPrerouting, "prerouting"}, mangle, pass}
+	atHookInput      = base{filter, hook{nftables.ChainHookInput, "input"}, mangle, pass}
+	atHookForward    = base{filter, hook{nftables.ChainHookForward, "forward"}, mangle, pass}
 )
 
 // The names of chains.
@@ -74,11 +76,8 @@ var protocols = []packet.Protocol{packet.TCP, packet.UDP}
 
 // A layout is what a table of ours is made of.
 //
-// There is one for today's one mode: the table hides services and lets granted
-// packets pass. A mode that puts grants into sets of other tables would have the
-// chains that a ruleset without protected ports has, which only log. One that
-// marks would have a statement for the mark before the verdict of admit, and no
-// refusal.
+// In ModeSet its chains are those of a ruleset without protected ports, which only
+// log. Those of ModeMark: see mark.go.
 type layout struct {
 	sets   []set
 	chains []chain
@@ -99,12 +98,13 @@ func (r *Ruleset) chains() []chain {
 	list = append(list, r.knockChains()...)
 	list = append(list, chain{name: prerouting, base: &atHookPrerouting, rules: r.enterPrerouting()})
 	if r.hidesSomething() {
-		// All three, whatever is hidden: a start that finds others makes the table anew.
-		list = append(list,
-			chain{name: input, base: &atHookInput, rules: r.enterInput()},
-			chain{name: forward, base: &atHookForward, rules: r.enterForward()})
+		// All of them, whatever is hidden: a start that finds others makes the table anew.
+		list = append(list, chain{name: input, base: &atHookInput, rules: r.enterInput()})
+		if !r.marks() {
+			list = append(list, chain{name: forward, base: &atHookForward, rules: r.enterForward()})
+		}
 	}
-	return list
+	return append(list, r.forwardChains()...)
 }
 
 // String returns the chain as nft prints it.
@@ -112,7 +112,7 @@ func (c chain) String() string {
 	var b strings.Builder
 	b.WriteString("\tchain " + c.name + " {\n")
 	if c.base != nil {
-		b.WriteString("\t\ttype filter hook " + c.base.hook.word + " priority " + c.base.priority.word + "; policy " + c.base.policy.word + ";\n")
+		b.WriteString("\t\ttype " + string(c.base.kind) + " hook " + c.base.hook.word + " priority " + c.base.priority.word + "; policy " + c.base.policy.word + ";\n")
 	}
 	for _, r := range c.rules {
 		b.WriteString("\t\t" + r.String() + "\n")
@@ -126,7 +126,7 @@ func (c chain) netlink(t *nftables.Table) *nftables.Chain {
 	n := &nftables.Chain{Table: t, Name: c.name}
 	if c.base != nil {
 		policy := c.base.policy.number
-		n.Type, n.Hooknum, n.Priority, n.Policy = nftables.ChainTypeFilter, c.base.hook.number, c.base.priority.number, &policy
+		n.Type, n.Hooknum, n.Priority, n.Policy = c.base.kind, c.base.hook.number, c.base.priority.number, &policy
 	}
 	return n
 }
@@ -182,6 +182,9 @@ func (r *Ruleset) enterForward() []rule {
 // time of the tuple anew.
 func (r *Ruleset) keep() []rule {
 	var rules []rule
+	if r.marks() {
+		rules = append(rules, always(r.setMark()))
+	}
 	for _, f := range families() {
 		rules = append(rules, always(updateTCPTuple(f, keptSet+f.digit), accept()))
 	}
@@ -203,9 +206,12 @@ func (r *Ruleset) passUnguarded() rule {
 	return when(fromInterfaceIn(unguardedSet)).do(accept())
 }
 
-// refuse is what becomes of a packet of the protocol to a hidden port.
+// refuse is what becomes of a packet of the protocol to a hidden port. In ModeMark it
+// passes without the mark.
 func (r *Ruleset) refuse(p packet.Protocol) rule {
 	switch {
+	case r.marks():
+		return always(r.clearMark(), accept())
 	case r.Hide == Drop:
 		return always(drop())
 	case p == packet.TCP:

@@ -35,16 +35,25 @@ func (k *Kernel) grant(g Grant) error {
 		return ErrNoTable
 	}
 	now := time.Now()
+	if !k.applied.takes(g) {
+		return ErrNoRoom
+	}
 	needed, err := k.ledger.needs(g, k.openings, k.applied.Quotas[g.Access], now)
+	if err == nil && !needed {
+		// What is granted already has no effect while its target is not there.
+		err = k.checkTarget(g)
+	}
 	if err != nil || !needed {
 		return err
 	}
-	tx := transaction{elements: []elementChange{
-		{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}},
-	}}
-	// Done twice it comes to the same: ENOBUFS does not say what became of it.
-	if err := k.retry(func() error { return k.send(tx, 0) }); err != nil {
-		return k.explainElement(err)
+	err = k.sendElements(func() []elementChange {
+		t := k.table.netlink(0)
+		changes := k.ledger.entries[g.element()].grant.dropForward(t)
+		changes = append(changes, elementChange{grantSetOf(g.element()).in(t), renew, []nftables.SetElement{g.netlink()}})
+		return append(changes, g.forwardChanges(renew, t)...)
+	}, func() (mirrorChange, error) { return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now) })
+	if err != nil {
+		return k.explainGrant(g, err)
 	}
 	// From before the transaction, so that the ledger never says more than the kernel.
 	k.ledger.put(g, now)
@@ -56,8 +65,9 @@ func (k *Kernel) Lasts(g Grant) (bool, error) {
 	if err := g.Validate(); err != nil {
 		return false, err
 	}
-	e := g.normal().element()
-	lasts, err := k.holds(e)
+	g = g.normal()
+	e := g.element()
+	lasts, err := k.holds(g)
 	if err != nil {
 		return false, fmt.Errorf("look for the grant of %s to %s: %w", e.service, wording.Prefix(e.source), err)
 	}
@@ -65,7 +75,8 @@ func (k *Kernel) Lasts(g Grant) (bool, error) {
 }
 
 // holds asks the kernel for an element, since connections use grants up without a word.
-func (k *Kernel) holds(e element) (bool, error) {
+func (k *Kernel) holds(g Grant) (bool, error) {
+	e := g.element()
 	switch {
 	case k.closed:
 		return false, os.ErrClosed
@@ -74,7 +85,7 @@ func (k *Kernel) holds(e element) (bool, error) {
 	}
 	// A grant that was never made may have no set to be in.
 	k.ledger.expire(time.Now())
-	if _, ok := k.ledger.entries[e]; !ok {
+	if d, ok := k.ledger.entries[e]; !ok || !d.grant.leadsWhere(g) {
 		return false, nil
 	}
 	m := grantSetOf(e)
@@ -132,14 +143,16 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	var tx transaction
-	for _, e := range elements {
-		m := grantSetOf(e)
-		tx.elements = append(tx.elements, elementChange{
-			m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
-		})
-	}
-	if err := k.retry(func() error { return k.send(tx, 0) }); err != nil {
+	err := k.sendElements(func() (changes []elementChange) {
+		t := k.table.netlink(0)
+		for _, e := range elements {
+			m := grantSetOf(e)
+			changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
+			changes = append(changes, k.ledger.entries[e].grant.dropForward(t)...)
+		}
+		return changes
+	}, func() (mirrorChange, error) { return k.mirror.forEnd(elements, k.ledger, now) })
+	if err != nil {
 		return nil, k.explainElement(err)
 	}
 	return k.ledger.removeAll(elements, now), nil
@@ -161,6 +174,7 @@ func (k *Kernel) relearn() {
 	if k.stale = k.learn() != nil; k.stale {
 		k.watch.signal()
 	}
+	k.unsynced = true
 	// An owned table cannot be lost, so that nothing has to be put back.
 	if len(k.existing) == 0 && !k.owned {
 		k.adoptExisting()
@@ -211,17 +225,18 @@ func (k *Kernel) listAll() ([]Grant, error) {
 	}
 	var all []Grant
 	for _, m := range k.applied.grantSets() {
-		list, err := k.list(m)
+		list, err := m.list(k.conn, k.table)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, list...)
 	}
-	return all, nil
+	return k.listForwards(all)
 }
 
-func (k *Kernel) list(m grantSet) ([]Grant, error) {
-	elements, err := k.conn.GetSetElements(m.set().netlink(k.table.netlink(0)))
+// list reads the grants of the set over a connection.
+func (m grantSet) list(conn *nftables.Conn, table tableName) ([]Grant, error) {
+	elements, err := conn.GetSetElements(m.set().netlink(table.netlink(0)))
 	if err != nil {
 		return nil, err
 	}

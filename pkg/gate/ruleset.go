@@ -16,12 +16,20 @@ import (
 type Ruleset struct {
 	// Table is the table's name; empty for DefaultTable.
 	Table string
-	// Hide is what becomes of packets to protected ports.
+	// Mode is how grants take effect.
+	Mode Mode
+	// Set4 and Set6 are the sets for the grants of ModeSet, to addresses of IPv4 and of
+	// IPv6. Without one of them, addresses of that family are granted nothing.
+	Set4, Set6 SetName
+	// Mark is the bit of the packet mark for ModeMark.
+	Mark uint32
+	// Hide is what becomes of packets to protected ports in ModeGate.
 	Hide Hide
 	// Unguarded are the interfaces whose packets the table lets pass, besides
 	// lo. One that it does not know is guarded.
 	Unguarded []string
-	// Protected are the services that only granted sources reach.
+	// Protected are the services that only granted sources reach; in ModeMark, those
+	// whose packets get the mark if they have a grant. ModeSet has none.
 	Protected []port.Range
 	// Openings are what grants may open. Single addresses can be granted single
 	// ports without one.
@@ -40,6 +48,9 @@ type Ruleset struct {
 	// answered, of TCP a SYN without options. It is also logged where it goes to a
 	// protected port, and once if it goes to one of KnockPorts.
 	Messages []port.Range
+	// Forward has maps of targets, for grants with one; Masquerade a set of those that
+	// are to see this host's address.
+	Forward, Masquerade bool
 	// ICMP logs echo requests, too.
 	ICMP bool
 	// Group is the first NFLOG group (Documentation: nfnetlink_log), and
@@ -56,6 +67,8 @@ type Ruleset struct {
 	withoutDemux bool
 	// leftover are the sets of running grants that the ruleset has no Opening for.
 	leftover []grantSet
+	// leftForward and leftMasquerade: running grants need the maps, or the set.
+	leftForward, leftMasquerade bool
 }
 
 // An Opening is something that grants may open, and the form in which they do.
@@ -112,6 +125,9 @@ func (r *Ruleset) Validate() error {
 		return err
 	}
 	if err := r.validateServices(); err != nil {
+		return err
+	}
+	if err := r.validateMode(); err != nil {
 		return err
 	}
 	return r.validateSize()

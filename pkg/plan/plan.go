@@ -36,6 +36,7 @@ type Plan struct {
 	systems   []string                  // the labels as text, so that verdicts allocate none
 	names     map[string]*policy.Access // all accesses by name, enabled or not
 	tripwires []port.Range
+	free      []port.Range // see freePorts
 }
 
 // ErrNothing is the error of a policy that opens nothing.
@@ -79,7 +80,7 @@ func (p *Plan) setFingerprints(db *p0f.Database) {
 // addToEngine adds an access to the configuration of the engine. It fails if its key is
 // missing.
 func (p *Plan) addToEngine(a *policy.Access) error {
-	access, err := engineAccess(a)
+	access, err := p.engineAccess(a)
 	if err != nil {
 		return err
 	}
@@ -118,6 +119,7 @@ func Outline(p *policy.Policy) (*Plan, error) {
 	}
 	plan.tripwires = tripwires(plan.Accesses, p.Engine.Tripwires)
 	plan.Ruleset = ruleset(p, plan.Accesses, plan.tripwires)
+	plan.free = freePorts(plan.Ruleset.Protected)
 	// What the gate would refuse is to be known before anything is done.
 	if err := plan.Ruleset.Validate(); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nftknock/pkg/gate"
@@ -32,17 +33,20 @@ func (p *Plan) CheckGrant(g gate.Grant, now time.Time, since string) Restriction
 		return Restriction{Reason: fmt.Sprintf("access %q was removed %s", name, since)}
 	case !a.Enabled:
 		return Restriction{Reason: fmt.Sprintf("access %q was disabled %s", name, since)}
-	case !a.Expires.IsZero() && !now.Before(a.Expires):
+	case expired(a, now):
 		return Restriction{Reason: fmt.Sprintf("access %q has expired", name)}
 	// The setting "source" is about the address that knocks. With allow_other_address that
 	// may have been another than the grant's, and the table does not say which; with a
 	// prefix, it may have been any address of it.
-	case !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
+	case g.Method != MethodByHand && !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
 		return Restriction{Reason: fmt.Sprintf("access %q is no longer for this address", name)}
 	case g.Source != Grantee(g.Source.Addr(), a):
 		return Restriction{Reason: fmt.Sprintf("access %q now grants another prefix length", name)}
 	case g.Once != a.SingleUse:
 		return Restriction{Reason: fmt.Sprintf("access %q has a changed single_use", name)}
+	}
+	if r := p.checkForward(a, g); r.Reason != "" || g.Forward.Port != 0 {
+		return r
 	}
 	return restrict(a, g)
 }
@@ -51,8 +55,16 @@ func (p *Plan) CheckGrant(g gate.Grant, now time.Time, since string) Restriction
 // access allows.
 func restrict(a *policy.Access, g gate.Grant) Restriction {
 	longest := max(a.Timeout, a.MaxTimeout) // MaxTimeout is 0 where a knock cannot choose
+	if g.Method == MethodByHand {
+		longest = g.Remaining // whoever gave it chose the time
+	}
 	remaining := min(g.Remaining, longest)
 	within, whole := within(a.Open, g.Service)
+	// What is now forwarded is not opened on this host.
+	within = slices.DeleteFunc(within, func(s port.Range) bool {
+		to, ok := a.ForwardOf(s, g.Source.Addr().Is4())
+		return !ok || to.Port != 0
+	})
 	r := Restriction{Reason: fmt.Sprintf("access %q no longer opens it", a.Name)}
 	switch {
 	case whole && g.Remaining <= longest:

@@ -26,9 +26,12 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	if p.NFTables.Hide == policy.HideReject {
 		r.Hide = gate.Reject
 	}
+	setMode(r, p.NFTables)
 	for _, a := range accesses {
 		// Services of several accesses may overlap: the gate merges them in its sets.
-		r.Protected = append(r.Protected, a.Open...)
+		if r.Mode != gate.ModeSet {
+			r.Protected = append(r.Protected, a.Open...)
+		}
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
 		}
@@ -37,12 +40,24 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		} else {
 			r.KnockPorts = append(r.KnockPorts, a.KnockPorts()...)
 		}
+		r.Forward = r.Forward || a.Forwarding()
+		r.Masquerade = r.Masquerade || a.Masquerade && a.Forwarding()
 		r.ICMP = r.ICMP || slices.Contains(a.Sequence, port.Echo)
 	}
 	r.KnockPorts = append(r.KnockPorts, tripwires...)
 	r.Protected, r.KnockPorts, r.Openings = distinct(r.Protected), distinct(r.KnockPorts), distinct(r.Openings)
 	r.Messages = distinct(r.Messages)
 	return r
+}
+
+// setMode sets the mode of a ruleset, and what belongs to that alone.
+func setMode(r *gate.Ruleset, c policy.NFTables) {
+	switch c.Mode {
+	case policy.ModeSet:
+		r.Mode, r.Set4, r.Set6 = gate.ModeSet, c.Set4, c.Set6
+	case policy.ModeMark:
+		r.Mode, r.Mark = gate.ModeMark, c.Mark
+	}
 }
 
 // distinct removes repetitions and keeps the order. It works in place: list must not be

@@ -28,7 +28,7 @@ var sectionNames = []string{"nflog", "nftables", "fingerprint", "engine", "state
 // sectionKeys are the keys of these tables.
 var sectionKeys = []string{
 	"group", "workers",
-	"table", "mode", "hide", "owner", "interfaces", "label",
+	"table", "mode", "hide", "owner", "interfaces", "label", "set4", "set6", "mark",
 	"databases",
 	"max_sources", "tripwires",
 	"dir",
@@ -67,10 +67,14 @@ func readSections(root *table, p *Policy) {
 }
 
 func readControl(t *table, c *Control) {
+	readSocket(t, c)
+	t.finish()
+}
+
+func readSocket(t *table, c *Control) {
 	if t.text("socket", &c.Socket) && c.Socket != "" && !isSocket(c.Socket) {
 		t.fail(t.valueAt("socket"), "bad socket "+quote(c.Socket), `want an absolute path of at most 107 bytes, or "" for none`)
 	}
-	t.finish()
 }
 
 func readState(t *table, c *State) {
@@ -97,7 +101,6 @@ func readNFTables(t *table, c *NFTables) {
 			t.refuse(t.valueAt("table"), err)
 		}
 	}
-	choice(t, "mode", &c.Mode, words[Mode]{known: []Mode{ModeGate}, later: []Mode{"set", "mark"}})
 	choice(t, "hide", &c.Hide, words[Hide]{known: []Hide{HideDrop, HideReject}})
 	choice(t, "owner", &c.Owner, words[Owner]{known: []Owner{OwnerAuto, OwnerOn, OwnerOff}})
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
@@ -107,7 +110,7 @@ func readNFTables(t *table, c *NFTables) {
 	if integer(t, "label", &c.Label, bounds{1, gate.LabelBits - 1}) && c.Label%2 == 0 {
 		t.fail(t.valueAt("label"), fmt.Sprintf("label = %d is even", c.Label), fmt.Sprintf("the one below it is used, too: want an odd one, such as %d", c.Label+1))
 	}
-	t.unsupported(laterNFTables)
+	readMode(t, c)
 	t.finish()
 }
 

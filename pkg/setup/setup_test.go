@@ -137,7 +137,7 @@ func TestAFirstPolicyIsValidAndOnTrial(t *testing.T) {
 				}
 			}
 			// Also with its key, and without a warning that check would give.
-			if _, diags := policy.Check(c.File, nil, nil); len(diags) > 0 {
+			if _, diags := policy.Check(c.File, policy.Review{}); len(diags) > 0 {
 				t.Errorf("%s\n%v", kind, diags)
 			}
 			for _, want := range []string{"eth0, wg0", "So does this session, from 192.0.2.10", "nftknock 192.0.2.1\n", "within 1m0s, all of this is undone"} {
@@ -197,7 +197,8 @@ func TestSetupRefuses(t *testing.T) {
 			c.Worked = func(string) error { return errors.New("a policy has worked on this host before") }
 		}, "has worked"},
 		"bad no terminal":   {func(c *Config) { c.Yes = false }, "no terminal"},
-		"bad no ssh":        {func(c *Config) { c.Proc = fstest.MapFS{} }, "no ssh listens"},
+		"bad no ssh":        {func(c *Config) { c.Proc = fstest.MapFS{"net/tcp": {Data: []byte(heading)}} }, "no ssh listens"},
+		"bad no /proc":      {func(c *Config) { c.Proc = fstest.MapFS{} }, "no list of sockets"},
 		"bad an icmp":       {func(c *Config) { c.Draft.Open = []port.Range{{}} }, "error"},
 		"bad a daemon":      {func(c *Config) { c.Running = func(string) bool { return true } }, "is running"},
 		"bad a key is left": {func(c *Config) { write(filepath.Join(filepath.Dir(c.File), "keys", "first"), "x") }, "exists already"},

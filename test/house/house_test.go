@@ -55,7 +55,7 @@ var imports = map[string][]string{
 	"pkg/lastpolicy": {"pkg/policy", "pkg/statedir"},
 	// What happened; nothing of who knows it.
 	"pkg/event":  {"pkg/port", "pkg/wording"},
-	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
+	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
 	"pkg/replay": {"pkg/capture", "pkg/knock", "pkg/packet", "pkg/plan", "pkg/port", "pkg/spent", "pkg/wording"},
 	"pkg/logger": {"pkg/event", "pkg/logqueue", "pkg/policy"},
 	// The running daemon from outside.
