@@ -21,6 +21,7 @@ const (
 	exitGood   = 0
 	exitFailed = 1
 	exitUsage  = 2 // usage or configuration
+	exitUndone = 3 // a first policy was undone; the service manager does not restart it
 )
 
 func main() { os.Exit(run()) }
