@@ -44,7 +44,8 @@ its old policy. SIGTERM and SIGINT stop the daemon and leave the table and the r
 grants in the kernel: services stay hidden, and grants end at their time.
 
 With --guard, or after "nftknockd setup", the policy is on trial: unless a knock is
-granted or "nftknockd confirm" is run in time, the table is removed and the daemon ends.`,
+granted or "nftknockd confirm" is run in time, the table is removed and the daemon ends
+with status 3.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkGuard(cmd, guard); err != nil {
@@ -132,6 +133,9 @@ func (p *startingPolicy) findLast() func() (*lastpolicy.Copy, error) {
 // startFailure gives an error of the daemon its exit code and hint.
 func startFailure(err error) exitError {
 	exit := exitError{code: exitFailed, err: err}
+	if errors.Is(err, daemon.ErrUndone) {
+		exit.code, exit.hint = exitUndone, `to try it again, run "nftknockd setup"`
+	}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
 		exit.err, exit.hint = start.Err, daemon.StayHidden
 	}

@@ -55,7 +55,7 @@ type Config struct {
 
 	// Guard, unless 0, puts the policy of the start on trial for this time, as the first one of
 	// the host: unless a knock is granted or Confirm is called before, Run removes the table
-	// and returns nil. It does so, too, if ctx is done before.
+	// and returns ErrUndone. If ctx is done before, Run removes the table, too.
 	Guard time.Duration
 	// Notes, unless nil, notes on disk that a policy is on trial. Noted says that there is a
 	// note from before the start: it is taken back when the policy is in force without a trial.
@@ -198,6 +198,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.keeper.resume()
 	d.keeper.noteTrouble()
 
+	stop := ctx
 	ctx, d.end = context.WithCancel(ctx)
 	defer d.end()
 	// The context of the group is done when ctx is, or when a function of the group
@@ -226,6 +227,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.keeps.wait(diskTimeout)
 	if d.removed {
 		d.events.EmitOmitted() // and not Stopped: nothing stays hidden
+		if err == nil && stop.Err() == nil {
+			return ErrUndone
+		}
 		return err
 	}
 	if start := (*StartError)(nil); !errors.As(err, &start) {

@@ -327,6 +327,10 @@ func (d *Daemon) openInTime(ctx context.Context) error {
 	return err
 }
 
+// ErrUndone is the error of Run if the first policy of a host was undone: the table is removed,
+// and nothing is hidden.
+var ErrUndone = errors.New("the policy was on trial and is undone: nothing is hidden")
+
 // errGuardOver: a first policy was not in force when its trial was over.
 var errGuardOver = errors.New("the daemon was not ready in time")
 
@@ -347,7 +351,7 @@ func (d *Daemon) startFailed(err error) error {
 	}
 	d.undoAtEnd(cause.Error())
 	if d.removed {
-		return cause // and not a StartError: nothing stays hidden
+		return fmt.Errorf("%w: %w", ErrUndone, cause) // and not a StartError: nothing stays hidden
 	}
 	return err
 }

@@ -17,9 +17,6 @@ const (
 // repair repairs the table, or arranges for it if there were too many repairs lately.
 func (k *keeper) repair() {
 	k.again = nil
-	if k.removed {
-		return // by us
-	}
 	if turn := k.repairs.Reserve(); turn.Delay() > 0 {
 		k.again = time.After(turn.Delay())
 		// Cancel gives the reserved turn back. The call that follows reserves one again;
@@ -33,6 +30,9 @@ func (k *keeper) repair() {
 // repairNow repairs the table at once. It reports an error unless the last repair failed
 // with the same.
 func (k *keeper) repairNow() {
+	if k.removed {
+		return // by the daemon itself
+	}
 	table := k.plan().Ruleset.Table
 	repaired, err := k.gate.Repair()
 	k.owned.Store(k.gate.Owned())

@@ -12,11 +12,14 @@ import (
 
 // FileDigest returns a digest of the policy file at path and of the files of conf.d that Load
 // would read with it: their names and contents. It tells a policy that was changed from one
-// that was not. Keys and signature databases do not count.
+// that was not. Keys and signature databases do not count. All must be regular files.
 func FileDigest(path string) (string, error) {
 	sum := sha256.New()
-	add := func(file string, read func(string) ([]byte, error)) error {
-		data, err := read(file)
+	add := func(file string) error {
+		if err := regular(file); err != nil {
+			return err
+		}
+		data, err := readFile(file)
 		if err != nil {
 			return err
 		}
@@ -24,7 +27,7 @@ func FileDigest(path string) (string, error) {
 		sum.Write(data)
 		return nil
 	}
-	if err := add(path, readFile); err != nil {
+	if err := add(path); err != nil {
 		return "", err
 	}
 	dir := filepath.Join(filepath.Dir(path), "conf.d")
@@ -36,7 +39,7 @@ func FileDigest(path string) (string, error) {
 		if !isConf(f.Name()) {
 			continue
 		}
-		if err := add(filepath.Join(dir, f.Name()), readFile); err != nil {
+		if err := add(filepath.Join(dir, f.Name())); err != nil {
 			return "", err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -24,26 +23,20 @@ import (
 // no tcp6 and udp6. If none is there, as where /proc is not mounted, the map is nil. No
 // privilege is needed.
 func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
-	if !slices.ContainsFunc(socketTables, func(t socketTable) bool {
-		_, err := fs.Stat(procNet, t.name)
-		return err == nil
-	}) {
-		return nil, nil
-	}
 	inUse := make(map[port.Range]bool)
-	err := Sockets(procNet, func(s Socket) {
+	known, err := HostSockets(procNet, func(s HostSocket) {
 		if s.Listens && s.Local.Port() != 0 && !s.Local.Addr().IsLoopback() {
 			inUse[port.Single(s.Protocol, s.Local.Port())] = true
 		}
 	})
-	if err != nil {
+	if err != nil || !known {
 		return nil, err
 	}
 	return inUse, nil
 }
 
-// A Socket is a socket of this host.
-type Socket struct {
+// A HostSocket is a socket of this host.
+type HostSocket struct {
 	Protocol      packet.Protocol
 	Local, Remote netip.AddrPort
 	Listens       bool   // TCP in state LISTEN, UDP without a peer
@@ -51,34 +44,30 @@ type Socket struct {
 	Inode         string // of the socket, a number; empty if the line does not say
 }
 
-// socketTable is a file of /proc/net, and the protocol of its sockets.
-type socketTable struct {
-	name     string
-	protocol packet.Protocol
-}
-
-var socketTables = []socketTable{
-	{"tcp", packet.TCP}, {"tcp6", packet.TCP}, {"udp", packet.UDP}, {"udp6", packet.UDP},
-}
-
-// Sockets calls found for each socket in the files that PortsInUse reads. On error it may have
-// called found for some.
-func Sockets(procNet fs.FS, found func(Socket)) error {
-	for _, table := range socketTables {
+// HostSockets calls found for each socket in the files that PortsInUse reads, and reports whether
+// one of these was there. On error it may have called found for some.
+func HostSockets(procNet fs.FS, found func(HostSocket)) (known bool, err error) {
+	for _, table := range []struct {
+		name     string
+		protocol packet.Protocol
+	}{
+		{"tcp", packet.TCP}, {"tcp6", packet.TCP}, {"udp", packet.UDP}, {"udp6", packet.UDP},
+	} {
 		f, err := procNet.Open(table.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			return known, err
 		}
+		known = true
 		err = readSockets(f, table.protocol, found)
 		f.Close() // nothing was written
 		if err != nil {
-			return fmt.Errorf("%s: %w", table.name, err)
+			return known, fmt.Errorf("%s: %w", table.name, err)
 		}
 	}
-	return nil
+	return known, nil
 }
 
 // Socket states (include/net/tcp_states.h). An unconnected UDP socket shows as
@@ -95,7 +84,7 @@ const (
 //	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 ...
 //
 // Sockets in other states than these are left out.
-func readSockets(r io.Reader, protocol packet.Protocol, found func(Socket)) error {
+func readSockets(r io.Reader, protocol packet.Protocol, found func(HostSocket)) error {
 	listen := stateListen
 	if protocol == packet.UDP {
 		listen = stateClose
@@ -107,7 +96,7 @@ func readSockets(r io.Reader, protocol packet.Protocol, found func(Socket)) erro
 		if len(fields) < 4 || fields[3] != listen && fields[3] != stateEstablished {
 			continue
 		}
-		s := Socket{Protocol: protocol, Listens: fields[3] == listen}
+		s := HostSocket{Protocol: protocol, Listens: fields[3] == listen}
 		s.Established = !s.Listens && protocol == packet.TCP
 		var err error
 		if s.Local, err = parseSocketAddr(fields[1]); err != nil {

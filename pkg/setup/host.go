@@ -2,6 +2,7 @@ package setup
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -57,8 +58,8 @@ func Services(proc fs.FS) ([]Service, error) {
 	}
 	found := make(map[port.Range]*Service)
 	sockets := make(map[string]*Service) // by inode
-	var peers []policy.Socket
-	err = policy.Sockets(net, func(s policy.Socket) {
+	var peers []policy.HostSocket
+	known, err := policy.HostSockets(net, func(s policy.HostSocket) {
 		if s.Local.Port() == 0 || s.Local.Addr().IsLoopback() {
 			return
 		}
@@ -76,6 +77,9 @@ func Services(proc fs.FS) ([]Service, error) {
 			sockets[s.Inode] = found[key]
 		}
 	})
+	if err == nil && !known {
+		err = errors.New("/proc has no list of sockets")
+	}
 	if err != nil {
 		return nil, err
 	}

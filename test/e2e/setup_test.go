@@ -62,7 +62,7 @@ func TestSetup(t *testing.T) {
 
 			s.setup("--knock", kind, "--guard", "2s")
 			s.wantOpen(c, lab.Server4, false)
-			if status, err := s.daemon.Wait(); status != 0 || err != nil {
+			if status, err := s.daemon.Wait(); status != 3 || err != nil {
 				t.Errorf("undone with %d, %v:\n%s", status, err, s.daemon.Log())
 			}
 			s.wantOpen(c, lab.Server4, true)

@@ -104,7 +104,7 @@ func TestAFirstPolicyOnTrial(t *testing.T) {
 	first("--guard", "2s")
 	s.await("ready: ")
 	s.wantOpen(c, lab.Server4, false)
-	if status, err := s.daemon.Wait(); status != 0 || err != nil {
+	if status, err := s.daemon.Wait(); status != 3 || err != nil {
 		t.Errorf("undone with %d, %v:\n%s", status, err, s.daemon.Log())
 	}
 	s.wantOpen(c, lab.Server4, true)
