@@ -1,6 +1,7 @@
 package hostrules
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -99,6 +100,17 @@ func addressText(b []byte) string {
 		return a.String()
 	}
 	return hexText(b)
+}
+
+// prefixText is for the first bytes of an address of size bytes.
+func prefixText(size int) func([]byte) string {
+	return func(b []byte) string {
+		if len(b) >= size || len(b) == 0 {
+			return addressText(b)
+		}
+		a, _ := netip.AddrFromSlice(append(bytes.Clone(b), make([]byte, size-len(b))...))
+		return netip.PrefixFrom(a, 8*len(b)).String()
+	}
 }
 
 func protocolText(b []byte) string {
@@ -262,13 +274,13 @@ func payloadTerm(a attrs) term {
 	case base == baseTransport && at == 0 && n == 1:
 		return term{"icmp type", bigText}
 	case base == baseNetwork && at == 12 && n <= 4:
-		return term{"ip saddr", addressText}
+		return term{"ip saddr", prefixText(4)}
 	case base == baseNetwork && at == 16 && n <= 4:
-		return term{"ip daddr", addressText}
+		return term{"ip daddr", prefixText(4)}
 	case base == baseNetwork && at == 8 && n <= 16:
-		return term{"ip6 saddr", addressText}
+		return term{"ip6 saddr", prefixText(16)}
 	case base == baseNetwork && at == 24 && n <= 16:
-		return term{"ip6 daddr", addressText}
+		return term{"ip6 daddr", prefixText(16)}
 	case base == baseNetwork && at == 9 && n == 1:
 		return term{"ip protocol", protocolText}
 	}

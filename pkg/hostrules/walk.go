@@ -28,8 +28,8 @@ type Outcome struct {
 	Chain *Chain // the base chain's for a policy
 	Base  *Chain // the base chain by which the packet came here
 	Rule  *Rule  // nil for the policy of the chain
-	// Certain: it happens to every such packet that reaches the base chain. Otherwise it
-	// depends on something that is not known of the packet, such as its source.
+	// Certain: it happens to every such packet that reaches the base chain, if nothing else
+	// stops it there. Otherwise it depends on something that is not known of the packet, such as its source.
 	Certain bool
 	// To is the new destination of Translated. Its address is invalid if it is this host
 	// or unknown, and its port is 0 if it is unknown or stays.
@@ -178,9 +178,10 @@ func (w *walker) enter(c *Chain, s *state) tri {
 	out := w.chain(c, s, yes, 0)
 	switch {
 	case out.through == no && !out.passes:
+		w.decide(c)
 		return no
 	case out.through != no && c.Drops:
-		w.record(Outcome{Kind: Dropped, Chain: c, Certain: out.through == yes})
+		w.record(Outcome{Kind: Dropped, Chain: c, Certain: out.through == yes || !out.passes})
 		if !out.passes {
 			return no
 		}
@@ -189,6 +190,17 @@ func (w *walker) enter(c *Chain, s *state) tri {
 		return maybe
 	}
 	return yes
+}
+
+// decide makes the last outcome that stops packets at a base chain certain: all that came
+// to the chain are stopped there, if not by a rule before.
+func (w *walker) decide(c *Chain) {
+	for i := len(w.trip.Outcomes) - 1; i >= 0; i-- {
+		if o := &w.trip.Outcomes[i]; o.Base == c && o.Kind.Ends() {
+			o.Certain = true
+			return
+		}
+	}
 }
 
 // exit is how packets leave a chain.

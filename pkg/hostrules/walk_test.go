@@ -123,6 +123,7 @@ func TestWalk(t *testing.T) {
 		{"bad after goto comes the policy", "table inet f {\n chain c { counter; }\n chain input { type filter hook input priority 0; policy drop; goto c; tcp dport 22 accept; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
 		{"bad some go through a chain that does nothing", "table inet f {\n chain c { counter; }\n chain input { type filter hook input priority 0; policy drop; ip saddr 10.0.0.0/8 jump c; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
 		{"perhaps: some return early", "table inet f {\n chain input { type filter hook input priority 0; policy accept; ip saddr 10.0.0.0/8 return; drop; }\n}", ssh, "perhaps dropped by inet f input: drop\n"},
+		{"bad some are dropped by one rule, the others by the next", input("accept", "ip saddr 10.0.0.0/8 drop\n drop"), ssh, "perhaps dropped by inet filter input: ip saddr 10.0.0.0/8 drop\ndropped by inet filter input: drop\nblocked\n"},
 		{"perhaps: a limit", input("accept", "tcp dport 22 ct state new limit rate over 3/minute drop"), ssh, "perhaps dropped by inet filter input: dport 22 ct state new limit drop\n"},
 		{"perhaps: a meter", "table inet f {\n set m { type ipv4_addr; flags dynamic; }\n chain input { type filter hook input priority 0; tcp dport 22 add @m { ip saddr limit rate over 3/minute } drop; }\n}", ssh,
 			"perhaps dropped by inet f input: dport 22 update @m drop\n"},

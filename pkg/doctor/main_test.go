@@ -1,0 +1,9 @@
+package doctor
+
+import (
+	"testing"
+
+	"nftknock/test/netns/netnstest"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
