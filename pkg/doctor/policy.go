@@ -1,0 +1,62 @@
+package doctor
+
+import (
+	"slices"
+
+	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
+)
+
+// A Policy is what of a policy matters here.
+type Policy struct {
+	Table      string // the name of our table of family inet
+	Mode       policy.Mode
+	Hide       policy.Hide
+	Interfaces []string     // as in policy.NFTables
+	Services   []port.Range // what is hidden
+	Knocks     []port.Range // where the packets of knocks go
+	// Quiet are those of Knocks on which no service of the host should listen. A knock that
+	// is told by its payload, or takes thousands of ports, does not mind.
+	Quiet []port.Range
+	// Timed are the names of the accesses whose knocks hold a time.
+	Timed         []string
+	Group         uint16
+	Workers       int
+	ControlSocket string // empty for none
+	// Mark and Members: see Way. They are empty in the mode gate.
+	Mark    uint32
+	Members []string
+}
+
+// The modes in which grants take effect by the host's own rules.
+const (
+	modeSet  policy.Mode = "set"
+	modeMark policy.Mode = "mark"
+)
+
+// FromPolicy returns what matters of a policy, which may have been read without its keys.
+func FromPolicy(p *policy.Policy) Policy {
+	d := Policy{
+		Table: p.NFTables.Table, Mode: p.NFTables.Mode, Hide: p.NFTables.Hide, Interfaces: p.NFTables.Interfaces,
+		Group: p.NFLog.Group, Workers: p.NFLog.Workers, ControlSocket: p.Control.Socket,
+	}
+	for i := range p.Accesses {
+		a := &p.Accesses[i]
+		if !a.Enabled {
+			continue
+		}
+		d.Services = append(d.Services, a.Open...)
+		d.Knocks = append(d.Knocks, a.KnockPorts()...)
+		if siv := a.Kind == policy.KindEncrypted && a.Encoding == policy.EncodingSIV; !siv && !a.ByPayload() {
+			d.Quiet = append(d.Quiet, a.KnockPorts()...)
+		}
+		if slices.Contains(a.Sequence, port.Echo) {
+			d.Knocks = append(d.Knocks, port.Echo)
+		}
+		if a.Kind == policy.KindTOTP || a.Kind == policy.KindSPA || a.Kind == policy.KindEncrypted && a.Encoding == policy.EncodingSIV {
+			d.Timed = append(d.Timed, a.Name)
+		}
+	}
+	d.Services, d.Knocks = port.Normal(d.Services), port.Normal(d.Knocks)
+	return d
+}
