@@ -58,17 +58,12 @@ func missingTable(p Policy, h *Host) []Finding {
 func (h *Host) packets(p Policy, each func(port.Range, hostrules.Packet)) {
 	way := h.way(p)
 	s := survey{way: way, granted: true}
-	for _, i := range way.Interfaces {
-		for _, v6 := range []bool{false, true} {
-			if v6 && !i.V6 || !v6 && !i.V4 {
-				continue
-			}
-			left := maxPorts
-			for _, r := range p.Services {
-				for n := 0; n < r.Ports() && left > 0; n++ {
-					each(r.At(n), s.packet(i, v6, r.At(n)))
-					left--
-				}
+	for _, path := range way.paths() {
+		left := maxPorts
+		for _, r := range p.Services {
+			for n := 0; n < r.Ports() && left > 0; n++ {
+				each(r.At(n), s.packet(path, r.At(n)))
+				left--
 			}
 		}
 	}
@@ -171,13 +166,13 @@ func hideStandsOut(p Policy, h *Host) []Finding {
 	way.Mark, way.Members = 0, nil
 	silent, answering, total := 0, 0, 0
 	s := survey{way: way}
-	for _, i := range way.Interfaces {
+	for _, path := range way.paths() {
 		for _, n := range samplePorts {
 			r := port.Single(packet.TCP, n)
 			if slices.ContainsFunc(slices.Concat(p.Services, p.Knocks), r.Overlaps) || h.Listening[r] {
 				continue
 			}
-			trip := h.Rules.Walk(s.packet(i, !i.V4, r), p.skip)
+			trip := h.Rules.Walk(s.packet(path, r), p.skip)
 			total++
 			switch stopped := slices.ContainsFunc(trip.Outcomes, func(o hostrules.Outcome) bool { return o.Kind == hostrules.Dropped || o.Kind == hostrules.Queued }); {
 			case trip.Incomplete:

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,6 +21,49 @@ type Interface struct {
 	Index  int
 	Bridge bool
 	V4, V6 bool // whether packets of the version are looked at
+	// Addresses are those of this host to which they go; with none of a version, their
+	// destination is unknown.
+	Addresses []netip.Addr
+}
+
+// maxAddresses bounds the addresses of an interface that are looked at for each version.
+const maxAddresses = 8
+
+// destinations returns the addresses of a version to look at.
+func (i Interface) destinations(v6 bool) []netip.Addr {
+	var list []netip.Addr
+	for _, a := range i.Addresses {
+		if a.Is6() == v6 && len(list) < maxAddresses {
+			list = append(list, a)
+		}
+	}
+	if len(list) == 0 {
+		list = []netip.Addr{{}}
+	}
+	return list
+}
+
+// A path is one way into this host: by an interface, over a version of IP, to an address.
+type path struct {
+	Interface
+	v6 bool
+	to netip.Addr
+}
+
+// paths lists the ways into this host.
+func (w Way) paths() []path {
+	var list []path
+	for _, i := range w.Interfaces {
+		for _, v6 := range []bool{false, true} {
+			if v6 && !i.V6 || !v6 && !i.V4 {
+				continue
+			}
+			for _, to := range i.destinations(v6) {
+				list = append(list, path{i, v6, to})
+			}
+		}
+	}
+	return list
 }
 
 // A Way is how packets of a policy come to this host.
@@ -71,8 +115,7 @@ type tally struct {
 	ports      []port.Range
 	interfaces []string
 	versions   []string
-	// whole: of the versions and interfaces looked at, it happens to all.
-	ofVersions int
+	ofVersions int // how many are looked at
 }
 
 func (t tally) by() string {
@@ -149,16 +192,12 @@ const maxPorts = 4096
 
 // ports looks at packets to each port, by each interface, over each version of IP.
 func (s *survey) ports(list []port.Range) {
-	for _, i := range s.way.Interfaces {
-		for _, v6 := range []bool{false, true} {
-			if v6 && i.V6 || !v6 && i.V4 {
-				s.oneWay(i, v6, list)
-			}
-		}
+	for _, way := range s.way.paths() {
+		s.oneWay(way, list)
 	}
 }
 
-func (s *survey) oneWay(i Interface, v6 bool, list []port.Range) {
+func (s *survey) oneWay(way path, list []port.Range) {
 	// If nothing stops a packet of which the port is unknown, nothing stops one to any
 	// port: thousands of ports cost one walk.
 	idle := make(map[packet.Protocol]bool)
@@ -166,25 +205,25 @@ func (s *survey) oneWay(i Interface, v6 bool, list []port.Range) {
 	for _, r := range list {
 		calm, asked := idle[r.Protocol]
 		if !asked {
-			calm = !s.relevant(s.walk(s.packet(i, v6, port.Range{Protocol: r.Protocol})))
+			calm = !s.relevant(s.walk(s.packet(way, port.Range{Protocol: r.Protocol})))
 			idle[r.Protocol] = calm
 		}
 		if calm {
 			continue
 		}
 		if r == port.Echo {
-			s.count(r, i, v6)
+			s.count(r, way)
 			continue
 		}
 		for n := 0; n < r.Ports() && left > 0 && s.ctx.Err() == nil; n++ {
-			s.count(r.At(n), i, v6)
+			s.count(r.At(n), way)
 			left--
 		}
 	}
 }
 
-func (s *survey) packet(i Interface, v6 bool, r port.Range) hostrules.Packet {
-	p := hostrules.Packet{V6: v6, Port: r.First, Interface: i.Name, Index: i.Index, Bridge: i.Bridge}
+func (s *survey) packet(way path, r port.Range) hostrules.Packet {
+	p := hostrules.Packet{V6: way.v6, Port: r.First, Interface: way.Name, Index: way.Index, Bridge: way.Bridge, Destination: way.to}
 	switch r.Protocol {
 	case packet.TCP:
 		p.Protocol = unix.IPPROTO_TCP
@@ -192,7 +231,7 @@ func (s *survey) packet(i Interface, v6 bool, r port.Range) hostrules.Packet {
 		p.Protocol = unix.IPPROTO_UDP
 	default:
 		p.Protocol = unix.IPPROTO_ICMP
-		if v6 {
+		if way.v6 {
 			p.Protocol = unix.IPPROTO_ICMPV6
 		}
 	}
@@ -230,10 +269,10 @@ func (s *survey) relevant(t hostrules.Trip) bool {
 }
 
 // count adds what happens to a packet to a port.
-func (s *survey) count(r port.Range, i Interface, v6 bool) {
-	trip := s.walk(s.packet(i, v6, r))
+func (s *survey) count(r port.Range, way path) {
+	trip := s.walk(s.packet(way, r))
 	version := "IPv4"
-	if v6 {
+	if way.v6 {
 		version = "IPv6"
 	}
 	for _, o := range trip.Outcomes {
@@ -243,7 +282,7 @@ func (s *survey) count(r port.Range, i Interface, v6 bool) {
 		}
 		t := s.tally(o)
 		t.ports = addOnce(t.ports, r)
-		t.interfaces = addOnce(t.interfaces, i.Name)
+		t.interfaces = addOnce(t.interfaces, way.Name)
 		t.versions = addOnce(t.versions, version)
 	}
 }
@@ -263,7 +302,7 @@ func (s *survey) tally(o hostrules.Outcome) *tally {
 	}
 	t := &tally{Outcome: o}
 	for _, v6 := range []bool{false, true} {
-		if slices.ContainsFunc(s.way.Interfaces, func(i Interface) bool { return v6 && i.V6 || !v6 && i.V4 }) {
+		if slices.ContainsFunc(s.way.paths(), func(w path) bool { return w.v6 == v6 }) {
 			t.ofVersions++
 		}
 	}

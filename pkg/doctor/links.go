@@ -116,6 +116,7 @@ func (h *Host) way(p Policy) Way {
 		i := Interface{Name: l.Name, Index: l.Index, Bridge: l.Bridge}
 		for _, a := range l.Addresses {
 			i.V4 = i.V4 || a.Addr().Is4()
+			i.Addresses = append(i.Addresses, a.Addr())
 			i.V6 = i.V6 || a.Addr().Is6() && !a.Addr().IsLinkLocalUnicast()
 		}
 		if i.V4 || i.V6 {

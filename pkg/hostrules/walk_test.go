@@ -3,10 +3,13 @@ package hostrules
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -81,88 +84,90 @@ func input(policy, rules string) string {
 	return "table inet filter {\n chain input {\n type filter hook input priority 0; policy " + policy + ";\n" + rules + "\n}\n}"
 }
 
+var walks = []struct {
+	name   string
+	rules  string
+	packet Packet
+	want   string
+}{
+	{"ok nothing", "", ssh, ""},
+	{"bad policy", input("drop", ""), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"ok accepted before the policy", input("drop", "ct state established,related accept\n iif lo accept\n tcp dport 22 accept"), ssh, ""},
+	{"ok accepted over IPv6", input("drop", "meta l4proto ipv6-icmp accept\n tcp dport 22 accept"), ssh6, ""},
+	{"bad accepted over IPv4 alone", input("drop", "meta l4proto ipv6-icmp accept\n meta nfproto ipv4 tcp dport 22 accept"), ssh6, "dropped by inet filter input: policy\nblocked\n"},
+	{"bad another port", input("drop", "tcp dport 23 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"bad another protocol", input("drop", "tcp dport 51820 accept"), wg, "dropped by inet filter input: policy\nblocked\n"},
+	{"ok a set of ports", input("drop", "tcp dport { 22, 80, 443 } accept"), ssh, ""},
+	{"bad a set without it", input("drop", "tcp dport { 80, 443 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"ok an interval", input("drop", "tcp dport { 20-25, 80 } accept"), ssh, ""},
+	{"ok the ends of an interval", input("drop", "tcp dport { 22-23 } accept"), ssh, ""},
+	{"bad beside an interval", input("drop", "tcp dport { 23-25, 10-21 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"ok a range", input("drop", "tcp dport 20-25 accept"), ssh, ""},
+	{"ok a range with a start", input("drop", "tcp dport >= 22 accept"), ssh, ""},
+	{"bad less", input("drop", "tcp dport < 22 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"bad not that port", input("drop", "tcp dport != 22 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"bad not in a set", input("drop", "tcp dport != { 22, 80 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"perhaps: by source", input("drop", "ip saddr 10.0.0.0/8 tcp dport 22 accept"), ssh, "perhaps dropped by inet filter input: policy\n"},
+	{"bad by source of the other family", input("drop", "ip6 saddr fd00::/8 tcp dport 22 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"perhaps: a list of banned", "table inet f2b {\n set bans { type ipv4_addr; elements = { 203.0.113.7 } }\n chain input { type filter hook input priority -1; ip saddr @bans reject; }\n}", ssh,
+		"perhaps rejected by inet f2b input: ip saddr @bans reject\n"},
+	{"ok a list of nobody", "table inet f2b {\n set bans { type ipv4_addr; }\n chain input { type filter hook input priority -1; ip saddr @bans drop; }\n}", ssh, ""},
+	{"ok the interface", input("drop", "iifname \"eth0\" accept"), ssh, ""},
+	{"ok the interface by pattern", input("drop", "iifname \"eth*\" accept"), ssh, ""},
+	{"bad another interface", input("drop", "iifname \"wlan*\" accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"bad the state", input("accept", "ct state new drop"), ssh, "dropped by inet filter input: ct state new drop\nblocked\n"},
+	{"ok a vmap of states", input("drop", "ct state vmap { established : accept, invalid : drop }\n tcp dport 22 accept"), ssh, ""},
+	{"bad a vmap", input("accept", "tcp dport vmap { 22 : drop, 80 : accept }"), ssh, "dropped by inet filter input: dport vmap { 22 : drop, 80 : accept }\nblocked\n"},
+	{"ok a vmap on interfaces", "table inet f {\n chain lan { tcp dport 22 accept; }\n chain wan { drop; }\n chain input { type filter hook input priority 0; policy drop; iifname vmap { eth0 : jump lan, ppp0 : jump wan }; }\n}", ssh, ""},
+	{"bad in a chain jumped to", "table inet f {\n chain in_tcp { tcp dport 80 accept; drop; }\n chain input { type filter hook input priority 0; policy accept; meta l4proto tcp jump in_tcp; }\n}", ssh,
+		"dropped by inet f in_tcp: drop\nblocked\n"},
+	{"ok returned from it", "table inet f {\n chain in_tcp { tcp dport 22 return; drop; }\n chain input { type filter hook input priority 0; policy accept; meta l4proto tcp jump in_tcp; }\n}", ssh, ""},
+	{"bad after goto comes the policy", "table inet f {\n chain c { counter; }\n chain input { type filter hook input priority 0; policy drop; goto c; tcp dport 22 accept; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
+	{"bad some go through a chain that does nothing", "table inet f {\n chain c { counter; }\n chain input { type filter hook input priority 0; policy drop; ip saddr 10.0.0.0/8 jump c; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
+	{"perhaps: some return early", "table inet f {\n chain input { type filter hook input priority 0; policy accept; ip saddr 10.0.0.0/8 return; drop; }\n}", ssh, "perhaps dropped by inet f input: drop\n"},
+	{"bad some are dropped by one rule, the others by the next", input("accept", "ip saddr 10.0.0.0/8 drop\n drop"), ssh, "perhaps dropped by inet filter input: ip saddr 10.0.0.0/8 drop\ndropped by inet filter input: drop\nblocked\n"},
+	{"perhaps: a limit", input("accept", "tcp dport 22 ct state new limit rate over 3/minute drop"), ssh, "perhaps dropped by inet filter input: dport 22 ct state new limit drop\n"},
+	{"perhaps: a meter", "table inet f {\n set m { type ipv4_addr; flags dynamic; }\n chain input { type filter hook input priority 0; tcp dport 22 add @m { ip saddr limit rate over 3/minute } drop; }\n}", ssh,
+		"perhaps dropped by inet f input: dport 22 update @m drop\n"},
+	{"bad flags of a SYN", input("accept", "tcp flags & (fin|syn|rst|ack) == syn drop"), ssh, "dropped by inet filter input: tcp flags & 0x17 0x02 drop\nblocked\n"},
+	{"ok other flags", input("accept", "tcp flags & (fin|syn) == (fin|syn) drop\n tcp flags & (syn|rst|ack) == 0 drop"), ssh, ""},
+	{"ok a mark that a chain before set", "table inet f {\n chain pre { type filter hook prerouting priority -140; tcp dport 22 meta mark set 0x10; }\n chain input { type filter hook input priority 0; policy drop; meta mark 0x10 accept; }\n}", ssh, ""},
+	{"perhaps: a mark that may be set", "table inet f {\n chain pre { type filter hook prerouting priority -140; ip saddr 10.0.0.0/8 meta mark set 0x10; }\n chain input { type filter hook input priority 0; policy drop; meta mark 0x10 accept; }\n}", ssh,
+		"perhaps dropped by inet f input: policy\n"},
+	{"ok the reverse path is right", "table inet f {\n chain pre { type filter hook prerouting priority -300; fib saddr . iif oif missing drop; }\n}", ssh, ""},
+	{"ok the address is local", "table inet f {\n chain input { type filter hook input priority 0; policy accept; fib daddr type != local drop; }\n}", ssh, ""},
+	{"bad notrack, then untracked is dropped", "table inet f {\n chain raw { type filter hook prerouting priority -300; tcp dport 22 notrack; }\n chain input { type filter hook input priority 0; policy drop; ct state new tcp dport 22 accept; }\n}", ssh,
+		"untracked by inet f raw: dport 22 notrack\ndropped by inet f input: policy\nblocked\n"},
+	{"ok untracked is accepted", "table inet f {\n chain raw { type filter hook prerouting priority -300; tcp dport 22 notrack; }\n chain input { type filter hook input priority 0; policy drop; ct state untracked accept; }\n}", ssh,
+		"untracked by inet f raw: dport 22 notrack\n"},
+	{"bad before conntrack", "table inet f {\n chain raw { type filter hook prerouting priority -300; udp dport 51820 drop; }\n}", wg, "dropped by inet f raw: dport 51820 drop\nblocked\n"},
+	{"ok a ping", input("drop", "icmp type echo-request accept"), ping, ""},
+	{"bad no ping", input("accept", "icmp type echo-request drop"), ping, "dropped by inet filter input: icmp type 8 drop\nblocked\n"},
+	{"perhaps: any port", input("accept", "tcp dport 1000-2000 drop"), other, "perhaps dropped by inet filter input: dport >= 1000 dport <= 2000 drop\n"},
+	{"bad accept at one priority, drop at the next", "table ip a {\n chain i { type filter hook input priority -10; tcp dport 22 accept; }\n}\ntable ip b {\n chain i { type filter hook input priority 10; policy drop; }\n}", ssh,
+		"dropped by ip b i: policy\nblocked\n"},
+	{"ok a table of the other family", "table ip6 b {\n chain i { type filter hook input priority 10; policy drop; }\n}", ssh, ""},
+	{"bad a concatenation", input("drop", "meta l4proto . th dport { tcp . 80, udp . 22 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
+	{"ok a concatenation", input("drop", "meta l4proto . th dport { tcp . 22, udp . 22 } accept"), ssh, ""},
+	{"ok a concatenation of ranges", "table inet f {\n set s { type inet_proto . inet_service; flags interval; elements = { tcp . 20-30 } }\n chain input { type filter hook input priority 0; policy drop; meta l4proto . th dport @s accept; }\n}", ssh, ""},
+	{"perhaps: a concatenation with the source", "table inet f {\n set s { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 22 } }\n chain input { type filter hook input priority 0; policy drop; ip saddr . tcp dport @s accept; }\n}", ssh, "perhaps dropped by inet f input: policy\n"},
+	{"bad a concatenation with the source and another port", "table inet f {\n set s { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 23 } }\n chain input { type filter hook input priority 0; policy drop; ip saddr . tcp dport @s accept; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
+	{"bad redirected to a port that is dropped", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 redirect to :2222; }\n}\n" + input("accept", "tcp dport 2222 drop"), ssh,
+		"translated by ip nat p: dport 22 redirect to :2222\ndropped by inet filter input: dport 2222 drop\nblocked\n"},
+	{"bad translated, and forwarding is dropped", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 dnat to 10.0.0.9:2222; }\n}\ntable ip f {\n chain f { type filter hook forward priority 0; policy drop; }\n chain i { type filter hook input priority 0; policy drop; }\n}", ssh,
+		"translated by ip nat p: dport 22 dnat to 10.0.0.9:2222\ndropped by ip f f: policy\nblocked\n"},
+	{"ok translated, and accepted by its status", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 dnat to 10.0.0.9:2222; }\n}\ntable ip f {\n chain f { type filter hook forward priority 0; policy drop; ct status dnat accept; }\n}", ssh,
+		"translated by ip nat p: dport 22 dnat to 10.0.0.9:2222\n"},
+	{"ok the port that was dialled", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 dnat to 10.0.0.9:2222; }\n}\ntable ip f {\n chain f { type filter hook forward priority 0; policy drop; ip daddr 10.0.0.9 tcp dport 2222 accept; }\n}", ssh,
+		"translated by ip nat p: dport 22 dnat to 10.0.0.9:2222\n"},
+	{"perhaps: what is not understood", input("accept", "tcp option maxseg size 1-500 drop"), ssh, "perhaps dropped by inet filter input: [exthdr] [register] >= 0x0001 [register] <= 0x01f4 drop\n"},
+	{"bad at ingress", "table netdev n {\n chain i { type filter hook ingress device lo priority 0; tcp dport 22 drop; }\n}",
+		Packet{Protocol: unix.IPPROTO_TCP, Port: 22, Interface: "lo", Index: 1}, "dropped by netdev n i: dport 22 drop\nblocked\n"},
+	{"ok at ingress of another device", "table netdev n {\n chain i { type filter hook ingress device lo priority 0; tcp dport 22 drop; }\n}", ssh, ""},
+}
+
 func TestWalk(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		rules  string
-		packet Packet
-		want   string
-	}{
-		{"ok nothing", "", ssh, ""},
-		{"bad policy", input("drop", ""), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"ok accepted before the policy", input("drop", "ct state established,related accept\n iif lo accept\n tcp dport 22 accept"), ssh, ""},
-		{"ok accepted over IPv6", input("drop", "tcp dport 22 accept"), ssh6, ""},
-		{"bad accepted over IPv4 alone", input("drop", "meta nfproto ipv4 tcp dport 22 accept"), ssh6, "dropped by inet filter input: policy\nblocked\n"},
-		{"bad another port", input("drop", "tcp dport 23 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"bad another protocol", input("drop", "tcp dport 51820 accept"), wg, "dropped by inet filter input: policy\nblocked\n"},
-		{"ok a set of ports", input("drop", "tcp dport { 22, 80, 443 } accept"), ssh, ""},
-		{"bad a set without it", input("drop", "tcp dport { 80, 443 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"ok an interval", input("drop", "tcp dport { 20-25, 80 } accept"), ssh, ""},
-		{"ok the ends of an interval", input("drop", "tcp dport { 22-23 } accept"), ssh, ""},
-		{"bad beside an interval", input("drop", "tcp dport { 23-25, 10-21 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"ok a range", input("drop", "tcp dport 20-25 accept"), ssh, ""},
-		{"ok a range with a start", input("drop", "tcp dport >= 22 accept"), ssh, ""},
-		{"bad less", input("drop", "tcp dport < 22 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"bad not that port", input("drop", "tcp dport != 22 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"bad not in a set", input("drop", "tcp dport != { 22, 80 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"perhaps: by source", input("drop", "ip saddr 10.0.0.0/8 tcp dport 22 accept"), ssh, "perhaps dropped by inet filter input: policy\n"},
-		{"bad by source of the other family", input("drop", "ip6 saddr fd00::/8 tcp dport 22 accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"perhaps: a list of banned", "table inet f2b {\n set bans { type ipv4_addr; elements = { 203.0.113.7 } }\n chain input { type filter hook input priority -1; ip saddr @bans reject; }\n}", ssh,
-			"perhaps rejected by inet f2b input: ip saddr @bans reject\n"},
-		{"ok a list of nobody", "table inet f2b {\n set bans { type ipv4_addr; }\n chain input { type filter hook input priority -1; ip saddr @bans drop; }\n}", ssh, ""},
-		{"ok the interface", input("drop", "iifname \"eth0\" accept"), ssh, ""},
-		{"ok the interface by pattern", input("drop", "iifname \"eth*\" accept"), ssh, ""},
-		{"bad another interface", input("drop", "iifname \"wlan*\" accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"bad the state", input("accept", "ct state new drop"), ssh, "dropped by inet filter input: ct state new drop\nblocked\n"},
-		{"ok a vmap of states", input("drop", "ct state vmap { established : accept, invalid : drop }\n tcp dport 22 accept"), ssh, ""},
-		{"bad a vmap", input("accept", "tcp dport vmap { 22 : drop, 80 : accept }"), ssh, "dropped by inet filter input: dport vmap { 22 : drop, 80 : accept }\nblocked\n"},
-		{"ok a vmap on interfaces", "table inet f {\n chain lan { tcp dport 22 accept; }\n chain wan { drop; }\n chain input { type filter hook input priority 0; policy drop; iifname vmap { eth0 : jump lan, ppp0 : jump wan }; }\n}", ssh, ""},
-		{"bad in a chain jumped to", "table inet f {\n chain in_tcp { tcp dport 80 accept; drop; }\n chain input { type filter hook input priority 0; policy accept; meta l4proto tcp jump in_tcp; }\n}", ssh,
-			"dropped by inet f in_tcp: drop\nblocked\n"},
-		{"ok returned from it", "table inet f {\n chain in_tcp { tcp dport 22 return; drop; }\n chain input { type filter hook input priority 0; policy accept; meta l4proto tcp jump in_tcp; }\n}", ssh, ""},
-		{"bad after goto comes the policy", "table inet f {\n chain c { counter; }\n chain input { type filter hook input priority 0; policy drop; goto c; tcp dport 22 accept; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
-		{"bad some go through a chain that does nothing", "table inet f {\n chain c { counter; }\n chain input { type filter hook input priority 0; policy drop; ip saddr 10.0.0.0/8 jump c; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
-		{"perhaps: some return early", "table inet f {\n chain input { type filter hook input priority 0; policy accept; ip saddr 10.0.0.0/8 return; drop; }\n}", ssh, "perhaps dropped by inet f input: drop\n"},
-		{"bad some are dropped by one rule, the others by the next", input("accept", "ip saddr 10.0.0.0/8 drop\n drop"), ssh, "perhaps dropped by inet filter input: ip saddr 10.0.0.0/8 drop\ndropped by inet filter input: drop\nblocked\n"},
-		{"perhaps: a limit", input("accept", "tcp dport 22 ct state new limit rate over 3/minute drop"), ssh, "perhaps dropped by inet filter input: dport 22 ct state new limit drop\n"},
-		{"perhaps: a meter", "table inet f {\n set m { type ipv4_addr; flags dynamic; }\n chain input { type filter hook input priority 0; tcp dport 22 add @m { ip saddr limit rate over 3/minute } drop; }\n}", ssh,
-			"perhaps dropped by inet f input: dport 22 update @m drop\n"},
-		{"bad flags of a SYN", input("accept", "tcp flags & (fin|syn|rst|ack) == syn drop"), ssh, "dropped by inet filter input: tcp flags & 0x17 0x02 drop\nblocked\n"},
-		{"ok other flags", input("accept", "tcp flags & (fin|syn) == (fin|syn) drop\n tcp flags & (syn|rst|ack) == 0 drop"), ssh, ""},
-		{"ok a mark that a chain before set", "table inet f {\n chain pre { type filter hook prerouting priority -140; tcp dport 22 meta mark set 0x10; }\n chain input { type filter hook input priority 0; policy drop; meta mark 0x10 accept; }\n}", ssh, ""},
-		{"perhaps: a mark that may be set", "table inet f {\n chain pre { type filter hook prerouting priority -140; ip saddr 10.0.0.0/8 meta mark set 0x10; }\n chain input { type filter hook input priority 0; policy drop; meta mark 0x10 accept; }\n}", ssh,
-			"perhaps dropped by inet f input: policy\n"},
-		{"ok the reverse path is right", "table inet f {\n chain pre { type filter hook prerouting priority -300; fib saddr . iif oif missing drop; }\n}", ssh, ""},
-		{"ok the address is local", "table inet f {\n chain input { type filter hook input priority 0; policy accept; fib daddr type != local drop; }\n}", ssh, ""},
-		{"bad notrack, then untracked is dropped", "table inet f {\n chain raw { type filter hook prerouting priority -300; tcp dport 22 notrack; }\n chain input { type filter hook input priority 0; policy drop; ct state new tcp dport 22 accept; }\n}", ssh,
-			"untracked by inet f raw: dport 22 notrack\ndropped by inet f input: policy\nblocked\n"},
-		{"ok untracked is accepted", "table inet f {\n chain raw { type filter hook prerouting priority -300; tcp dport 22 notrack; }\n chain input { type filter hook input priority 0; policy drop; ct state untracked accept; }\n}", ssh,
-			"untracked by inet f raw: dport 22 notrack\n"},
-		{"bad before conntrack", "table inet f {\n chain raw { type filter hook prerouting priority -300; udp dport 51820 drop; }\n}", wg, "dropped by inet f raw: dport 51820 drop\nblocked\n"},
-		{"ok a ping", input("drop", "icmp type echo-request accept"), ping, ""},
-		{"bad no ping", input("accept", "icmp type echo-request drop"), ping, "dropped by inet filter input: icmp type 8 drop\nblocked\n"},
-		{"perhaps: any port", input("accept", "tcp dport 1000-2000 drop"), other, "perhaps dropped by inet filter input: dport >= 1000 dport <= 2000 drop\n"},
-		{"bad accept at one priority, drop at the next", "table ip a {\n chain i { type filter hook input priority -10; tcp dport 22 accept; }\n}\ntable ip b {\n chain i { type filter hook input priority 10; policy drop; }\n}", ssh,
-			"dropped by ip b i: policy\nblocked\n"},
-		{"ok a table of the other family", "table ip6 b {\n chain i { type filter hook input priority 10; policy drop; }\n}", ssh, ""},
-		{"bad a concatenation", input("drop", "meta l4proto . th dport { tcp . 80, udp . 22 } accept"), ssh, "dropped by inet filter input: policy\nblocked\n"},
-		{"ok a concatenation", input("drop", "meta l4proto . th dport { tcp . 22, udp . 22 } accept"), ssh, ""},
-		{"ok a concatenation of ranges", "table inet f {\n set s { type inet_proto . inet_service; flags interval; elements = { tcp . 20-30 } }\n chain input { type filter hook input priority 0; policy drop; meta l4proto . th dport @s accept; }\n}", ssh, ""},
-		{"perhaps: a concatenation with the source", "table inet f {\n set s { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 22 } }\n chain input { type filter hook input priority 0; policy drop; ip saddr . tcp dport @s accept; }\n}", ssh, "perhaps dropped by inet f input: policy\n"},
-		{"bad a concatenation with the source and another port", "table inet f {\n set s { type ipv4_addr . inet_service; elements = { 10.0.0.1 . 23 } }\n chain input { type filter hook input priority 0; policy drop; ip saddr . tcp dport @s accept; }\n}", ssh, "dropped by inet f input: policy\nblocked\n"},
-		{"bad redirected to a port that is dropped", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 redirect to :2222; }\n}\n" + input("accept", "tcp dport 2222 drop"), ssh,
-			"translated by ip nat p: dport 22 redirect to :2222\ndropped by inet filter input: dport 2222 drop\nblocked\n"},
-		{"bad translated, and forwarding is dropped", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 dnat to 10.0.0.9:2222; }\n}\ntable ip f {\n chain f { type filter hook forward priority 0; policy drop; }\n chain i { type filter hook input priority 0; policy drop; }\n}", ssh,
-			"translated by ip nat p: dport 22 dnat to 10.0.0.9:2222\ndropped by ip f f: policy\nblocked\n"},
-		{"ok translated, and accepted by its status", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 dnat to 10.0.0.9:2222; }\n}\ntable ip f {\n chain f { type filter hook forward priority 0; policy drop; ct status dnat accept; }\n}", ssh,
-			"translated by ip nat p: dport 22 dnat to 10.0.0.9:2222\n"},
-		{"ok the port that was dialled", "table ip nat {\n chain p { type nat hook prerouting priority -100; tcp dport 22 dnat to 10.0.0.9:2222; }\n}\ntable ip f {\n chain f { type filter hook forward priority 0; policy drop; ip daddr 10.0.0.9 tcp dport 2222 accept; }\n}", ssh,
-			"translated by ip nat p: dport 22 dnat to 10.0.0.9:2222\n"},
-		{"perhaps: what is not understood", input("accept", "tcp option maxseg size 1-500 drop"), ssh, "perhaps dropped by inet filter input: [exthdr] [register] >= 0x0001 [register] <= 0x01f4 drop\n"},
-		{"bad at ingress", "table netdev n {\n chain i { type filter hook ingress device lo priority 0; tcp dport 22 drop; }\n}",
-			Packet{Protocol: unix.IPPROTO_TCP, Port: 22, Interface: "lo", Index: 1}, "dropped by netdev n i: dport 22 drop\nblocked\n"},
-		{"ok at ingress of another device", "table netdev n {\n chain i { type filter hook ingress device lo priority 0; tcp dport 22 drop; }\n}", ssh, ""},
-	} {
+	for _, tt := range walks {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			trip := load(t, tt.rules).Walk(tt.packet, nil)
@@ -174,6 +179,50 @@ func TestWalk(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Where Walk is certain, the kernel does with a real SYN what Walk says.
+func TestWalkAgreesWithTheKernel(t *testing.T) {
+	compared := 0
+	for _, tt := range walks {
+		if !reflect.DeepEqual(tt.packet, ssh) && !reflect.DeepEqual(tt.packet, ssh6) || strings.Contains(tt.want, "perhaps") || strings.Contains(tt.want, "translated") {
+			continue
+		}
+		compared++
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			host, peer := netnstest.New(t), netnstest.New(t)
+			netnstest.Connect(t, host, peer, "eth0", []string{"198.51.100.1/24", "2001:db8::1/64"}, []string{"198.51.100.2/24", "2001:db8::2/64"})
+			run(t, host, "nft -f - <<'END'\n"+tt.rules+"\nEND")
+			var l net.Listener
+			netnstest.Do(t, host, func() (err error) {
+				l, err = net.Listen("tcp", "[::]:22")
+				return err
+			})
+			defer l.Close()
+			to, wait := "198.51.100.1:22", 5*time.Second
+			if tt.packet.V6 {
+				to = "[2001:db8::1]:22"
+			}
+			blocked := strings.Contains(tt.want, "blocked")
+			if blocked {
+				wait = 300 * time.Millisecond // an answer takes less, if there is one
+			}
+			err := peer.Do(func() error {
+				c, err := net.DialTimeout("tcp", to, wait)
+				if err == nil {
+					c.Close()
+				}
+				return err
+			})
+			if (err != nil) != blocked {
+				t.Errorf("Walk says blocked %v, and the connection ends with: %v", blocked, err)
+			}
+		})
+	}
+	if compared < 30 {
+		t.Errorf("only %d rulesets compared", compared)
 	}
 }
 
