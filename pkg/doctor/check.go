@@ -24,7 +24,7 @@ func (p Policy) Check(ctx context.Context, h *Host) []Finding {
 		list = append(list, EarlierDrops(ctx, h.Rules, port.Normal(slices.Concat(p.Knocks, p.Services)), way)...)
 	}
 	for _, check := range []func(Policy, *Host) []Finding{
-		missingTable, untracked, published, hideStandsOut, dynamicFirewall, legacyTables,
+		missingTable, untracked, published, hideStandsOut, notHidden, dynamicFirewall, legacyTables,
 		programsBefore, interfaceProblems, savedTable, takenGroups, busyKnockPorts, clock,
 	} {
 		if ctx.Err() == nil {
@@ -159,7 +159,7 @@ var samplePorts = []uint16{1, 47, 1023, 49151}
 
 // hideStandsOut finds that hidden ports look different from the closed ports of the host.
 func hideStandsOut(p Policy, h *Host) []Finding {
-	if h.Rules == nil || len(h.Legacy) > 0 || p.Mode == modeSet || p.Mode == modeMark || len(p.Services) == 0 {
+	if h.Rules == nil || len(h.Legacy) > 0 || p.byFirewall() || len(p.Services) == 0 {
 		return nil
 	}
 	way := h.way(p)
@@ -197,10 +197,43 @@ func hideStandsOut(p Policy, h *Host) []Finding {
 	return nil
 }
 
+// notHidden finds services that the host's own rules should hide and do not, and sets that
+// are not there.
+func notHidden(p Policy, h *Host) []Finding {
+	if h.Rules == nil || !p.byFirewall() {
+		return nil
+	}
+	var list []Finding
+	for _, name := range p.Members {
+		if !h.Rules.HasSet(name) {
+			list = append(list, Finding{Severity: Error, Code: "set-missing",
+				Message: fmt.Sprintf("there is no set %s: grants open nothing", name), Hint: "define it in your ruleset, or correct its name in [nftables]"})
+		}
+	}
+	var open []port.Range
+	var versions []string
+	everywhere := p
+	everywhere.No4, everywhere.No6 = false, false
+	h.packets(everywhere, func(r port.Range, k hostrules.Packet) {
+		k.Mark, k.Members = 0, nil
+		if t := h.Rules.Walk(k, p.skip); !t.Incomplete && !t.Stops() {
+			open = addOnce(open, r)
+			versions = addOnce(versions, map[bool]string{false: "IPv4", true: "IPv6"}[k.V6])
+		}
+	})
+	if len(open) > 0 && len(h.Legacy) == 0 {
+		list = append(list, Finding{Severity: Error, Code: "not-hidden",
+			Message: fmt.Sprintf("your firewall lets everyone reach %s over %s: in mode %q it must drop those who have no grant",
+				strings.Join(ranges(open), ", "), strings.Join(versions, " and "), p.Mode),
+			Hint:    "docs/firewalls.md has rulesets for this mode"})
+	}
+	return list
+}
+
 // dynamicFirewall finds firewalls that make their tables anew at a reload, where grants are
 // elements of sets in such tables or depend on a rule in them.
 func dynamicFirewall(p Policy, h *Host) []Finding {
-	if h.Rules == nil || p.Mode != modeSet && p.Mode != modeMark {
+	if h.Rules == nil || !p.byFirewall() {
 		return nil
 	}
 	what := map[policy.Mode]string{modeSet: "sets in its tables, and grants in them,", modeMark: "rules in its tables that look for the mark"}[p.Mode]

@@ -119,6 +119,7 @@ func (h *Host) way(p Policy) Way {
 			i.Addresses = append(i.Addresses, a.Addr())
 			i.V6 = i.V6 || a.Addr().Is6() && !a.Addr().IsLinkLocalUnicast()
 		}
+		i.V4, i.V6 = i.V4 && !p.No4, i.V6 && !p.No6
 		if i.V4 || i.V6 {
 			w.Interfaces = append(w.Interfaces, i)
 		}

@@ -26,6 +26,8 @@ type Policy struct {
 	// Mark and Members: see Way. They are empty in the mode gate.
 	Mark    uint32
 	Members []string
+	// No4 and No6: nothing can be granted over the version, because it has no set.
+	No4, No6 bool
 }
 
 // The modes in which grants take effect by the host's own rules.
@@ -33,6 +35,10 @@ const (
 	modeSet  policy.Mode = "set"
 	modeMark policy.Mode = "mark"
 )
+
+// byFirewall reports whether grants take effect by the host's own rules, which then hide
+// the services.
+func (p Policy) byFirewall() bool { return p.Mode == modeSet || p.Mode == modeMark }
 
 // FromPolicy returns what matters of a policy, which may have been read without its keys.
 func FromPolicy(p *policy.Policy) Policy {

@@ -158,3 +158,15 @@ func (t *Table) sees(h Hook, f Family) bool {
 	}
 	return t.Family == f
 }
+
+// HasSet reports whether there is a set or map of a name such as "inet filter clients".
+func (r *Ruleset) HasSet(name string) bool {
+	for _, t := range r.Tables {
+		for _, s := range t.sets {
+			if t.String()+" "+s.name == name {
+				return true
+			}
+		}
+	}
+	return false
+}
