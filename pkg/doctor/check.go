@@ -225,7 +225,7 @@ func notHidden(p Policy, h *Host) []Finding {
 		list = append(list, Finding{Severity: Error, Code: "not-hidden",
 			Message: fmt.Sprintf("your firewall lets everyone reach %s over %s: in mode %q it must drop those who have no grant",
 				strings.Join(ranges(open), ", "), strings.Join(versions, " and "), p.Mode),
-			Hint:    "docs/firewalls.md has rulesets for this mode"})
+			Hint: "docs/firewalls.md has rulesets for this mode"})
 	}
 	return list
 }
