@@ -1,28 +1,37 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"os"
+	"os/signal"
 	"slices"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"nftknock/cmd/internal/commands"
+	"nftknock/pkg/control"
 	"nftknock/pkg/doctor"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 	"nftknock/pkg/wording"
 )
 
 func newDoctor(o *options) *cobra.Command {
-	var asJSON bool
+	var asJSON, prove bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find what in this host keeps the policy from working",
 		Long: `doctor looks at this host and names what keeps granted packets or knocks from arriving:
 rules of other firewalls, with chain and handle; a saved ruleset that would not load; an
-NFLOG group that another process has; and more. It changes nothing. Without root it
-looks at what it may. Its output names knock ports: keep it as secret as the policy.
+NFLOG group that another process has; and more. It changes nothing, but for --prove,
+which removes everything that it made. Without root it looks at what it may. Its output
+names knock ports: keep it as secret as the policy.
 Exit status 0: no errors, even if there are warnings; 1: an error.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,10 +40,16 @@ Exit status 0: no errors, even if there are warnings; 1: an error.`,
 				printDiagnostics(cmd.ErrOrStderr(), diags)
 				return exitError{code: exitUsage}
 			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, unix.SIGTERM)
+			defer stop()
 			wanted := doctor.FromPolicy(p)
-			host := doctor.Look(cmd.Context(), wanted, "/")
-			findings := wanted.Check(cmd.Context(), host)
-			if err := cmd.Context().Err(); err != nil {
+			host := doctor.Look(ctx, wanted, "/")
+			findings := wanted.Check(ctx, host)
+			if prove {
+				found, proved := wanted.Prove(ctx, host, grantByDaemon(p.Control.Socket))
+				findings, host.Seen = append(findings, found...), append(host.Seen, proved...)
+			}
+			if err := ctx.Err(); err != nil {
 				return failed(err)
 			}
 			if asJSON {
@@ -44,7 +59,28 @@ Exit status 0: no errors, even if there are warnings; 1: an error.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per finding: severity code message hint where")
+	cmd.Flags().BoolVar(&prove, "prove", false, "also let a test address in for a moment, and send packets from it through the ruleset: see docs/doctor.md")
 	return cmd
+}
+
+// grantByDaemon lets in through the running daemon.
+func grantByDaemon(socket string) doctor.Granter {
+	// The shortest grant. It is taken back once the packet has passed, and ends by itself
+	// if this process does not come to that.
+	const proveFor = control.MinFor
+	return func(ctx context.Context, source netip.Prefix, service port.Range) (func(), error) {
+		if socket == "" {
+			return nil, errors.New("the policy has no control socket")
+		}
+		client := control.NewClient(socket)
+		if _, err := client.Grant(ctx, control.Grantee{Source: source, What: service.String(), For: proveFor}); err != nil {
+			return nil, err
+		}
+		return func() {
+			// An error: the grant has ended, or will within its second.
+			_, _ = client.Revoke(context.WithoutCancel(ctx), control.Revocation{Source: source, Cut: true})
+		}, nil
+	}
 }
 
 func printFindingsJSON(w io.Writer, findings []doctor.Finding) error {

@@ -58,7 +58,7 @@ var imports = map[string][]string{
 	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
 	"pkg/replay": {"pkg/capture", "pkg/knock", "pkg/packet", "pkg/plan", "pkg/port", "pkg/spent", "pkg/wording"},
 	"pkg/logger": {"pkg/event", "pkg/logqueue", "pkg/policy"},
-	"pkg/doctor": {"pkg/control", "pkg/hostrules", "pkg/links", "pkg/packet", "pkg/policy", "pkg/port", "pkg/wording"},
+	"pkg/doctor": {"pkg/hostrules", "pkg/links", "pkg/packet", "pkg/policy", "pkg/port", "pkg/wording"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The programs.
@@ -67,7 +67,7 @@ var imports = map[string][]string{
 	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/doctor", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/spent", "pkg/wording"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/doctor", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/port", "pkg/replay", "pkg/spent", "pkg/wording"},
 }
 
 func goList(t *testing.T, args ...string) []string {
