@@ -47,7 +47,7 @@ Exit status 0: no errors, even if there are warnings; 1: an error.`,
 			findings := wanted.Check(ctx, host)
 			if prove {
 				found, proved := wanted.Prove(ctx, host, grantByDaemon(p.Control.Socket))
-				findings, host.Seen = append(findings, found...), append(host.Seen, proved...)
+				findings, host.Proved = append(findings, found...), proved
 			}
 			if err := ctx.Err(); err != nil {
 				return failed(err)
@@ -99,6 +99,9 @@ func printFindings(w io.Writer, findings []doctor.Finding, host *doctor.Host) er
 	}
 	for _, s := range host.Seen {
 		fmt.Fprintln(w, "looked at", s)
+	}
+	for _, s := range host.Proved {
+		fmt.Fprintln(w, s)
 	}
 	for _, s := range host.Unseen {
 		fmt.Fprintln(w, "could not look at", s)

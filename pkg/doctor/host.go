@@ -37,6 +37,8 @@ type Host struct {
 
 	// Seen says what was looked at, and Unseen what was not, and why.
 	Seen, Unseen []string
+	// Proved are sentences of Prove; Look leaves it empty.
+	Proved []string
 }
 
 // A Link is a network interface.

@@ -247,11 +247,16 @@ func (s *stage) follow(ctx context.Context) (passage, error) {
 				timer.Reset(patience / 5)
 			}
 		case t := <-s.traces:
-			if id == 0 && t.from == s.source {
+			// The port is new for each packet: what is still under way of the one before,
+			// such as the RST that ended it, has another.
+			if id == 0 && t.from == s.source && t.port == s.sent.port {
 				id = t.id
 			}
 			if id == 0 || t.id != id {
 				continue
+			}
+			if t.kind != traceReturn && s.sent.service.Protocol == packet.UDP {
+				timer.Reset(patience / 2) // no answer need come
 			}
 			if w.steps++; t.kind != traceReturn || w.last == (traceStep{}) {
 				w.last = t.traceStep

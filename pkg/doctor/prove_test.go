@@ -103,6 +103,8 @@ func TestProve(t *testing.T) {
 			"error: a packet without a grant to tcp/22 at 198.51.100.1 was not dropped, and the service answered",
 			"error: a packet without a grant to tcp/22 at 2001:db8::1 was not dropped, and the service answered",
 			"proof: with a grant", "proof: with a grant"}},
+		{name: "ok one service after the other", listen: true, change: func(p *Policy) { p.Services = []port.Range{ssh, dns} }, want: []string{
+			"to tcp/22 at 198.51.100.1 passed ", "to udp/53 at 198.51.100.1 passed ", "to tcp/22 at 2001:db8::1 passed ", "to udp/53 at 2001:db8::1 passed "}},
 		{name: "ok datagrams", change: func(p *Policy) { p.Services = []port.Range{dns} }, want: []string{
 			"proof: with a grant, a packet from 192.0.2.2 to udp/53 at 198.51.100.1 passed ",
 			"proof: with a grant, a packet from 2001:db8:6b6e:6f63::2 to udp/53 at 2001:db8::1 passed "}},
@@ -138,6 +140,24 @@ func TestProve(t *testing.T) {
 				t.Errorf("something is left:\n%s\nbefore:\n%s", after, before)
 			}
 		})
+	}
+}
+
+// The trace of another packet from the same address, such as the RST of the proof before, is
+// not that of this one.
+func TestFollowOnePacket(t *testing.T) {
+	source := netip.MustParseAddr("192.0.2.2")
+	s := &stage{source: source, packets: make(chan []byte), traces: make(chan trace, 8), sent: flow{dns, source.Next(), 40002}}
+	step := func(id uint32, port uint16, verdict uint32) trace {
+		return trace{traceStep: traceStep{kind: traceRule, name: "c", handle: uint64(id), verdict: verdict}, id: id, from: source, port: port}
+	}
+	const drop, accept = 0, 1
+	for _, tr := range []trace{step(7, 40001, accept), step(8, 40002, accept), step(7, 0, accept), step(8, 0, drop)} {
+		s.traces <- tr
+	}
+	got, err := s.follow(t.Context())
+	if err != nil || !got.stopped || got.steps != 2 || got.last.handle != 8 {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 

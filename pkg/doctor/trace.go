@@ -31,8 +31,11 @@ type traceStep struct {
 // A trace is a message about a traced packet.
 type trace struct {
 	traceStep
-	id   uint32
-	from netip.Addr // the packet's source, where the message holds its head
+	id uint32
+	// from and port are the packet's source, where the message holds its heads: the first
+	// one of each chain.
+	from netip.Addr
+	port uint16
 }
 
 // stops reports whether the packet goes no further.
@@ -78,6 +81,10 @@ func parseTrace(b []byte) (trace, error) {
 			t.id = d.Uint32()
 		case 8: // NFTA_TRACE_NETWORK_HEADER
 			t.from = sourceOf(d.Bytes())
+		case 9: // NFTA_TRACE_TRANSPORT_HEADER
+			if head := d.Bytes(); len(head) >= 2 {
+				t.port = binary.BigEndian.Uint16(head)
+			}
 		case 16: // NFTA_TRACE_POLICY
 			t.verdict = d.Uint32()
 		}
