@@ -19,7 +19,7 @@ import (
 func (p Policy) Check(ctx context.Context, h *Host) []Finding {
 	var list []Finding
 	if h.Rules != nil {
-		way := h.way(p)
+		way := h.Way(p)
 		list = append(list, LaterDrops(ctx, h.Rules, p.Services, way)...)
 		list = append(list, EarlierDrops(ctx, h.Rules, port.Normal(slices.Concat(p.Knocks, p.Services)), way)...)
 	}
@@ -37,9 +37,9 @@ func (p Policy) Check(ctx context.Context, h *Host) []Finding {
 
 // missingTable finds that nothing is hidden now.
 func missingTable(p Policy, h *Host) []Finding {
-	down := p.ControlSocket != "" && h.Daemon == 0
+	down := p.ControlSocket != "" && !h.Running
 	switch {
-	case h.Rules != nil && h.Rules.Table(hostrules.FamilyINet, p.Table) == nil && h.Daemon != 0:
+	case h.Rules != nil && h.Rules.Table(hostrules.FamilyINet, p.Table) == nil && h.Running:
 		return []Finding{{Severity: Error, Code: "table-missing",
 			Message: fmt.Sprintf("the daemon runs, and there is no table inet %s: services are not hidden", p.Table),
 			Hint:    "the daemon's log says why it cannot restore the table; it may run in another network namespace"}}
@@ -54,12 +54,14 @@ func missingTable(p Policy, h *Host) []Finding {
 	return nil
 }
 
-// packets calls each with a packet to each service, by each way, and stops at maxPorts.
+// packets calls each with a packet to each service, by each way. It stops where walks of
+// them through all rules would have more than maxSteps, or at maxPorts ports.
 func (h *Host) packets(p Policy, each func(port.Range, hostrules.Packet)) {
-	way := h.way(p)
+	way := h.Way(p)
 	s := survey{way: way, granted: true}
+	walks := maxSteps / (h.Rules.Size() + 1)
 	for _, path := range way.paths() {
-		left := maxPorts
+		left := min(maxPorts, walks/len(way.paths()))
 		for _, r := range p.Services {
 			for n := 0; n < r.Ports() && left > 0; n++ {
 				each(r.At(n), s.packet(path, r.At(n)))
@@ -162,7 +164,7 @@ func hideStandsOut(p Policy, h *Host) []Finding {
 	if h.Rules == nil || len(h.Legacy) > 0 || p.byFirewall() || len(p.Services) == 0 {
 		return nil
 	}
-	way := h.way(p)
+	way := h.Way(p)
 	way.Mark, way.Members = 0, nil
 	silent, answering, total := 0, 0, 0
 	s := survey{way: way}

@@ -183,9 +183,14 @@ type survey struct {
 	early   bool // what happens before our chain, or else behind it
 	granted bool
 	tallies []*tally
-	// incomplete: some walks did not come to an end.
+	// steps are those of all walks. incomplete: there were too many, or some walks did not
+	// come to an end.
+	steps      int
 	incomplete bool
 }
+
+// maxSteps bounds the rules that are looked at in one survey: some seconds' work.
+const maxSteps = 4 << 20
 
 // maxPorts bounds the ports that are looked at one by one.
 const maxPorts = 4096
@@ -215,7 +220,7 @@ func (s *survey) oneWay(way path, list []port.Range) {
 			s.count(r, way)
 			continue
 		}
-		for n := 0; n < r.Ports() && left > 0 && s.ctx.Err() == nil; n++ {
+		for n := 0; n < r.Ports() && left > 0 && s.steps <= maxSteps && s.ctx.Err() == nil; n++ {
 			s.count(r.At(n), way)
 			left--
 		}
@@ -249,7 +254,8 @@ func (s *survey) walk(p hostrules.Packet) hostrules.Trip {
 	t := s.rules.Walk(p, func(t *hostrules.Table) bool {
 		return t.Family == hostrules.FamilyINet && t.Name == s.way.Table
 	})
-	s.incomplete = s.incomplete || t.Incomplete
+	s.steps += t.Steps
+	s.incomplete = s.incomplete || t.Incomplete || s.steps > maxSteps
 	return t
 }
 

@@ -104,7 +104,8 @@ func processName(dir string) string {
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(name)
+	// A process may have any bytes in its name, such as those that move a terminal's cursor.
+	return strings.Trim(strconv.QuoteToASCII(strings.TrimSpace(name)), `"`)
 }
 
 // findDaemon asks who listens on the control socket.
@@ -130,7 +131,7 @@ func (h *Host) findDaemon(path string) error {
 	if err = errors.Join(err, peerErr); err != nil {
 		return err
 	}
-	h.Daemon = int(peer.Pid)
+	h.Running, h.Daemon = true, int(peer.Pid)
 	return nil
 }
 
@@ -147,7 +148,7 @@ func takenGroups(p Policy, h *Host) []Finding {
 			Hint:    "stop that process (ulogd2 is a usual one), or give nftknock another group in [nflog]"}
 		if g.Process == 0 {
 			// It may be the daemon: without root its descriptors are not seen.
-			if h.Daemon != 0 {
+			if h.Running {
 				continue
 			}
 			f.Message = fmt.Sprintf("NFLOG group %d belongs to another process, which was not found: nftknockd does not receive knocks", g.Number)

@@ -32,8 +32,10 @@ type Host struct {
 	Unsynchronised bool
 	Forwards4      bool // net.ipv4.ip_forward
 	Forwards6      bool // net.ipv6.conf.all.forwarding
-	// Daemon is the process that listens on the control socket, 0 if there is none.
-	Daemon int
+	// Running: a process listens on the control socket. Daemon is that process, 0 if it
+	// belongs to another namespace of processes.
+	Running bool
+	Daemon  int
 
 	// Seen says what was looked at, and Unseen what was not, and why.
 	Seen, Unseen []string
@@ -85,7 +87,7 @@ func Look(ctx context.Context, p Policy, root string) *Host {
 	})
 	h.see("forwarding", h.readForwarding(), func() string { return map[bool]string{true: "on", false: "off"}[h.Forwards4 || h.Forwards6] })
 	h.see("daemon", h.findDaemon(p.ControlSocket), func() string {
-		if h.Daemon == 0 {
+		if !h.Running {
 			return "not running"
 		}
 		return fmt.Sprintf("running, process %d", h.Daemon)
@@ -111,15 +113,12 @@ func (h *Host) unseen(what string, err error) {
 }
 
 func describe(r *hostrules.Ruleset) string {
-	chains, rules := 0, 0
+	chains := 0
 	for _, t := range r.Tables {
 		chains += len(t.Chains)
-		for _, c := range t.Chains {
-			rules += len(c.Rules)
-		}
 	}
 	return fmt.Sprintf("%s, %s, %s", wording.Count(len(r.Tables), "table", "tables"),
-		wording.Count(chains, "chain", "chains"), wording.Count(rules, "rule", "rules"))
+		wording.Count(chains, "chain", "chains"), wording.Count(r.Size(), "rule", "rules"))
 }
 
 func paths(saved []SavedRuleset) string {

@@ -102,9 +102,9 @@ func (h *Host) leaves(to netip.Addr) (Link, bool) {
 	return h.link(best.Link)
 }
 
-// way returns how packets of the policy come to the host: by the interfaces that it
+// Way returns how packets of the policy come to the host: by the interfaces that it
 // lists, if they are there; otherwise by those with a default route; otherwise by all.
-func (h *Host) way(p Policy) Way {
+func (h *Host) Way(p Policy) Way {
 	w := Way{Table: p.Table, Mark: p.Mark, Members: p.Members}
 	chosen := h.guarded(p)
 	if len(p.Interfaces) == 0 {

@@ -76,7 +76,7 @@ func notProved(what string, err error) Finding {
 
 // target returns an address of this host to send to, and the interface that has it.
 func (h *Host) target(p Policy, v6 bool) (netip.Addr, Interface, bool) {
-	for _, i := range h.way(p).Interfaces {
+	for _, i := range h.Way(p).Interfaces {
 		for _, a := range i.Addresses {
 			if a.Is6() == v6 && !a.IsLinkLocalUnicast() {
 				return a, i, true

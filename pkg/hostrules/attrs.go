@@ -61,8 +61,24 @@ func (a attrs) text(typ uint16) string {
 	return s
 }
 
+// unpacked marks the type under which the bytes of a nested nft_data are kept once they
+// are parsed: no attribute has it (NLA_F_NESTED).
+const unpacked = 1 << 15
+
+// unpack parses the nested nft_data of some types, so that value need not do it each time.
+func (a attrs) unpack(types ...uint16) {
+	for _, t := range types {
+		if a.has(t) {
+			a[t|unpacked] = a.value(t)
+		}
+	}
+}
+
 // value returns the bytes of a nested nft_data, nil if it holds a verdict.
 func (a attrs) value(typ uint16) []byte {
+	if b, ok := a[typ|unpacked]; ok {
+		return b
+	}
 	n, err := a.nested(typ)
 	if err != nil {
 		return nil
@@ -123,5 +139,15 @@ func parseExpr(b []byte) (expr, error) {
 		return expr{}, err
 	}
 	data, err := a.nested(exprData)
-	return expr{name: a.text(exprName), attrs: data}, err
+	if err != nil {
+		return expr{}, err
+	}
+	x := expr{name: a.text(exprName), attrs: data}
+	switch x.name {
+	case "cmp", "range":
+		data.unpack(3, 4)
+	case "bitwise":
+		data.unpack(4, 5)
+	}
+	return x, nil
 }

@@ -40,7 +40,8 @@ const registerBytes = 80
 // evaluate says what a rule does with a packet. reached says whether every packet comes
 // to the rule: only then is what the rule changes of the packet known afterwards.
 func evaluate(w *walker, r *Rule, s *state, reached tri) effect {
-	e := &evaluation{w: w, rule: r, packet: s, regs: unknown(registerBytes), match: yes, reached: reached}
+	var b, k [registerBytes]byte
+	e := &evaluation{w: w, rule: r, packet: s, regs: value{b[:], k[:]}, match: yes, reached: reached}
 	for _, x := range r.exprs {
 		e.expression(x)
 		if e.match == no {
@@ -172,6 +173,7 @@ func (e *evaluation) meta(a attrs) {
 
 // Bases of a payload expression (enum nft_payload_bases).
 const (
+	baseLink      = 0
 	baseNetwork   = 1
 	baseTransport = 2
 )
@@ -185,6 +187,8 @@ func (e *evaluation) payload(a attrs) {
 	}
 	v := unknown(n)
 	switch a.u32(base) {
+	case baseLink:
+		v = e.packet.link().part(at, n)
 	case baseNetwork:
 		v = e.packet.network().part(at, n)
 	case baseTransport:

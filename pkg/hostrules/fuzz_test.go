@@ -18,7 +18,9 @@ func encode(t testing.TB, exprs []expr) []byte {
 			e.String(exprName, x.name)
 			e.Nested(exprData, func(d *netlink.AttributeEncoder) error {
 				for _, typ := range slices.Sorted(maps.Keys(x.attrs)) {
-					d.Bytes(typ, x.attrs[typ])
+					if typ&unpacked == 0 {
+						d.Bytes(typ, x.attrs[typ])
+					}
 				}
 				return nil
 			})

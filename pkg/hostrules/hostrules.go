@@ -170,3 +170,14 @@ func (r *Ruleset) HasSet(name string) bool {
 	}
 	return false
 }
+
+// Size returns the number of rules.
+func (r *Ruleset) Size() int {
+	n := 0
+	for _, t := range r.Tables {
+		for _, c := range t.Chains {
+			n += len(c.Rules)
+		}
+	}
+	return n
+}

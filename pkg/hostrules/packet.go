@@ -108,6 +108,13 @@ func (s *state) network() value {
 	return h
 }
 
+// link is the head of an Ethernet frame without tags.
+func (s *state) link() value {
+	h := unknown(14)
+	h.put(12, s.meta(metaProtocol))
+	return h
+}
+
 // address is the destination.
 func (s *state) address() value {
 	n := 4

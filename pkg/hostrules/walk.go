@@ -45,6 +45,8 @@ type Trip struct {
 	// Incomplete: the rules take more steps than Walk makes, or nest deeper than the kernel
 	// allows. What is missing may be anything.
 	Incomplete bool
+	// Steps is the number of rules that were looked at.
+	Steps int
 }
 
 // Stops reports whether a part of the packets, or all, are stopped.
@@ -75,7 +77,7 @@ func (r *Ruleset) Walk(p Packet, skip func(*Table) bool) Trip {
 	if ok {
 		ok = w.route(s)
 	}
-	w.trip.Blocked = !ok
+	w.trip.Blocked, w.trip.Steps = !ok, w.steps
 	return w.trip
 }
 
