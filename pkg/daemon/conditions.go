@@ -16,6 +16,8 @@ const (
 	conditionStore      = "store"      // the store of spent tokens is not usable
 	conditionInterfaces = "interfaces" // an interface is missing, or the list cannot be read
 	conditionTable      = "table"      // the table cannot be written or repaired
+	conditionControl    = "control"    // the control socket does not work
+	conditionAccesses   = "accesses"   // no knock opens some accesses: their keys are missing
 	conditionGuard      = "guard"      // a policy is on trial, and is undone unless someone confirms it
 )
 
