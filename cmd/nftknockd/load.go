@@ -42,9 +42,9 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
-// wantAccess refuses a policy without an enabled access.
+// wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
-	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
+	if len(p.NFTables.Protect) == 0 && !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
 		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
 	}
 	return nil

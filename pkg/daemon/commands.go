@@ -47,7 +47,7 @@ type applyPlan struct {
 }
 
 func (c applyPlan) carryOut(k *keeper) error {
-	if err := writeTable(k.gate, c.plan, c.unguarded); err != nil {
+	if err := k.writeTable(c.plan, c.unguarded); err != nil {
 		return err
 	}
 	// The router must see the new plan before the workers have their new engines: a
@@ -63,7 +63,17 @@ type applyInterfaces struct{ unguarded []string }
 
 func (c applyInterfaces) carryOut(k *keeper) error {
 	defer k.noteTrouble()
-	return writeTable(k.gate, k.plan(), c.unguarded)
+	return k.writeTable(k.plan(), c.unguarded)
+}
+
+// writeTable is the function of that name for the keeper's gate.
+func (k *keeper) writeTable(p *plan.Plan, unguarded []string) error {
+	err := writeTable(k.gate, p, unguarded)
+	k.owned.Store(k.gate.Owned())
+	if err == nil {
+		k.tableIsRight()
+	}
+	return err
 }
 
 // writeTable writes the table of a plan, in which the packets of some interfaces pass.

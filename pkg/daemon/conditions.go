@@ -62,3 +62,11 @@ func (c *conditions) list() []control.Condition {
 	})
 	return list
 }
+
+// has reports whether something is wrong.
+func (c *conditions) has(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.now[name]
+	return ok
+}

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -74,13 +75,17 @@ type Daemon struct {
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	conditions conditions      // what is wrong now
-	discarded  <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
-	reloads    chan reloadRequest
-	stopping   chan struct{}   // closed by endReloads
-	endReloads func()          // answers every Reload, now and later, with errStopping
-	group      *errgroup.Group // all goroutines that Run waits for
-	reading    errgroup.Group  // the workers alone
+	conditions conditions    // what is wrong now
+	started    time.Time     // of Run
+	surveying  chan struct{} // has room for one: whoever lists the grants for a request
+	// policySince is when the plan in force came into force.
+	policySince atomic.Pointer[time.Time]
+	discarded   <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
+	reloads     chan reloadRequest
+	stopping    chan struct{}   // closed by endReloads
+	endReloads  func()          // answers every Reload, now and later, with errStopping
+	group       *errgroup.Group // all goroutines that Run waits for
+	reading     errgroup.Group  // the workers alone
 }
 
 // New makes a daemon. It opens nothing; Run does.
@@ -92,15 +97,18 @@ func New(c Config) *Daemon {
 		c.SetLogLevel = func(policy.LogLevel) {}
 	}
 	stopping := make(chan struct{})
-	return &Daemon{
-		config:   c,
-		events:   c.Events,
-		router:   newRouter(c.Events),
-		reloads:  make(chan reloadRequest),
-		stopping: stopping,
+	d := &Daemon{
+		config:    c,
+		events:    c.Events,
+		router:    newRouter(c.Events),
+		surveying: make(chan struct{}, 1),
+		reloads:   make(chan reloadRequest),
+		stopping:  stopping,
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
+	d.router.wrong = &d.conditions
+	return d
 }
 
 // StartError is the error of a start that failed after the services were hidden.
@@ -124,6 +132,7 @@ const StayHidden = "services stay hidden: the table is in place"
 // be called once.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.endReloads() // for a start that fails before supervise
+	d.started = time.Now()
 	socket, err := d.listen()
 	if err != nil {
 		return err
@@ -132,6 +141,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		defer socket.Close()
 	}
 	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
+	d.interfaces.wrong = &d.conditions
 	defer d.interfaces.close()
 	g, err := d.hideServices()
 	if err != nil {

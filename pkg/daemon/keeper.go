@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -23,6 +24,7 @@ type keeper struct {
 	requests chan request
 	timers   timers
 	stopped  chan struct{} // closed when run has ended
+	owned    atomic.Bool   // a copy of gate.Owned for other goroutines
 
 	changes <-chan struct{}  // receives when another process has changed the table
 	repairs *rate.Limiter    // since another process may undo every repair
@@ -42,7 +44,7 @@ type keeper struct {
 // newKeeper makes the keeper of a gate whose table was written for a plan.
 func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 	r.tablePlan.Store(p)
-	return &keeper{
+	k := &keeper{
 		gate:     g,
 		router:   r,
 		events:   r.events,
@@ -54,6 +56,8 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 
 		conditions: new(conditions),
 	}
+	k.owned.Store(g.Owned())
+	return k
 }
 
 // plan is that which the table was written for. Only the keeper replaces it.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -51,14 +52,24 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
 	// READY=1, "systemctl reload" would wait until its timeout.
 	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+	before, left := d.plan.Policy, d.interfaces.left()
 	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
+		d.reloadFailed(err)
 		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
 		return control.Reloaded{}, err
 	}
+	d.conditions.clear(conditionPolicy)
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
-	return control.Reloaded{}, nil
+	return control.Reloaded{Notes: d.tellOpened(before, left)}, nil
+}
+
+// reloadFailed notes that the policy in the files is not in force.
+func (d *Daemon) reloadFailed(err error) {
+	if !errors.Is(err, errStopping) {
+		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+err.Error())
+	}
 }
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
@@ -104,6 +115,8 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 		w.replace(matchers[i])
 	}
 	d.plan = next
+	now := time.Now()
+	d.policySince.Store(&now)
 	d.config.SetLogLevel(next.Policy.Log.Level)
 	d.warn(diags)
 	return nil

@@ -51,6 +51,8 @@ func (d *Daemon) openStoreOrRetry(ctx context.Context, p *plan.Plan) error {
 		d.router.spends.Use(store)
 		return nil
 	}
+	// Before the queue has the store, because that clears the condition.
+	d.conditions.set(conditionStore, "knocks that must be recorded are refused, because the store of spent tokens cannot be opened: "+err.Error())
 	// Also if the daemon stops: the queue closes the store if it opens after all.
 	d.router.spends.UseFailed(store, err)
 	if ctx.Err() != nil {

@@ -94,6 +94,10 @@ type Gate interface {
 	// by a later Repair; new ones are refused with ErrTarget.
 	Trouble() error
 
+	// Survey is Grants over a connection of its own: unlike the other methods it is
+	// for any goroutine, and none of them waits for it but Connections and Close.
+	Survey() ([]Grant, error)
+
 	// Owned reports whether the last Apply left the table where no other
 	// process can change or flush it. A table that is not owned is to be
 	// repaired whenever Changes says so.

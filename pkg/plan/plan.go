@@ -33,8 +33,10 @@ type Plan struct {
 	tripwires []port.Range
 }
 
-// ErrNothing is the error of a policy that opens nothing.
-var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do")
+// ErrNothing is the error of a policy that opens nothing, and does not say in so many words
+// that it is to hide services all the same.
+var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do " +
+	"(protect in [nftables] hides services that nobody is to reach)")
 
 // New makes the plan of a policy. It reads the signature files that the policy names, and no
 // other file. It fails if one of them cannot be read, if the key of an access is missing, if
@@ -87,7 +89,7 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 // Ruleset.Validate.
 func Outline(p *policy.Policy) (*Plan, error) {
 	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
-	if len(plan.Accesses) == 0 {
+	if len(plan.Accesses) == 0 && len(p.NFTables.Protect) == 0 {
 		return nil, ErrNothing
 	}
 	// By index: the address of a loop variable would be that of a copy.

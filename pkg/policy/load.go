@@ -81,6 +81,7 @@ type loader struct {
 	diags   Diagnostics
 	files   []string
 	size    int
+	section *table // [nftables] of the main file
 }
 
 func newLoader(now time.Time, inUse map[port.Range]bool) *loader {
@@ -140,8 +141,9 @@ func (l *loader) main(file string, data []byte) *table {
 		return nil
 	}
 	readSections(root, &l.policy)
+	l.section = root.section("nftables")
 	// The host's interfaces are known to Check only.
-	warnInterfaces(root.section("nftables"), l.policy.NFTables.Interfaces, l.host)
+	warnInterfaces(l.section, l.policy.NFTables.Interfaces, l.host)
 	l.accesses(root)
 	root.finish()
 	return root
@@ -238,8 +240,9 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	// Errors first: what is warned of is looked at in sound accesses only.
 	checkNames(l.entries)
 	checkLayouts(l.entries)
-	checkProtected(l.entries, l.policy.NFLog.Workers)
-	checkRanges(l.entries)
+	hidden := l.hidden()
+	checkProtected(hidden, l.entries, l.policy.NFLog.Workers)
+	checkRanges(hidden)
 	checkMode(l.entries, l.policy.NFTables.Mode)
 	checkShares(l.entries)
 	warnShared(l.entries)
@@ -253,7 +256,12 @@ func (l *loader) result() (*Policy, Diagnostics) {
 		l.policy.Accesses = append(l.policy.Accesses, *e.Access)
 	}
 	// With errors, the accesses that are missing may be those with the errors.
-	if !enabled && !l.diags.HasErrors() {
+	// Without an access the daemon does not run, and with errors the accesses that are missing
+	// may be those with the errors.
+	if (enabled || len(l.policy.NFTables.Protect) > 0) && !l.diags.HasErrors() {
+		warnUnopened(l.entries, l.policy.NFTables.Protect, l.now)
+	}
+	if !enabled && len(l.policy.NFTables.Protect) == 0 && !l.diags.HasErrors() {
 		l.diags = append(l.diags, Diagnostic{
 			File: l.files[0], Severity: SeverityWarning,
 			Message: "no access is enabled, so there is nothing to open",
