@@ -43,7 +43,9 @@ func (k *Kernel) grant(g Grant) error {
 	if err != nil || !needed {
 		return err
 	}
-	own := []elementChange{{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}}}
+	own := func() []elementChange {
+		return []elementChange{{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}}}
+	}
 	if err := k.sendMirrored(own, func() (mirrorChange, error) {
 		return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now)
 	}); err != nil {
@@ -135,12 +137,14 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	var own []elementChange
-	for _, e := range elements {
-		m := grantSetOf(e)
-		own = append(own, elementChange{
-			m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
-		})
+	own := func() (changes []elementChange) {
+		for _, e := range elements {
+			m := grantSetOf(e)
+			changes = append(changes, elementChange{
+				m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
+			})
+		}
+		return changes
 	}
 	if err := k.sendMirrored(own, func() (mirrorChange, error) {
 		return k.mirror.forEnd(elements, k.ledger, now)
