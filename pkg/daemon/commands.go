@@ -54,13 +54,17 @@ func (c applyPlan) carryOut(k *keeper) error {
 	// decision of the new engine would otherwise be held against the old plan.
 	k.router.tablePlan.Store(c.plan)
 	k.narrowToPlan()
+	k.noteTrouble()
 	return nil
 }
 
 // applyInterfaces writes the table of the current plan for other interfaces.
 type applyInterfaces struct{ unguarded []string }
 
-func (c applyInterfaces) carryOut(k *keeper) error { return k.writeTable(k.plan(), c.unguarded) }
+func (c applyInterfaces) carryOut(k *keeper) error {
+	defer k.noteTrouble()
+	return k.writeTable(k.plan(), c.unguarded)
+}
 
 // writeTable is the function of that name for the keeper's gate.
 func (k *keeper) writeTable(p *plan.Plan, unguarded []string) error {

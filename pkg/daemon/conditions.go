@@ -18,6 +18,7 @@ const (
 	conditionTable      = "table"      // the table cannot be written or repaired
 	conditionControl    = "control"    // the control socket does not work
 	conditionAccesses   = "accesses"   // no knock opens some accesses: their keys are missing
+	conditionSets       = "sets"       // a set of another table cannot take grants
 	conditionGuard      = "guard"      // a policy is on trial, and is undone unless someone confirms it
 )
 

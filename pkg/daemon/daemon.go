@@ -173,7 +173,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	defer g.Close()
 	d.keeper = newKeeper(g, d.plan, d.router)
+	d.keeper.conditions = &d.conditions
 	d.keeper.resume()
+	d.keeper.noteTrouble()
 
 	// The context of the group is done when ctx is, or when a function of the group
 	// fails: the failure of one ends all.

@@ -30,6 +30,9 @@ type keeper struct {
 	repairs *rate.Limiter    // since another process may undo every repair
 	again   <-chan time.Time // receives when to try another repair; nil if none is due
 	failure string           // of the last repair; empty if it succeeded
+	trouble string           // of the gate, as it was told last; empty for none
+
+	conditions *conditions
 
 	narrowing    *narrowing       // nil if none is under way
 	moreToNarrow <-chan struct{}  // ready while a narrowing is under way
@@ -51,6 +54,8 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		stopped:  make(chan struct{}),
 		changes:  g.Changes(),
 		repairs:  rate.NewLimiter(repairsPerSecond, repairBurst),
+
+		conditions: new(conditions),
 	}
 	k.owned.Store(g.Owned())
 	return k

@@ -46,6 +46,7 @@ func (k *keeper) repairNow() {
 	if repaired {
 		k.events.Emit(event.Repaired{Table: table})
 	}
+	k.noteTrouble()
 }
 
 // tableIsRight notes that the table was written or checked without an error.

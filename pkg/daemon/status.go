@@ -14,7 +14,7 @@ import (
 
 // preventing are the conditions during which knocks, or some of them, open nothing. With the
 // others the daemon works, if not as its policy says.
-var preventing = map[string]bool{conditionNFLog: true, conditionStore: true, conditionTable: true, conditionAccesses: true}
+var preventing = map[string]bool{conditionNFLog: true, conditionStore: true, conditionTable: true, conditionAccesses: true, conditionSets: true}
 
 // Status implements control.Handler. It waits for no other goroutine, except for a listing of
 // grants that is under way, unless q.Brief is set.
@@ -46,7 +46,7 @@ func (d *Daemon) state() control.Status {
 		Ready: true, Problems: d.conditions.list(), Since: d.started,
 		Accesses: len(p.Accesses), Owner: string(policy.OwnerOff), Mode: string(n.Mode), Hide: string(n.Hide), Table: n.Table,
 		Group: p.Policy.NFLog.Group, Workers: p.Policy.NFLog.Workers,
-		Hidden: texts(port.Normal(p.Ruleset.Protected)), Interfaces: append([]string{}, n.Interfaces...), Unguarded: d.interfaces.left(),
+		Hidden: texts(port.Normal(p.Ruleset.Hidden())), Interfaces: append([]string{}, n.Interfaces...), Unguarded: d.interfaces.left(),
 		Store: d.router.storeState(p), Policy: "current", PolicySince: *d.policySince.Load(),
 	}
 	for _, c := range s.Problems {

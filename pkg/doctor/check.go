@@ -54,15 +54,15 @@ func missingTable(p Policy, h *Host) []Finding {
 	return nil
 }
 
-// packets calls each with a packet to each service, by each way. It stops where walks of
+// packets calls each with a packet to each of some services, by each way. It stops where walks of
 // them through all rules would have more than maxSteps, or at maxPorts ports.
-func (h *Host) packets(p Policy, each func(port.Range, hostrules.Packet)) {
+func (h *Host) packets(p Policy, services []port.Range, each func(port.Range, hostrules.Packet)) {
 	way := h.Way(p)
 	s := survey{way: way, granted: true}
 	walks := maxSteps / (h.Rules.Size() + 1)
 	for _, path := range way.paths() {
 		left := min(maxPorts, walks/len(way.paths()))
-		for _, r := range p.Services {
+		for _, r := range services {
 			for n := 0; n < r.Ports() && left > 0; n++ {
 				each(r.At(n), s.packet(path, r.At(n)))
 				left--
@@ -83,7 +83,7 @@ func untracked(p Policy, h *Host) []Finding {
 	}
 	found := make(map[*hostrules.Rule][]port.Range)
 	var order []hostrules.Outcome
-	h.packets(p, func(r port.Range, k hostrules.Packet) {
+	h.packets(p, p.hidden(), func(r port.Range, k hostrules.Packet) {
 		if r.Protocol != packet.UDP {
 			return
 		}
@@ -118,7 +118,7 @@ func published(p Policy, h *Host) []Finding {
 	}
 	seen := make(map[way]bool)
 	var list []Finding
-	h.packets(p, func(r port.Range, k hostrules.Packet) {
+	h.packets(p, p.hidden(), func(r port.Range, k hostrules.Packet) {
 		for _, o := range h.Rules.Walk(k, p.skip).Outcomes {
 			if o.Kind != hostrules.Translated || !o.To.Addr().IsValid() || o.To.Addr().IsLoopback() {
 				continue
@@ -171,7 +171,7 @@ func hideStandsOut(p Policy, h *Host) []Finding {
 	for _, path := range way.paths() {
 		for _, n := range samplePorts {
 			r := port.Single(packet.TCP, n)
-			if slices.ContainsFunc(slices.Concat(p.Services, p.Knocks), r.Overlaps) || h.Listening[r] {
+			if slices.ContainsFunc(slices.Concat(p.hidden(), p.Knocks), r.Overlaps) || h.Listening[r] {
 				continue
 			}
 			trip := h.Rules.Walk(s.packet(path, r), p.skip)
@@ -216,7 +216,7 @@ func notHidden(p Policy, h *Host) []Finding {
 	var versions []string
 	everywhere := p
 	everywhere.No4, everywhere.No6 = false, false
-	h.packets(everywhere, func(r port.Range, k hostrules.Packet) {
+	h.packets(everywhere, p.hidden(), func(r port.Range, k hostrules.Packet) {
 		k.Mark, k.Members = 0, nil
 		if t := h.Rules.Walk(k, p.skip); !t.Incomplete && !t.Stops() {
 			open = addOnce(open, r)
@@ -238,7 +238,7 @@ func dynamicFirewall(p Policy, h *Host) []Finding {
 	if h.Rules == nil || !p.byFirewall() {
 		return nil
 	}
-	what := map[policy.Mode]string{modeSet: "sets in its tables, and grants in them,", modeMark: "rules in its tables that look for the mark"}[p.Mode]
+	what := map[policy.Mode]string{policy.ModeSet: "sets in its tables, and grants in them,", policy.ModeMark: "rules in its tables that look for the mark"}[p.Mode]
 	var list []Finding
 	add := func(name, hint string, t *hostrules.Table) {
 		list = append(list, Finding{Severity: Warning, Code: "dynamic-firewall", Where: Where{Family: t.Family.String(), Table: t.Name},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"slices"
 
+	"nftknock/pkg/gate"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/port"
 )
@@ -13,7 +14,8 @@ type Policy struct {
 	Mode       policy.Mode
 	Hide       policy.Hide
 	Interfaces []string     // as in policy.NFTables
-	Services   []port.Range // what is hidden
+	Services   []port.Range // what grants open
+	Hidden     []port.Range // what is hidden: Services, and what nothing opens now; nil if only Services
 	Knocks     []port.Range // where the packets of knocks go
 	// Quiet are those of Knocks on which no service of the host should listen. A knock that
 	// is told by its payload, or takes thousands of ports, does not mind.
@@ -30,15 +32,17 @@ type Policy struct {
 	No4, No6 bool
 }
 
-// The modes in which grants take effect by the host's own rules.
-const (
-	modeSet  policy.Mode = "set"
-	modeMark policy.Mode = "mark"
-)
-
 // byFirewall reports whether grants take effect by the host's own rules, which then hide
 // the services.
-func (p Policy) byFirewall() bool { return p.Mode == modeSet || p.Mode == modeMark }
+func (p Policy) byFirewall() bool { return p.Mode == policy.ModeSet || p.Mode == policy.ModeMark }
+
+// hidden is Hidden, or Services if that is not set.
+func (p Policy) hidden() []port.Range {
+	if p.Hidden == nil {
+		return p.Services
+	}
+	return p.Hidden
+}
 
 // FromPolicy returns what matters of a policy, which may have been read without its keys.
 func FromPolicy(p *policy.Policy) Policy {
@@ -46,6 +50,7 @@ func FromPolicy(p *policy.Policy) Policy {
 		Table: p.NFTables.Table, Mode: p.NFTables.Mode, Hide: p.NFTables.Hide, Interfaces: p.NFTables.Interfaces,
 		Group: p.NFLog.Group, Workers: p.NFLog.Workers, ControlSocket: p.Control.Socket,
 	}
+	d.byGate(p.NFTables)
 	for i := range p.Accesses {
 		a := &p.Accesses[i]
 		if !a.Enabled {
@@ -63,6 +68,21 @@ func FromPolicy(p *policy.Policy) Policy {
 			d.Timed = append(d.Timed, a.Name)
 		}
 	}
-	d.Services, d.Knocks = port.Normal(d.Services), port.Normal(d.Knocks)
+	d.Services, d.Hidden, d.Knocks = port.Normal(d.Services), port.Normal(p.Hidden()), port.Normal(d.Knocks)
 	return d
+}
+
+// byGate adds what grants change in packets.
+func (p *Policy) byGate(t policy.NFTables) {
+	switch t.Mode {
+	case policy.ModeMark:
+		p.Mark = t.Mark
+	case policy.ModeSet:
+		p.No4, p.No6 = t.Set4 == (gate.SetName{}), t.Set6 == (gate.SetName{})
+		for _, s := range []gate.SetName{t.Set4, t.Set6} {
+			if s != (gate.SetName{}) {
+				p.Members = append(p.Members, s.String())
+			}
+		}
+	}
 }

@@ -67,7 +67,7 @@ func mark(t testing.TB, host *netns.NS) string {
 	t.Helper()
 	var out []byte
 	netnstest.Do(t, host, func() (err error) {
-		out, err = exec.Command("sh", "-c", `nft list ruleset; ip -br link | cut -d" " -f1; ip -o addr show scope global; ip route | sed s/linkdown//; ip -6 route | sed s/linkdown//`).Output()
+		out, err = exec.Command("sh", "-c", `nft list ruleset; ip -br link | cut -d" " -f1; ip -o addr show scope global; (ip route; ip -6 route) | sed "s/linkdown//; s/ *$//"`).Output()
 		return err
 	})
 	return string(out)

@@ -120,6 +120,8 @@ var lines = []struct {
 	{Repaired{"nftknock"}, "WARN table inet nftknock was changed by another process and is restored, running grants included [event=repaired]"},
 	{RepairFailed{"nftknock", errFull}, "ERROR services may be open to everyone: cannot restore table inet nftknock, which another process changed: " +
 		"the set is full; retrying every second [event=repair_failed reason=the set is full]"},
+	{SetsUnusable{errFull}, "ERROR knocks are refused: the set is full; retrying every second [event=sets_unusable reason=the set is full]"},
+	{SetsUsable{}, "INFO the firewall's sets take grants again, running ones included [event=sets]"},
 	{NarrowFailed{errFull}, "ERROR cannot end grants that the policy no longer allows: the set is full; their sources still have access; retrying every second " +
 		"[event=narrow_failed reason=the set is full]"},
 	{InterfaceProblem{"eth9", "interface \"eth9\" does not exist", false}, `WARN interface "eth9" does not exist [event=interfaces interface=eth9]`},

@@ -26,6 +26,28 @@ func (e RepairFailed) Line() Line {
 		[]slog.Attr{reason(e.Err)}}
 }
 
+// SetsUnusable: a set of another table, which grants are to go into, is missing or cannot
+// take them.
+type SetsUnusable struct{ Err error }
+
+// Line implements Event.
+func (e SetsUnusable) Line() Line {
+	return Line{"sets_unusable", slog.LevelError, "knocks are refused: " + e.Err.Error() +
+		"; retrying every second", []slog.Attr{reason(e.Err)}}
+}
+
+func (e SetsUnusable) limit() (class, string) { return repairs, "" }
+
+// SetsUsable: what SetsUnusable told of is right again.
+type SetsUsable struct{}
+
+// Line implements Event.
+func (e SetsUsable) Line() Line {
+	return Line{"sets", slog.LevelInfo, "the firewall's sets take grants again, running ones included", nil}
+}
+
+func (e SetsUsable) limit() (class, string) { return repairs, "" }
+
 // NarrowFailed: running grants that the policy no longer allows could not all be listed,
 // ended or replaced.
 type NarrowFailed struct{ Err error }

@@ -26,6 +26,9 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	if r.table() != k.table.name {
 		return errTable(r.table(), k.table.name)
 	}
+	if err := k.checkChange(r); err != nil {
+		return fmt.Errorf("apply table %s: %w", k.table, err)
+	}
 	applied := *r
 	k.listed = false
 	first := k.applied == nil
@@ -50,6 +53,8 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	if first {
 		k.adoptGrants()
 	}
+	// After our own table: what this no longer lets pass is hidden by then.
+	k.followTargets()
 	return nil
 }
 
@@ -67,12 +72,14 @@ func (k *Kernel) Repair() (repaired bool, err error) {
 		} else {
 			k.relearn()
 		}
+		k.syncTargets()
 		return false, nil
 	default:
 		if err = k.restore(k.applied, false); err != nil {
 			err = k.explainApply(err)
 		}
 	}
+	k.syncTargets()
 	if err != nil {
 		return false, fmt.Errorf("repair table %s: %w", k.table, err)
 	}

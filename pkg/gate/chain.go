@@ -74,11 +74,8 @@ var protocols = []packet.Protocol{packet.TCP, packet.UDP}
 
 // A layout is what a table of ours is made of.
 //
-// There is one for today's one mode: the table hides services and lets granted
-// packets pass. A mode that puts grants into sets of other tables would have the
-// chains that a ruleset without protected ports has, which only log. One that
-// marks would have a statement for the mark before the verdict of admit, and no
-// refusal.
+// In ModeSet its chains are those of a ruleset without protected ports, which only
+// log. Those of ModeMark: see mark.go.
 type layout struct {
 	sets   []set
 	chains []chain
@@ -99,10 +96,11 @@ func (r *Ruleset) chains() []chain {
 	list = append(list, r.knockChains()...)
 	list = append(list, chain{name: prerouting, base: &atHookPrerouting, rules: r.enterPrerouting()})
 	if r.hidesSomething() {
-		// All three, whatever is hidden: a start that finds others makes the table anew.
-		list = append(list,
-			chain{name: input, base: &atHookInput, rules: r.enterInput()},
-			chain{name: forward, base: &atHookForward, rules: r.enterForward()})
+		// All of them, whatever is hidden: a start that finds others makes the table anew.
+		list = append(list, chain{name: input, base: &atHookInput, rules: r.enterInput()})
+		if !r.marks() {
+			list = append(list, chain{name: forward, base: &atHookForward, rules: r.enterForward()})
+		}
 	}
 	return list
 }
@@ -182,6 +180,9 @@ func (r *Ruleset) enterForward() []rule {
 // time of the tuple anew.
 func (r *Ruleset) keep() []rule {
 	var rules []rule
+	if r.marks() {
+		rules = append(rules, always(r.setMark()))
+	}
 	for _, f := range families() {
 		rules = append(rules, always(updateTCPTuple(f, keptSet+f.digit), accept()))
 	}
@@ -203,9 +204,12 @@ func (r *Ruleset) passUnguarded() rule {
 	return when(fromInterfaceIn(unguardedSet)).do(accept())
 }
 
-// refuse is what becomes of a packet of the protocol to a hidden port.
+// refuse is what becomes of a packet of the protocol to a hidden port. In ModeMark it
+// passes without the mark.
 func (r *Ruleset) refuse(p packet.Protocol) rule {
 	switch {
+	case r.marks():
+		return always(r.clearMark(), accept())
 	case r.Hide == Drop:
 		return always(drop())
 	case p == packet.TCP:

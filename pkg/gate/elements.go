@@ -36,15 +36,20 @@ func (k *Kernel) grant(g Grant) error {
 	}
 	now := time.Now()
 	needed, err := k.ledger.needs(g, k.openings, k.applied.Quotas[g.Access], now)
+	if err == nil && !needed {
+		// What is granted already has no effect while its target is not there.
+		err = k.checkTarget(g)
+	}
 	if err != nil || !needed {
 		return err
 	}
-	tx := transaction{elements: []elementChange{
-		{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}},
-	}}
-	// Done twice it comes to the same: ENOBUFS does not say what became of it.
-	if err := k.retry(func() error { return k.send(tx, 0) }); err != nil {
-		return k.explainElement(err)
+	own := func() []elementChange {
+		return []elementChange{{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}}}
+	}
+	if err := k.sendMirrored(own, func() (mirrorChange, error) {
+		return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now)
+	}); err != nil {
+		return k.explainGrant(g, err)
 	}
 	// From before the transaction, so that the ledger never says more than the kernel.
 	k.ledger.put(g, now)
@@ -132,14 +137,18 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	var tx transaction
-	for _, e := range elements {
-		m := grantSetOf(e)
-		tx.elements = append(tx.elements, elementChange{
-			m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
-		})
+	own := func() (changes []elementChange) {
+		for _, e := range elements {
+			m := grantSetOf(e)
+			changes = append(changes, elementChange{
+				m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
+			})
+		}
+		return changes
 	}
-	if err := k.retry(func() error { return k.send(tx, 0) }); err != nil {
+	if err := k.sendMirrored(own, func() (mirrorChange, error) {
+		return k.mirror.forEnd(elements, k.ledger, now)
+	}); err != nil {
 		return nil, k.explainElement(err)
 	}
 	return k.ledger.removeAll(elements, now), nil
@@ -161,6 +170,7 @@ func (k *Kernel) relearn() {
 	if k.stale = k.learn() != nil; k.stale {
 		k.watch.signal()
 	}
+	k.unsynced = true
 	// An owned table cannot be lost, so that nothing has to be put back.
 	if len(k.existing) == 0 && !k.owned {
 		k.adoptExisting()

@@ -237,7 +237,7 @@ func (s portSet) any() bool {
 // hiddenPorts are all that a ruleset hides.
 func (r *Ruleset) hiddenPorts() portSet {
 	hidden := portSet{packet.TCP: new([1 << 16]bool), packet.UDP: new([1 << 16]bool)}
-	for _, s := range r.Protected {
+	for _, s := range r.Hidden() {
 		for n := range s.Ports() {
 			hidden[s.Protocol][s.At(n).First] = true
 		}

@@ -26,6 +26,12 @@ type Fake struct {
 	flushed bool     // by someone else
 	grants  *ledger
 	closed  bool
+
+	others   *fakeSets
+	mirror   *mirror
+	unsynced bool      // the targets may differ from the grants
+	due      time.Time // when to look at the targets again; zero for never
+	trouble  error
 }
 
 var _ Gate = (*Fake)(nil)
@@ -39,7 +45,11 @@ func NewFake(c Config, now func() time.Time) (*Fake, error) {
 	if err := validateTable(c.Table); err != nil {
 		return nil, err
 	}
-	return &Fake{table: c.Table, mode: c.Owner, now: now, changes: make(chan struct{}, 1), grants: newLedger()}, nil
+	others := &fakeSets{now: now, sets: make(map[SetName]*fakeSet)}
+	return &Fake{
+		table: c.Table, mode: c.Owner, now: now, changes: make(chan struct{}, 1), grants: newLedger(),
+		others: others, mirror: newMirror(others, c.Table),
+	}, nil
 }
 
 // Apply implements Gate.
@@ -55,11 +65,17 @@ func (f *Fake) Apply(r *Ruleset) error {
 	if f.closed {
 		return fmt.Errorf("apply table inet %s: %w", f.table, os.ErrClosed)
 	}
+	if f.applied != nil {
+		if err := checkChange(f.applied, r, f.others); err != nil {
+			return fmt.Errorf("apply table inet %s: %w", f.table, err)
+		}
+	}
 	applied := *r
 	if f.flushed {
 		f.grants.dropOnce()
 	}
 	f.applied, f.flushed = &applied, false
+	f.followTargets()
 	return nil
 }
 
@@ -74,6 +90,7 @@ func (f *Fake) Repair() (repaired bool, err error) {
 		f.grants.dropOnce()
 	}
 	repaired, f.flushed = f.flushed, false
+	f.syncTargets()
 	return repaired, nil
 }
 
@@ -109,11 +126,17 @@ func (f *Fake) grant(g Grant) error {
 		return err
 	}
 	needed, err := f.grants.needs(g, f.applied.openIndex(), f.applied.Quotas[g.Access], f.now())
+	if err == nil && !needed && f.mirror.active() {
+		_, err = f.mirror.target(familyOf(g.Source.Addr()))
+	}
 	if err != nil || !needed {
 		return err
 	}
 	if _, running := f.grants.entries[g.element()]; !running && f.grants.bySet[grantSetOf(g.element())] >= MaxGrants {
 		return errFull()
+	}
+	if err := f.grantInSet(g); err != nil {
+		return err
 	}
 	f.grants.put(g, f.now())
 	return nil
@@ -171,6 +194,9 @@ func (f *Fake) end(pick func(*ledger) []element) ([]Grant, error) {
 	elements := pick(f.grants)
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
+	}
+	if err := f.mirrored(func() (mirrorChange, error) { return f.mirror.forEnd(elements, f.grants, now) }); err != nil {
+		return nil, err
 	}
 	return f.grants.removeAll(elements, now), nil
 }
@@ -249,7 +275,8 @@ func (f *Fake) Remove() error {
 	if f.closed {
 		return fmt.Errorf("remove table inet %s: %w", f.table, os.ErrClosed)
 	}
-	f.applied, f.flushed = nil, false
+	f.leaveTargets(f.mirror.follow(&Ruleset{}))
+	f.applied, f.flushed, f.trouble = nil, false, nil
 	f.grants.clear()
 	return nil
 }

@@ -50,6 +50,9 @@ func familyOf(a netip.Addr) family {
 	return ipv6()
 }
 
+// title is its name for people.
+func (f family) title() string { return "IPv" + f.digit }
+
 func (f family) addrLen() uint32 { return uint32(f.bits / 8) }
 
 // guard keeps packets of the other family from what follows.

@@ -45,9 +45,10 @@ type Gate interface {
 	Repair() (repaired bool, err error)
 
 	// Changes receives when another process changed the table, or may have:
-	// time to Repair. Several changes may be one. While the table is owned, and
-	// after Close, it receives none of them. It also receives when Apply or
-	// Repair left something to be done later. Unlike the other methods it is
+	// time to Repair; so is a change of a set that ModeSet grants into. Several changes
+	// may be one. While the table is owned it receives none of the table, and after
+	// Close none at all. It also receives when Apply or Repair left something to be
+	// done later. Unlike the other methods it is
 	// for any goroutine.
 	Changes() <-chan struct{}
 
@@ -86,6 +87,12 @@ type Gate interface {
 	// Grants lists what is granted at this moment, ordered by source, protocol
 	// and port. Its time grows with their number: 30,000 take half a second.
 	Grants() ([]Grant, error)
+
+	// Trouble returns what keeps grants from taking effect although the table is there,
+	// or nil: in ModeSet, a set that is missing, or that takes no grants (ErrTarget).
+	// It is as of the last Apply or Repair. Grants that such a set lost are given again
+	// by a later Repair; new ones are refused with ErrTarget.
+	Trouble() error
 
 	// Survey is Grants over a connection of its own: unlike the other methods it is
 	// for any goroutine, and none of them waits for it but Connections and Close.

@@ -16,12 +16,17 @@ type tableHandle uint64
 // unknown is the handle of no table that there will ever be.
 const unknown = ^tableHandle(0)
 
-// readHandle returns the handle of the table in the kernel, and the low half of
+// readHandle returns the handle of our table in the kernel, and the low half of
 // the number of the ruleset's generation at that moment. The library reads
 // neither.
 func (k *Kernel) readHandle() (id tableHandle, generation uint16, err error) {
+	return k.handleOf(k.table)
+}
+
+// handleOf is readHandle for any table.
+func (k *Kernel) handleOf(table tableName) (id tableHandle, generation uint16, err error) {
 	name, err := netlink.MarshalAttributes([]netlink.Attribute{
-		{Type: unix.NFTA_TABLE_NAME, Data: append([]byte(k.table.name), 0)},
+		{Type: unix.NFTA_TABLE_NAME, Data: append([]byte(table.name), 0)},
 	})
 	if err != nil {
 		return 0, 0, err
@@ -31,7 +36,7 @@ func (k *Kernel) readHandle() (id tableHandle, generation uint16, err error) {
 			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE,
 			Flags: netlink.Request,
 		},
-		Data: append([]byte{byte(k.table.family.number), unix.NFNETLINK_V0, 0, 0}, name...),
+		Data: append([]byte{byte(table.family.number), unix.NFNETLINK_V0, 0, 0}, name...),
 	})
 	if errors.Is(err, unix.ENOENT) {
 		return 0, 0, nil

@@ -128,7 +128,37 @@ func rulesets() []namedRuleset {
 			Workers:   2,
 		}},
 		{"messages alone", Ruleset{Messages: []port.Range{port.Echo}}},
+		{"set", Ruleset{
+			Mode: ModeSet, Set4: theirSet("inet filter clients4"), Set6: theirSet("ip6 filter clients6"),
+			KnockPorts: services("tcp/50053", "udp/6020"),
+			Messages:   services("udp/62201"),
+			Openings:   openings("tcp/22", "tcp/8000-8010"),
+			ICMP:       true,
+			Group:      5,
+		}},
+		{"mark", Ruleset{
+			Mode: ModeMark, Mark: 0x10000,
+			Unguarded:  []string{"eth1"},
+			Protected:  services("tcp/22", "udp/51820", "tcp/8000-8010"),
+			KnockPorts: services("udp/62201", "tcp/8005"),
+			Messages:   services("udp/51820", "tcp/22"),
+			Openings: []Opening{
+				{Service: service("tcp/22"), Bits4: 24, Bits6: 64},
+				{Service: service("tcp/8000-8010"), Once: true},
+				{Service: service("udp/51820"), Once: true},
+			},
+			Group: 5,
+		}},
 	}
+}
+
+// theirSet is a set of another table.
+func theirSet(s string) SetName {
+	n, err := ParseSetName(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 // openings are those of services for single addresses.

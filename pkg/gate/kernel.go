@@ -57,6 +57,10 @@ type Kernel struct {
 	local    map[netip.Addr]bool // this host's addresses when the Kernel was opened
 	// withoutDemux: see Ruleset.
 	withoutDemux bool
+
+	mirror   *mirror
+	unsynced bool  // the mirror may differ from the ledger
+	trouble  error // what Trouble returns
 }
 
 var _ Gate = (*Kernel)(nil)
@@ -72,6 +76,7 @@ func Open(c Config) (*Kernel, error) {
 		return nil, err
 	}
 	k := &Kernel{table: tableName{inet, c.Table}, mode: c.Owner, ledger: newLedger()}
+	k.mirror = newMirror(kernelSets{k}, c.Table)
 	if err := k.open(); err != nil {
 		return nil, fmt.Errorf("open table %s: %w", k.table, err)
 	}
@@ -203,6 +208,8 @@ func (k *Kernel) Changes() <-chan struct{} { return k.watch.changes }
 
 // Remove implements Gate.
 func (k *Kernel) Remove() error {
+	k.leaveTargets(k.mirror.follow(&Ruleset{}))
+	k.trouble = nil
 	err := k.retry(func() error {
 		k.conn.DelTable(k.table.netlink(0))
 		return k.conn.Flush()

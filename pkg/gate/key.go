@@ -85,23 +85,21 @@ func (t keyType) decode(key []byte) (fields [][]byte, ok bool) {
 //
 // The sets of our own table need no protocol, since each is for one. The third
 // form is for sets that others made, in which `ip saddr . meta l4proto . th
-// dport` is usual: readGrantKey says which form such a set has. For grants in
-// such a set this lacks a way to name it (its table beside its name, in grantSet),
-// its own timeout and size, which may be none, and the wider meaning of a key
-// without a port: such a grant would open all that the other table lets pass by
-// the set.
+// dport` is usual: readGrantKey says which form such a set has. A key
+// without a port, or without a protocol, means more than the grant: it opens all that
+// the rules of the other table let pass by the set.
 type grantKey struct {
 	family   family
 	protocol bool // there is a protocol; then there is also a port
 	port     bool
 }
 
-// readGrantKey reads the type of the keys of a set in the kernel; ok is false if
-// no grant can be an element of such a set.
-func readGrantKey(d nftables.SetDatatype) (k grantKey, ok bool) {
+// readGrantKey reads the type of the keys of a set in the kernel, as nft numbers it;
+// ok is false if no grant can be an element of such a set.
+func readGrantKey(number uint32) (k grantKey, ok bool) {
 	for _, f := range families() {
 		for _, k := range []grantKey{{family: f}, {family: f, port: true}, {family: f, protocol: true, port: true}} {
-			if k.fields().datatype() == d {
+			if d := k.fields().datatype(); d.GetNFTMagic() == number {
 				return k, true
 			}
 		}

@@ -133,7 +133,7 @@ func TestKeysOfOthersSetsAreRead(t *testing.T) {
 		t.Fatalf("%d sets, %v", len(sets), err)
 	}
 	for _, set := range sets {
-		k, ok := readGrantKey(set.KeyType)
+		k, ok := readGrantKey(set.KeyType.GetNFTMagic())
 		if !ok {
 			if set.Name != "port" && set.Name != "turned" && set.Name != "mark" {
 				t.Errorf("set %s: nothing can be granted", set.Name)

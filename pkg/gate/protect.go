@@ -103,7 +103,7 @@ func (r *Ruleset) checkpointChains(at checkpoint) []chain {
 		list = append(list,
 			chain{name: translated, rules: r.arriveTranslated()},
 			chain{name: "in", rules: r.arriveAtInput()})
-		if r.protects(packet.TCP) {
+		if r.protects(packet.TCP) && !r.marks() {
 			list = append(list,
 				chain{name: atForward.chain(packet.TCP, "later"), rules: r.later(packet.TCP, atForward)},
 				chain{name: forwarded, rules: r.arriveForwarded()})
@@ -119,7 +119,7 @@ func (r *Ruleset) protocolChains(p packet.Protocol, at checkpoint) []chain {
 		list = append(list, chain{name: at.chain(p, "once"), rules: r.useOnce(p, at)})
 	}
 	if p == packet.TCP {
-		if at == atPrerouting {
+		if at == atPrerouting && !r.marks() {
 			list = append(list, chain{name: at.chain(p, "unknown"), rules: r.unknown(p, at)})
 		}
 		list = append(list, chain{name: at.chain(p, "later"), rules: r.later(p, at)})
@@ -131,12 +131,15 @@ func (r *Ruleset) protocolChains(p packet.Protocol, at checkpoint) []chain {
 // admitted: with our label, or by its tuple where conntrack has no entry, or one
 // that is older than our rules and has no space for labels.
 func (r *Ruleset) admit(at checkpoint) []rule {
-	rules := []rule{
+	var rules []rule
+	if r.marks() {
+		rules = append(rules, always(r.setMark()))
+	}
+	rules = append(rules,
 		always(r.setLabel(at)),
 		// "ct label set" does nothing and says nothing where it cannot (nft_ct_set_eval),
 		// so the label is asked for.
-		when(r.admittedAt(at)).do(accept()),
-	}
+		when(r.admittedAt(at)).do(accept()))
 	for _, f := range families() {
 		rules = append(rules, always(updateTuple(f, keptSet+f.digit, "th")))
 	}
@@ -148,10 +151,10 @@ func (r *Ruleset) admit(at checkpoint) []rule {
 func (r *Ruleset) passAdmitted() []rule {
 	var rules []rule
 	if r.protects(packet.TCP) {
-		rules = append(rules, when(notSYN()).do(accept()))
+		rules = append(rules, when(notSYN()).do(r.letPass()...))
 	}
 	if r.protects(packet.UDP) {
-		rules = append(rules, when(overProtocol(packet.UDP)).do(accept()))
+		rules = append(rules, when(overProtocol(packet.UDP)).do(r.letPass()...))
 	}
 	return rules
 }
@@ -233,6 +236,9 @@ func (r *Ruleset) service(p packet.Protocol, at checkpoint) []rule {
 // third packet, no socket is there yet: the grant counts for what is no SYN, too.
 func (r *Ruleset) later(p packet.Protocol, at checkpoint) []rule {
 	rules := r.passKnown()
+	if r.marks() {
+		return append(rules, r.unknown(p, at)...)
+	}
 	switch at {
 	case atPrerouting:
 		// A translated connection has no socket with the address that was dialled:

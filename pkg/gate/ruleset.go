@@ -16,12 +16,20 @@ import (
 type Ruleset struct {
 	// Table is the table's name; empty for DefaultTable.
 	Table string
-	// Hide is what becomes of packets to protected ports.
+	// Mode is how grants take effect.
+	Mode Mode
+	// Set4 and Set6 are the sets for the grants of ModeSet, to addresses of IPv4 and of
+	// IPv6. Without one of them, addresses of that family are granted nothing.
+	Set4, Set6 SetName
+	// Mark is the bit of the packet mark for ModeMark.
+	Mark uint32
+	// Hide is what becomes of packets to protected ports in ModeGate.
 	Hide Hide
 	// Unguarded are the interfaces whose packets the table lets pass, besides
 	// lo. One that it does not know is guarded.
 	Unguarded []string
-	// Protected are the services that only granted sources reach.
+	// Protected are the services that only granted sources reach; in ModeMark, those
+	// whose packets get the mark if they have a grant. ModeSet has none.
 	Protected []port.Range
 	// Openings are what grants may open. Single addresses can be granted single
 	// ports without one.
@@ -112,6 +120,9 @@ func (r *Ruleset) Validate() error {
 		return err
 	}
 	if err := r.validateServices(); err != nil {
+		return err
+	}
+	if err := r.validateMode(); err != nil {
 		return err
 	}
 	return r.validateSize()

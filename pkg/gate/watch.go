@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,10 @@ type watcher struct {
 	// elements: grants were added or deleted, or may have been. rules: the same
 	// of sets that belong to the rules.
 	elements, rules atomic.Bool
-	closed          chan struct{}
+	// targets are sets of other tables to watch, too; theirs: one of them was changed.
+	targets atomic.Pointer[[]SetName]
+	theirs  atomic.Bool
+	closed  chan struct{}
 }
 
 // watchBuffer holds the events of a firewall of some thousand rules when it is
@@ -66,6 +70,7 @@ func (w *watcher) run() {
 		case errors.Is(err, unix.ENOBUFS):
 			w.elements.Store(true)
 			w.rules.Store(true)
+			w.theirs.Store(true)
 			// The kernel dropped events, which may have been about the table.
 			w.signal()
 		case err != nil:
@@ -79,6 +84,10 @@ func (w *watcher) run() {
 		for _, m := range messages {
 			if touches(m, w.table, w.ours) {
 				w.note(m)
+				w.signal()
+			}
+			if w.touchesTarget(m) {
+				w.theirs.Store(true)
 				w.signal()
 			}
 		}
@@ -122,6 +131,26 @@ func touches(m netlink.Message, table tableName, ours uint32) bool {
 	return m.Header.Type>>8 == unix.NFNL_SUBSYS_NFTABLES && m.Header.PID != ours &&
 		len(m.Data) > 0 && m.Data[0] == byte(table.family.number) &&
 		attribute(m, unix.NFTA_TABLE_NAME) == table.name
+}
+
+// touchesTarget reports whether a message tells of a change to one of the targets, or to
+// the table that one is in, which did not come from us.
+func (w *watcher) touchesTarget(m netlink.Message) bool {
+	targets := w.targets.Load()
+	return targets != nil && slices.ContainsFunc(*targets, func(n SetName) bool {
+		if !touches(m, n.table(), w.ours) {
+			return false
+		}
+		switch uint16(m.Header.Type) & 0xff {
+		case unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE:
+			return true
+		case unix.NFT_MSG_NEWSET, unix.NFT_MSG_DELSET:
+			return attribute(m, unix.NFTA_SET_NAME) == n.Name
+		case unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
+			return attribute(m, unix.NFTA_SET_ELEM_LIST_SET) == n.Name
+		}
+		return false
+	})
 }
 
 // attribute returns an attribute of an event that is text, or nothing.

@@ -26,8 +26,11 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	if p.NFTables.Hide == policy.HideReject {
 		r.Hide = gate.Reject
 	}
+	setMode(r, p.NFTables)
 	// Services may overlap: the gate merges them in its sets.
-	r.Protected = p.Hidden()
+	if r.Mode != gate.ModeSet {
+		r.Protected = p.Hidden()
+	}
 	for _, a := range accesses {
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
@@ -43,6 +46,16 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	r.Protected, r.KnockPorts, r.Openings = distinct(r.Protected), distinct(r.KnockPorts), distinct(r.Openings)
 	r.Messages = distinct(r.Messages)
 	return r
+}
+
+// setMode sets the mode of a ruleset, and what belongs to that alone.
+func setMode(r *gate.Ruleset, c policy.NFTables) {
+	switch c.Mode {
+	case policy.ModeSet:
+		r.Mode, r.Set4, r.Set6 = gate.ModeSet, c.Set4, c.Set6
+	case policy.ModeMark:
+		r.Mode, r.Mark = gate.ModeMark, c.Mark
+	}
 }
 
 // distinct removes repetitions and keeps the order. It works in place: list must not be

@@ -62,7 +62,7 @@ var commonKeys = []string{"name", "enabled", "source", "knock", "open", "timeout
 
 // allKeys are the names of all sections and keys that a policy can have.
 func allKeys() []string {
-	return slices.Concat([]string{"access"}, sectionNames, sectionKeys, commonKeys, keysOfKinds(), laterAccess, laterNFTables)
+	return slices.Concat([]string{"access"}, sectionNames, sectionKeys, commonKeys, keysOfKinds(), laterAccess)
 }
 
 // keysOfKinds are the names of all kindKeys.

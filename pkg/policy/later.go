@@ -10,8 +10,7 @@ import (
 // Keys that are reserved for later versions. Each of them gives a diagnostic.
 
 var (
-	laterNFTables = []string{"set4", "set6", "mark"}
-	laterAccess   = []string{"forward"}
+	laterAccess = []string{"forward"}
 )
 
 // unsupported reports those of some keys that are present. Ignored, a key such as

@@ -251,6 +251,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	hidden := l.hidden()
 	checkProtected(hidden, l.entries, l.policy.NFLog.Workers)
 	checkRanges(hidden)
+	checkMode(l.entries, l.policy.NFTables.Mode)
 	checkShares(l.entries)
 	warnShared(l.entries)
 	warnLimits(l.entries)

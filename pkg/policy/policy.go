@@ -63,7 +63,11 @@ type NFLog struct {
 type NFTables struct {
 	Table string // an nft identifier
 	Mode  Mode
-	Hide  Hide
+	// Set4 and Set6 are the sets that ModeSet grants into, one of them at least; they
+	// and Mark, the bit of ModeMark, have no effect with another mode.
+	Set4, Set6 gate.SetName
+	Mark       uint32
+	Hide       Hide
 	// Interfaces are the names of the guarded interfaces; none
 	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
@@ -78,9 +82,11 @@ type NFTables struct {
 // Mode is how a grant takes effect.
 type Mode string
 
-// The modes of this version.
+// The modes.
 const (
 	ModeGate Mode = "gate" // our chain drops what no grant covers
+	ModeSet  Mode = "set"  // grants are elements of sets of the administrator's own firewall
+	ModeMark Mode = "mark" // packets that a grant covers get a mark that this firewall accepts
 )
 
 // Hide is how a protected port looks to those who have not knocked.

@@ -30,7 +30,7 @@ var sectionNames = []string{"nflog", "nftables", "fingerprint", "engine", "state
 // sectionKeys are the keys of these tables.
 var sectionKeys = []string{
 	"group", "workers",
-	"table", "mode", "hide", "owner", "interfaces", "label", "protect",
+	"table", "mode", "hide", "owner", "interfaces", "label", "set4", "set6", "mark", "protect",
 	"databases",
 	"max_sources", "tripwires",
 	"dir",
@@ -103,7 +103,6 @@ func readNFTables(t *table, c *NFTables) {
 			t.refuse(t.valueAt("table"), err)
 		}
 	}
-	choice(t, "mode", &c.Mode, words[Mode]{known: []Mode{ModeGate}, later: []Mode{"set", "mark"}})
 	choice(t, "hide", &c.Hide, words[Hide]{known: []Hide{HideDrop, HideReject}})
 	choice(t, "owner", &c.Owner, words[Owner]{known: []Owner{OwnerAuto, OwnerOn, OwnerOff}})
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
@@ -124,7 +123,7 @@ func readNFTables(t *table, c *NFTables) {
 	if integer(t, "label", &c.Label, bounds{1, gate.LabelBits - 1}) && c.Label%2 == 0 {
 		t.fail(t.valueAt("label"), fmt.Sprintf("label = %d is even", c.Label), fmt.Sprintf("the one below it is used, too: want an odd one, such as %d", c.Label+1))
 	}
-	t.unsupported(laterNFTables)
+	readMode(t, c)
 	t.finish()
 }
 

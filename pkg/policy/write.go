@@ -29,6 +29,14 @@ func (p *Policy) writeSections(w io.Writer) {
 	n := p.NFTables
 	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nprotect = %s\nowner = %s\nlabel = %d\n",
 		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlList(texts(n.Protect)), tomlString(n.Owner), n.Label)
+	for _, s := range []struct{ key, name string }{{"set4", n.Set4.String()}, {"set6", n.Set6.String()}} {
+		if s.name != "" {
+			fmt.Fprintf(w, "%s = %s\n", s.key, tomlString(s.name))
+		}
+	}
+	if n.Mark != 0 {
+		fmt.Fprintf(w, "mark = \"%#x\"\n", n.Mark)
+	}
 	fmt.Fprintf(w, "\n[fingerprint]\ndatabases = %s\n", tomlList(p.Fingerprint.Databases))
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
 	fmt.Fprintf(w, "\n[state]\ndir = %s\n", tomlString(p.State.Dir))

@@ -56,7 +56,13 @@ func TestAConnectionOutlivesItsGrant(t *testing.T) {
 // connect opens a connection to the service.
 func (s *stage) connect(c *lab.Client) *net.TCPConn {
 	s.Helper()
-	conn, err := c.Dial(lab.Server4, 22, 5*time.Second)
+	return s.connectTo(c, lab.Server4)
+}
+
+// connectTo opens a connection to the service at one of the server's addresses.
+func (s *stage) connectTo(c *lab.Client, server netip.Addr) *net.TCPConn {
+	s.Helper()
+	conn, err := c.Dial(server, 22, 5*time.Second)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -60,7 +60,7 @@ var imports = map[string][]string{
 	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
 	"pkg/replay": {"pkg/capture", "pkg/knock", "pkg/packet", "pkg/plan", "pkg/port", "pkg/spent", "pkg/wording"},
 	"pkg/logger": {"pkg/event", "pkg/logqueue", "pkg/policy"},
-	"pkg/doctor": {"pkg/hostrules", "pkg/links", "pkg/packet", "pkg/policy", "pkg/port", "pkg/wording"},
+	"pkg/doctor": {"pkg/gate", "pkg/hostrules", "pkg/links", "pkg/packet", "pkg/policy", "pkg/port", "pkg/wording"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	// The programs.
