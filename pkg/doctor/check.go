@@ -38,14 +38,18 @@ func (p Policy) Check(ctx context.Context, h *Host) []Finding {
 // missingTable finds that nothing is hidden now.
 func missingTable(p Policy, h *Host) []Finding {
 	down := p.ControlSocket != "" && !h.Running
+	effect := "services are not hidden"
+	if p.byFirewall() {
+		effect = "knocks open nothing"
+	}
 	switch {
 	case h.Rules != nil && h.Rules.Table(hostrules.FamilyINet, p.Table) == nil && h.Running:
 		return []Finding{{Severity: Error, Code: "table-missing",
-			Message: fmt.Sprintf("the daemon runs, and there is no table inet %s: services are not hidden", p.Table),
+			Message: fmt.Sprintf("the daemon runs, and there is no table inet %s: %s", p.Table, effect),
 			Hint:    "the daemon's log says why it cannot restore the table; it may run in another network namespace"}}
 	case h.Rules != nil && h.Rules.Table(hostrules.FamilyINet, p.Table) == nil:
 		return []Finding{{Severity: Warning, Code: "table-missing",
-			Message: fmt.Sprintf("there is no table inet %s: services are not hidden now", p.Table),
+			Message: fmt.Sprintf("there is no table inet %s: %s now", p.Table, effect),
 			Hint:    "start nftknockd"}}
 	case down:
 		return []Finding{{Severity: Warning, Code: "daemon-down",

@@ -86,14 +86,7 @@ func LaterDrops(ctx context.Context, rules *hostrules.Ruleset, services []port.R
 	s.ports(services)
 	return s.findings("later-drop", func(t tally) (string, string) {
 		message := fmt.Sprintf("%s %s %s to %s", t.by(), t.verb(), t.what("granted packets"), t.services())
-		hint := "accept the service there: nftknock hides it from those who have no grant. " + t.look()
-		if t.Rule == nil {
-			hint = "add a rule that accepts the service: nftknock hides it from those who have no grant. " + t.look()
-		}
-		if !t.Certain {
-			hint = "if that is meant, for example to ban a source, leave it. " + t.look()
-		}
-		return message, hint
+		return message, t.laterHint(way) + " See: " + t.look()
 	})
 }
 
@@ -105,7 +98,7 @@ func EarlierDrops(ctx context.Context, rules *hostrules.Ruleset, ports []port.Ra
 	return s.findings("earlier-drop", func(t tally) (string, string) {
 		return fmt.Sprintf("%s %s %s to %s before nftknock sees them (it looks at prerouting, priority %d)",
 				t.by(), t.verb(), t.what("packets"), t.services(), hostrules.MarkPriority),
-			"let packets to these ports pass there, or drop them at input. " + t.look()
+			"let packets to these ports pass there, or drop them at input. See: " + t.look()
 	})
 }
 
@@ -171,9 +164,22 @@ func ranges(ports []port.Range) []string {
 	return list
 }
 
-func (t tally) look() string {
-	return fmt.Sprintf("See: nft -a list chain %s", t.Chain)
+// laterHint says what to do about a drop of granted packets.
+func (t tally) laterHint(way Way) string {
+	switch {
+	case !t.Certain:
+		return "if that is meant, for example to ban a source, leave it."
+	case way.Mark != 0:
+		return fmt.Sprintf("accept packets there that have the mark 0x%x.", way.Mark)
+	case len(way.Members) > 0:
+		return "accept sources there that are in " + strings.Join(way.Members, ", ") + "."
+	case t.Rule == nil:
+		return "add a rule that accepts the service: nftknock hides it from those who have no grant."
+	}
+	return "accept the service there: nftknock hides it from those who have no grant."
 }
+
+func (t tally) look() string { return fmt.Sprintf("nft -a list chain %s", t.Chain) }
 
 // A survey sends packets through a ruleset and counts what happens to them.
 type survey struct {

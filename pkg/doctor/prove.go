@@ -70,7 +70,7 @@ func version(v6 bool) string {
 }
 
 func notProved(what string, err error) Finding {
-	return Finding{Severity: Warning, Code: "prove-failed", Message: fmt.Sprintf("no proof for %s: %v", what, err),
+	return Finding{Severity: Error, Code: "prove-failed", Message: fmt.Sprintf("no proof for %s: %v", what, err),
 		Hint: "a proof needs root, a running daemon, and /dev/net/tun"}
 }
 

@@ -167,9 +167,14 @@ func TestProveEndsEarly(t *testing.T) {
 	run(t, host, "nft -f - <<'END'\n"+wall+"\nEND")
 	before := mark(t, host)
 	refuses := func(context.Context, netip.Prefix, port.Range) (func(), error) { return nil, fmt.Errorf("no daemon") }
-	if got := prove(t, host, sshPolicy(), refuses); strings.Count(got, "warning: no proof for tcp/22 at ") != 2 || strings.Count(got, "no daemon") != 2 {
+	if got := prove(t, host, sshPolicy(), refuses); strings.Count(got, "error: no proof for tcp/22 at ") != 2 || strings.Count(got, "no daemon") != 2 {
 		t.Errorf("got:\n%s", got)
 	}
+	run(t, host, "nft add table inet nftkprove0")
+	if got := prove(t, host, sshPolicy(), grantByElement); strings.Count(got, "error: no proof for IPv") != 2 || strings.Count(got, "there is one") != 2 {
+		t.Errorf("with a table of that name:\n%s", got)
+	}
+	run(t, host, "nft delete table inet nftkprove0") // it was left alone
 	ctx, cancel := context.WithCancel(context.Background())
 	netnstest.Do(t, host, func() error {
 		p := sshPolicy()

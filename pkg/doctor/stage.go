@@ -141,7 +141,10 @@ func (s *stage) traceAll() (err error) {
 	if err = s.addTable(nftables.TableFlagOwner); errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		err = s.addTable(0)
 	}
-	if errors.Is(err, unix.EPERM) {
+	switch {
+	case errors.Is(err, unix.EEXIST):
+		err = fmt.Errorf("there is one, of another proof that runs or was killed: nft delete table inet %s", proveInterface)
+	case errors.Is(err, unix.EPERM):
 		err = fs.ErrPermission
 	}
 	if err != nil {
@@ -151,7 +154,7 @@ func (s *stage) traceAll() (err error) {
 }
 
 func (s *stage) addTable(flags nftables.TableFlags) error {
-	table := s.rules.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: proveInterface, Flags: flags})
+	table := s.rules.CreateTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: proveInterface, Flags: flags})
 	priority := nftables.ChainPriority(-450) // before defragmentation, -400
 	chain := s.rules.AddChain(&nftables.Chain{Table: table, Name: "trace", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: &priority})
 	device := make([]byte, unix.IFNAMSIZ)

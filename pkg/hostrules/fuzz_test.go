@@ -111,25 +111,48 @@ func FuzzWalk(f *testing.F) {
 	})
 }
 
-// The kernel's messages are parsed or refused.
+// The kernel's messages are parsed or refused: what is refused leaves nothing behind, and
+// what is not can be printed, and has a place in the table that it names.
 func FuzzMessage(f *testing.F) {
-	f.Add([]byte{1, 0, 0, 0})
+	rules := load(f, "table inet t { chain c { tcp dport { 22, 80 } counter accept; }; }")
+	ae := netlink.NewAttributeEncoder()
+	ae.String(ruleTable, "t")
+	ae.String(ruleChain, "c")
+	ae.Bytes(ruleExpressions, encode(f, rules.Tables[0].Chains[0].Rules[0].exprs))
+	b, err := ae.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append([]byte{1, 0, 0, 0}, b...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		family, a, err := parseMessage(b)
 		if err != nil {
 			return
 		}
-		for _, add := range []func(*reader) error{
-			func(r *reader) error { return r.addTable(family, a) },
-			func(r *reader) error { return r.addChain(family, a) },
-			func(r *reader) error { return r.addSet(family, a) },
-			func(r *reader) error { return r.addRule(family, a) },
-		} {
-			r := &reader{}
-			r.rules.Tables = []*Table{{Family: family, Name: a.text(1), sets: make(map[string]*set)}}
-			if err := add(r); err != nil && len(r.rules.Tables) > 1 {
-				t.Error("an error, and a table")
+		fresh := func() *reader {
+			table := &Table{Family: family, Name: a.text(1), sets: make(map[string]*set)}
+			table.Chains = []*Chain{{Table: table, Name: a.text(ruleChain)}}
+			return &reader{rules: Ruleset{Tables: []*Table{table}}}
+		}
+		r := fresh()
+		if err := r.addRule(family, a); (err == nil) != (r.rules.Size() == 1) {
+			t.Errorf("%d rules with %v", r.rules.Size(), err)
+		}
+		for _, rule := range r.rules.Tables[0].Chains[0].Rules {
+			if s := rule.String(); len(rule.exprs) > maxExpressions || len(s) > maxText+4 {
+				t.Errorf("%d expressions, %d bytes of text", len(rule.exprs), len(s))
 			}
+		}
+		r = fresh()
+		if err := r.addChain(family, a); (err == nil) != (len(r.rules.Tables[0].Chains) == 2) {
+			t.Errorf("%d chains with %v", len(r.rules.Tables[0].Chains), err)
+		}
+		r = fresh()
+		if err := r.addSet(family, a); err == nil && r.rules.Tables[0].sets[a.text(setName)] == nil {
+			t.Error("no set")
+		}
+		if err := r.addTable(family, a); err != nil || len(r.rules.Tables) != 2 {
+			t.Error("no table")
 		}
 	})
 }
