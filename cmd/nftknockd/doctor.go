@@ -44,6 +44,9 @@ Exit status 0: no errors, even if there are warnings; 1: an error.`,
 			defer stop()
 			wanted := doctor.FromPolicy(p)
 			host := doctor.Look(ctx, wanted, "/")
+			if host.Running {
+				askDaemon(ctx, p.Control.Socket, host)
+			}
 			findings := wanted.Check(ctx, host)
 			if prove {
 				found, proved := wanted.Prove(ctx, host, grantByDaemon(p.Control.Socket))
@@ -61,6 +64,19 @@ Exit status 0: no errors, even if there are warnings; 1: an error.`,
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per finding: severity code message hint where")
 	cmd.Flags().BoolVar(&prove, "prove", false, "also let a test address in for a moment, and send packets from it through the ruleset: see docs/doctor.md")
 	return cmd
+}
+
+// askDaemon adds what the running daemon says is wrong with it.
+func askDaemon(ctx context.Context, socket string, host *doctor.Host) {
+	status, err := control.NewClient(socket).Status(ctx, control.StatusQuery{Brief: true})
+	if err != nil {
+		host.Unseen = append(host.Unseen, "the daemon's status: "+err.Error())
+		return
+	}
+	host.Hindered = !status.Ready
+	for _, problem := range status.Problems {
+		host.Problems = append(host.Problems, problem.Text)
+	}
 }
 
 // grantByDaemon lets in through the running daemon.

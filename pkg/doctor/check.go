@@ -24,7 +24,7 @@ func (p Policy) Check(ctx context.Context, h *Host) []Finding {
 		list = append(list, EarlierDrops(ctx, h.Rules, port.Normal(slices.Concat(p.Knocks, p.Services)), way)...)
 	}
 	for _, check := range []func(Policy, *Host) []Finding{
-		missingTable, untracked, published, hideStandsOut, notHidden, dynamicFirewall, legacyTables,
+		missingTable, daemonProblems, untracked, published, hideStandsOut, notHidden, dynamicFirewall, legacyTables,
 		programsBefore, interfaceProblems, savedTable, takenGroups, busyKnockPorts, clock,
 	} {
 		if ctx.Err() == nil {
@@ -56,6 +56,19 @@ func missingTable(p Policy, h *Host) []Finding {
 			Message: "nftknockd does not run: knocks open nothing", Hint: "start nftknockd, or look at its log"}}
 	}
 	return nil
+}
+
+// daemonProblems passes on what the running daemon says of itself.
+func daemonProblems(_ Policy, h *Host) []Finding {
+	severity := Warning
+	if h.Hindered {
+		severity = Error
+	}
+	var list []Finding
+	for _, text := range h.Problems {
+		list = append(list, Finding{Severity: severity, Code: "daemon-problem", Message: "the daemon says: " + text, Hint: "see: nftknockd status; the daemon's log"})
+	}
+	return list
 }
 
 // packets calls each with a packet to each of some services, by each way. It stops where walks of
@@ -131,7 +144,7 @@ func published(p Policy, h *Host) []Finding {
 			if to.Port() == 0 {
 				to = netip.AddrPortFrom(to.Addr(), r.First)
 			}
-			if seen[way{r, to}] || !h.reachable(p, k, to) {
+			if seen[way{r, to}] || !h.reachable(k, to) {
 				continue
 			}
 			seen[way{r, to}] = true
@@ -147,7 +160,7 @@ func published(p Policy, h *Host) []Finding {
 
 // reachable reports whether packets to an address behind this host may be forwarded that
 // come in as k does.
-func (h *Host) reachable(p Policy, k hostrules.Packet, to netip.AddrPort) bool {
+func (h *Host) reachable(k hostrules.Packet, to netip.AddrPort) bool {
 	if k.V6 && !h.Forwards6 || !k.V6 && !h.Forwards4 {
 		return false
 	}

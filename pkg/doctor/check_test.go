@@ -325,6 +325,14 @@ func TestOfValues(t *testing.T) {
 	if want := []string{"xdp", "clock"}; !slices.Equal(codes, want) {
 		t.Errorf("got %v, want %v", codes, want)
 	}
+	h.Running, h.Problems = true, []string{"NFLOG group 5 is taken"}
+	if got := of("daemon-problem", p.Check(t.Context(), h)); len(got) != 1 || got[0].Severity != Warning || got[0].Message != "the daemon says: NFLOG group 5 is taken" {
+		t.Errorf("got %v", got)
+	}
+	h.Hindered = true
+	if got := of("daemon-problem", p.Check(t.Context(), h)); len(got) != 1 || got[0].Severity != Error {
+		t.Errorf("got %v", got)
+	}
 	p.Timed = nil
 	if got := of("clock", p.Check(t.Context(), h)); len(got) != 0 {
 		t.Errorf("no knock needs the clock: %v", got)

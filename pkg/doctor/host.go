@@ -37,6 +37,11 @@ type Host struct {
 	Running bool
 	Daemon  int
 
+	// Problems are what the running daemon says is wrong with it, and Hindered, that knocks,
+	// or some of them, open nothing because of it. Look leaves them empty.
+	Problems []string
+	Hindered bool
+
 	// Seen says what was looked at, and Unseen what was not, and why.
 	Seen, Unseen []string
 	// Proved are sentences of Prove; Look leaves it empty.

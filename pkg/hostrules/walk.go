@@ -144,7 +144,7 @@ func (w *walker) hooks(s *state, h Hook, f Family) bool {
 			continue
 		}
 		if !marked && c.Priority > MarkPriority {
-			s.setMark(s.Packet.Mark)
+			s.setMark(s.Mark)
 			marked = true
 		}
 		s.priority = c.Priority
@@ -157,7 +157,7 @@ func (w *walker) hooks(s *state, h Hook, f Family) bool {
 		}
 	}
 	if !marked {
-		s.setMark(s.Packet.Mark)
+		s.setMark(s.Mark)
 	}
 	return true
 }
