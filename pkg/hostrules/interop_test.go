@@ -1,3 +1,5 @@
+//go:build interop
+
 package hostrules
 
 import (
@@ -166,7 +168,7 @@ var walks = []struct {
 	{"ok at ingress of another device", "table netdev n {\n chain i { type filter hook ingress device lo priority 0; tcp dport 22 drop; }\n}", ssh, ""},
 }
 
-func TestWalk(t *testing.T) {
+func TestInteropWalk(t *testing.T) {
 	for _, tt := range walks {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -220,7 +222,7 @@ func comparable(p Packet, want string) bool {
 }
 
 // Where Walk is certain, the kernel does with a real SYN what Walk says.
-func TestWalkAgreesWithTheKernel(t *testing.T) {
+func TestInteropWalkAgreesWithTheKernel(t *testing.T) {
 	compared := 0
 	for _, tt := range walks {
 		if comparable(tt.packet, tt.want) {
@@ -270,7 +272,7 @@ var tables = []struct {
 	{"bad over IPv6", "ip6tables -P INPUT DROP; iptables -A INPUT -j ACCEPT", ssh6, "dropped by ip6 filter INPUT: policy\nblocked\n"},
 }
 
-func TestWalkIPTables(t *testing.T) {
+func TestInteropWalkIPTables(t *testing.T) {
 	for _, tt := range tables {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -286,7 +288,7 @@ func TestWalkIPTables(t *testing.T) {
 }
 
 // Where a packet goes after translation.
-func TestTranslation(t *testing.T) {
+func TestInteropTranslation(t *testing.T) {
 	for name, lines := range map[string]string{
 		"nft":      "nft 'add table ip nat; add chain ip nat p { type nat hook prerouting priority -100; }; add rule ip nat p tcp dport 22 dnat to 10.0.0.9:2222'",
 		"iptables": "iptables -t nat -A PREROUTING -p tcp --dport 22 -j DNAT --to-destination 10.0.0.9:2222",
@@ -303,7 +305,7 @@ func TestTranslation(t *testing.T) {
 }
 
 // A packet that we mark, or whose source is in a set of the administrator.
-func TestGrantedPackets(t *testing.T) {
+func TestInteropGrantedPackets(t *testing.T) {
 	rules := load(t, "table inet f {\n set s { type ipv4_addr; }\n chain input { type filter hook input priority 0; policy drop; meta mark & 0x10000 == 0x10000 accept; ip saddr @s accept; }\n}")
 	marked, member := ssh, ssh
 	marked.Mark, member.Members = 0x10000, map[string]bool{"inet f s": true}
@@ -319,7 +321,7 @@ func TestGrantedPackets(t *testing.T) {
 }
 
 // Our own table is left out.
-func TestSkippedTables(t *testing.T) {
+func TestInteropSkippedTables(t *testing.T) {
 	rules := load(t, "table inet ours { chain input { type filter hook input priority 0; policy drop; }; }")
 	if !rules.Walk(ssh, nil).Blocked || rules.Walk(ssh, func(t *Table) bool { return t.Name == "ours" }).Blocked {
 		t.Error("the table is not left out")

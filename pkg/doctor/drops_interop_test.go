@@ -1,3 +1,5 @@
+//go:build interop
+
 package doctor
 
 import (
@@ -50,8 +52,6 @@ func lines(findings []Finding) string {
 }
 
 var (
-	ssh     = port.Single(packet.TCP, 22)
-	dns     = port.Single(packet.UDP, 53)
 	outside = Way{Table: "nftknock", Interfaces: []Interface{{Name: "eth0", Index: 2, V4: true, V6: true}, {Name: "eth1", Index: 3, V4: true}}}
 )
 
@@ -59,7 +59,7 @@ func input(policy, rules string) string {
 	return "table inet filter {\n chain input {\n type filter hook input priority 0; policy " + policy + ";\n" + rules + "\n}\n}"
 }
 
-func TestLaterDrops(t *testing.T) {
+func TestInteropLaterDrops(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		rules    string
@@ -98,7 +98,7 @@ func TestLaterDrops(t *testing.T) {
 	}
 }
 
-func TestEarlierDrops(t *testing.T) {
+func TestInteropEarlierDrops(t *testing.T) {
 	knocks := []port.Range{port.Single(packet.UDP, 62201), port.Echo, {Protocol: packet.TCP, First: 10000, Last: 22799}}
 	for _, tt := range []struct {
 		name  string
@@ -131,7 +131,7 @@ func TestEarlierDrops(t *testing.T) {
 
 // Many interfaces, ports and rules are no matter of minutes, and a canceled context ends
 // the work.
-func TestCanceledSurvey(t *testing.T) {
+func TestInteropCanceledSurvey(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if got := LaterDrops(ctx, load(t, input("drop", "")), []port.Range{ssh}, outside); len(got) != 0 {
