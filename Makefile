@@ -83,7 +83,7 @@ fuzz: ## run every fuzz target for FUZZTIME (60s)
 	    NFTKNOCK_THOROUGH=1 $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./$$package || exit 1; done; done
 
 interop: ## test with nft, fwknop, nmap and other programs (packages: see .ci/run)
-	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/gate ./pkg/p0f ./pkg/spa ./pkg/spent ./pkg/totp ./test/e2e
+	$(GO) test -tags interop -run 'Nft|Interop' ./pkg/doctor ./pkg/gate ./pkg/hostrules ./pkg/p0f ./pkg/spa ./pkg/spent ./pkg/totp ./test/e2e
 
 kernels: ## run the demo and the kernel tests on Debian's kernels, in qemu (KERNELS="6.1 6.12")
 	$(GO) run ./test/kernels -kernels "$(KERNELS)"

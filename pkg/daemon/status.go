@@ -48,7 +48,7 @@ func (d *Daemon) state() control.Status {
 		Ready: true, Problems: d.conditions.list(), Since: d.started,
 		Accesses: len(p.Accesses), Owner: string(policy.OwnerOff), Mode: string(n.Mode), Hide: string(n.Hide), Table: n.Table,
 		Group: p.Policy.NFLog.Group, Workers: p.Policy.NFLog.Workers,
-		Hidden: texts(port.Normal(p.Ruleset.Protected)), Interfaces: append([]string{}, n.Interfaces...), Unguarded: d.interfaces.left(),
+		Hidden: texts(port.Normal(p.Ruleset.Hidden())), Interfaces: append([]string{}, n.Interfaces...), Unguarded: d.interfaces.left(),
 		Store: d.router.storeState(p), Policy: "current", PolicySince: *d.policySince.Load(),
 	}
 	for _, c := range s.Problems {

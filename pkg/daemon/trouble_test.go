@@ -8,6 +8,7 @@ import (
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
+	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
 )
 
@@ -32,12 +33,18 @@ func TestASetOfTheFirewallThatIsMissing(t *testing.T) {
 	r.log.await(t, "knocks are refused: "+missing+"; retrying every second")
 	r.knock(10, 7300, 7100, 7200)
 	r.log.await(t, "cannot grant 192.0.2.10 access to tcp/22: grant tcp/22 to 192.0.2.10/32: "+missing)
+	if s := r.status(control.StatusQuery{}); s.Ready || len(s.Problems) != 1 || s.Problems[0].Name != "sets" || !strings.Contains(s.Problems[0].Text, missing) {
+		t.Errorf("status %+v", s)
+	}
 	time.Sleep(1200 * time.Millisecond) // so that it is looked at again
 	r.gate.MakeSet(clients, ofClients)
 	r.log.await(t, "the firewall's sets take grants again")
 	r.knock(11, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.11 ")
 	r.inClients(1)
+	if s := r.status(control.StatusQuery{}); !s.Ready || len(s.Problems) != 0 || s.Mode != "set" || len(s.Hidden) != 0 {
+		t.Errorf("status %+v", s)
+	}
 	if n := strings.Count(r.log.String(), "knocks are refused: "); n != 1 {
 		t.Errorf("told %d times:\n%s", n, &r.log)
 	}

@@ -47,7 +47,9 @@ func (k *Kernel) grant(g Grant) error {
 		return err
 	}
 	err = k.relearned(func() error {
-		own := g.renewal(k.ledger.entries[g.element()].grant, k.table.netlink(0))
+		own := func() []elementChange {
+			return g.renewal(k.ledger.entries[g.element()].grant, k.table.netlink(0))
+		}
 		return k.sendMirrored(own, func() (mirrorChange, error) {
 			return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now)
 		})
@@ -144,7 +146,7 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 		return nil, ErrNoGrant
 	}
 	err := k.relearned(func() error {
-		own := k.ledger.removal(elements, k.table.netlink(0))
+		own := func() []elementChange { return k.ledger.removal(elements, k.table.netlink(0)) }
 		return k.sendMirrored(own, func() (mirrorChange, error) { return k.mirror.forEnd(elements, k.ledger, now) })
 	})
 	if err != nil {

@@ -147,9 +147,10 @@ func readElement(e nftables.SetElement) theirElement {
 
 // sendMirrored sends changes of our own sets, together with those of the targets that
 // plan finds.
-func (k *Kernel) sendMirrored(own []elementChange, plan func() (mirrorChange, error)) error {
+func (k *Kernel) sendMirrored(changes func() []elementChange, plan func() (mirrorChange, error)) error {
 	// Done twice it comes to the same: ENOBUFS does not say what became of it.
 	return k.retry(func() error {
+		own := changes()
 		if !k.mirror.active() {
 			return k.send(transaction{elements: own}, 0)
 		}
@@ -175,6 +176,9 @@ func (k *Kernel) sendMirrored(own []elementChange, plan func() (mirrorChange, er
 		return nil
 	})
 }
+
+// none are no changes of our own sets.
+func none() []elementChange { return nil }
 
 // lookAgain has Changes signalled at a moment for syncTargets: the kernel sends no event
 // when an element of others' ends.
@@ -279,7 +283,7 @@ func (k *Kernel) syncTargets() {
 	k.ledger.expire(now)
 	var deleted []element
 	var trouble error
-	err := k.sendMirrored(nil, func() (c mirrorChange, err error) {
+	err := k.sendMirrored(none, func() (c mirrorChange, err error) {
 		c, deleted, trouble, err = k.mirror.all(k.ledger, now)
 		return c, err
 	})

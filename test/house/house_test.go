@@ -44,11 +44,13 @@ var imports = map[string][]string{
 	"pkg/kernlog":     {"pkg/packet"},
 	"pkg/fingerprint": {"pkg/capture", "pkg/kernlog", "pkg/p0f", "pkg/packet", "pkg/wording"},
 	// The kernel; nothing of knocks.
-	"pkg/flows":    {"pkg/packet"},
-	"pkg/nflog":    {},
-	"pkg/gate":     {"pkg/flows", "pkg/invalid", "pkg/packet", "pkg/port", "pkg/wording"},
-	"pkg/links":    {},
-	"pkg/logqueue": {},
+	"pkg/flows": {"pkg/packet"},
+	"pkg/nflog": {},
+	"pkg/gate":  {"pkg/flows", "pkg/invalid", "pkg/packet", "pkg/port", "pkg/wording"},
+	"pkg/links": {},
+	// The host's own rules, and what in it keeps a policy from working.
+	"pkg/hostrules": {},
+	"pkg/logqueue":  {},
 	// What people write, and what it comes to.
 	"pkg/tomlpos":    {},
 	"pkg/policy":     {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username", "pkg/wording"},
@@ -58,6 +60,7 @@ var imports = map[string][]string{
 	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/packet", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
 	"pkg/replay": {"pkg/capture", "pkg/knock", "pkg/packet", "pkg/plan", "pkg/port", "pkg/spent", "pkg/wording"},
 	"pkg/logger": {"pkg/event", "pkg/logqueue", "pkg/policy"},
+	"pkg/doctor": {"pkg/gate", "pkg/hostrules", "pkg/links", "pkg/packet", "pkg/policy", "pkg/port", "pkg/wording"},
 	// The running daemon from outside.
 	"pkg/control": {},
 	"pkg/trial":   {},
@@ -68,7 +71,7 @@ var imports = map[string][]string{
 	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/lastpolicy", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/lastpolicy", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/port", "pkg/replay", "pkg/setup", "pkg/spent", "pkg/trial", "pkg/wording"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/doctor", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/lastpolicy", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/port", "pkg/replay", "pkg/setup", "pkg/spent", "pkg/trial", "pkg/wording"},
 }
 
 func goList(t *testing.T, args ...string) []string {

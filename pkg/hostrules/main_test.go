@@ -1,0 +1,9 @@
+package hostrules
+
+import (
+	"testing"
+
+	"nftknock/test/netns/netnstest"
+)
+
+func TestMain(m *testing.M) { netnstest.Main(m) }
