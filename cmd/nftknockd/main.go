@@ -21,6 +21,7 @@ const (
 	exitGood   = 0
 	exitFailed = 1
 	exitUsage  = 2 // usage or configuration
+	exitUndone = 3 // a first policy was undone; the service manager does not restart it
 )
 
 func main() { os.Exit(run()) }
@@ -96,7 +97,8 @@ removes.`,
 		},
 	}
 	withPolicy := []*cobra.Command{
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newStatus(&o), newGrants(&o), newGrant(&o), newRevoke(&o), newFingerprint(&o),
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newConfirm(&o), newSetup(&o),
+		newStatus(&o), newGrants(&o), newGrant(&o), newRevoke(&o), newFingerprint(&o),
 	}
 	for _, cmd := range withPolicy {
 		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")

@@ -14,6 +14,10 @@ import (
 // halfway is a daemon that ends two grants, and fails to list connections.
 type halfway struct{ control.Handler }
 
+func (halfway) Confirm(context.Context, control.Confirmation) (control.Confirmed, error) {
+	return control.Confirmed{}, nil
+}
+
 func (halfway) Reload(context.Context, control.Reload) (control.Reloaded, error) {
 	return control.Reloaded{}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -27,7 +28,8 @@ import (
 )
 
 func newRun(o *options) *cobra.Command {
-	return &cobra.Command{
+	var guard time.Duration
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the daemon in the foreground, until SIGTERM or SIGINT",
 		Long: `run hides the services of the policy and waits for knocks, in the foreground. It hides
@@ -39,28 +41,54 @@ again. If the policy cannot be loaded, it runs the last one that worked, if ther
 
 SIGHUP, or "nftknockd reload", makes it read the policy again; if that fails, it keeps
 its old policy. SIGTERM and SIGINT stop the daemon and leave the table and the running
-grants in the kernel: services stay hidden, and grants end at their time.`,
+grants in the kernel: services stay hidden, and grants end at their time.
+
+With --guard, or after "nftknockd setup", the policy is on trial: unless a knock is
+granted or "nftknockd confirm" is run in time, the table is removed and the daemon ends
+with status 3.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := startPolicy(o.config)
-			if err != nil {
+			if err := checkGuard(cmd, guard); err != nil {
 				return err
 			}
-			// NB: without this, a write to a log whose reader has gone would end the
-			// process.
-			signal.Ignore(syscall.SIGPIPE)
-			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
-			defer log.Close()
-			err = runDaemon(cmd.Context(), p, log)
-			if err == nil {
-				return nil
-			}
-			// Through the queue, since standard error may block.
-			exit := startFailure(err)
-			exit.print(log)
-			return exitError{code: exit.code}
+			return runForeground(cmd, o.config, guard)
 		},
 	}
+	cmd.Flags().DurationVar(&guard, "guard", 0, "the first policy of a host: undo it after this `TIME` unless a knock is granted or \"nftknockd confirm\" is run")
+	return cmd
+}
+
+// runForeground runs the daemon until a signal ends it, or the trial of a first policy. guard is
+// what the command line asks for.
+func runForeground(cmd *cobra.Command, file string, guard time.Duration) error {
+	p, err := startPolicy(file, guard)
+	if err != nil {
+		return err
+	}
+	// NB: without this, a write to a log whose reader has gone would end the
+	// process.
+	signal.Ignore(syscall.SIGPIPE)
+	log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
+	defer log.Close()
+	err = runDaemon(cmd.Context(), p, log)
+	if err == nil {
+		return nil
+	}
+	// Through the queue, since standard error may block.
+	exit := startFailure(err)
+	exit.print(log)
+	return exitError{code: exit.code}
+}
+
+// checkGuard checks the value of the flag --guard.
+func checkGuard(cmd *cobra.Command, guard time.Duration) error {
+	if !cmd.Flags().Changed("guard") {
+		return nil
+	}
+	if err := control.CheckGuard(guard); err != nil {
+		return commands.UsageError{Err: err}
+	}
+	return nil
 }
 
 // runDaemon runs until a signal ends it.
@@ -76,7 +104,10 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 		Bad:         p.bad,
 		Last:        p.last,
 		Load:        func() (*plan.Plan, policy.Diagnostics) { return loadForHost(p.file) },
-		FindLast:    func() (*lastpolicy.Copy, error) { return lastpolicy.Find(p.source) },
+		FindLast:    p.findLast(),
+		Guard:       p.trial.guard,
+		Notes:       &notes{file: p.file, dir: p.Policy.State.Dir, guard: p.trial.guard},
+		Noted:       p.trial.noted,
 		Keep:        func(worked *policy.Policy) error { return lastpolicy.Keep(worked.State.Dir, p.source, worked) },
 		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
 		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
@@ -91,9 +122,20 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 	return d.Run(ctx)
 }
 
+// findLast is daemon.Config.FindLast. A first policy has none before it.
+func (p *startingPolicy) findLast() func() (*lastpolicy.Copy, error) {
+	if p.trial.guard != 0 {
+		return nil
+	}
+	return func() (*lastpolicy.Copy, error) { return lastpolicy.Find(p.source) }
+}
+
 // startFailure gives an error of the daemon its exit code and hint.
 func startFailure(err error) exitError {
 	exit := exitError{code: exitFailed, err: err}
+	if errors.Is(err, daemon.ErrUndone) {
+		exit.code, exit.hint = exitUndone, `to try it again, run "nftknockd setup"`
+	}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
 		exit.err, exit.hint = start.Err, daemon.StayHidden
 	}

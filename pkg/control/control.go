@@ -1,7 +1,8 @@
 // Package control is the control socket of the daemon: HTTP on a Unix socket that only the
 // daemon's user can open.
 //
-//	POST /reload    read the policy again
+//	POST /reload    read the policy again; guard=60s puts it on trial
+//	POST /confirm   keep the policy that is on trial
 //	POST /revoke    end grants; source=ADDRESS or PREFIX, service=tcp/22 (all
 //	                services without it), cut=true to end connections, too
 //	GET /status     the state of the daemon; brief=true leaves the grants out
@@ -33,6 +34,8 @@ import (
 type Handler interface {
 	// Reload reads the policy again. Its error says why the old policy remains in force.
 	Reload(context.Context, Reload) (Reloaded, error)
+	// Confirm keeps the policy that is on trial.
+	Confirm(context.Context, Confirmation) (Confirmed, error)
 	// Revoke ends grants and connections. On error the result says what was ended before it.
 	Revoke(context.Context, Revocation) (Revoked, error)
 	// Status returns the state of the daemon.
@@ -87,6 +90,7 @@ func Serve(ctx context.Context, l net.Listener, h Handler) error {
 func routes(h Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reload", answering(parseReload, h.Reload))
+	mux.HandleFunc("POST /confirm", answering(parseConfirmation, h.Confirm))
 	mux.HandleFunc("POST /revoke", answering(parseRevocation, h.Revoke))
 	mux.HandleFunc("GET /status", answering(parseStatusQuery, h.Status))
 	mux.HandleFunc("GET /grants", answering(parseGrantQuery, h.Grants))

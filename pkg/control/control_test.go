@@ -24,8 +24,13 @@ type daemon struct {
 	reload          func(context.Context) error
 }
 
-func (d daemon) Reload(ctx context.Context, _ control.Reload) (control.Reloaded, error) {
-	return control.Reloaded{}, d.reload(ctx)
+// Reload answers with the guard that it was asked for.
+func (d daemon) Reload(ctx context.Context, r control.Reload) (control.Reloaded, error) {
+	return control.Reloaded{Notes: []string{r.Guard.String()}}, d.reload(ctx)
+}
+
+func (d daemon) Confirm(context.Context, control.Confirmation) (control.Confirmed, error) {
+	return control.Confirmed{Before: "a knock of 192.0.2.1"}, errors.New("too late")
 }
 
 // Revoke revokes as many grants as the source's prefix has bits, and fails at what
@@ -79,6 +84,28 @@ func TestReload(t *testing.T) {
 	path, _ = serve(t, func(context.Context) error { return nil })
 	if err := reload(path); err != nil {
 		t.Errorf("good reload: %v", err)
+	}
+}
+
+func TestGuard(t *testing.T) {
+	path, _ := serve(t, func(context.Context) error { return nil })
+	client := control.NewClient(path)
+	for guard, want := range map[time.Duration]string{
+		0: "0s", time.Second: "1s", 90 * time.Second: "1m30s", time.Hour: "1h0m0s",
+		999 * time.Millisecond: "bad guard 999ms: want 1s to 1h", time.Hour + 1: "bad guard 1h0m0.000000001s: want 1s to 1h",
+		-time.Minute: "bad guard -1m0s: want 1s to 1h",
+	} {
+		done, err := client.Reload(context.Background(), control.Reload{Guard: guard})
+		got := strings.Join(done.Notes, "")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("guard %v: %s, want %s", guard, got, want)
+		}
+	}
+	if done, err := client.Confirm(context.Background(), control.Confirmation{}); done.Before != "a knock of 192.0.2.1" || err == nil || err.Error() != "too late" {
+		t.Errorf("confirm: %+v, %v", done, err)
 	}
 }
 

@@ -44,15 +44,20 @@ func (k *keeper) ask(c command) error {
 type applyPlan struct {
 	plan      *plan.Plan
 	unguarded []string // the interfaces whose packets pass
+	proves    proving
 }
 
 func (c applyPlan) carryOut(k *keeper) error {
+	if k.removed {
+		return errStopping
+	}
 	if err := k.writeTable(c.plan, c.unguarded); err != nil {
 		return err
 	}
 	// The router must see the new plan before the workers have their new engines: a
 	// decision of the new engine would otherwise be held against the old plan.
 	k.router.tablePlan.Store(c.plan)
+	k.proves = c.proves
 	k.narrowToPlan()
 	k.noteTrouble()
 	return nil
@@ -62,6 +67,9 @@ func (c applyPlan) carryOut(k *keeper) error {
 type applyInterfaces struct{ unguarded []string }
 
 func (c applyInterfaces) carryOut(k *keeper) error {
+	if k.removed {
+		return errStopping
+	}
 	defer k.noteTrouble()
 	return k.writeTable(k.plan(), c.unguarded)
 }
@@ -74,6 +82,20 @@ func (k *keeper) writeTable(p *plan.Plan, unguarded []string) error {
 		k.tableIsRight()
 	}
 	return err
+}
+
+// removeTable removes the table with all grants, for a first policy that was not confirmed.
+// From then on the keeper writes no table and makes no grant.
+type removeTable struct{}
+
+func (removeTable) carryOut(k *keeper) error {
+	if err := k.gate.Remove(); err != nil {
+		return err
+	}
+	k.removed = true
+	k.endNarrowing() // the grants are gone
+	k.narrowDue = nil
+	return nil
 }
 
 // writeTable writes the table of a plan, in which the packets of some interfaces pass.

@@ -53,6 +53,15 @@ type Config struct {
 	FindLast func() (*lastpolicy.Copy, error)
 	Keep     func(*policy.Policy) error
 
+	// Guard, unless 0, puts the policy of the start on trial for this time, as the first one of
+	// the host: unless a knock is granted or Confirm is called before, Run removes the table
+	// and returns ErrUndone. If ctx is done before, Run removes the table, too.
+	Guard time.Duration
+	// Notes, unless nil, notes on disk that a policy is on trial. Noted says that there is a
+	// note from before the start: it is taken back when the policy is in force without a trial.
+	Notes Notes
+	Noted bool
+
 	// Events gets all events of the daemon; nil drops them.
 	Events *event.Dispatcher
 	// SetLogLevel, unless nil, is called with the log level of each policy that comes
@@ -92,6 +101,12 @@ type Daemon struct {
 	policySince atomic.Pointer[time.Time]
 	discarded   <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
 	reloads     chan reloadRequest
+	confirms    chan chan<- confirmAnswer
+	guard       *guard          // nil: the policy in force is confirmed
+	outcome     outcome         // of the last trial
+	noted       bool            // there may be a note about a trial on disk
+	removed     bool            // a first policy was undone: the table is gone
+	end         func()          // ends Run
 	stopping    chan struct{}   // closed by endReloads
 	endReloads  func()          // answers every Reload, now and later, with errStopping
 	group       *errgroup.Group // all goroutines that Run waits for
@@ -125,6 +140,8 @@ func New(c Config) *Daemon {
 		router:    newRouter(c.Events),
 		surveying: make(chan struct{}, 1),
 		reloads:   make(chan reloadRequest),
+		confirms:  make(chan chan<- confirmAnswer),
+		noted:     c.Noted,
 		stopping:  stopping,
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
@@ -168,6 +185,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
 	d.interfaces.wrong = &d.conditions
 	defer d.interfaces.close()
+	if err := d.beginFirst(); err != nil {
+		return err
+	}
 	g, err := d.hideServices()
 	if err != nil {
 		return err
@@ -178,6 +198,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.keeper.resume()
 	d.keeper.noteTrouble()
 
+	stop := ctx
+	ctx, d.end = context.WithCancel(ctx)
+	defer d.end()
 	// The context of the group is done when ctx is, or when a function of the group
 	// fails: the failure of one ends all.
 	d.group, ctx = errgroup.WithContext(ctx)
@@ -194,17 +217,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 		// Closing the channel of decisions ends the keeper, so it is closed after the
 		// last worker has sent its last decision.
 		defer d.router.finish()
-		switch err := d.openAll(ctx); {
-		case errors.Is(err, errStopping):
-			return nil
-		case err != nil:
-			return err
+		if err := d.openInTime(ctx); err != nil {
+			return d.startFailed(err)
 		}
 		d.work(ctx, socket, noSocket)
 		return nil
 	})
 	err = d.group.Wait()
 	d.keeps.wait(diskTimeout)
+	if d.removed {
+		d.events.EmitOmitted() // and not Stopped: nothing stays hidden
+		if err == nil && stop.Err() == nil {
+			return ErrUndone
+		}
+		return err
+	}
 	if start := (*StartError)(nil); !errors.As(err, &start) {
 		d.events.EmitOmitted()
 		d.events.Emit(event.Stopped{})
@@ -247,7 +274,8 @@ const (
 	reminderInterval = time.Hour
 )
 
-// supervise carries out requests to reload, one after the other, and reports lost
+// supervise carries out requests to reload and to confirm, one after the other, undoes a policy
+// on trial when its time is over, and reports lost
 // packets and omitted lines, until ctx is done.
 func (d *Daemon) supervise(ctx context.Context) {
 	ticker := time.NewTicker(lossInterval)
@@ -262,10 +290,17 @@ func (d *Daemon) supervise(ctx context.Context) {
 		case <-ctx.Done():
 			d.config.Notify("STOPPING=1")
 			d.endReloads()
+			d.undoAtEnd("the daemon was stopped before anybody confirmed it")
 			return
 		case r := <-d.reloads:
 			reloaded, err := d.reload(ctx, r.Reload)
 			r.done <- reloadAnswer{reloaded, err}
+		case done := <-d.confirms:
+			done <- d.confirmByCommand()
+		case p := <-d.keeper.proofs:
+			d.proven(p)
+		case <-d.over():
+			d.timeOver()
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
 			d.lookAgain()

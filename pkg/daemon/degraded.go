@@ -165,5 +165,7 @@ func (d *Daemon) restore(ctx context.Context, a again) {
 	if a.next == nil || a.of != d.plan {
 		return
 	}
-	_ = d.putIntoForce(ctx, a.next)
+	if d.openStore(ctx, a.next) == nil {
+		_ = d.enforce(a.next, d.guard) // of the same policy: it stays on trial if it is
+	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"nftknock/pkg/control"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/knock"
@@ -34,3 +35,6 @@ func DecideBeforeReload(events *event.Dispatcher, g gate.Gate, before, after *pl
 	}
 	k.admit(<-r.admitted)
 }
+
+// Conditions is what is wrong with a daemon now.
+func (d *Daemon) Conditions() []control.Condition { return d.conditions.list() }

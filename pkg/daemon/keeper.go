@@ -40,6 +40,10 @@ type keeper struct {
 	narrowSince  string           // the argument of the last narrow
 	resumed      bool             // the grants of earlier runs have timers
 	unrecorded   bool             // the store could not record the last knock
+
+	proves  proving    // which accesses prove by a grant that a policy on trial works; nil for none
+	proofs  chan proof // has room for one, the latest
+	removed bool       // the table was removed, see removeTable
 }
 
 // newKeeper makes the keeper of a gate whose table was written for a plan.
@@ -50,6 +54,7 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		router:   r,
 		events:   r.events,
 		requests: make(chan request),
+		proofs:   make(chan proof, 1),
 		timers:   newTimers(),
 		stopped:  make(chan struct{}),
 		changes:  g.Changes(),
@@ -139,6 +144,9 @@ func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 // admit makes the grants of a decision, whose token is on disk if it has one, and then
 // reports them. One that comes again counts if what it asks for has ended or was used up.
 func (k *keeper) admit(d plan.Decision) {
+	if k.removed {
+		return // nothing is hidden any more
+	}
 	// A reload may have changed the access while the decision waited for the disk.
 	if !k.plan().Has(d.Access) {
 		d.Refused = plan.Changed
@@ -166,6 +174,9 @@ func (k *keeper) admit(d plan.Decision) {
 	}
 	if len(made) == 0 {
 		return
+	}
+	if len(made) == len(d.Grants()) {
+		k.prove(d)
 	}
 	// One Emit, so that all lines of the knock are written or none is.
 	logged := k.events.Emit(d.Successes(made)...)

@@ -47,13 +47,13 @@ type reloadAnswer struct {
 }
 
 // reload puts the changed policy into force, or keeps the old one and reports why.
-func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded, error) {
+func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded, error) {
 	// For a service of Type=notify-reload, RELOADING=1 must come with the monotonic time,
 	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
 	// READY=1, "systemctl reload" would wait until its timeout.
 	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
 	before, left := d.plan.Policy, d.interfaces.left()
-	err := d.applyPolicy(ctx)
+	err := d.applyPolicy(ctx, d.guardFor(r))
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
 		d.reloadFailed(err)
@@ -63,9 +63,14 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 		return control.Reloaded{Invalid: errors.As(err, &invalid)}, err
 	}
 	d.filesInForce()
-	d.keepInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
-	return control.Reloaded{Notes: d.tellOpened(before, left)}, nil
+	notes := d.tellOpened(before, left)
+	if d.guard == nil {
+		_ = d.noteConfirmed() // was reported
+		d.keepInForce()
+		return control.Reloaded{Notes: notes}, nil
+	}
+	return control.Reloaded{Notes: append(notes, d.guard.text())}, nil
 }
 
 // reloadFailed notes that the policy in the files is not in force.
@@ -78,7 +83,8 @@ func (d *Daemon) reloadFailed(err error) {
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
 // The table comes last of these and changes in one transaction, so that on error the old
-// policy is in force as a whole. ctx interrupts loading and opening the store.
+// policy is in force as a whole. ctx interrupts loading and opening the store. Unless g is
+// nil, the policy is on trial.
 //
 // There are three plans in force, which differ during a reload. It replaces them in this order:
 //
@@ -89,7 +95,7 @@ func (d *Daemon) reloadFailed(err error) {
 //
 // A decision of an old engine is held against the first, before its token is spent and before
 // it is granted: it is refused if its access has changed.
-func (d *Daemon) applyPolicy(ctx context.Context) error {
+func (d *Daemon) applyPolicy(ctx context.Context, g *guard) error {
 	next, diags, err := d.loadPlan(ctx)
 	if err != nil {
 		return err
@@ -97,7 +103,7 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	if err := restartOnly(d.plan.Policy, next.Policy); err != nil {
 		return err
 	}
-	if err := d.putIntoForce(ctx, next); err != nil {
+	if err := d.putIntoForce(ctx, next, g); err != nil {
 		return err
 	}
 	d.warn(diags)
@@ -105,19 +111,41 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 }
 
 // putIntoForce puts a plan into force, as applyPolicy says.
-func (d *Daemon) putIntoForce(ctx context.Context, next *plan.Plan) (err error) {
+func (d *Daemon) putIntoForce(ctx context.Context, next *plan.Plan, g *guard) error {
+	if err := d.openStore(ctx, next); err != nil {
+		return err
+	}
+	// Before the policy comes into force: if the daemon is killed then, the next one must know
+	// that nobody has confirmed it.
+	cancel, err := d.noteTrial(g)
+	if err != nil {
+		return err
+	}
+	if err := d.enforce(next, g); err != nil {
+		_, undone := withinTime(func() (struct{}, error) { return struct{}{}, cancel() })
+		return errors.Join(err, undone)
+	}
+	d.tryOut(g)
+	return nil
+}
+
+// enforce puts a plan into force that needs no store but the one that is open.
+func (d *Daemon) enforce(next *plan.Plan, g *guard) error {
 	// An engine per worker: engines share nothing, not even the copies of the keys.
 	matchers := make([]*matcher, len(d.workers))
 	for i := range matchers {
+		var err error
 		if matchers[i], err = newMatcher(next); err != nil {
 			return err
 		}
 	}
-	if err := d.openStore(ctx, next); err != nil {
-		return err
+	var proves proving
+	if g != nil {
+		g.proves = g.proving(next)
+		proves = g.proves
 	}
-	err = d.interfaces.change(next.Policy.NFTables.Interfaces, func(unguarded []string) error {
-		return d.keeper.ask(applyPlan{next, unguarded})
+	err := d.interfaces.change(next.Policy.NFTables.Interfaces, func(unguarded []string) error {
+		return d.keeper.ask(applyPlan{next, unguarded, proves})
 	})
 	if err != nil {
 		return err

@@ -30,6 +30,9 @@ func (k *keeper) repair() {
 // repairNow repairs the table at once. It reports an error unless the last repair failed
 // with the same.
 func (k *keeper) repairNow() {
+	if k.removed {
+		return // by the daemon itself
+	}
 	table := k.plan().Ruleset.Table
 	repaired, err := k.gate.Repair()
 	k.owned.Store(k.gate.Owned())

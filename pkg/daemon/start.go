@@ -190,11 +190,17 @@ func (d *Daemon) startPlan(ctx context.Context) (*plan.Plan, error) {
 // startWith puts a plan into force, reports what is wrong with the policy in the files, and
 // keeps the policy.
 func (d *Daemon) startWith(ctx context.Context, next *plan.Plan) error {
-	if err := d.putIntoForce(ctx, next); err != nil {
+	if err := d.putIntoForce(ctx, next, d.guard); err != nil {
 		return err
 	}
 	d.remind()
 	d.tellOpenedSinceLastRun(ctx) // before that policy is replaced
+	if d.guard != nil {
+		return nil
+	}
+	if d.bad == nil {
+		_ = d.noteConfirmed() // was reported
+	}
 	d.keepInForce()
 	return nil
 }

@@ -50,6 +50,15 @@ var lines = []struct {
 	event Event
 	want  string
 }{
+	{GuardBegun{Until: time.Unix(1767225600, 0)}, "WARN the policy is on trial until 2026-01-01T00:00:00Z; without a knock that is granted or \"nftknockd confirm\" the daemon then goes back to the policy before it [event=guard_begun until=2026-01-01T00:00:00Z]"},
+	{GuardBegun{Until: time.Unix(1767225600, 0), First: true}, "WARN the policy is on trial until 2026-01-01T00:00:00Z; without a knock that is granted or \"nftknockd confirm\" the daemon then goes back to hiding nothing [event=guard_begun until=2026-01-01T00:00:00Z]"},
+	{GuardConfirmed{Source: client, Access: "ssh"}, "INFO the policy on trial is confirmed by a knock of 192.168.10.2 [event=guard_confirmed src=192.168.10.2 access=ssh]"},
+	{GuardConfirmed{}, "INFO the policy on trial is confirmed by command [event=guard_confirmed]"},
+	{GuardUndone{}, "WARN the policy on trial is undone: nobody confirmed it in time; the policy before it is in force again, the one in the files is not; correct the files and reload [event=guard_undone reason=nobody confirmed it in time]"},
+	{GuardUndone{Why: "the group is taken", First: true}, "WARN the policy on trial is undone: the group is taken; the table is removed, nothing is hidden, and the daemon ends; to try again, run \"nftknockd setup\" [event=guard_undone reason=the group is taken]"},
+	{GuardUndoFailed{errFull}, "ERROR the policy on trial is still in force, although nobody confirmed it, because it cannot be undone: the set is full; retrying every second [event=guard_undo_failed reason=the set is full]"},
+	{GuardNoteFailed{errFull}, "ERROR the confirmed policy is in force, but a daemon that starts will not run it: the set is full; correct that and reload [event=guard_note_failed reason=the set is full]"},
+
 	{KnockMatched{shared}, "INFO port knock access sequence matched for 192.168.10.2 [event=matched src=192.168.10.2 access=ssh knock=shared]"},
 	{KnockMatched{encrypted}, "INFO decrypting knock sequence for 192.168.10.2 [event=matched src=192.168.10.2 access=mbr knock=encrypted]"},
 	{KnockMatched{oneTime}, "INFO one-time code matched for 192.168.10.2 [event=matched src=192.168.10.2 access=phone knock=totp]"},

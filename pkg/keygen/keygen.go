@@ -51,6 +51,8 @@ type Options struct {
 	// Output is the file that the key is written to; "" for standard output. The
 	// file must not exist yet.
 	Output string
+	// Brief leaves out what to do with the keys.
+	Brief bool
 }
 
 // DefaultBits is the usual size of a key, and the largest of a key for SPA.
@@ -70,6 +72,9 @@ func Run(o Options, stdout, stderr io.Writer) error {
 	}
 	if err := o.show(m, stdout, stderr); err != nil {
 		return err
+	}
+	if o.Brief {
+		return nil
 	}
 	return o.explain(stderr)
 }

@@ -23,7 +23,30 @@ import (
 // no tcp6 and udp6. If none is there, as where /proc is not mounted, the map is nil. No
 // privilege is needed.
 func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
-	var inUse map[port.Range]bool
+	inUse := make(map[port.Range]bool)
+	known, err := HostSockets(procNet, func(s HostSocket) {
+		if s.Listens && s.Local.Port() != 0 && !s.Local.Addr().IsLoopback() {
+			inUse[port.Single(s.Protocol, s.Local.Port())] = true
+		}
+	})
+	if err != nil || !known {
+		return nil, err
+	}
+	return inUse, nil
+}
+
+// A HostSocket is a socket of this host.
+type HostSocket struct {
+	Protocol      packet.Protocol
+	Local, Remote netip.AddrPort
+	Listens       bool   // TCP in state LISTEN, UDP without a peer
+	Established   bool   // TCP in state ESTABLISHED
+	Inode         string // of the socket, a number; empty if the line does not say
+}
+
+// HostSockets calls found for each socket in the files that PortsInUse reads, and reports whether
+// one of these was there. On error it may have called found for some.
+func HostSockets(procNet fs.FS, found func(HostSocket)) (known bool, err error) {
 	for _, table := range []struct {
 		name     string
 		protocol packet.Protocol
@@ -35,50 +58,57 @@ func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return known, err
 		}
-		if inUse == nil {
-			inUse = make(map[port.Range]bool)
-		}
-		err = readSockets(f, table.protocol, inUse)
+		known = true
+		err = readSockets(f, table.protocol, found)
 		f.Close() // nothing was written
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", table.name, err)
+			return known, fmt.Errorf("%s: %w", table.name, err)
 		}
 	}
-	return inUse, nil
+	return known, nil
 }
 
 // Socket states (include/net/tcp_states.h). An unconnected UDP socket shows as
 // closed.
 const (
-	stateClose  = "07"
-	stateListen = "0A"
+	stateEstablished = "01"
+	stateClose       = "07"
+	stateListen      = "0A"
 )
 
 // readSockets reads one table (net/ipv4/tcp_ipv4.c, get_tcp4_sock): a heading,
 // then lines such as
 //
-//	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 ...
-func readSockets(r io.Reader, protocol packet.Protocol, inUse map[port.Range]bool) error {
-	state := stateListen
+//	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 ...
+//
+// Sockets in other states than these are left out.
+func readSockets(r io.Reader, protocol packet.Protocol, found func(HostSocket)) error {
+	listen := stateListen
 	if protocol == packet.UDP {
-		state = stateClose
+		listen = stateClose
 	}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
+		// The fields are sl, local_address, rem_address, st; the tenth is the inode.
 		fields := strings.Fields(lines.Text())
-		if len(fields) < 4 || fields[3] != state {
+		if len(fields) < 4 || fields[3] != listen && fields[3] != stateEstablished {
 			continue
 		}
-		// The fields are sl, local_address, rem_address, st.
-		local, err := parseSocketAddr(fields[1])
-		if err != nil {
+		s := HostSocket{Protocol: protocol, Listens: fields[3] == listen}
+		s.Established = !s.Listens && protocol == packet.TCP
+		var err error
+		if s.Local, err = parseSocketAddr(fields[1]); err != nil {
 			return err
 		}
-		if local.Port() != 0 && !local.Addr().IsLoopback() {
-			inUse[port.Single(protocol, local.Port())] = true
+		if s.Remote, err = parseSocketAddr(fields[2]); err != nil {
+			return err
 		}
+		if len(fields) > 9 {
+			s.Inode = fields[9]
+		}
+		found(s)
 	}
 	return lines.Err()
 }
