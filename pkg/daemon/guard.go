@@ -264,6 +264,7 @@ func (d *Daemon) timeOver() {
 // there is none. why is empty if nobody confirmed the policy in time.
 func (d *Daemon) undo(why string) error {
 	g := d.guard
+	before, left := d.plan.Policy, d.interfaces.left()
 	var err error
 	if g.first() {
 		err = d.keeper.ask(removeTable{})
@@ -286,6 +287,7 @@ func (d *Daemon) undo(why string) error {
 		d.end()
 		return nil
 	}
+	d.tellOpened(before, left)
 	d.bad, d.last = errors.New("it was on trial, and was undone at "+d.outcome.undone.UTC().Format(time.RFC3339)), g.last
 	d.setCondition(conditionPolicy, "the policy in the files is not in force: "+d.bad.Error()+"; correct it and reload")
 	return nil

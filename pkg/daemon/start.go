@@ -194,10 +194,10 @@ func (d *Daemon) startWith(ctx context.Context, next *plan.Plan) error {
 		return err
 	}
 	d.remind()
+	d.tellOpenedSinceLastRun(ctx) // before that policy is replaced
 	if d.guard != nil {
 		return nil
 	}
-	d.tellOpenedSinceLastRun(ctx) // before that policy is replaced
 	if d.bad == nil {
 		_ = d.noteConfirmed() // was reported
 	}

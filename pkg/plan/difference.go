@@ -28,11 +28,11 @@ func NeedsRestart(before, after *policy.Policy) []string {
 // A Print of a plan tells whether another is the same. It has no key and no sequence, but
 // digests of accesses.
 type Print struct {
-	Salt      []byte            `json:"salt"`
-	Settings  map[string]string `json:"settings"`
-	Databases string            `json:"databases"` // a digest of the signature files
-	Names     []string          `json:"names"`     // of the accesses, in order
-	Accesses  []policy.Digest   `json:"accesses"`
+	Salt      []byte                `json:"salt"`
+	Settings  map[string]string     `json:"settings"`
+	Databases string                `json:"databases"` // a digest of the signature files
+	Names     []string              `json:"names"`     // of the accesses, in order
+	Accesses  []policy.AccessDigest `json:"accesses"`
 	// Of what is hidden.
 	Hidden     []string `json:"hidden"`
 	Interfaces []string `json:"interfaces"`
@@ -100,7 +100,7 @@ func (d *Difference) need(key string) {
 }
 
 func (f Print) compareAccesses(d *Difference, next *Plan) {
-	was := make(map[string]policy.Digest)
+	was := make(map[string]policy.AccessDigest)
 	for i, name := range f.Names {
 		was[name] = f.Accesses[i]
 	}
