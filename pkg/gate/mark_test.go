@@ -22,7 +22,7 @@ func marked(bit uint32) match {
 // dropUnmarked gives the server a firewall that drops what comes in, or is forwarded from the
 // client, but for pings, its own traffic and what has the mark. It knows nothing of
 // connections.
-func (l *lab) dropUnmarked() {
+func (l *lab) dropUnmarked() *nftables.Conn {
 	l.t.Helper()
 	conn := stranger(l.t, l.server)
 	table := &nftables.Table{Name: "wall", Family: nftables.TableFamilyINet}
@@ -43,7 +43,14 @@ func (l *lab) dropUnmarked() {
 			conn.AddRule(&nftables.Rule{Table: table, Chain: c, Exprs: r.exprs()})
 		}
 	}
-	// Something that sets all bits of all marks, earlier than our table.
+	flush(l.t, conn)
+	return conn
+}
+
+// markAll has all bits of all marks set earlier than our table can.
+func (l *lab) markAll(conn *nftables.Conn) {
+	l.t.Helper()
+	table := &nftables.Table{Name: "wall", Family: nftables.TableFamilyINet}
 	early := conn.AddChain(&nftables.Chain{
 		Table: table, Name: "early", Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityRaw,
 	})
@@ -64,12 +71,15 @@ func TestTheMarkLetsGrantedPacketsIn(t *testing.T) {
 				l.serve(":22")
 				l.serveUDP(l.server, ":22")
 				apply(t, l.gate, &Ruleset{Mode: ModeMark, Mark: someMark, Protected: services(network + "/22")})
-				l.dropUnmarked()
+				wall := l.dropUnmarked()
 				l.wantNoneBeside(network, server+":22")
 				grant(t, l.gate, Grant{Source: Host(client), Service: service(network + "/22"), Timeout: time.Minute})
 				conn := l.mustDial(l.client, network, server+":22")
 				wantEcho(t, conn)
 				l.revoke(client, network+"/22")
+				wantEcho(t, conn)
+				l.wantNoneBeside(network, server+":22")
+				l.markAll(wall)
 				wantEcho(t, conn)
 				l.wantNoneBeside(network, server+":22")
 			})
