@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
+	"os"
 
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -20,15 +20,13 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	return p, nil
 }
 
-// outlinePolicy reads the policy without its keys. Errors are printed to w, and no
-// warnings: they come when the policy is read with its keys.
-func outlinePolicy(path string, w io.Writer) (*policy.Policy, error) {
-	p, diags := policy.Outline(path)
-	if diags.HasErrors() {
-		printDiagnostics(w, diags)
-		return nil, exitError{code: exitUsage}
+// loadForHost is plan.Load with warnings of what this host lacks for the policy.
+func loadForHost(path string) (*plan.Plan, policy.Diagnostics) {
+	p, diags := plan.Load(path)
+	if p != nil {
+		diags = append(diags, plan.HostWarnings(p.Policy, os.DirFS("/proc/sys"))...)
 	}
-	return p, wantAccess(path, p)
+	return p, diags
 }
 
 // inspectPolicy reads the policy for display, which must work for users who may
@@ -42,10 +40,16 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
+// nothingHint is the hint for a policy without an enabled access.
+const nothingHint = "set enabled = true in an [[access]], or write one"
+
 // wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
-	if len(p.NFTables.Protect) == 0 && !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
+	if !p.HasWork() {
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
+			hint: nothingHint,
+		}
 	}
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"nftknock/pkg/spent"
 )
 
-// keeper is the only goroutine that uses the gate, but for Gate.Connections, which is for
-// any goroutine, and for the start, before run. It makes grants once their decisions
+// keeper is the only goroutine that uses the gate, but for Gate.Connections and Gate.Survey,
+// which are for any goroutine, and for the start, before run. It makes grants once their decisions
 // are recorded, reports the end of each grant, repairs the table, and carries out the
 // commands of other goroutines.
 type keeper struct {
@@ -39,6 +39,7 @@ type keeper struct {
 	narrowDue    <-chan time.Time // receives when to narrow again after a failure
 	narrowSince  string           // the argument of the last narrow
 	resumed      bool             // the grants of earlier runs have timers
+	unrecorded   bool             // the store could not record the last knock
 }
 
 // newKeeper makes the keeper of a gate whose table was written for a plan.
@@ -116,6 +117,15 @@ const diskTimeout = time.Second
 // recorded handles the store's answer to a decision that was refused or is to be granted.
 func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	d := a.Payload
+	// Success and failure of a knock say how the store is; so does its pruning, once a minute.
+	switch failed := a.Err != nil && !spent.IsRefusal(a.Err); {
+	case failed:
+		k.router.wrong.set(conditionStore, "the store of spent tokens has failed: "+a.Err.Error())
+		k.unrecorded = true
+	case k.unrecorded:
+		k.router.wrong.clear(conditionStore)
+		k.unrecorded = false
+	}
 	switch {
 	case d.Granted() && a.Err == nil:
 		k.admit(d)

@@ -57,18 +57,22 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
 		d.reloadFailed(err)
-		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
-		return control.Reloaded{}, err
+		d.config.Notify("READY=1")
+		d.tellStatus()
+		var invalid policy.Diagnostics
+		return control.Reloaded{Invalid: errors.As(err, &invalid)}, err
 	}
-	d.conditions.clear(conditionPolicy)
+	d.filesInForce()
+	d.keepInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
 	return control.Reloaded{Notes: d.tellOpened(before, left)}, nil
 }
 
 // reloadFailed notes that the policy in the files is not in force.
 func (d *Daemon) reloadFailed(err error) {
-	if !errors.Is(err, errStopping) {
-		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+err.Error())
+	// That the last policy that worked is in force says more.
+	if d.bad == nil && !errors.Is(err, errStopping) {
+		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+brief(err).Error())
 	}
 }
 
@@ -93,6 +97,15 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	if err := restartOnly(d.plan.Policy, next.Policy); err != nil {
 		return err
 	}
+	if err := d.putIntoForce(ctx, next); err != nil {
+		return err
+	}
+	d.warn(diags)
+	return nil
+}
+
+// putIntoForce puts a plan into force, as applyPolicy says.
+func (d *Daemon) putIntoForce(ctx context.Context, next *plan.Plan) (err error) {
 	// An engine per worker: engines share nothing, not even the copies of the keys.
 	matchers := make([]*matcher, len(d.workers))
 	for i := range matchers {
@@ -114,11 +127,12 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
+	before := d.plan
 	d.plan = next
 	now := time.Now()
 	d.policySince.Store(&now)
 	d.config.SetLogLevel(next.Policy.Log.Level)
-	d.warn(diags)
+	d.reportVoid(before)
 	return nil
 }
 
@@ -146,22 +160,8 @@ func (d *Daemon) loadPlan(ctx context.Context) (*plan.Plan, policy.Diagnostics, 
 // daemon cannot change without losing half-done knocks, grants, its control socket or the
 // format of its log.
 func restartOnly(before, after *policy.Policy) error {
-	for _, key := range []struct {
-		name      string
-		different bool
-	}{
-		{"[nflog] group", before.NFLog.Group != after.NFLog.Group},
-		{"[nflog] workers", before.NFLog.Workers != after.NFLog.Workers},
-		{"[nftables] table", before.NFTables.Table != after.NFTables.Table},
-		{"[nftables] owner", before.NFTables.Owner != after.NFTables.Owner},
-		{"[nftables] label", before.NFTables.Label != after.NFTables.Label},
-		{"[state] dir", before.State.Dir != after.State.Dir},
-		{"[log] format", before.Log.Format != after.Log.Format},
-		{"[control] socket", before.Control.Socket != after.Control.Socket},
-	} {
-		if key.different {
-			return errors.New(key.name + " cannot change while running: restart the service")
-		}
+	if keys := plan.NeedsRestart(before, after); len(keys) > 0 {
+		return errors.New(keys[0] + " cannot change while running: restart the service")
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ var (
 	plainGrant = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second}
 	fullGrant  = Grant{Knock: spa, Allow: third, To: netip.MustParsePrefix("192.0.2.0/24"), Open: web, Timeout: time.Hour,
 		OS: "Linux 4.19 or newer", User: "mbr"}
+	forwarded = Grant{Knock: shared, Allow: client, To: netip.PrefixFrom(client, 32), Open: ssh, Timeout: 30 * time.Second,
+		Forward: port.Target{Addr: netip.MustParseAddr("10.0.0.5"), Port: 2222}}
 	running = RunningGrant{Source: netip.PrefixFrom(client, 32), Access: "ssh", Open: ssh}
 	wide    = RunningGrant{Source: netip.MustParsePrefix("2001:db8::/64"), Access: "web", Open: web}
 )
@@ -60,6 +62,10 @@ var lines = []struct {
 		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s]"},
 	{Granted{fullGrant}, "INFO granted 192.0.2.0/24 access to tcp/8000-8010 for 1h " +
 		"[event=granted src=192.0.2.7 access=spa knock=spa open=tcp/8000-8010 timeout=1h0m0s by=192.168.10.2 os=Linux 4.19 or newer user=mbr]"},
+	{Granted{forwarded}, "INFO granted 192.168.10.2 access to tcp/22 (forwarded to 10.0.0.5:2222) for 30s " +
+		"[event=granted src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s forward=10.0.0.5:2222]"},
+	{GrantFailed{forwarded, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22 (forwarded to 10.0.0.5:2222): the set is full; the knock opened nothing; " +
+		"repair this, then knock again [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s forward=10.0.0.5:2222 reason=the set is full]"},
 	{GrantFailed{plainGrant, errFull}, "ERROR cannot grant 192.168.10.2 access to tcp/22: the set is full; the knock opened nothing; " +
 		"repair this, then knock again [event=grant_failed src=192.168.10.2 access=ssh knock=shared open=tcp/22 timeout=30s reason=the set is full]"},
 	{GrantFailed{fullGrant, errFull}, "ERROR cannot grant 192.0.2.0/24 access to tcp/8000-8010: the set is full; the knock opened nothing; " +
@@ -154,8 +160,22 @@ var lines = []struct {
 	{Stopped{}, "INFO stopped; services stay hidden, running grants end at their time [event=stopped]"},
 	{PolicyWarning{"a.toml:7:2: weak; make it strong", Place{"a.toml", 7, 2}}, "WARN a.toml:7:2: weak; make it strong [event=policy file=a.toml line=7 column=2]"},
 	{PolicyWarningsOmitted{50}, "WARN and 50 more warnings: nftknockd check lists them [event=policy omitted=50]"},
-	{ControlFailed{errFull}, "ERROR the control socket failed: the set is full; knocks are honoured as before, but commands such as revoke " +
-		"do not reach the daemon: restart the service [event=control_failed reason=the set is full]"},
+	{ControlFailed{errFull}, "ERROR the control socket does not work: the set is full; knocks are honoured as before, but commands such as revoke " +
+		"do not reach the daemon; it is tried again every few seconds [event=control_failed reason=the set is full]"},
+	{ControlRecovered{}, "INFO the control socket works again [event=control]"},
+	{LastPolicy{errFull, "/state/last-policy.toml", time.Unix(0, 0)}, "ERROR running the last policy that worked, of 1970-01-01T00:00:00Z, " +
+		"since the one in the files cannot be used: the set is full; correct the files, then run \"systemctl reload nftknockd\" " +
+		"[event=last_policy reason=the set is full since=1970-01-01T00:00:00Z file=/state/last-policy.toml]"},
+	{PolicyNotKept{errFull}, "ERROR the set is full; if the policy cannot be loaded at the next start, an older one is run, or none; " +
+		"it is tried again every minute [event=policy_not_kept reason=the set is full]"},
+	{PolicyKept{}, "INFO the policy in force is kept as the last one that worked [event=policy_kept]"},
+	{AccessVoid{"ssh", errFull}, "ERROR no knock opens access \"ssh\", whose services stay hidden: the set is full; other accesses work; " +
+		"it is tried again every 10s [event=void access=ssh reason=the set is full]"},
+	{AccessesVoidOmitted{2}, "ERROR and no knock opens 2 accesses more: nftknockd check lists the reasons [event=void omitted=2]"},
+	{AccessRestored{"ssh"}, "INFO access \"ssh\" can be used again [event=restored access=ssh]"},
+	{NFLogUnavailable{5, errFull}, "ERROR services stay hidden, and knocks of NFLOG group 5 cannot be received: the set is full; " +
+		"it is tried again every few seconds [event=nflog_unavailable reason=the set is full group=5]"},
+	{NFLogRecovered{5}, "INFO knocks of NFLOG group 5 are received again [event=nflog group=5]"},
 	{NFLogCloseFailed{5, errFull}, "WARN cannot close NFLOG group 5: the set is full; the kernel closes it when the daemon has ended " +
 		"[event=nflog_close_failed reason=the set is full group=5]"},
 

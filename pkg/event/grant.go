@@ -15,6 +15,7 @@ type Grant struct {
 	Allow   netip.Addr   // the address that the knock asks access for; often its source
 	To      netip.Prefix // the source that gets access: Allow, or a prefix around it
 	Open    port.Range
+	Forward port.Target // where Open leads; zero for this host
 	Timeout time.Duration
 	OS      string // empty if unknown
 	User    string // empty if the knock names none
@@ -24,6 +25,9 @@ func (g Grant) fields(more ...slog.Attr) []slog.Attr {
 	fields := []slog.Attr{
 		slog.String("src", g.Allow.String()), slog.String("access", g.Access), slog.String("knock", string(g.Kind)),
 		slog.String("open", g.Open.String()), slog.String("timeout", g.Timeout.String()),
+	}
+	if g.Forward.Port != 0 {
+		fields = append(fields, slog.String("forward", g.Forward.String()))
 	}
 	// "src" is the address that gets access; "by" is the one that sent the knock.
 	if g.Allow != g.Source {
@@ -39,7 +43,13 @@ func (g Grant) fields(more ...slog.Attr) []slog.Attr {
 }
 
 // text is the part of the sentence that says which source gets access to which service.
-func (g Grant) text() string { return wording.Prefix(g.To) + " access to " + g.Open.String() }
+func (g Grant) text() string {
+	text := wording.Prefix(g.To) + " access to " + g.Open.String()
+	if g.Forward.Port != 0 {
+		text += " (forwarded to " + g.Forward.String() + ")"
+	}
+	return text
+}
 
 // Granted: a knock has opened a service. OSGuessed, KnockMatched and UserMatched come before
 // it in the same Emit, so that the log has all of them or none.

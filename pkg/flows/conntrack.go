@@ -16,6 +16,7 @@ import (
 const (
 	msgNew = unix.NFNL_SUBSYS_CTNETLINK << 8   // IPCTNL_MSG_CT_NEW, which is 0
 	msgGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1 // IPCTNL_MSG_CT_GET
+	msgDel = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2 // IPCTNL_MSG_CT_DELETE
 )
 
 // Attributes of an entry (enum ctattr_type, same header).
@@ -92,6 +93,25 @@ func (t *Table) ClearLabel(f Flow, n uint8) error {
 	})
 	if err != nil {
 		return fmt.Errorf("change a label in conntrack: %w", explain(err))
+	}
+	return nil
+}
+
+// Delete removes an entry, and with it the translation of its addresses: the next packet
+// of the connection begins a new entry. It returns ErrGone if the entry does not exist,
+// or another one has its tuple.
+func (t *Table) Delete(f Flow) error {
+	data := attributes(
+		netlink.Attribute{Type: netlink.Nested | attrOriginal, Data: encodeTuple(f.Protocol, f.Original)},
+		netlink.Attribute{Type: attrZone, Data: binary.BigEndian.AppendUint16(nil, f.Zone)},
+		netlink.Attribute{Type: attrID, Data: binary.BigEndian.AppendUint32(nil, f.ID)},
+	)
+	_, err := t.conntrack.Execute(netlink.Message{
+		Header: netlink.Header{Type: msgDel, Flags: netlink.Request | netlink.Acknowledge},
+		Data:   append([]byte{familyOf(f.Original.Source.Addr()), unix.NFNETLINK_V0, 0, 0}, data...),
+	})
+	if err != nil {
+		return fmt.Errorf("delete an entry of conntrack: %w", explain(err))
 	}
 	return nil
 }

@@ -111,6 +111,7 @@ func (k *Kernel) restore(r *Ruleset, withGrants bool) error {
 func (k *Kernel) findLeftover(r *Ruleset) error {
 	k.ledger.expire(time.Now())
 	r.leftover = k.ledger.grantSets()
+	r.leftForward, r.leftMasquerade = k.ledger.forwards()
 	if k.applied != nil {
 		return nil
 	}

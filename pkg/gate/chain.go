@@ -15,9 +15,10 @@ type chain struct {
 	rules []rule
 }
 
-// base says where and when packets enter a base chain of type filter, and what
-// becomes of those for which no rule has a verdict.
+// base says where and when packets enter a base chain, and what becomes of those for
+// which no rule has a verdict.
 type base struct {
+	kind     nftables.ChainType
 	hook     hook
 	priority priority
 	policy   policy
@@ -52,12 +53,13 @@ type (
 // All accept by policy: the table hides what it hides by drop or reject, and
 // says nothing about any other packet.
 var (
+	filter = nftables.ChainTypeFilter
 	mangle = priority{nftables.ChainPriorityMangle, "mangle"}
 	pass   = policy{nftables.ChainPolicyAccept, "accept"}
 
-	atHookPrerouting = base{hook{nftables.ChainHookPrerouting, "prerouting"}, mangle, pass}
-	atHookInput      = base{hook{nftables.ChainHookInput, "input"}, mangle, pass}
-	atHookForward    = base{hook{nftables.ChainHookForward, "forward"}, mangle, pass}
+	atHookPrerouting = base{filter, hook{nftables.ChainHookPrerouting, "prerouting"}, mangle, pass}
+	atHookInput      = base{filter, hook{nftables.ChainHookInput, "input"}, mangle, pass}
+	atHookForward    = base{filter, hook{nftables.ChainHookForward, "forward"}, mangle, pass}
 )
 
 // The names of chains.
@@ -102,7 +104,7 @@ func (r *Ruleset) chains() []chain {
 			list = append(list, chain{name: forward, base: &atHookForward, rules: r.enterForward()})
 		}
 	}
-	return list
+	return append(list, r.forwardChains()...)
 }
 
 // String returns the chain as nft prints it.
@@ -110,7 +112,7 @@ func (c chain) String() string {
 	var b strings.Builder
 	b.WriteString("\tchain " + c.name + " {\n")
 	if c.base != nil {
-		b.WriteString("\t\ttype filter hook " + c.base.hook.word + " priority " + c.base.priority.word + "; policy " + c.base.policy.word + ";\n")
+		b.WriteString("\t\ttype " + string(c.base.kind) + " hook " + c.base.hook.word + " priority " + c.base.priority.word + "; policy " + c.base.policy.word + ";\n")
 	}
 	for _, r := range c.rules {
 		b.WriteString("\t\t" + r.String() + "\n")
@@ -124,7 +126,7 @@ func (c chain) netlink(t *nftables.Table) *nftables.Chain {
 	n := &nftables.Chain{Table: t, Name: c.name}
 	if c.base != nil {
 		policy := c.base.policy.number
-		n.Type, n.Hooknum, n.Priority, n.Policy = nftables.ChainTypeFilter, c.base.hook.number, c.base.priority.number, &policy
+		n.Type, n.Hooknum, n.Priority, n.Policy = c.base.kind, c.base.hook.number, c.base.priority.number, &policy
 	}
 	return n
 }

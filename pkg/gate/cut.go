@@ -150,7 +150,9 @@ func (i *inspector) findSockets(a *Connections) error {
 // A connection loses our label, so that its further packets need a grant, and its
 // tuple where that was kept; a TCP connection of this host is also ended at its
 // socket, by which it would pass otherwise. The entry in conntrack stays: it says
-// which side began the connection, so that the other cannot begin it anew.
+// which side began the connection, so that the other cannot begin it anew. Only where
+// the dialled port is not hidden, as that of a forwarded connection may be, does the entry
+// go: it is what leads the packets to the target.
 func (k *Kernel) End(a *Connections) error {
 	switch {
 	case k.closed:
@@ -166,6 +168,11 @@ func (k *Kernel) End(a *Connections) error {
 	for _, f := range a.flows {
 		for _, at := range []checkpoint{atPrerouting, atInput} {
 			if err := k.flows.ClearLabel(f, at.label(k.applied)); err != nil && !errors.Is(err, flows.ErrGone) {
+				errs = append(errs, err)
+			}
+		}
+		if k.forwardedByOpenPort(f) {
+			if err := k.flows.Delete(f); err != nil && !errors.Is(err, flows.ErrGone) {
 				errs = append(errs, err)
 			}
 		}

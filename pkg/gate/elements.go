@@ -35,6 +35,9 @@ func (k *Kernel) grant(g Grant) error {
 		return ErrNoTable
 	}
 	now := time.Now()
+	if !k.applied.takes(g) {
+		return ErrNoRoom
+	}
 	needed, err := k.ledger.needs(g, k.openings, k.applied.Quotas[g.Access], now)
 	if err == nil && !needed {
 		// What is granted already has no effect while its target is not there.
@@ -43,12 +46,13 @@ func (k *Kernel) grant(g Grant) error {
 	if err != nil || !needed {
 		return err
 	}
-	own := func() []elementChange {
-		return []elementChange{{grantSetOf(g.element()).in(k.table.netlink(0)), renew, []nftables.SetElement{g.netlink()}}}
-	}
-	if err := k.sendMirrored(own, func() (mirrorChange, error) {
-		return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now)
-	}); err != nil {
+	err = k.sendElements(func() []elementChange {
+		t := k.table.netlink(0)
+		changes := k.ledger.entries[g.element()].grant.dropForward(t)
+		changes = append(changes, elementChange{grantSetOf(g.element()).in(t), renew, []nftables.SetElement{g.netlink()}})
+		return append(changes, g.forwardChanges(renew, t)...)
+	}, func() (mirrorChange, error) { return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now) })
+	if err != nil {
 		return k.explainGrant(g, err)
 	}
 	// From before the transaction, so that the ledger never says more than the kernel.
@@ -61,8 +65,9 @@ func (k *Kernel) Lasts(g Grant) (bool, error) {
 	if err := g.Validate(); err != nil {
 		return false, err
 	}
-	e := g.normal().element()
-	lasts, err := k.holds(e)
+	g = g.normal()
+	e := g.element()
+	lasts, err := k.holds(g)
 	if err != nil {
 		return false, fmt.Errorf("look for the grant of %s to %s: %w", e.service, wording.Prefix(e.source), err)
 	}
@@ -70,7 +75,8 @@ func (k *Kernel) Lasts(g Grant) (bool, error) {
 }
 
 // holds asks the kernel for an element, since connections use grants up without a word.
-func (k *Kernel) holds(e element) (bool, error) {
+func (k *Kernel) holds(g Grant) (bool, error) {
+	e := g.element()
 	switch {
 	case k.closed:
 		return false, os.ErrClosed
@@ -79,7 +85,7 @@ func (k *Kernel) holds(e element) (bool, error) {
 	}
 	// A grant that was never made may have no set to be in.
 	k.ledger.expire(time.Now())
-	if _, ok := k.ledger.entries[e]; !ok {
+	if d, ok := k.ledger.entries[e]; !ok || !d.grant.leadsWhere(g) {
 		return false, nil
 	}
 	m := grantSetOf(e)
@@ -137,18 +143,16 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	own := func() (changes []elementChange) {
+	err := k.sendElements(func() (changes []elementChange) {
+		t := k.table.netlink(0)
 		for _, e := range elements {
 			m := grantSetOf(e)
-			changes = append(changes, elementChange{
-				m.in(k.table.netlink(0)), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}},
-			})
+			changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
+			changes = append(changes, k.ledger.entries[e].grant.dropForward(t)...)
 		}
 		return changes
-	}
-	if err := k.sendMirrored(own, func() (mirrorChange, error) {
-		return k.mirror.forEnd(elements, k.ledger, now)
-	}); err != nil {
+	}, func() (mirrorChange, error) { return k.mirror.forEnd(elements, k.ledger, now) })
+	if err != nil {
 		return nil, k.explainElement(err)
 	}
 	return k.ledger.removeAll(elements, now), nil
@@ -227,7 +231,7 @@ func (k *Kernel) listAll() ([]Grant, error) {
 		}
 		all = append(all, list...)
 	}
-	return all, nil
+	return k.listForwards(all)
 }
 
 // list reads the grants of the set over a connection.

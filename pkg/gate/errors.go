@@ -74,7 +74,7 @@ func (k *Kernel) explainApply(err error) error {
 	case errors.Is(err, errCannotOwn):
 		return err
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EOPNOTSUPP):
-		return fmt.Errorf("the kernel lacks a part of nf_tables that the rules need (modprobe -a nf_tables nf_conntrack nft_ct nft_fib_inet nft_socket nft_log nft_hash nft_reject_inet; Linux 5.10 or newer): %w", err)
+		return fmt.Errorf("the kernel lacks a part of nf_tables that the rules need (modprobe -a nf_tables nf_conntrack nft_ct nft_fib_inet nft_socket nft_log nft_hash nft_reject_inet, and for forward nft_chain_nat nft_nat nft_masq; Linux 5.10 or newer): %w", err)
 	case errors.Is(err, unix.EEXIST), errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("table inet %s holds something that is not ours (move it away, or: nft delete table inet %s): %w", k.table, k.table, err)
 	}

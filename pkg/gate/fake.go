@@ -125,6 +125,9 @@ func (f *Fake) grant(g Grant) error {
 	if err := f.ready(); err != nil {
 		return err
 	}
+	if !f.applied.takes(g) {
+		return ErrNoRoom
+	}
 	needed, err := f.grants.needs(g, f.applied.openIndex(), f.applied.Quotas[g.Access], f.now())
 	if err == nil && !needed && f.mirror.active() {
 		_, err = f.mirror.target(familyOf(g.Source.Addr()))
@@ -154,8 +157,8 @@ func (f *Fake) Lasts(g Grant) (bool, error) {
 		return false, fmt.Errorf("look for the grant of %s to %s: %w", g.Service, g.Source, err)
 	}
 	f.grants.expire(f.now())
-	_, ok := f.grants.entries[g.element()]
-	return ok, nil
+	d, ok := f.grants.entries[g.element()]
+	return ok && d.grant.leadsWhere(g), nil
 }
 
 // Revoke implements Gate.

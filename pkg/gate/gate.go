@@ -54,8 +54,8 @@ type Gate interface {
 
 	// Grant lets a source through to a service until the timeout is over.
 	// It never shortens: a running grant that has more time left than the new
-	// timeout keeps it, any other gets the new timeout in full. ErrNoRoom if
-	// the ruleset has no Opening for it, ErrQuota if the access has used up its
+	// timeout keeps it, unless the new one leads to another target; any other gets the
+	// new timeout in full. ErrNoRoom if the ruleset has no Opening for it, ErrQuota if the access has used up its
 	// quota. A grant that breaks a rule of (*Grant).Validate never leaves the
 	// process.
 	Grant(Grant) error
@@ -88,15 +88,15 @@ type Gate interface {
 	// and port. Its time grows with their number: 30,000 take half a second.
 	Grants() ([]Grant, error)
 
+	// Survey is Grants over a connection of its own: unlike the other methods it is
+	// for any goroutine, and none of them waits for it but Connections and Close.
+	Survey() ([]Grant, error)
+
 	// Trouble returns what keeps grants from taking effect although the table is there,
 	// or nil: in ModeSet, a set that is missing, or that takes no grants (ErrTarget).
 	// It is as of the last Apply or Repair. Grants that such a set lost are given again
 	// by a later Repair; new ones are refused with ErrTarget.
 	Trouble() error
-
-	// Survey is Grants over a connection of its own: unlike the other methods it is
-	// for any goroutine, and none of them waits for it but Connections and Close.
-	Survey() ([]Grant, error)
 
 	// Owned reports whether the last Apply left the table where no other
 	// process can change or flush it. A table that is not owned is to be

@@ -23,6 +23,13 @@ type Grant struct {
 	// Once: the first connection, or datagram, uses the grant up. The ruleset
 	// must have an Opening for that.
 	Once bool
+	// Forward is where the packets go instead of the Service of this host: to a port of
+	// another host, or to another port of this one. The ruleset must have Forward set,
+	// and Source be a single address of the target's family, Service a single port. The
+	// zero Target is none.
+	Forward port.Target
+	// Masquerade has the host of Forward see this host's address in place of the source's.
+	Masquerade bool
 	// Timeout is MinTimeout at least; the kernel counts it in milliseconds.
 	Timeout time.Duration
 	// Access is whose quota the grant takes, and Method how the source got it. nft
@@ -63,7 +70,7 @@ func (g Grant) Validate() error {
 	if g.Timeout < MinTimeout {
 		return invalid.Newf(fmt.Sprintf("%v or more", MinTimeout), "bad timeout %v", g.Timeout)
 	}
-	return nil
+	return g.validateForward()
 }
 
 func validateSource(source netip.Prefix) error {
@@ -114,6 +121,7 @@ func (g Grant) normal() Grant {
 		Source:  normalSource(g.Source),
 		Service: g.Service,
 		Once:    g.Once,
+		Forward: g.Forward, Masquerade: g.Masquerade,
 		Timeout: g.Timeout.Truncate(time.Millisecond),
 		Access:  access,
 		Method:  method,

@@ -84,6 +84,14 @@ func rulesets() []namedRuleset {
 			ICMP:       true,
 			Group:      5,
 		}},
+		{"forward", Ruleset{
+			Protected:  services("tcp/2222", "udp/53"),
+			KnockPorts: services("tcp/50053"),
+			Forward:    true,
+			Masquerade: true,
+			Unguarded:  []string{"eth1"},
+		}},
+		{"forward alone", Ruleset{KnockPorts: services("udp/62201"), Forward: true}},
 		{"ranges and rejects", Ruleset{
 			Hide:       Reject,
 			Unguarded:  []string{"eth1"},

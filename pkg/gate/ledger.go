@@ -53,7 +53,7 @@ func accountOf(g Grant) account { return account{g.Access, familyOf(g.Source.Add
 // have that was given at a moment.
 func (l *ledger) outlasts(g Grant, now time.Time) bool {
 	running, ok := l.entries[g.element()]
-	return ok && running.ends.After(now.Add(g.Timeout))
+	return ok && running.ends.After(now.Add(g.Timeout)) && running.grant.leadsWhere(g)
 }
 
 // exceeds reports whether a grant would be one too many for its access.

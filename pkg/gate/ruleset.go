@@ -48,6 +48,9 @@ type Ruleset struct {
 	// answered, of TCP a SYN without options. It is also logged where it goes to a
 	// protected port, and once if it goes to one of KnockPorts.
 	Messages []port.Range
+	// Forward has maps of targets, for grants with one; Masquerade a set of those that
+	// are to see this host's address.
+	Forward, Masquerade bool
 	// ICMP logs echo requests, too.
 	ICMP bool
 	// Group is the first NFLOG group (Documentation: nfnetlink_log), and
@@ -64,6 +67,8 @@ type Ruleset struct {
 	withoutDemux bool
 	// leftover are the sets of running grants that the ruleset has no Opening for.
 	leftover []grantSet
+	// leftForward and leftMasquerade: running grants need the maps, or the set.
+	leftForward, leftMasquerade bool
 }
 
 // An Opening is something that grants may open, and the form in which they do.

@@ -50,6 +50,7 @@ const (
 type set struct {
 	name    string
 	key     keyType
+	data    keyType       // of a map's values; nil for a set
 	timeout time.Duration // 0 for constant sets
 	size    uint32
 	dynamic bool // rules add or delete elements
@@ -65,6 +66,7 @@ func (r *Ruleset) sets() []set {
 	for _, m := range r.grantSets() {
 		list = append(list, m.set())
 	}
+	list = append(list, r.forwardSets()...)
 	for _, f := range families() {
 		list = append(list, kept(f))
 	}
@@ -134,7 +136,11 @@ func interfaces(names []string) set {
 // String returns the set as nft prints it.
 func (s set) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\tset %s {\n\t\ttype %s\n", s.name, s.key.datatype().Name)
+	kind, mapped := "set", ""
+	if s.data != nil {
+		kind, mapped = "map", " : "+s.data.datatype().Name
+	}
+	fmt.Fprintf(&b, "\t%s %s {\n\t\ttype %s%s\n", kind, s.name, s.key.datatype().Name, mapped)
 	switch {
 	case s.constant():
 		if !s.hostOrder() {
@@ -196,6 +202,9 @@ func (s set) netlink(t *nftables.Table) *nftables.Set {
 		n.Constant = true
 		return n
 	}
+	if s.data != nil {
+		n.IsMap, n.DataType = true, s.data.datatype()
+	}
 	n.HasTimeout, n.Timeout, n.Size, n.Counter, n.Dynamic = true, s.timeout, s.size, s.counter, s.dynamic
 	return n
 }
@@ -204,7 +213,7 @@ func (s set) netlink(t *nftables.Table) *nftables.Set {
 // library does not read back whether it counts.)
 func (s set) same(found *nftables.Set) bool {
 	want := s.netlink(found.Table)
-	return found.KeyType == want.KeyType && !found.IsMap && found.Dynamic == want.Dynamic && !found.Constant &&
+	return found.KeyType == want.KeyType && found.IsMap == want.IsMap && found.DataType == want.DataType && found.Dynamic == want.Dynamic && !found.Constant &&
 		!found.Interval && found.HasTimeout && found.Timeout == want.Timeout && found.Size == want.Size
 }
 

@@ -93,11 +93,17 @@ var behaviours = []struct {
 	{"bad revocations are refused", refusesRevocations},
 	{"an IPv4 address inside IPv6 is IPv4", unmaps},
 	{"comments are made to fit", comments},
+	{"a grant leads to a target", leadsToTarget},
+	{"a grant leads to another target", changesTarget},
+	{"what leads to a target needs a map", needsMap},
+	{"bad targets are refused", refusesTargets},
+	{"grants with targets of an earlier ruleset stay until they are withdrawn", keepsTargets},
 	{"another ruleset keeps the grants", keepsGrants},
 	{"bad rulesets change nothing", refusesRuleset},
 	{"thousands of grants", thousands},
 	{"a full set refuses all of a grant", full},
 	{"a removed table is gone", removes},
+	{"grants can be surveyed from another goroutine", surveys},
 	{"a closed gate does nothing", closed},
 }
 

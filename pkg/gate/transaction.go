@@ -279,7 +279,7 @@ func addGrants(list []Grant, t *nftables.Table) []elementChange {
 	bySet := make(map[grantSet][]nftables.SetElement)
 	for _, g := range list {
 		// The kernel counts milliseconds, and reads 0 as no timeout.
-		if g.Remaining >= time.Millisecond {
+		if g.Remaining >= time.Millisecond && (g.Forward.Port == 0 || g.Remaining > 2*forwardSlack) {
 			g.Timeout = g.Remaining
 			m := grantSetOf(g.element())
 			bySet[m] = append(bySet[m], g.netlink())
@@ -289,14 +289,15 @@ func addGrants(list []Grant, t *nftables.Table) []elementChange {
 	for m, elements := range bySet {
 		changes = append(changes, elementChange{m.in(t), add, elements})
 	}
-	return changes
+	// Behind the sets: see forwardSlack.
+	return append(changes, addForwards(list, t)...)
 }
 
 // netlink is the element of a grant as the netlink library knows it.
 func (g Grant) netlink() nftables.SetElement {
 	return nftables.SetElement{
 		Key:     grantSetOf(g.element()).key(g.Source, g.Service),
-		Timeout: g.Timeout,
+		Timeout: g.admitTimeout(),
 		Comment: g.comment(),
 	}
 }

@@ -55,7 +55,7 @@ var reasons = [numReasons]struct{ code, words string }{
 	OtherAddress: {"other_address", "asks for another address than its own"},
 	NotOpen:      {"not_open", "asks for a port that the access does not open"},
 	Command:      {"command", "asks for a command, and commands are never run"},
-	NAT:          {"nat", "asks for a forwarded port, and none is forwarded in this version"},
+	NAT:          {"nat", "asks for a forwarded port that the access does not allow"},
 	BadUser:      {"bad_user", "the user name is not UTF-8, has characters that do not print, or is too long"},
 }
 

@@ -14,7 +14,11 @@ type Request struct {
 	Allow netip.Addr
 	// Open is what to open; nil for all that the access opens.
 	Open []port.Range
-	User string
+	// NAT: asks for the one port of Open to lead to Forward, which is zero if the knock
+	// names its host by a name.
+	NAT     bool
+	Forward port.Target
+	User    string
 	// Timeout is how long the grant shall last, 0 for as long as the access says.
 	Timeout time.Duration
 	// Clock is how far the sender's clock is ahead of ours by the time in the
@@ -42,6 +46,10 @@ func forget(token time.Time) time.Time { return token.Add(MaxWindow + time.Secon
 type Terms struct {
 	// Open is what the access opens.
 	Open []port.Range
+	// Targets are where a port may lead that the sender asks to be forwarded, and Dial
+	// those ports.
+	Targets []port.Targets
+	Dial    []port.Range
 	// Users are those who may knock; nil stands for everyone who has the key.
 	Users []string
 	// AllowOther permits the sender to name another address than its own.
@@ -69,6 +77,10 @@ func (r *rule) refusal(t *Terms, req *Request, source netip.Addr, at time.Time) 
 		return WrongUser
 	case req.Allow != source && (!t.AllowOther || !isHost(req.Allow)):
 		return OtherAddress
+	case req.NAT:
+		if !t.forwards(req) {
+			return NAT
+		}
 	case slices.ContainsFunc(req.Open, func(r port.Range) bool { return !t.opens(r) }):
 		return NotOpen
 	}
@@ -78,6 +90,13 @@ func (r *rule) refusal(t *Terms, req *Request, source netip.Addr, at time.Time) 
 // opens reports whether a port is among those the access opens.
 func (t *Terms) opens(r port.Range) bool {
 	return slices.ContainsFunc(t.Open, func(s port.Range) bool { return s.Covers(r) })
+}
+
+// forwards reports whether a port may lead where a request wants it to.
+func (t *Terms) forwards(req *Request) bool {
+	to := req.Forward
+	return len(req.Open) == 1 && slices.ContainsFunc(t.Dial, func(s port.Range) bool { return s.Covers(req.Open[0]) }) &&
+		(to.Local() || to.Addr.Is4() == req.Allow.Is4()) && slices.ContainsFunc(t.Targets, func(s port.Targets) bool { return s.Has(to) })
 }
 
 // isHost reports whether packets can come from an address.

@@ -2,6 +2,9 @@ package knock
 
 import (
 	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 
 	"nftknock/pkg/packet"
@@ -151,14 +154,35 @@ func (k *spaAccess) open(a *arrival, out *finding) {
 		Token:   token,
 		Forget:  forget(m.Time),
 	}
-	reason := Command
-	switch {
-	case m.Type.NAT():
-		reason = NAT
-	case m.Type != spa.Command:
-		reason = k.refusal(&k.Terms, req, out.source, a.time)
+	if m.Type == spa.Command {
+		out.add(&sys, req, Command)
+		return
 	}
-	out.add(&sys, req, reason)
+	if req.NAT = m.Type.NAT(); req.NAT {
+		// NB: without a service the message would ask for all that the access opens.
+		if len(m.Services) == 0 || m.NAT == "" {
+			out.add(&sys, nil, Malformed)
+			return
+		}
+		req.Forward = forwardTarget(&m)
+	}
+	out.add(&sys, req, k.refusal(&k.Terms, req, out.source, a.time))
+}
+
+// forwardTarget returns the target that a message asks for, or the zero Target if it names
+// a host by its name: names are not resolved.
+func forwardTarget(m *spa.Message) port.Target {
+	host, number, _ := strings.Cut(m.NAT, ",")
+	n, _ := strconv.ParseUint(number, 10, 16) // which the message was checked for
+	// Of this host, the client gives the name or the address that it knows.
+	if m.Type.LocalNAT() {
+		return port.Target{Port: uint16(n)}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return port.Target{}
+	}
+	return port.Target{Addr: addr, Port: uint16(n)}
 }
 
 func (f *spaFamily) expire(*moment, int) {}

@@ -78,6 +78,24 @@ func TestSPATerms(t *testing.T) {
 		a.Knock = s
 		return a
 	}
+	const noForward = "1: asks for a forwarded port that the access does not allow"
+	forwarding := terms(func(o *knock.Terms) {
+		for _, s := range []string{"10.0.0.5:22", "[2001:db8::/64]:22", "local:22"} {
+			targets, err := port.ParseTargets(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Targets = append(o.Targets, targets)
+		}
+		o.Dial = []port.Range{port.Single(packet.TCP, 22), {Protocol: packet.TCP, First: 10000, Last: 65535}}
+	})
+	nat := func(kind spa.Type, to string) spa.Message {
+		return ask(func(m *spa.Message) { m.Type, m.NAT = kind, to })
+	}
+	dialling := func(m spa.Message, n uint16) spa.Message {
+		m.Services = []port.Range{port.Single(packet.TCP, n)}
+		return m
+	}
 	clock := func(d time.Duration) spa.Message { return askSSH(epoch.Add(d)) }
 	allowing := func(addr netip.Addr) spa.Message { return ask(func(m *spa.Message) { m.Address = addr }) }
 	for _, c := range []struct {
@@ -100,7 +118,31 @@ func TestSPATerms(t *testing.T) {
 			"1: asks for a command, and commands are never run"},
 		{"NAT", spaAccess(key), key,
 			ask(func(m *spa.Message) { m.Type, m.NAT = spa.NATAccess, "10.0.0.5,22" }),
-			"1: asks for a forwarded port, and none is forwarded in this version"},
+			"1: asks for a forwarded port that the access does not allow"},
+		{"NAT to a target", forwarding, key, nat(spa.NATAccess, "10.0.0.5,22"), "granted"},
+		{"NAT with timeout", forwarding, key, ask(func(m *spa.Message) {
+			m.Type, m.NAT, m.Timeout = spa.NATAccessTimeout, "10.0.0.5,22", time.Minute
+		}), "granted"},
+		{"NAT by a random port", forwarding, key, dialling(nat(spa.NATAccess, "10.0.0.5,22"), 40022), "granted"},
+		{"NAT to another target", forwarding, key, nat(spa.NATAccess, "10.0.0.6,22"), noForward},
+		{"NAT to another port", forwarding, key, nat(spa.NATAccess, "10.0.0.5,23"), noForward},
+		{"NAT to loopback", forwarding, key, nat(spa.NATAccess, "127.0.0.1,22"), noForward},
+		{"NAT to a name", forwarding, key, nat(spa.NATAccess, "host.example,22"), noForward},
+		{"NAT to the other family", forwarding, key, nat(spa.NATAccess, "2001:db8::5,22"), noForward},
+		{"NAT by another port", forwarding, key, dialling(nat(spa.NATAccess, "10.0.0.5,22"), 1234), noForward},
+		{"NAT of two ports", forwarding, key, ask(func(m *spa.Message) {
+			m.Type, m.NAT, m.Services = spa.NATAccess, "10.0.0.5,22", append(m.Services, port.Single(packet.TCP, 40022))
+		}), noForward},
+		{"NAT for another address", forwarding, key, ask(func(m *spa.Message) {
+			m.Type, m.NAT, m.Address = spa.NATAccess, "10.0.0.5,22", carol
+		}), "1: asks for another address than its own"},
+		{"local NAT", forwarding, key, nat(spa.LocalNAT, "127.0.0.1,22"), "granted"},
+		{"local NAT by name", forwarding, key, nat(spa.LocalNAT, "gateway.example,22"), "granted"},
+		{"local NAT with timeout", forwarding, key, ask(func(m *spa.Message) {
+			m.Type, m.NAT, m.Timeout = spa.LocalNATTimeout, "127.0.0.1,22", time.Minute
+		}), "granted"},
+		{"local NAT to another port", forwarding, key, nat(spa.LocalNAT, "127.0.0.1,80"), noForward},
+		{"access where ports may be forwarded", forwarding, key, askSSH(epoch), "granted"},
 		{"a window old", spaAccess(key), key, clock(-time.Minute), "granted"},
 		{"too old", spaAccess(key), key, clock(-61 * time.Second), "1: too old"},
 		{"a window new", spaAccess(key), key, clock(time.Minute), "granted"},
@@ -334,18 +376,20 @@ func TestVainMessagesAllocateNothing(t *testing.T) {
 // Types that are never honoured have their own reason, however their text is written.
 func TestSPAOtherTypesHaveTheirReason(t *testing.T) {
 	const command = "1: asks for a command, and commands are never run"
-	const nat = "1: asks for a forwarded port, and none is forwarded in this version"
+	const nat = "1: asks for a forwarded port that the access does not allow"
+	const malformed = "1: malformed message"
 	const user = "1: the user name is not UTF-8, has characters that do not print, or is too long"
 	field := func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) }
 	for text, want := range map[string]string{
 		":0:" + field("/bin/true"):                                          command,
 		":0:" + field("0.0.0.0"):                                            command,
 		":0:" + field("x,y,z") + ":" + field("x") + ":30":                   command,
-		":2:" + field("tcp/22") + ":" + field("10.0.0.5,22"):                nat,
-		":2:" + field("0.0.0.0,tcp/22"):                                     nat,
-		":4:" + field("0.0.0.0,tcp/22") + ":x:x:x:x":                        nat,
-		":5:" + field("0.0.0.0"):                                            nat,
-		":6:" + field("192.0.2.1,tcp/22") + ":x":                            nat,
+		":2:" + field("tcp/22") + ":" + field("10.0.0.5,22"):                malformed,
+		":2:" + field("0.0.0.0,tcp/22") + ":" + field("10.0.0.5,22"):        nat,
+		":2:" + field("0.0.0.0,tcp/22"):                                     malformed,
+		":4:" + field("0.0.0.0,tcp/22") + ":x:x:x:x":                        malformed,
+		":5:" + field("0.0.0.0"):                                            malformed,
+		":6:" + field("192.0.2.1,tcp/22") + ":x":                            malformed,
 		":1:" + field("tcp/22"):                                             "1: malformed message",
 		":7:" + field("0.0.0.0,tcp/22"):                                     "1: malformed message",
 		":1:" + base64.StdEncoding.EncodeToString([]byte("0.0.0.0,tcp/22")): "granted",

@@ -258,12 +258,16 @@ func (m *maker) access(i int) {
 	fmt.Fprintf(m, "[[access]]\nname = \"a%d%s\"\n", i, m.one("", longest(60), "-._", longest(62)))
 	m.key("enabled", "true", "true", "false")
 	m.key("source", `["any"]`, `["10.0.0.0/8", "!10.1.0.0/16"]`, `["2001:db8::/32"]`, `["192.0.2.1"]`)
-	fmt.Fprintf(m, "open = %s\n", m.open())
+	open := m.open()
+	fmt.Fprintf(m, "open = %s\n", open)
+	forward := m.forward(open)
 	m.key("timeout", quoted("1s", "24h", "1.5s", "|", "1000ms", "1s999us", "999ms")...)
 	m.key("limit", "1", "1000000000")
-	m.key("single_use", "true", "false")
-	m.key("prefix4", "8", "24", "31", "32")
-	m.key("prefix6", "16", "48", "127", "128", "64")
+	if !forward {
+		m.key("single_use", "true", "false")
+		m.key("prefix4", "8", "24", "31", "32")
+		m.key("prefix6", "16", "48", "127", "128", "64")
+	}
 	m.key("expires", "2099-01-01")
 	switch m.number(5) {
 	case 0:
@@ -314,6 +318,25 @@ func (m *maker) secret(name string, values ...string) {
 func (m *maker) message() {
 	m.key("require_user", `["mbr"]`, "|", `["eight888"]`)
 	m.key("allow_other_address", "true")
+}
+
+// forward writes where some of what is opened leads, if it does.
+func (m *maker) forward(open string) bool {
+	if m.number(4) != 3 {
+		return false
+	}
+	var items []string
+	for _, s := range []string{"tcp/22", "tcp/1"} {
+		if strings.Contains(open, fmt.Sprintf("%q", s)) {
+			items = append(items, m.one(s+" -> 10.0.0.5:22", s+" -> [2001:db8::5]:65535", s+"->local:2222"))
+		}
+	}
+	if len(items) == 0 {
+		return false
+	}
+	fmt.Fprintf(m, "forward = [%s]\n", strings.Join(quoted(items...), ", "))
+	m.key("masquerade", "true", "false")
+	return true
 }
 
 // open writes what an access opens.

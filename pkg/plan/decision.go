@@ -43,6 +43,8 @@ type Decision struct {
 	Allow    netip.Addr
 	Services []port.Range // no two overlap; must not be changed, as several decisions share it
 	Timeout  time.Duration
+	// Forward is where the one service leads, if the knock asks for that.
+	Forward port.Target
 }
 
 // A Reason is why a knock is refused.
@@ -68,7 +70,7 @@ var (
 func (p *Plan) Decide(v *knock.Verdict) Decision {
 	d := Decision{Time: v.Time, Source: v.Source, Step: v.Step, Allow: v.Source, OS: p.system(v.OS), Again: v.Again}
 	if v.Access != knock.NoAccess {
-		d.Access = p.Accesses[v.Access]
+		d.Access = p.inEngine[v.Access]
 		d.Services, d.Timeout = d.Access.Open, d.Access.Timeout
 	}
 	if v.Request != nil {
@@ -76,6 +78,8 @@ func (p *Plan) Decide(v *knock.Verdict) Decision {
 	}
 	if !v.Granted() {
 		d.Refused = d.reason(v)
+	} else {
+		d.leaveUnreachable()
 	}
 	return d
 }
@@ -97,6 +101,7 @@ func (d *Decision) request(r *knock.Request) {
 		// Cloned, as distinct works in place. A knock may name a service twice.
 		d.Services = distinct(slices.Clone(r.Open))
 	}
+	d.Forward = r.Forward
 	if r.Timeout != 0 && d.Access != nil {
 		d.Timeout = min(r.Timeout, d.Access.MaxTimeout)
 	}
@@ -116,6 +121,8 @@ func (d *Decision) reason(v *knock.Verdict) Reason {
 		r.Words += d.clockWords(d.Clock, "after")
 	case knock.OtherAddress:
 		r.Words += ": " + d.Allow.String()
+	case knock.NAT:
+		r.Words += ": " + forwardWords(v.Request)
 	case knock.NotOpen:
 		r.Words += ": " + port.Join(v.Request.Open)
 	}
@@ -141,16 +148,22 @@ func (d *Decision) Kind() event.Kind {
 
 // Grants returns the grants of a decision that grants, one per service.
 func (d *Decision) Grants() []gate.Grant {
-	grants := make([]gate.Grant, len(d.Services))
-	for i, s := range d.Services {
-		grants[i] = gate.Grant{
-			Source:  Grantee(d.Allow, d.Access),
-			Service: s,
-			Once:    d.Access.SingleUse,
-			Timeout: d.Timeout,
-			Access:  d.Access.Name,
-			Method:  string(d.Access.Kind),
+	grants := make([]gate.Grant, 0, len(d.Services))
+	for _, s := range d.Services {
+		to, ok := d.target(s)
+		if !ok {
+			continue // it leads nowhere, and never to this host in its place
 		}
+		grants = append(grants, gate.Grant{
+			Source:     Grantee(d.Allow, d.Access),
+			Service:    s,
+			Once:       d.Access.SingleUse,
+			Forward:    to,
+			Masquerade: d.Access.Masquerade && to.Addr.IsValid(),
+			Timeout:    d.Timeout,
+			Access:     d.Access.Name,
+			Method:     string(d.Access.Kind),
+		})
 	}
 	return grants
 }

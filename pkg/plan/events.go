@@ -61,7 +61,7 @@ func (d *Decision) Failure(g gate.Grant, err error) event.GrantFailed {
 // grant returns the fields that all events about a grant have.
 func (d *Decision) grant(g gate.Grant) event.Grant {
 	return event.Grant{
-		Knock: d.knock(), Allow: d.Allow, To: g.Source, Open: g.Service, Timeout: g.Timeout, OS: d.OS, User: d.User,
+		Knock: d.knock(), Allow: d.Allow, To: g.Source, Open: g.Service, Forward: g.Forward, Timeout: g.Timeout, OS: d.OS, User: d.User,
 	}
 }
 

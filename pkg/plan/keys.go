@@ -15,12 +15,16 @@ import (
 var errNoKey = errors.New("the key of this access was not read")
 
 // engineAccess returns the engine's configuration of an access.
-func engineAccess(a *policy.Access) (knock.Access, error) {
+func (p *Plan) engineAccess(a *policy.Access) (knock.Access, error) {
 	confidence := p0f.Family
 	if a.OSConfidence == policy.ConfidenceLow {
 		confidence = p0f.Low
 	}
 	k, err := withKeys(a)
+	if s, ok := k.(knock.SPA); ok && len(a.MayForward) > 0 {
+		s.Targets, s.Dial = a.MayForward, p.dial(a)
+		k = s
+	}
 	return knock.Access{
 		Name:         a.Name,
 		Source:       a.Source.Contains,

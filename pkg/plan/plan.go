@@ -24,13 +24,20 @@ type Plan struct {
 	Policy  *policy.Policy
 	Engine  knock.Config
 	Ruleset *gate.Ruleset
-	// Accesses are the enabled accesses, in the order of knock.Verdict.Access.
+	// Accesses are the enabled accesses, in the order of the policy.
 	Accesses []*policy.Access
+	// Void are those of them that no knock opens, because something that they need could not
+	// be read. Their services are hidden like others. Only Start makes a plan with any.
+	Void []Void
 
+	inEngine []*policy.Access // by knock.Verdict.Access: Accesses without the void ones
+
+	databases string                    // digestFiles of when they were loaded
 	labels    []p0f.Label               // by p0f.LabelID
 	systems   []string                  // the labels as text, so that verdicts allocate none
 	names     map[string]*policy.Access // all accesses by name, enabled or not
 	tripwires []port.Range
+	free      []port.Range // see freePorts
 }
 
 // ErrNothing is the error of a policy that opens nothing, and does not say in so many words
@@ -50,23 +57,40 @@ func New(p *policy.Policy) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan.Engine = knock.Config{
-		MaxSources:   p.Engine.MaxSources,
-		Tripwires:    plan.tripwires,
-		Fingerprints: fingerprints,
-	}
-	plan.labels = fingerprints.Labels()
-	for _, l := range plan.labels {
-		plan.systems = append(plan.systems, l.String())
-	}
+	plan.setFingerprints(fingerprints)
 	for _, a := range plan.Accesses {
-		access, err := engineAccess(a)
-		if err != nil {
+		if err := plan.addToEngine(a); err != nil {
 			return nil, fmt.Errorf("access %q: %w", a.Name, err)
 		}
-		plan.Engine.Accesses = append(plan.Engine.Accesses, access)
 	}
 	return plan, nil
+}
+
+// setFingerprints begins the configuration of the engine.
+func (p *Plan) setFingerprints(db *p0f.Database) {
+	p.Engine = knock.Config{
+		MaxSources:   p.Policy.Engine.MaxSources,
+		Tripwires:    p.tripwires,
+		Fingerprints: db,
+	}
+	p.databases = digestFiles(p.Policy.Fingerprint.Databases)
+	p.labels = db.Labels()
+	for _, l := range p.labels {
+		p.systems = append(p.systems, l.String())
+	}
+	p.inEngine = nil // addToEngine adds them
+}
+
+// addToEngine adds an access to the configuration of the engine. It fails if its key is
+// missing.
+func (p *Plan) addToEngine(a *policy.Access) error {
+	access, err := p.engineAccess(a)
+	if err != nil {
+		return err
+	}
+	p.Engine.Accesses = append(p.Engine.Accesses, access)
+	p.inEngine = append(p.inEngine, a)
+	return nil
 }
 
 // Load reads a policy with its keys and makes its plan. Errors of New are among the
@@ -89,7 +113,8 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 // Ruleset.Validate.
 func Outline(p *policy.Policy) (*Plan, error) {
 	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
-	if len(plan.Accesses) == 0 && len(p.NFTables.Protect) == 0 {
+	plan.inEngine = plan.Accesses
+	if !p.HasWork() {
 		return nil, ErrNothing
 	}
 	// By index: the address of a loop variable would be that of a copy.
@@ -98,6 +123,7 @@ func Outline(p *policy.Policy) (*Plan, error) {
 	}
 	plan.tripwires = tripwires(plan.Accesses, p.Engine.Tripwires)
 	plan.Ruleset = ruleset(p, plan.Accesses, plan.tripwires)
+	plan.free = freePorts(plan.Ruleset.Protected)
 	// What the gate would refuse is to be known before anything is done.
 	if err := plan.Ruleset.Validate(); err != nil {
 		return nil, err

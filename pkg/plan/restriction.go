@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nftknock/pkg/gate"
@@ -44,6 +45,9 @@ func (p *Plan) CheckGrant(g gate.Grant, now time.Time, since string) Restriction
 	case g.Once != a.SingleUse:
 		return Restriction{Reason: fmt.Sprintf("access %q has a changed single_use", name)}
 	}
+	if r := p.checkForward(a, g); r.Reason != "" || g.Forward.Port != 0 {
+		return r
+	}
 	return restrict(a, g)
 }
 
@@ -56,6 +60,11 @@ func restrict(a *policy.Access, g gate.Grant) Restriction {
 	}
 	remaining := min(g.Remaining, longest)
 	within, whole := within(a.Open, g.Service)
+	// What is now forwarded is not opened on this host.
+	within = slices.DeleteFunc(within, func(s port.Range) bool {
+		to, ok := a.ForwardOf(s, g.Source.Addr().Is4())
+		return !ok || to.Port != 0
+	})
 	r := Restriction{Reason: fmt.Sprintf("access %q no longer opens it", a.Name)}
 	switch {
 	case whole && g.Remaining <= longest:

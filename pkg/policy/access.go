@@ -28,6 +28,13 @@ type Access struct {
 	Prefix4, Prefix6 int
 	Limit            int // how many knocks are honoured, ever; 0 for any number
 
+	// Forwards say which of Open lead to another port or host, for IPv4 and IPv6
+	// apart. MayForward are the targets that a packet of SPA may ask for. Masquerade
+	// gives forwarded connections this host's address as their source.
+	Forwards   []Forward
+	MayForward []port.Targets
+	Masquerade bool
+
 	// RequireOS must match the label of every SYN of the knock; nil if any system
 	// may knock. It ignores case. Both fields are of all knocks but SPA.
 	RequireOS    *regexp.Regexp
@@ -63,6 +70,9 @@ type Access struct {
 	// is in the policy itself.
 	KeyFile, KeyCredential         string
 	HMACKeyFile, HMACKeyCredential string
+	// Withheld: a key of this access is in the policy itself, and the text that this access
+	// was read from, which WriteKept has written, is without it. OpenKeys fails.
+	Withheld bool
 
 	// PortBase is the first of the ports that encrypted and one-time knocks go
 	// to. Protocol is what their packets may be, and SPA's.

@@ -26,12 +26,13 @@ func fullAccess(t *testing.T) *Access {
 		Name: "a", Enabled: true, Source: Anyone(), Kind: KindShared,
 		Open:    []port.Range{port.Single(packet.TCP, 22)},
 		Timeout: time.Second, Limit: 1, SingleUse: true, Prefix4: 24, Prefix6: 64,
+		Forwards: forwards("10.0.0.5:22"), MayForward: targets("10.0.0.0/24:22"), Masquerade: true,
 		RequireOS: regexp.MustCompile("(?i)linux"), OSConfidence: ConfidenceHigh,
 		Expires: testTime, Within: time.Second,
 		Sequence:    []port.Range{port.Echo, port.Single(packet.TCP, 1)},
 		MinInterval: 1, MaxInterval: 2, Reorder: 3,
 		Encoding: EncodingSIV, Key: mustKey(t, goodKey), HMACKey: mustKey(t, goodKey), Secret: s,
-		KeyFile: "/x", KeyCredential: "x", HMACKeyFile: "/y", HMACKeyCredential: "y",
+		KeyFile: "/x", KeyCredential: "x", HMACKeyFile: "/y", HMACKeyCredential: "y", Withheld: true,
 		PortBase: 1, Protocol: ProtocolAny, Port: 2, LastPort: 3,
 		RequireUser: []string{"mbr"}, AllowOtherAddress: true, Window: 1, MaxTimeout: 2,
 		HMAC: 1, Cipher: 1, AllowUnauthenticated: true, Algorithm: 1, MaxAttempts: 1,
@@ -39,15 +40,33 @@ func fullAccess(t *testing.T) *Access {
 	}
 }
 
+func forwards(to string) []Forward {
+	target, err := port.ParseTarget(to)
+	if err != nil {
+		panic(err)
+	}
+	return []Forward{{port.Single(packet.TCP, 22), target}}
+}
+
+func targets(s string) []port.Targets {
+	t, err := port.ParseTargets(s)
+	if err != nil {
+		panic(err)
+	}
+	return []port.Targets{t}
+}
+
 // others are other values for the fields that another cannot be made up for.
 var others = map[string]any{
-	"Source":    SourceFilter{Include: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
-	"Open":      []port.Range{{Protocol: packet.TCP, First: 22, Last: 23}},
-	"RequireOS": regexp.MustCompile("(?i)bsd"),
-	"Expires":   testTime.Add(1),
-	"Sequence":  []port.Range{port.Echo, port.Single(packet.UDP, 1)},
-	"Key":       secret.New([]byte("other")),
-	"HMACKey":   secret.New([]byte("other")),
+	"Source":     SourceFilter{Include: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+	"Open":       []port.Range{{Protocol: packet.TCP, First: 22, Last: 23}},
+	"Forwards":   forwards("10.0.0.6:22"),
+	"MayForward": targets("10.0.0.0/24:22,80"),
+	"RequireOS":  regexp.MustCompile("(?i)bsd"),
+	"Expires":    testTime.Add(1),
+	"Sequence":   []port.Range{port.Echo, port.Single(packet.UDP, 1)},
+	"Key":        secret.New([]byte("other")),
+	"HMACKey":    secret.New([]byte("other")),
 	"Secret": func() *totp.Secret {
 		s, err := totp.Generate(totp.SHA1)
 		if err != nil {

@@ -58,11 +58,11 @@ var kindKeys = []kindKey{
 }
 
 // commonKeys are the keys that all accesses have.
-var commonKeys = []string{"name", "enabled", "source", "knock", "open", "timeout", "limit", "expires", "single_use", "prefix4", "prefix6"}
+var commonKeys = []string{"name", "enabled", "source", "knock", "open", "timeout", "limit", "expires", "single_use", "prefix4", "prefix6", "forward", "masquerade"}
 
 // allKeys are the names of all sections and keys that a policy can have.
 func allKeys() []string {
-	return slices.Concat([]string{"access"}, sectionNames, sectionKeys, commonKeys, keysOfKinds(), laterAccess)
+	return slices.Concat([]string{"access"}, sectionNames, sectionKeys, commonKeys, keysOfKinds())
 }
 
 // keysOfKinds are the names of all kindKeys.

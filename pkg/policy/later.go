@@ -7,20 +7,6 @@ import (
 	"strings"
 )
 
-// Keys that are reserved for later versions. Each of them gives a diagnostic.
-
-var (
-	laterAccess = []string{"forward"}
-)
-
-// unsupported reports those of some keys that are present. Ignored, a key such as
-// "forward" would open something else than the administrator meant.
-func (t *table) unsupported(keys []string) {
-	for _, key := range keys {
-		t.misplaced(key, key+" is not supported by this version", "remove it")
-	}
-}
-
 // readWithoutEffect reads the section that only later versions use. Metrics that are
 // missing make nothing less safe, so a warning is enough.
 func readWithoutEffect(root *table) {

@@ -46,6 +46,12 @@ func (p *Policy) Hidden() []port.Range {
 	return hidden
 }
 
+// HasWork reports whether a daemon has something to do with the policy: an access is enabled,
+// or services are to be hidden without one.
+func (p *Policy) HasWork() bool {
+	return len(p.NFTables.Protect) > 0 || slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled })
+}
+
 // NFLog says where packets come from: the NFLOG groups Group to
 // Group+Workers-1, each with a worker of its own.
 type NFLog struct {
@@ -122,6 +128,9 @@ type State struct {
 	Dir string // an absolute path
 }
 
+// DefaultStateDir is the state directory of a policy that names none.
+const DefaultStateDir = "/var/lib/nftknock"
+
 // Log is how the daemon writes its log.
 type Log struct {
 	Format LogFormat
@@ -176,7 +185,7 @@ func defaults() Policy {
 		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto, Label: gate.DefaultLabel},
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
-		State:       State{Dir: "/var/lib/nftknock"},
+		State:       State{Dir: DefaultStateDir},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
 		Control:     Control{Socket: "/run/nftknock/control.sock"},
 	}

@@ -53,10 +53,10 @@ func readAccess(t *table) *Access {
 	t.date("expires", &a.Expires)
 	if known {
 		readKnock(t, a)
-		t.unsupported(laterAccess)
+		readForward(t, a)
 	} else {
 		// Whether they are right depends on the kind; one error is enough.
-		t.reported = append(keysOfKinds(), laterAccess...)
+		t.reported = append(keysOfKinds(), forwardKeys...)
 	}
 	t.finish()
 	return a

@@ -57,6 +57,7 @@ func (a *Access) write(w io.Writer) {
 		fmt.Fprintf(w, "# limit: none\n")
 	}
 	fmt.Fprintf(w, "single_use = %t\nprefix4 = %d\nprefix6 = %d\n", a.SingleUse, cmp.Or(a.Prefix4, 32), cmp.Or(a.Prefix6, 128))
+	a.writeForward(w)
 	if a.Kind != KindSPA {
 		a.writeOS(w)
 	}
@@ -100,8 +101,9 @@ func (a *Access) writeKnock(w io.Writer) {
 // writeKeys writes where the keys are, and no key.
 func (a *Access) writeKeys(w io.Writer) {
 	slots := a.keySlots()
-	// Without an HMAC there is no second key to write of.
-	if a.Kind == KindSPA && !a.authenticated() {
+	// Without an HMAC there is no second key to write of. Of an access whose keys were
+	// withheld nobody knows.
+	if a.Kind == KindSPA && !a.authenticated() && !a.Withheld {
 		slots = slots[:1]
 	}
 	for _, s := range slots {
@@ -110,6 +112,8 @@ func (a *Access) writeKeys(w io.Writer) {
 			fmt.Fprintf(w, "%s = %s\n", s.fileKey(), tomlString(*s.file))
 		case *s.credential != "":
 			fmt.Fprintf(w, "%s = %s\n", s.credentialKey(), tomlString(*s.credential))
+		case isKept(w):
+			fmt.Fprintf(w, "%s = true\n", s.withheldKey())
 		default:
 			fmt.Fprintf(w, "# %s: set in the policy, not shown\n", s.name)
 		}

@@ -44,6 +44,9 @@ func (t Type) NAT() bool {
 	return false
 }
 
+// LocalNAT reports whether the destination is a port of the host that the packet goes to.
+func (t Type) LocalNAT() bool { return t == LocalNAT || t == LocalNATTimeout }
+
 // timed reports whether messages of the type have a timeout.
 func (t Type) timed() bool {
 	switch t {

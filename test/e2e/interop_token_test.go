@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,7 +57,7 @@ func TestInteropFwknopClient(t *testing.T) {
 		{"bad user", `require_user = ["root"]`, "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s " + hmac, "the user may not knock here"},
 		{"bad key", "", "base64:" + hmacKey[:42] + "A=", "base64:" + cipherKey, "-A tcp/22 -s " + hmac, "no key matches"},
 		{"bad command", "", "base64:" + cipherKey, "base64:" + hmacKey, "-C /bin/true -a 192.168.10.2 " + hmac, "commands are never run"},
-		{"bad NAT", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.168.10.2 -N 10.0.0.5,55000 " + hmac, "none is forwarded in this version"},
+		{"bad NAT", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -a 192.168.10.2 -N 10.0.0.5,55000 " + hmac, "asks for a forwarded port that the access does not allow: tcp/22 to 10.0.0.5:55000"},
 		{"bad clock", "", "base64:" + cipherKey, "base64:" + hmacKey, "-A tcp/22 -s --time-offset-minus 10M " + hmac, "too old: made 10m"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -68,6 +69,35 @@ func TestInteropFwknopClient(t *testing.T) {
 			s.fwknop(strings.Fields(c.args)...)
 			s.await(c.log)
 			s.wantOpen(s.Clients[0], lab.Server4, strings.HasPrefix(c.log, "granted "))
+		})
+	}
+}
+
+// The client of fwknop asks for forwarded ports as with fwknopd.
+func TestInteropFwknopForward(t *testing.T) {
+	for _, c := range []struct{ name, args, log, banner string }{
+		{"-N", "-A tcp/2222 -N 10.0.0.5:22", "access to tcp/2222 (forwarded to 10.0.0.5:22) for 20s", behindBanner},
+		{"-N without a port", "-A tcp/22 -N 10.0.0.5", "access to tcp/22 (forwarded to 10.0.0.5:22) for 20s", behindBanner},
+		{"-N with a port", "-A tcp/22 -N 10.0.0.5 --nat-port 2222", "access to tcp/2222 (forwarded to 10.0.0.5:22) for 20s", behindBanner},
+		{"-N with a timeout", "-A tcp/2222 -N 10.0.0.5:22 -f 45", "access to tcp/2222 (forwarded to 10.0.0.5:22) for 45s", behindBanner},
+		{"-N with a random port", "-A tcp/22 -N 10.0.0.5:22 --nat-rand-port", "(forwarded to 10.0.0.5:22) for 20s", behindBanner},
+		{"--nat-local with a port", "-A tcp/22 --nat-local --nat-port 2222", "access to tcp/2222 (forwarded to local:22) for 20s", "SSH-2.0-hidden"},
+		{"--nat-local with a random port", "-A tcp/22 --nat-local --nat-rand-port", "(forwarded to local:22) for 20s", "SSH-2.0-hidden"},
+		{"--nat-local with a timeout", "-A tcp/22 --nat-local --nat-rand-port -f 45", "(forwarded to local:22) for 45s", "SSH-2.0-hidden"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, 2)
+			s.behind()
+			s.start(s.spaForward(`forward = ["10.0.0.5:22", "local:22"]`))
+			s.fwknop(strings.Fields("-a 192.168.10.2 --use-hmac --key-base64-rijndael " + cipherKey + " --key-base64-hmac " + hmacKey + " " + c.args)...)
+			line := s.await(c.log)
+			var dialled uint16
+			if _, err := fmt.Sscanf(line[strings.Index(line, "access to tcp/"):], "access to tcp/%d", &dialled); err != nil {
+				t.Fatal(err)
+			}
+			s.wantBanner(s.Clients[0], lab.Server4, dialled, c.banner)
+			s.wantBanner(s.Clients[1], netip.MustParseAddr("192.168.11.1"), dialled, "")
 		})
 	}
 }
