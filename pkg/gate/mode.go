@@ -146,6 +146,9 @@ func (r *Ruleset) validateSetMode() error {
 			return invalid.New("a set for grants in our own table", "a set of another table")
 		}
 	}
+	if r.Forward {
+		return invalid.Newf("another mode: with this one our table only logs", "grants that lead to other hosts in mode %s", r.Mode)
+	}
 	if len(r.Protected) > 0 {
 		return invalid.Newf("none: the rules that look into the set decide", "services to hide in mode %s", r.Mode)
 	}

@@ -106,6 +106,29 @@ func TestRevokesMany(t *testing.T) {
 	})
 }
 
+// BenchmarkGrantByMode is a grant alone, and one that is an element of another table, too.
+func BenchmarkGrantByMode(b *testing.B) {
+	for _, mode := range []string{"gate", "set"} {
+		b.Run(mode, func(b *testing.B) {
+			host := netnstest.New(b)
+			k := open(b, host, Config{})
+			if mode == "gate" {
+				apply(b, k, &Ruleset{Protected: services("tcp/22")})
+			} else {
+				w := newKernelFirewall(b, host)
+				w.make(clients4, clientSet(nftables.TypeIPAddr))
+				w.make(clients6, clientSet(nftables.TypeIP6Addr))
+				apply(b, k, setRuleset())
+			}
+			n := 0
+			for b.Loop() {
+				n++
+				grant(b, k, Grant{Source: nth(n % 60000), Service: service("tcp/22"), Timeout: time.Hour + time.Duration(n)*time.Second})
+			}
+		})
+	}
+}
+
 func FuzzParseForm(f *testing.F) {
 	number := func(kind uint16, n byte) netlink.Attribute {
 		return netlink.Attribute{Type: kind, Data: []byte{0, 0, 0, n}}

@@ -584,6 +584,7 @@ func TestBadModes(t *testing.T) {
 		"hidden services":    {Mode: ModeSet, Set4: clients4, Protected: services("tcp/22")},
 		"single use":         {Mode: ModeSet, Set4: clients4, Openings: []Opening{{Service: service("tcp/22"), Once: true}}},
 		"a prefix":           {Mode: ModeSet, Set4: clients4, Openings: []Opening{{Service: service("tcp/22"), Bits4: 24}}},
+		"forwarding":         {Mode: ModeSet, Set4: clients4, Forward: true},
 		"many ports":         {Mode: ModeSet, Set4: clients4, Openings: openings("tcp/1000-1256")},
 		"sets in gate":       {Set4: clients4},
 		"sets in mark":       {Mode: ModeMark, Mark: 1, Set4: clients4},

@@ -104,7 +104,7 @@ func checkMode(entries []entry, m Mode) {
 		if e.SingleUse {
 			t.fail(t.keyAt("single_use"), `single_use does not go with mode = "set"`, "only the daemon's own rules can end a grant with the first connection: remove it, or use another mode")
 		}
-		if _, ok := t.values["forward"]; ok {
+		if list, ok := t.values["forward"].([]any); ok && len(list) > 0 {
 			t.fail(t.keyAt("forward"), `forward does not go with mode = "set"`, "with it the daemon's table only logs: remove it, or use another mode")
 		}
 		for key, length := range map[string]int{"prefix4": e.Prefix4, "prefix6": e.Prefix6} {

@@ -289,3 +289,25 @@ func TestNftMarkSingleUse(t *testing.T) {
 	s.wantOpen(c, lab.Server4, false)
 	s.wantAlive(conn)
 }
+
+// TestNftMarkForwards: packets that a grant leads to another host have the mark in the
+// forward chain, too.
+func TestNftMarkForwards(t *testing.T) {
+	t.Parallel()
+	s, r := newStage(t, 2), recipes(t)[3]
+	s.behind()
+	r.firewall = strings.Replace(r.firewall, "chain input {", `chain forward {
+		type filter hook forward priority filter; policy drop;
+		ct state established,related accept
+		meta l4proto { icmp, ipv6-icmp } accept
+		meta mark & 0x10000 != 0 accept
+	}
+	chain input {`, 1)
+	r.start(s, strings.Replace(access("ssh", three, "60s", `forward = ["tcp/2222 -> 10.0.0.5:22"]`), "tcp/22\"", "tcp/2222\"", 1))
+	c := s.Clients[0]
+	s.wantBanner(c, lab.Server4, 2222, "")
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	s.wantBanner(c, lab.Server4, 2222, behindBanner)
+	s.wantBanner(s.Clients[1], lab.Server4, 2222, "")
+}
