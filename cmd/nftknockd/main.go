@@ -96,6 +96,7 @@ removes.`,
 	}
 	withPolicy := []*cobra.Command{
 		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o), newFingerprint(&o),
+		newUninstall(&o),
 	}
 	for _, cmd := range withPolicy {
 		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")
