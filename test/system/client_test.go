@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -127,6 +126,7 @@ type session struct {
 	in    io.WriteCloser
 	out   *bufio.Reader
 	count int
+	err   error // the first
 }
 
 // login begins a session. tcp/22 has to be open for this address.
@@ -151,27 +151,35 @@ func (s *scene) login(from string) *session {
 // works fails the test unless a line comes back.
 func (c *session) works() {
 	c.t.Helper()
-	c.count++
-	line := fmt.Sprintf("line %d\n", c.count)
-	if _, err := io.WriteString(c.in, line); err != nil {
+	if err := c.echo(patience); err != nil {
 		c.t.Fatalf("the session has ended: %v", err)
 	}
-	back := make(chan string, 1)
+}
+
+// echo sends a line and waits for it to come back. After an error, it fails again.
+func (c *session) echo(limit time.Duration) error {
+	if c.err != nil {
+		return c.err
+	}
+	c.count++
+	line := fmt.Sprintf("line %d\n", c.count)
+	if _, c.err = io.WriteString(c.in, line); c.err != nil {
+		return c.err
+	}
+	back := make(chan error, 1)
 	go func() {
 		got, err := c.out.ReadString('\n')
-		if err != nil {
-			got = err.Error()
+		if err == nil && got != line {
+			err = fmt.Errorf("got %q, want %q", got, line)
 		}
-		back <- got
+		back <- err
 	}()
 	select {
-	case got := <-back:
-		if got != line {
-			c.t.Fatalf("the session has ended: %s", strings.TrimSpace(got))
-		}
-	case <-time.After(patience):
-		c.t.Fatalf("the session does not answer any more")
+	case c.err = <-back:
+	case <-time.After(limit):
+		c.err = fmt.Errorf("no answer in %v", limit)
 	}
+	return c.err
 }
 
 func (c *session) end() {

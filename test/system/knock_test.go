@@ -18,7 +18,7 @@ const keyFile = "/etc/nftknock/keys/sealed"
 const policy = `[[access]]
 name = "shared"
 sequence = ["tcp/50053", "udp/6020", "icmp", "tcp/24034"]
-open = ["tcp/22"]
+open = ["tcp/22", "tcp/2222"]
 timeout = "600s"
 
 [[access]]

@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses of the machine and of three clients. They all belong to the same interface outside;
+// Addresses of the machine and of two clients. They all belong to the same interface outside;
 // a client is chosen by the source address.
 const (
 	server   = "10.77.0.1"
@@ -75,7 +75,23 @@ func (n *nspawn) boot() error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return nil
+	return reachable()
+}
+
+// nobodysPort is a port that no test hides and nothing listens on.
+const nobodysPort = 7
+
+// reachable waits until packets get to the machine and back. The kernel takes up to a second to
+// see that an interface has a carrier (net/core/link_watch.c).
+func reachable() error {
+	var got answer
+	var err error
+	for deadline := time.Now().Add(bootTime); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if got, err = ask(onlooker, nobodysPort); got == closed {
+			return nil
+		}
+	}
+	return fmt.Errorf("the machine cannot be reached: %s, %w", got, err)
 }
 
 // start starts the machine and returns when its first process runs and the outside has
@@ -191,7 +207,9 @@ func outside() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", network, err)
 	}
-	for _, a := range []string{friend + "/24", stranger + "/24", friend6 + "/64"} {
+	for _, a := range []string{
+		friend + "/24", stranger + "/24", spender + "/24", marker + "/24", onlooker + "/24", friend6 + "/64",
+	} {
 		addr, err := netlink.ParseAddr(a)
 		if err != nil {
 			return err

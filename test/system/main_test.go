@@ -115,7 +115,7 @@ func inner(m *testing.M) int {
 	}
 	for _, step := range []func() error{
 		func() error { return joinGroup(os.Getenv(inside)) },
-		privateMounts, mountRoot, install, machine.boot,
+		privateMounts, mountRoot, install, furnish, machine.boot,
 	} {
 		if err := step(); err != nil {
 			return failed(err)

@@ -125,12 +125,13 @@ func mountOutside() error {
 		unix.Mount("proc", outsideDir+"/proc", "proc", 0, ""))
 }
 
-// install installs the programs and the unit as an administrator does, and what the tests
-// need in the machine.
+// install installs the programs and the unit as an administrator does.
 func install() error {
-	if err := run("make", "-s", "-C", top, "install", "DESTDIR="+rootDir, "PREFIX=/usr"); err != nil {
-		return err
-	}
+	return run("make", "-s", "-C", top, "install", "DESTDIR="+rootDir, "PREFIX=/usr")
+}
+
+// furnish adds what the tests need in the machine.
+func furnish() error {
 	for path, text := range map[string]string{
 		"/etc/hostname": "machine\n",
 		"/etc/hosts":    "127.0.0.1 localhost machine\n",

@@ -26,7 +26,8 @@ const (
 // scene is the machine in one test.
 type scene struct {
 	*testing.T
-	cursor string // of the journal, where the test began
+	cursor  string // of the journal, where the test began
+	markers int    // knocks that were sent to see that the daemon has handled those before
 }
 
 // begin returns the machine as it is after the installation: without policy and state,
@@ -72,9 +73,11 @@ func (s *scene) explain() {
 		s.Logf("the machine does not run; the end of its console:\n%s%v", lastLines(string(console), 40), err)
 		return
 	}
-	status, _ := s.try("systemctl", "--no-pager", "status", unit)
+	status, _ := s.try("systemctl", "--no-pager", "--lines=0", "status", unit)
 	ruleset, _ := s.try("nft", "list", "ruleset")
-	s.Logf("%s\njournal:\n%s\nruleset:\n%s", status, lastLines(s.everyLine(), 80), lastLines(ruleset, 200))
+	file := filepath.Join(runDir, strings.ReplaceAll(s.Name(), "/", "-")+".nft")
+	err := os.WriteFile(file, []byte(ruleset), 0o644)
+	s.Logf("%s\njournal:\n%s\nruleset: %s (%v)", status, lastLines(s.everyLine(), 80), file, err)
 }
 
 func (s *scene) must(err error) {
