@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"syscall"
 	"testing"
@@ -136,7 +135,6 @@ func (s *scene) login(from string) *session {
 		"ssh", "-b", from, "-i", "/root/client-key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
 		"-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
 		"root@"+server, "cat")
-	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	s.must(err)
 	out, err := cmd.StdoutPipe()
