@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -20,17 +19,6 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 	return p, nil
 }
 
-// outlinePolicy reads the policy without its keys. Errors are printed to w, and no
-// warnings: they come when the policy is read with its keys.
-func outlinePolicy(path string, w io.Writer) (*policy.Policy, error) {
-	p, diags := policy.Outline(path)
-	if diags.HasErrors() {
-		printDiagnostics(w, diags)
-		return nil, exitError{code: exitUsage}
-	}
-	return p, wantAccess(path, p)
-}
-
 // inspectPolicy reads the policy for display, which must work for users who may
 // not read the keys. Errors and warnings are printed to w.
 func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
@@ -42,9 +30,9 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
-// wantAccess refuses a policy without an enabled access.
+// wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
-	if !slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled }) {
+	if !p.HasWork() {
 		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
 	}
 	return nil

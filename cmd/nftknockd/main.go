@@ -95,7 +95,7 @@ removes.`,
 		},
 	}
 	withPolicy := []*cobra.Command{
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newRevoke(&o), newFingerprint(&o),
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newStatus(&o), newGrants(&o), newGrant(&o), newRevoke(&o), newFingerprint(&o),
 		newUninstall(&o),
 	}
 	for _, cmd := range withPolicy {

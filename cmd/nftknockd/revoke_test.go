@@ -12,7 +12,7 @@ import (
 )
 
 // halfway is a daemon that ends two grants, and fails to list connections.
-type halfway struct{}
+type halfway struct{ control.Handler }
 
 func (halfway) Reload(context.Context, control.Reload) (control.Reloaded, error) {
 	return control.Reloaded{}, nil

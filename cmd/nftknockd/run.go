@@ -16,6 +16,7 @@ import (
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/links"
 	"nftknock/pkg/logger"
 	"nftknock/pkg/logqueue"
@@ -31,23 +32,26 @@ func newRun(o *options) *cobra.Command {
 		Short: "Run the daemon in the foreground, until SIGTERM or SIGINT",
 		Long: `run hides the services of the policy and waits for knocks, in the foreground. It hides
 the services before it reads keys and signature files: if one of these is missing,
-the daemon ends and the services stay hidden.
+no knock opens the accesses that need it, whose services stay hidden, and all others
+work. The same holds for an NFLOG group that another program has taken, and for a
+state directory that cannot be used: the log says what is wrong, and the daemon tries
+again. If the policy cannot be loaded, it runs the last one that worked, if there is one.
 
 SIGHUP, or "nftknockd reload", makes it read the policy again; if that fails, it keeps
 its old policy. SIGTERM and SIGINT stop the daemon and leave the table and the running
 grants in the kernel: services stay hidden, and grants end at their time.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, err := outlinePolicy(o.config, cmd.ErrOrStderr())
+			p, err := startPolicy(o.config)
 			if err != nil {
 				return err
 			}
 			// NB: without this, a write to a log whose reader has gone would end the
 			// process.
 			signal.Ignore(syscall.SIGPIPE)
-			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Log))
+			log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
 			defer log.Close()
-			err = runDaemon(cmd.Context(), o.config, p, log)
+			err = runDaemon(cmd.Context(), p, log)
 			if err == nil {
 				return nil
 			}
@@ -60,16 +64,20 @@ grants in the kernel: services stay hidden, and grants end at their time.`,
 }
 
 // runDaemon runs until a signal ends it.
-func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer) error {
+func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// A second signal kills the process, in case the stop hangs.
 	context.AfterFunc(ctx, stop)
 
-	lines, level := logger.New(log, p.Log)
+	lines, level := logger.New(log, p.Policy.Log)
 	d := daemon.New(daemon.Config{
-		Policy:      p,
-		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) },
+		Policy:      p.Policy,
+		Bad:         p.bad,
+		Last:        p.last,
+		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(p.file) },
+		FindLast:    func() (*lastpolicy.Copy, error) { return lastpolicy.Find(p.source) },
+		Keep:        func(worked *policy.Policy) error { return lastpolicy.Keep(worked.State.Dir, p.source, worked) },
 		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
 		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
 		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
@@ -88,9 +96,6 @@ func startFailure(err error) exitError {
 	exit := exitError{code: exitFailed, err: err}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
 		exit.err, exit.hint = start.Err, daemon.StayHidden
-	}
-	if diags := (policy.Diagnostics)(nil); errors.As(err, &diags) {
-		exit.code = exitUsage
 	}
 	return exit
 }

@@ -12,6 +12,7 @@ import (
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/daemon"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/uninstall"
 )
@@ -34,8 +35,9 @@ The policy, its keys and the state directory stay, so that a daemon that starts 
 on where this one has ended. --purge removes the state, too: knocks that were honoured in
 the last minutes can then be sent again, and limits begin anew.
 
-Without a policy that can be read, uninstall removes the table that --table names, or
-"nftknock", and cannot purge. The exit status is 0 also if there was no table.`,
+If the policy cannot be read, uninstall goes by the last one that worked; without one it
+removes the table that --table names, or "nftknock", and cannot purge. The exit status is
+0 also if there was no table.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u := uninstaller{out: cmd.OutOrStdout(), config: o.config, table: table}
@@ -55,15 +57,12 @@ type uninstaller struct {
 }
 
 func (u *uninstaller) run(purge bool) error {
-	p, diags := policy.Outline(u.config)
-	switch {
-	case !diags.HasErrors():
-	case purge:
-		return exitError{code: exitUsage, err: diags.Err(), hint: "without the policy, nobody knows where the state is: uninstall without --purge, and remove the state directory by hand"}
-	default:
-		// A policy that cannot be read must not keep the services of a host hidden.
-		fmt.Fprintf(u.out, "the policy %s cannot be read: using the default table and control socket\n", u.config)
-		p = policy.Default()
+	p, known := u.policy()
+	if purge && !known {
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("cannot purge: nothing says where the state of %s is", u.config),
+			hint: "uninstall without --purge, and remove the state directory by hand",
+		}
 	}
 	if u.table != "" {
 		p.NFTables.Table = u.table
@@ -81,6 +80,22 @@ func (u *uninstaller) run(purge bool) error {
 	fmt.Fprintf(u.out, "the policy stays: %s\n", u.config)
 	fmt.Fprintln(u.out, "services are hidden again when the daemon starts: to prevent that at boot, systemctl disable nftknockd")
 	return nil
+}
+
+// policy returns the policy whose table is in the kernel. known is false if that is not
+// certain.
+func (u *uninstaller) policy() (p *policy.Policy, known bool) {
+	p, diags := policy.Outline(u.config)
+	if !diags.HasErrors() {
+		return p, true
+	}
+	// A policy that cannot be read must not keep the services of a host hidden.
+	if last, err := lastpolicy.Find(u.config); err == nil {
+		fmt.Fprintf(u.out, "the policy %s cannot be read: going by the last one that worked, %s\n", u.config, last.Path)
+		return last.Policy, true
+	}
+	fmt.Fprintf(u.out, "the policy %s cannot be read: going by the default table and control socket\n", u.config)
+	return policy.Default(), false
 }
 
 func (u *uninstaller) removeTable(p *policy.Policy) error {

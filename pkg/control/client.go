@@ -43,9 +43,17 @@ func NewClient(path string) *Client {
 // call sends a request without a body, and decodes the answer. If the daemon has answered
 // with an error, call returns both.
 func call[T any](ctx context.Context, c *Client, method, path string) (T, error) {
+	return callUpTo[T](ctx, c, maxAnswer, requestLine{method, path})
+}
+
+// requestLine is the method of a request, and its path with the query.
+type requestLine struct{ method, path string }
+
+// callUpTo is call for answers of up to a number of bytes.
+func callUpTo[T any](ctx context.Context, c *Client, limit int64, r requestLine) (T, error) {
 	var a answer[T]
 	// HTTP needs a host name. The transport ignores it and dials the socket.
-	req, err := http.NewRequestWithContext(ctx, method, "http://nftknockd"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, r.method, "http://nftknockd"+r.path, nil)
 	if err != nil {
 		return a.Result, err
 	}
@@ -54,7 +62,7 @@ func call[T any](ctx context.Context, c *Client, method, path string) (T, error)
 		return a.Result, fmt.Errorf("control socket %s: %w", c.path, dialReason(err))
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&a); err != nil {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, limit)).Decode(&a); err != nil {
 		var none T
 		return none, fmt.Errorf("control socket %s: cannot parse the daemon's answer (%s): %w", c.path, resp.Status, err)
 	}

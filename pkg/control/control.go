@@ -4,6 +4,10 @@
 //	POST /reload    read the policy again
 //	POST /revoke    end grants; source=ADDRESS or PREFIX, service=tcp/22 (all
 //	                services without it), cut=true to end connections, too
+//	GET /status     the state of the daemon; brief=true leaves the grants out
+//	GET /grants     the running grants; within=PREFIX
+//	POST /grant     let a source in; source=ADDRESS or PREFIX, what=tcp/22 or the
+//	                name of an access, for=30s
 //
 // The answer to each is a JSON object. Its field "result" says what was done. If the request
 // failed, the status is 409 and the field "error" says why; "result" then says what was done
@@ -30,6 +34,13 @@ type Handler interface {
 	Reload(context.Context, Reload) (Reloaded, error)
 	// Revoke ends grants and connections. On error the result says what was ended before it.
 	Revoke(context.Context, Revocation) (Revoked, error)
+	// Status returns the state of the daemon.
+	Status(context.Context, StatusQuery) (Status, error)
+	// Grants lists running grants.
+	Grants(context.Context, GrantQuery) (Grants, error)
+	// Grant lets a source in without a knock. On error the result says what was granted
+	// before it.
+	Grant(context.Context, Grantee) (Granted, error)
 }
 
 // Bounds of the memory and time that clients can use.
@@ -57,11 +68,12 @@ func Serve(ctx context.Context, l net.Listener, h Handler) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withPeer,
 	}
 	// Close makes Serve return. Shutdown would wait for the requests.
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
-	err := server.Serve(netutil.LimitListener(l, maxConnections))
+	err := server.Serve(netutil.LimitListener(peerListener{l}, maxConnections))
 	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -73,6 +85,9 @@ func routes(h Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /reload", answering(parseReload, h.Reload))
 	mux.HandleFunc("POST /revoke", answering(parseRevocation, h.Revoke))
+	mux.HandleFunc("GET /status", answering(parseStatusQuery, h.Status))
+	mux.HandleFunc("GET /grants", answering(parseGrantQuery, h.Grants))
+	mux.HandleFunc("POST /grant", answering(parseGrantee, h.Grant))
 	return mux
 }
 

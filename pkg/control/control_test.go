@@ -19,7 +19,10 @@ import (
 )
 
 // daemon answers as a test wants.
-type daemon struct{ reload func(context.Context) error }
+type daemon struct {
+	control.Handler // nil: for requests that no test here sends
+	reload          func(context.Context) error
+}
 
 func (d daemon) Reload(ctx context.Context, _ control.Reload) (control.Reloaded, error) {
 	return control.Reloaded{}, d.reload(ctx)
@@ -57,7 +60,7 @@ func serve(t *testing.T, reload func(context.Context) error) (path string, stop 
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- control.Serve(ctx, l, daemon{reload}) }()
+	go func() { done <- control.Serve(ctx, l, daemon{reload: reload}) }()
 	stop = func() error { cancel(); return <-done }
 	t.Cleanup(cancel)
 	return path, stop

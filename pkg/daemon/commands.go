@@ -47,7 +47,7 @@ type applyPlan struct {
 }
 
 func (c applyPlan) carryOut(k *keeper) error {
-	if err := writeTable(k.gate, c.plan, c.unguarded); err != nil {
+	if err := k.writeTable(c.plan, c.unguarded); err != nil {
 		return err
 	}
 	// The router must see the new plan before the workers have their new engines: a
@@ -60,7 +60,17 @@ func (c applyPlan) carryOut(k *keeper) error {
 // applyInterfaces writes the table of the current plan for other interfaces.
 type applyInterfaces struct{ unguarded []string }
 
-func (c applyInterfaces) carryOut(k *keeper) error { return writeTable(k.gate, k.plan(), c.unguarded) }
+func (c applyInterfaces) carryOut(k *keeper) error { return k.writeTable(k.plan(), c.unguarded) }
+
+// writeTable is the function of that name for the keeper's gate.
+func (k *keeper) writeTable(p *plan.Plan, unguarded []string) error {
+	err := writeTable(k.gate, p, unguarded)
+	k.owned.Store(k.gate.Owned())
+	if err == nil {
+		k.tableIsRight()
+	}
+	return err
+}
 
 // writeTable writes the table of a plan, in which the packets of some interfaces pass.
 func writeTable(g gate.Gate, p *plan.Plan, unguarded []string) error {

@@ -18,6 +18,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,11 +26,11 @@ import (
 	"nftknock/pkg/control"
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/spent"
-	"nftknock/pkg/wording"
 )
 
 // Config is what New needs. Policy, Load, OpenSource, OpenGate and OpenStore are
@@ -38,10 +39,19 @@ type Config struct {
 	// Policy says which services to hide. It may come without keys, as policy.Outline
 	// reads it.
 	Policy *policy.Policy
-	// Load reads the policy with its keys and makes a plan of it, as plan.Load does. It
-	// is called at the start, after services are hidden, and for each reload. It may
-	// take seconds; it may still be running when Run returns.
+	// Bad, unless nil, says why the policy in the files cannot be used. Policy is that of Last
+	// then, the last one that worked.
+	Bad  error
+	Last *lastpolicy.Copy
+	// Load reads the policy in the files with its keys and makes a plan of it, as plan.Load
+	// does. It is called at the start, after services are hidden and unless Bad is set, and
+	// for each reload. It may take seconds; it may still be running when Run returns.
 	Load func() (*plan.Plan, policy.Diagnostics)
+	// FindLast returns the last policy that worked, for a policy whose table cannot be
+	// written. Keep keeps one as such. It may block, and may still be running when Run
+	// returns. Both may be nil.
+	FindLast func() (*lastpolicy.Copy, error)
+	Keep     func(*policy.Policy) error
 
 	// Events gets all events of the daemon; nil drops them.
 	Events *event.Dispatcher
@@ -49,7 +59,8 @@ type Config struct {
 	// into force.
 	SetLogLevel func(policy.LogLevel)
 
-	// OpenSource and OpenGate connect to the kernel, or to a fake of it.
+	// OpenSource and OpenGate connect to the kernel, or to a fake of it. OpenSource is called
+	// again, from several goroutines, for a group that could not be opened or read.
 	OpenSource func(nflog.Config) (nflog.Source, error)
 	OpenGate   func(gate.Config) (gate.Gate, error)
 	// OpenStore opens the store of spent tokens at a path. It is called only for a
@@ -67,19 +78,32 @@ type Config struct {
 
 // Daemon hides the services of a policy, and grants access to sources that knock.
 type Daemon struct {
-	config     Config // does not change
+	config     Config // does not change once the table is written
 	events     *event.Dispatcher
 	plan       *plan.Plan // in force; belongs to the goroutine of Run, and then of supervise
 	workers    []*worker  // does not change once supervise runs
 	router     *router
 	keeper     *keeper
 	interfaces *interfaces
-	discarded  <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
-	reloads    chan reloadRequest
-	stopping   chan struct{}   // closed by endReloads
-	endReloads func()          // answers every Reload, now and later, with errStopping
-	group      *errgroup.Group // all goroutines that Run waits for
-	reading    errgroup.Group  // the workers alone
+	conditions conditions    // what is wrong now
+	started    time.Time     // of Run
+	surveying  chan struct{} // has room for one: whoever lists the grants for a request
+	// policySince is when the plan in force came into force.
+	policySince atomic.Pointer[time.Time]
+	discarded   <-chan struct{} // closed when the last store that opened too late for a reload is closed; nil for none
+	reloads     chan reloadRequest
+	stopping    chan struct{}   // closed by endReloads
+	endReloads  func()          // answers every Reload, now and later, with errStopping
+	group       *errgroup.Group // all goroutines that Run waits for
+	reading     sync.WaitGroup  // the workers alone
+
+	bad    error            // why the policy in the files is not in force; of the goroutine of supervise, as plan
+	last   *lastpolicy.Copy // that is in force in its place; nil if it is the policy as the files had it before
+	keeps  keeps
+	unread unread
+	told   atomic.Pointer[string] // the status that the service manager has
+	again  chan again             // the answer of a second look at what was missing for the plan
+	asked  bool                   // an answer is on its way to again
 }
 
 // New makes a daemon. It opens nothing; Run does.
@@ -91,15 +115,22 @@ func New(c Config) *Daemon {
 		c.SetLogLevel = func(policy.LogLevel) {}
 	}
 	stopping := make(chan struct{})
-	return &Daemon{
-		config:   c,
-		events:   c.Events,
-		router:   newRouter(c.Events),
-		reloads:  make(chan reloadRequest),
-		stopping: stopping,
+	d := &Daemon{
+		config:    c,
+		events:    c.Events,
+		bad:       c.Bad,
+		last:      c.Last,
+		keeps:     newKeeps(c.Keep, c.Events),
+		again:     make(chan again, 1),
+		router:    newRouter(c.Events),
+		surveying: make(chan struct{}, 1),
+		reloads:   make(chan reloadRequest),
+		stopping:  stopping,
 		// A receive from a closed channel never waits. To close it twice would panic.
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
+	d.router.wrong = &d.conditions
+	return d
 }
 
 // StartError is the error of a start that failed after the services were hidden.
@@ -117,20 +148,24 @@ const StayHidden = "services stay hidden: the table is in place"
 // table and its running grants stay in the kernel.
 //
 // Run first writes the table, for which it needs the policy alone, and then opens the
-// NFLOG groups and the store and reads the keys. If one of these fails, the error is a
-// *StartError. Any other error before the event Ready means that Run has changed nothing
-// in the kernel. After Ready, Run fails only if packets cannot be read any more. Run may
-// be called once.
+// NFLOG groups, the store and the control socket and reads the keys. Those of these that
+// fail are reported and tried again; without them, services stay hidden, and whatever can be
+// done without them is done. If no plan can be put into force after the table is written, the
+// error is a *StartError. Any other error means that Run has changed nothing in the kernel.
+// Run may be called once.
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.endReloads() // for a start that fails before supervise
+	d.started = time.Now()
 	socket, err := d.listen()
-	if err != nil {
+	if errors.Is(err, control.ErrRunning) {
 		return err
 	}
 	if socket != nil {
 		defer socket.Close()
 	}
+	noSocket := err
 	d.interfaces = newInterfaces(d.config.OpenLinks, d.events)
+	d.interfaces.wrong = &d.conditions
 	defer d.interfaces.close()
 	g, err := d.hideServices()
 	if err != nil {
@@ -147,8 +182,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	// is done, for as long as the keeper waits for them.
 	recording, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	// Not in the group: it cannot be interrupted while it waits for a disk that hangs.
+	// Not in the group: they cannot be interrupted while they wait for a disk that hangs.
 	go d.router.spends.Run(recording)
+	go d.keeps.run(ctx)
 	d.group.Go(d.keeper.run)
 	d.group.Go(func() error { d.followInterfaces(ctx); return nil })
 	d.group.Go(func() error {
@@ -161,9 +197,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		return d.work(ctx, socket)
+		d.work(ctx, socket, noSocket)
+		return nil
 	})
 	err = d.group.Wait()
+	d.keeps.wait(diskTimeout)
 	if start := (*StartError)(nil); !errors.As(err, &start) {
 		d.events.EmitOmitted()
 		d.events.Emit(event.Stopped{})
@@ -172,57 +210,38 @@ func (d *Daemon) Run(ctx context.Context) error {
 }
 
 // work runs the workers, the control socket and supervise until ctx is done. It returns
-// when all workers have ended, with the first error of a worker.
-func (d *Daemon) work(ctx context.Context, socket net.Listener) error {
+// when all workers have ended. noSocket is why there is no control socket, nil if the policy
+// wants none.
+func (d *Daemon) work(ctx context.Context, socket net.Listener, noSocket error) {
 	// Before supervise runs, since a reload replaces the plan that is reported here.
 	d.announce(func(w event.Watch) event.Event { return event.Ready{Watch: w} })
 	for _, w := range d.workers {
-		d.start(w)
+		d.reading.Go(w.run)
 	}
-	if socket != nil {
-		d.group.Go(func() error {
-			if err := control.Serve(ctx, socket, d); err != nil {
-				// Not returned: that would end the daemon, and knocks do not need the
-				// socket.
-				d.events.Emit(event.ControlFailed{Err: err})
-			}
-			return nil
-		})
+	if socket != nil || noSocket != nil {
+		d.group.Go(func() error { d.serveControl(ctx, socket, noSocket); return nil })
 	}
 	d.supervise(ctx)
 	d.closeSources() // a Read that waits for a packet returns os.ErrClosed
-	return d.reading.Wait()
-}
-
-// start runs a worker in a goroutine of its own. If the worker fails, the daemon ends.
-func (d *Daemon) start(w *worker) {
-	d.reading.Go(func() error {
-		err := w.run()
-		if err != nil {
-			// The error of d.reading is seen only when all workers have ended. An error
-			// in d.group cancels its context now, which ends the other workers. Go is
-			// safe here although Run is in Wait: work is in the group and waits for this
-			// function.
-			d.group.Go(func() error { return err })
-		}
-		return err
-	})
+	d.reading.Wait()
 }
 
 // closeSources closes the NFLOG groups, which ends the workers.
 func (d *Daemon) closeSources() {
 	for _, w := range d.workers {
-		if err := w.source.Close(); err != nil {
+		if err := w.source.close(); err != nil {
 			d.events.Emit(event.NFLogCloseFailed{Group: w.group, Err: err})
 		}
 	}
 }
 
-// lossInterval is the time between two checks for lost packets, and omittedInterval that
-// between two counts of the lines that the log leaves out.
+// lossInterval is the time between two checks for lost packets and for what was missing for
+// the plan, omittedInterval that between two counts of the lines that the log leaves out, and
+// reminderInterval that between two lines about a policy that cannot be used.
 const (
-	lossInterval    = 10 * time.Second
-	omittedInterval = time.Minute
+	lossInterval     = 10 * time.Second
+	omittedInterval  = time.Minute
+	reminderInterval = time.Hour
 )
 
 // supervise carries out requests to reload, one after the other, and reports lost
@@ -232,6 +251,8 @@ func (d *Daemon) supervise(ctx context.Context) {
 	defer ticker.Stop()
 	omitted := time.NewTicker(omittedInterval)
 	defer omitted.Stop()
+	reminder := time.NewTicker(reminderInterval)
+	defer reminder.Stop()
 	var reported losses
 	for {
 		select {
@@ -244,6 +265,12 @@ func (d *Daemon) supervise(ctx context.Context) {
 			r.done <- reloadAnswer{reloaded, err}
 		case <-ticker.C:
 			reported = d.reportLosses(reported)
+			d.lookAgain()
+			d.tellStatus() // of conditions that were set by others than setCondition
+		case a := <-d.again:
+			d.restore(ctx, a)
+		case <-reminder.C:
+			d.remind()
 		case <-omitted.C:
 			d.events.EmitOmitted()
 		}
@@ -294,6 +321,9 @@ func (d *Daemon) announce(newEvent func(event.Watch) event.Event) {
 	d.events.Emit(newEvent(event.Watch{
 		Table: d.plan.Ruleset.Table, First: d.workers[0].group, Last: d.workers[len(d.workers)-1].group, Accesses: n,
 	}))
-	// READY=1 also ends the state that RELOADING=1 began: see sd_notify(3).
-	d.config.Notify("READY=1\nSTATUS=" + wording.Count(n, "access", "accesses") + " watched")
+	// READY=1 also ends the state that RELOADING=1 began: see sd_notify(3). It is sent although
+	// something may be wrong: services are hidden, and without it systemd would end the daemon.
+	d.told.Store(nil)
+	d.config.Notify("READY=1")
+	d.tellStatus()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -342,7 +343,7 @@ func TestReloadThatFailsKeepsTheOldPolicy(t *testing.T) {
 			t.Errorf("reload: %v, want %q", err, why)
 		}
 		r.log.await(t, "error: reload failed, the old policy remains in force: "+why)
-		r.states.await(t, "READY=1\nSTATUS=reload failed, the old policy remains in force")
+		r.states.await(t, "STATUS=the policy in the files is not in force, an earlier one is: "+strings.Replace(why, " error:", "", 1))
 	}
 	fails("test.toml:3:1: error: this is wrong", ssh,
 		policy.Diagnostic{File: "test.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: "this is wrong"})
@@ -510,15 +511,6 @@ timeout = "2s"
 	}
 }
 
-func TestAReadErrorEndsTheDaemon(t *testing.T) {
-	r := start(t, ssh)
-	r.source.Fail(errors.New("the socket broke"))
-	r.log.await(t, "stopped; ")
-	if err := r.stop(); err == nil || !strings.Contains(err.Error(), "nflog group 5: the socket broke") {
-		t.Errorf("ended with %v", err)
-	}
-}
-
 func TestWhatCannotBeginChangesNothing(t *testing.T) {
 	g := newGate(t)
 	g.fail(errors.New("no table"))
@@ -534,9 +526,14 @@ func TestWhatCannotBeginChangesNothing(t *testing.T) {
 		t.Error("the gate was left open")
 	}
 	c.OpenGate = func(gate.Config) (gate.Gate, error) { t.Error("the gate was opened"); return g, nil }
-	c.Policy.Control.Socket = "/nowhere/at/all.sock"
-	if err := daemon.New(c).Run(context.Background()); err == nil || !strings.Contains(err.Error(), "/nowhere/at/all.sock") {
-		t.Errorf("no control socket: %v", err)
+	c.Policy.Control.Socket = filepath.Join(t.TempDir(), "control.sock")
+	other, err := control.Listen(c.Policy.Control.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, control.ErrRunning) {
+		t.Errorf("a second daemon: %v", err)
 	}
 	c.Policy = parse(t, ssh+"enabled = false\n")
 	if err := daemon.New(c).Run(context.Background()); !errors.Is(err, plan.ErrNothing) {
@@ -544,14 +541,20 @@ func TestWhatCannotBeginChangesNothing(t *testing.T) {
 	}
 }
 
-// The table is written before all else, and stays when something else fails.
+// The table is written before all else, and nothing else that fails ends the daemon.
 func TestHiddenBeforeAllElse(t *testing.T) {
 	broken := errors.New("broken")
-	for _, failing := range []string{"nflog", "keys"} {
+	for _, failing := range []string{"", "nflog", "store", "keys"} {
 		t.Run(failing, func(t *testing.T) {
 			g, source := newGate(t), nflog.NewFake(5)
-			var steps []string
+			var (
+				mu    sync.Mutex
+				steps []string
+				log   buffer
+			)
 			step := func(name string) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if g.Ruleset() == nil {
 					t.Errorf("%s: services are not hidden yet", name)
 				}
@@ -561,28 +564,49 @@ func TestHiddenBeforeAllElse(t *testing.T) {
 				}
 				return nil
 			}
-			err := daemon.New(daemon.Config{
-				Policy:     parse(t, ssh+"limit = 1\n"),
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			text := ssh + "limit = 1\n"
+			lines, _ := logger.New(&log, policy.Log{})
+			ended := make(chan error, 1)
+			d := daemon.New(daemon.Config{
+				Policy:     parse(t, text),
+				Events:     told(lines),
 				OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 				OpenSource: func(nflog.Config) (nflog.Source, error) { return source, step("nflog") },
-				OpenStore:  func(string) (spent.Spender, error) { _ = step("store"); return nil, broken },
+				OpenStore:  func(string) (spent.Spender, error) { return nullStore{}, step("store") },
 				Load: func() (*plan.Plan, policy.Diagnostics) {
-					return nil, policy.Diagnostics{{Severity: policy.SeverityError, Message: step("keys").Error()}}
+					if err := step("keys"); err != nil {
+						return nil, policy.Diagnostics{{Severity: policy.SeverityError, Message: err.Error()}}
+					}
+					return planOf(t, text), nil
 				},
-			}).Run(context.Background())
-			var start *daemon.StartError
-			if !errors.As(err, &start) || !strings.Contains(err.Error(), "broken; services stay hidden: the table is in place") {
+			})
+			go func() { ended <- d.Run(ctx) }()
+			log.await(t, "ready: ")
+			if failing != "" {
+				log.await(t, "broken")
+			}
+			cancel()
+			if err := <-ended; err != nil {
 				t.Errorf("ended with %v", err)
 			}
 			if g.Ruleset() == nil || !g.closed {
 				t.Errorf("table %v, closed %v; want the table to stay and the gate closed", g.Ruleset(), g.closed)
 			}
-			if want := []string{"nflog", "store", "keys"}; !slices.Equal(steps, want[:len(steps)]) || steps[len(steps)-1] != failing {
-				t.Errorf("steps %q, want %q up to what fails", steps, want)
+			if want := []string{"nflog", "store", "keys"}; !slices.Equal(steps[:3], want) {
+				t.Errorf("steps %q, want %q", steps, want)
 			}
 		})
 	}
 }
+
+// nullStore is a store that takes everything.
+type nullStore struct{}
+
+func (nullStore) Spend(context.Context, spent.Entry) error { return nil }
+func (nullStore) Prune(time.Time) (int, error)             { return 0, nil }
+func (nullStore) Close() error                             { return nil }
 
 // While keys are made, the table is repaired, and the daemon ends when it is to.
 func TestKeptWhileKeysAreMade(t *testing.T) {
@@ -665,18 +689,20 @@ var datagram10 = map[uint16][]byte{
 	7300: datagram(10, 7300), 7100: datagram(10, 7100), 7200: datagram(10, 7200), 7101: datagram(10, 7101),
 }
 
-// A reload that is asked for during the start is answered when the start fails.
+// A reload that is asked for during the start is answered when the start fails: here, since
+// the kernel takes the table of the policy without keys, and no other after that.
 func TestNoReloadWaitsForADaemonThatCannotStart(t *testing.T) {
 	loading, fail := make(chan struct{}), make(chan struct{})
+	g := newGate(t)
 	d := daemon.New(daemon.Config{
 		Policy: parse(t, ssh),
 		Load: func() (*plan.Plan, policy.Diagnostics) {
 			close(loading)
 			<-fail
-			return nil, policy.Diagnostics{{File: "test.toml", Severity: policy.SeverityError, Message: "no key"}}
+			return planOf(t, ssh), nil
 		},
 		OpenSource: func(nflog.Config) (nflog.Source, error) { return nflog.NewFake(5), nil },
-		OpenGate:   func(gate.Config) (gate.Gate, error) { return newGate(t), nil },
+		OpenGate:   func(gate.Config) (gate.Gate, error) { return g, nil },
 	})
 	ended, reloaded := make(chan error, 1), make(chan error, 1)
 	go func() { ended <- d.Run(t.Context()) }()
@@ -685,6 +711,7 @@ func TestNoReloadWaitsForADaemonThatCannotStart(t *testing.T) {
 		_, err := d.Reload(context.Background(), control.Reload{})
 		reloaded <- err
 	}()
+	g.fail(errors.New("the kernel will not"))
 	close(fail)
 	if start := (*daemon.StartError)(nil); !errors.As(<-ended, &start) {
 		t.Error("the daemon has started")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Links interface {
 type interfaces struct {
 	host   Links // nil where interfaces cannot be listed: then all but lo are guarded
 	events *event.Dispatcher
+	wrong  *conditions // of the daemon
 	// failure is the error of the last refresh, empty if it succeeded. Only the
 	// goroutine that runs followInterfaces uses it, once that has started.
 	failure string
@@ -44,7 +46,7 @@ type interfaces struct {
 // newInterfaces opens the host's list of interfaces. If that fails, it says so and all
 // interfaces but lo are guarded.
 func newInterfaces(open func() (Links, error), events *event.Dispatcher) *interfaces {
-	o := &interfaces{events: events}
+	o := &interfaces{events: events, wrong: new(conditions)}
 	if open == nil {
 		return o
 	}
@@ -73,6 +75,7 @@ func (o *interfaces) start(listed []string, apply func(unguarded []string) error
 		o.events.Emit(event.InterfacesUnlisted{Err: err, Retried: true})
 		// followInterfaces retries while failure is set.
 		o.listed, o.failure, o.unlisted = listed, err.Error(), true
+		o.wrong.set(conditionInterfaces, "all interfaces but lo are guarded, because the host's cannot be listed: "+o.failure)
 		return apply(nil)
 	}
 	return o.applyAndRemember(listed, r, apply)
@@ -134,8 +137,25 @@ func (o *interfaces) applyAndRemember(listed []string, r links.Resolution, apply
 		}
 	}
 	o.unlisted = false
+	o.noteProblems(r.Problems)
 	o.listed, o.memory, o.unguarded, o.problems = listed, r.Memory, r.Unguarded, r.Problems
 	return nil
+}
+
+// noteProblems sets the condition to those problems that leave more or less guarded than the
+// policy says.
+func (o *interfaces) noteProblems(problems []links.Problem) {
+	var texts []string
+	for _, p := range problems {
+		if !p.Harmless() {
+			texts = append(texts, p.String())
+		}
+	}
+	if len(texts) == 0 {
+		o.wrong.clear(conditionInterfaces)
+		return
+	}
+	o.wrong.set(conditionInterfaces, strings.Join(texts, "; "))
 }
 
 // debounce is the time between a change of the interfaces and the update of the table:
@@ -185,6 +205,7 @@ func (o *interfaces) refreshAndReport(apply func(unguarded []string) error) erro
 		return err
 	case err.Error() != o.failure:
 		o.failure = err.Error()
+		o.wrong.set(conditionInterfaces, "the table cannot follow the host's interfaces: "+o.failure)
 		o.events.Emit(event.InterfacesFailed{Err: err})
 	}
 	return nil

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -23,6 +24,7 @@ type keeper struct {
 	requests chan request
 	timers   timers
 	stopped  chan struct{} // closed when run has ended
+	owned    atomic.Bool   // a copy of gate.Owned for other goroutines
 
 	changes <-chan struct{}  // receives when another process has changed the table
 	repairs *rate.Limiter    // since another process may undo every repair
@@ -34,12 +36,13 @@ type keeper struct {
 	narrowDue    <-chan time.Time // receives when to narrow again after a failure
 	narrowSince  string           // the argument of the last narrow
 	resumed      bool             // the grants of earlier runs have timers
+	unrecorded   bool             // the store could not record the last knock
 }
 
 // newKeeper makes the keeper of a gate whose table was written for a plan.
 func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 	r.tablePlan.Store(p)
-	return &keeper{
+	k := &keeper{
 		gate:     g,
 		router:   r,
 		events:   r.events,
@@ -49,6 +52,8 @@ func newKeeper(g gate.Gate, p *plan.Plan, r *router) *keeper {
 		changes:  g.Changes(),
 		repairs:  rate.NewLimiter(repairsPerSecond, repairBurst),
 	}
+	k.owned.Store(g.Owned())
+	return k
 }
 
 // plan is that which the table was written for. Only the keeper replaces it.
@@ -107,6 +112,15 @@ const diskTimeout = time.Second
 // recorded handles the store's answer to a decision that was refused or is to be granted.
 func (k *keeper) recorded(a spent.Answer[plan.Decision]) {
 	d := a.Payload
+	// Success and failure of a knock say how the store is; so does its pruning, once a minute.
+	switch failed := a.Err != nil && !spent.IsRefusal(a.Err); {
+	case failed:
+		k.router.wrong.set(conditionStore, "the store of spent tokens has failed: "+a.Err.Error())
+		k.unrecorded = true
+	case k.unrecorded:
+		k.router.wrong.clear(conditionStore)
+		k.unrecorded = false
+	}
 	switch {
 	case d.Granted() && a.Err == nil:
 		k.admit(d)

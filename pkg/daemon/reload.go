@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
@@ -51,14 +52,27 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
 	// READY=1, "systemctl reload" would wait until its timeout.
 	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+	before, left := d.plan.Policy, d.interfaces.left()
 	err := d.applyPolicy(ctx)
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
-		d.config.Notify("READY=1\nSTATUS=reload failed, the old policy remains in force")
+		d.reloadFailed(err)
+		d.config.Notify("READY=1")
+		d.tellStatus()
 		return control.Reloaded{}, err
 	}
+	d.filesInForce()
+	d.keepInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
-	return control.Reloaded{}, nil
+	return control.Reloaded{Notes: d.tellOpened(before, left)}, nil
+}
+
+// reloadFailed notes that the policy in the files is not in force.
+func (d *Daemon) reloadFailed(err error) {
+	// That the last policy that worked is in force says more.
+	if d.bad == nil && !errors.Is(err, errStopping) {
+		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+brief(err).Error())
+	}
 }
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.
@@ -82,6 +96,15 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	if err := restartOnly(d.plan.Policy, next.Policy); err != nil {
 		return err
 	}
+	if err := d.putIntoForce(ctx, next); err != nil {
+		return err
+	}
+	d.warn(diags)
+	return nil
+}
+
+// putIntoForce puts a plan into force, as applyPolicy says.
+func (d *Daemon) putIntoForce(ctx context.Context, next *plan.Plan) (err error) {
 	// An engine per worker: engines share nothing, not even the copies of the keys.
 	matchers := make([]*matcher, len(d.workers))
 	for i := range matchers {
@@ -103,9 +126,12 @@ func (d *Daemon) applyPolicy(ctx context.Context) error {
 	for i, w := range d.workers {
 		w.replace(matchers[i])
 	}
+	before := d.plan
 	d.plan = next
+	now := time.Now()
+	d.policySince.Store(&now)
 	d.config.SetLogLevel(next.Policy.Log.Level)
-	d.warn(diags)
+	d.reportVoid(before)
 	return nil
 }
 

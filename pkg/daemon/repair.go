@@ -32,7 +32,9 @@ func (k *keeper) repair() {
 func (k *keeper) repairNow() {
 	table := k.plan().Ruleset.Table
 	repaired, err := k.gate.Repair()
+	k.owned.Store(k.gate.Owned())
 	if err != nil {
+		k.router.wrong.set(conditionTable, "the table cannot be restored, so services may be open to everyone: "+err.Error())
 		k.again = time.After(repairPause)
 		if k.failure != err.Error() {
 			k.failure = err.Error()
@@ -40,8 +42,14 @@ func (k *keeper) repairNow() {
 		}
 		return
 	}
-	k.failure = ""
+	k.tableIsRight()
 	if repaired {
 		k.events.Emit(event.Repaired{Table: table})
 	}
+}
+
+// tableIsRight notes that the table was written or checked without an error.
+func (k *keeper) tableIsRight() {
+	k.failure = ""
+	k.router.wrong.clear(conditionTable)
 }

@@ -19,30 +19,35 @@ type router struct {
 	spends    *spendQueue
 	admitted  chan plan.Decision        // to the keeper: nothing is left to record of these, unless they come again
 	tablePlan atomic.Pointer[plan.Plan] // that the table was written for: see applyPolicy
+	wrong     *conditions               // of the daemon
 }
 
 // newRouter makes a router. Its tablePlan must be set before the first decision.
 func newRouter(events *event.Dispatcher) *router {
-	return &router{
+	r := &router{
 		events: events,
-		spends: spent.NewQueue[plan.Decision](storeReports(events)),
+		wrong:  new(conditions),
 		// Room for a burst of knocks while the keeper writes a table. When it is full,
 		// workers wait, and packets wait in the kernel's queue.
 		admitted: make(chan plan.Decision, 256),
 	}
+	r.spends = spent.NewQueue[plan.Decision](r.storeReports())
+	return r
 }
 
-// storeReports makes events of the queue's reports about its store.
-func storeReports(events *event.Dispatcher) spent.Reports {
+// storeReports makes events and a condition of the queue's reports about its store.
+func (r *router) storeReports() spent.Reports {
 	return spent.Reports{
 		Pruned: func(err error) {
 			if err == nil {
-				events.Emit(event.StoreRecovered{})
+				r.wrong.clear(conditionStore)
+				r.events.Emit(event.StoreRecovered{})
 				return
 			}
-			events.Emit(event.PruneFailed{Err: err})
+			r.wrong.set(conditionStore, "the store of spent tokens has failed: "+err.Error())
+			r.events.Emit(event.PruneFailed{Err: err})
 		},
-		Closed: func(err error) { events.Emit(event.StoreCloseFailed{Err: err}) },
+		Closed: func(err error) { r.events.Emit(event.StoreCloseFailed{Err: err}) },
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"nftknock/pkg/event"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/spent"
 )
@@ -15,7 +16,7 @@ import (
 const storeFile = "spent.db"
 
 // StateFiles are the names of the files that a daemon keeps in its state directory.
-func StateFiles() []string { return []string{storeFile} }
+func StateFiles() []string { return append(lastpolicy.Files(), storeFile) }
 
 // openTimeout is how long the start and a reload wait for the store to open. Open reads the
 // whole file, and a disk that hangs never answers.
@@ -54,6 +55,8 @@ func (d *Daemon) openStoreOrRetry(ctx context.Context, p *plan.Plan) error {
 		d.router.spends.Use(store)
 		return nil
 	}
+	// Before the queue has the store, because that clears the condition.
+	d.conditions.set(conditionStore, "knocks that must be recorded are refused, because the store of spent tokens cannot be opened: "+err.Error())
 	// Also if the daemon stops: the queue closes the store if it opens after all.
 	d.router.spends.UseFailed(store, err)
 	if ctx.Err() != nil {

@@ -1,10 +1,8 @@
 package daemon
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"sync/atomic"
+	"time"
 
 	"nftknock/pkg/knock"
 	"nftknock/pkg/nflog"
@@ -31,7 +29,7 @@ func newMatcher(p *plan.Plan) (*matcher, error) {
 // costs no lock, no allocation and no memory that workers share.
 type worker struct {
 	group   uint16
-	source  nflog.Source
+	source  *groupSource
 	matcher *matcher                // of the goroutine of run; nil before the first packet
 	next    atomic.Pointer[matcher] // replaces matcher before the next packet; nil for none
 	untried atomic.Uint64           // a copy of knock.Stats.Untried for other goroutines
@@ -43,8 +41,33 @@ type worker struct {
 // call it.
 func (w *worker) replace(m *matcher) { w.next.Store(m) }
 
-// run reads packets until the source is closed, and then returns nil.
-func (w *worker) run() error {
+// run reads packets until the source is closed for good. If the group cannot be opened or
+// read, run opens it again after a pause.
+func (w *worker) run() {
+	pause := minOpenPause
+	for {
+		source := w.source.current()
+		if source == nil {
+			if !w.source.wait(pause) {
+				return
+			}
+			pause = min(2*pause, maxOpenPause)
+			w.source.open()
+			continue
+		}
+		began := time.Now()
+		if !w.source.fail(w.read(source)) {
+			return
+		}
+		// A group that fails as soon as it is open must not be opened in a busy loop.
+		if time.Since(began) > steady {
+			pause = minOpenPause
+		}
+	}
+}
+
+// read reads packets from an open group until that fails, and returns why.
+func (w *worker) read(source nflog.Source) error {
 	// Outside of the loop, because rec and p are passed by reference and therefore live on
 	// the heap: one allocation in all, and not one per packet.
 	var (
@@ -52,11 +75,8 @@ func (w *worker) run() error {
 		p   packet.Packet
 	)
 	for {
-		if err := w.source.Read(&rec); err != nil {
-			if errors.Is(err, os.ErrClosed) {
-				return nil
-			}
-			return fmt.Errorf("read nflog group %d: %w", w.group, err)
+		if err := source.Read(&rec); err != nil {
+			return err
 		}
 		// Load first: unlike Swap, it does not take the cache line from other CPUs. Swap
 		// cannot return nil here, since only this goroutine stores nil.

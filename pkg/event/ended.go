@@ -135,3 +135,22 @@ func (e Cut) Line() Line {
 		fmt.Sprintf("%s of %s to %s cut", wording.Count(e.Connections, "connection", "connections"), wording.Prefix(e.Source), e.Open),
 		[]slog.Attr{slog.String("src", wording.Prefix(e.Source)), slog.String("open", e.Open.String()), slog.Int("connections", e.Connections)}}
 }
+
+// GrantedByHand: a command let a source in without a knock.
+type GrantedByHand struct {
+	RunningGrant
+	Timeout time.Duration
+	// UID and PID are those of the process that asked, -1 if they are not known.
+	UID, PID int
+}
+
+// Line implements Event.
+func (e GrantedByHand) Line() Line {
+	text := "granted " + wording.Prefix(e.Source) + " access to " + e.Open.String() + " for " + wording.Duration(e.Timeout) + " by hand"
+	fields := []slog.Attr{slog.String("timeout", e.Timeout.String())}
+	if e.UID >= 0 {
+		text += fmt.Sprintf(", as user %d asked", e.UID)
+		fields = append(fields, slog.Int("uid", e.UID), slog.Int("pid", e.PID))
+	}
+	return Line{"granted_by_hand", slog.LevelInfo, text, e.fields(fields...)}
+}

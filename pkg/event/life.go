@@ -35,6 +35,14 @@ type Reloaded struct{ Watch }
 // Line implements Event.
 func (e Reloaded) Line() Line { return e.line("reloaded") }
 
+// NoLongerHidden: a change of the policy has opened something to everyone.
+type NoLongerHidden struct{ Text string }
+
+// Line implements Event.
+func (e NoLongerHidden) Line() Line {
+	return Line{"no_longer_hidden", slog.LevelWarn, e.Text, nil}
+}
+
 // ReloadFailed: the policy was to be read again, which failed. The old policy is in force.
 type ReloadFailed struct{ Err error }
 
@@ -51,13 +59,13 @@ func (Stopped) Line() Line {
 	return Line{"stopped", slog.LevelInfo, "stopped; services stay hidden, running grants end at their time; \"nftknockd uninstall\" removes the table", nil}
 }
 
-// ControlFailed: the control socket does not work any more.
+// ControlFailed: the control socket cannot be opened, or does not work any more.
 type ControlFailed struct{ Err error }
 
 // Line implements Event.
 func (e ControlFailed) Line() Line {
-	return Line{"control_failed", slog.LevelError, "the control socket failed: " + e.Err.Error() +
-		"; knocks are honoured as before, but commands such as revoke do not reach the daemon: restart the service",
+	return Line{"control_failed", slog.LevelError, "the control socket does not work: " + e.Err.Error() +
+		"; knocks are honoured as before, but commands such as revoke do not reach the daemon; it is tried again every few seconds",
 		[]slog.Attr{reason(e.Err)}}
 }
 

@@ -17,7 +17,7 @@ const (
 	strays // refusals of a single packet, which have a line only at level debug
 	failures
 	ends    // of grants that have no line
-	repairs // another process may undo each of them
+	repairs // of the table and of NFLOG: another process may undo each of them
 	numClasses
 )
 

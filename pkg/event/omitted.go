@@ -20,7 +20,7 @@ var omittedNames = [numClasses]string{
 	strays:     "refused single packets",
 	failures:   "failures",
 	ends:       "ends of grants",
-	repairs:    "repairs of the table",
+	repairs:    "repairs of the table and of NFLOG",
 }
 
 // Line implements Event.

@@ -45,6 +45,8 @@ func (k *Kernel) Apply(r *Ruleset) error {
 	k.openings = applied.openIndex()
 	l := applied.labels()
 	k.labels.Store(&l)
+	sets := applied.grantSets()
+	k.surveyed.Store(&sets)
 	if first {
 		k.adoptGrants()
 	}

@@ -211,7 +211,7 @@ func (k *Kernel) listAll() ([]Grant, error) {
 	}
 	var all []Grant
 	for _, m := range k.applied.grantSets() {
-		list, err := k.list(m)
+		list, err := m.list(k.conn, k.table)
 		if err != nil {
 			return nil, err
 		}
@@ -220,8 +220,9 @@ func (k *Kernel) listAll() ([]Grant, error) {
 	return all, nil
 }
 
-func (k *Kernel) list(m grantSet) ([]Grant, error) {
-	elements, err := k.conn.GetSetElements(m.set().netlink(k.table.netlink(0)))
+// list reads the grants of the set over a connection.
+func (m grantSet) list(conn *nftables.Conn, table tableName) ([]Grant, error) {
+	elements, err := conn.GetSetElements(m.set().netlink(table.netlink(0)))
 	if err != nil {
 		return nil, err
 	}

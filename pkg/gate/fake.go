@@ -208,6 +208,9 @@ func (f *Fake) Grants() ([]Grant, error) {
 	return f.grants.running(f.now()), nil
 }
 
+// Survey implements Gate.
+func (f *Fake) Survey() ([]Grant, error) { return f.Grants() }
+
 func (f *Fake) ready() error {
 	switch {
 	case f.closed:

@@ -87,6 +87,10 @@ type Gate interface {
 	// and port. Its time grows with their number: 30,000 take half a second.
 	Grants() ([]Grant, error)
 
+	// Survey is Grants over a connection of its own: unlike the other methods it is
+	// for any goroutine, and none of them waits for it but Connections and Close.
+	Survey() ([]Grant, error)
+
 	// Owned reports whether the last Apply left the table where no other
 	// process can change or flush it. A table that is not owned is to be
 	// repaired whenever Changes says so.

@@ -48,7 +48,8 @@ type Kernel struct {
 	query  *netlink.Conn // for what the library does not read
 
 	inspector *inspector
-	labels    atomic.Pointer[labels] // of the ruleset that was applied, for the inspector
+	labels    atomic.Pointer[labels]     // of the ruleset that was applied, for the inspector
+	surveyed  atomic.Pointer[[]grantSet] // those of the ruleset that was applied, for the inspector
 
 	flows    *flows.Table
 	existing []existingConn      // connections that existed before the table
@@ -226,6 +227,7 @@ func (k *Kernel) Remove() error {
 	k.owned, k.applied, k.handle, k.snapshot, k.existing = false, nil, 0, nil, nil
 	k.ledger.clear()
 	k.labels.Store(nil)
+	k.surveyed.Store(nil)
 	return nil
 }
 

@@ -68,7 +68,7 @@ var (
 func (p *Plan) Decide(v *knock.Verdict) Decision {
 	d := Decision{Time: v.Time, Source: v.Source, Step: v.Step, Allow: v.Source, OS: p.system(v.OS), Again: v.Again}
 	if v.Access != knock.NoAccess {
-		d.Access = p.Accesses[v.Access]
+		d.Access = p.inEngine[v.Access]
 		d.Services, d.Timeout = d.Access.Open, d.Access.Timeout
 	}
 	if v.Request != nil {

@@ -24,8 +24,13 @@ type Plan struct {
 	Policy  *policy.Policy
 	Engine  knock.Config
 	Ruleset *gate.Ruleset
-	// Accesses are the enabled accesses, in the order of knock.Verdict.Access.
+	// Accesses are the enabled accesses, in the order of the policy.
 	Accesses []*policy.Access
+	// Void are those of them that no knock opens, because something that they need could not
+	// be read. Their services are hidden like others. Only Start makes a plan with any.
+	Void []Void
+
+	inEngine []*policy.Access // by knock.Verdict.Access: Accesses without the void ones
 
 	labels    []p0f.Label               // by p0f.LabelID
 	systems   []string                  // the labels as text, so that verdicts allocate none
@@ -33,8 +38,10 @@ type Plan struct {
 	tripwires []port.Range
 }
 
-// ErrNothing is the error of a policy that opens nothing.
-var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do")
+// ErrNothing is the error of a policy that opens nothing, and does not say in so many words
+// that it is to hide services all the same.
+var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do " +
+	"(protect in [nftables] hides services that nobody is to reach)")
 
 // New makes the plan of a policy. It reads the signature files that the policy names, and no
 // other file. It fails if one of them cannot be read, if the key of an access is missing, if
@@ -48,23 +55,39 @@ func New(p *policy.Policy) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan.Engine = knock.Config{
-		MaxSources:   p.Engine.MaxSources,
-		Tripwires:    plan.tripwires,
-		Fingerprints: fingerprints,
-	}
-	plan.labels = fingerprints.Labels()
-	for _, l := range plan.labels {
-		plan.systems = append(plan.systems, l.String())
-	}
+	plan.setFingerprints(fingerprints)
 	for _, a := range plan.Accesses {
-		access, err := engineAccess(a)
-		if err != nil {
+		if err := plan.addToEngine(a); err != nil {
 			return nil, fmt.Errorf("access %q: %w", a.Name, err)
 		}
-		plan.Engine.Accesses = append(plan.Engine.Accesses, access)
 	}
 	return plan, nil
+}
+
+// setFingerprints begins the configuration of the engine.
+func (p *Plan) setFingerprints(db *p0f.Database) {
+	p.Engine = knock.Config{
+		MaxSources:   p.Policy.Engine.MaxSources,
+		Tripwires:    p.tripwires,
+		Fingerprints: db,
+	}
+	p.labels = db.Labels()
+	for _, l := range p.labels {
+		p.systems = append(p.systems, l.String())
+	}
+	p.inEngine = nil // addToEngine adds them
+}
+
+// addToEngine adds an access to the configuration of the engine. It fails if its key is
+// missing.
+func (p *Plan) addToEngine(a *policy.Access) error {
+	access, err := engineAccess(a)
+	if err != nil {
+		return err
+	}
+	p.Engine.Accesses = append(p.Engine.Accesses, access)
+	p.inEngine = append(p.inEngine, a)
+	return nil
 }
 
 // Load reads a policy with its keys and makes its plan. Errors of New are among the
@@ -87,7 +110,8 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 // Ruleset.Validate.
 func Outline(p *policy.Policy) (*Plan, error) {
 	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
-	if len(plan.Accesses) == 0 {
+	plan.inEngine = plan.Accesses
+	if !p.HasWork() {
 		return nil, ErrNothing
 	}
 	// By index: the address of a loop variable would be that of a copy.

@@ -32,12 +32,12 @@ func (p *Plan) CheckGrant(g gate.Grant, now time.Time, since string) Restriction
 		return Restriction{Reason: fmt.Sprintf("access %q was removed %s", name, since)}
 	case !a.Enabled:
 		return Restriction{Reason: fmt.Sprintf("access %q was disabled %s", name, since)}
-	case !a.Expires.IsZero() && !now.Before(a.Expires):
+	case expired(a, now):
 		return Restriction{Reason: fmt.Sprintf("access %q has expired", name)}
 	// The setting "source" is about the address that knocks. With allow_other_address that
 	// may have been another than the grant's, and the table does not say which; with a
 	// prefix, it may have been any address of it.
-	case !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
+	case g.Method != MethodByHand && !a.AllowOtherAddress && !a.Source.Contains(g.Source.Addr()) && g.Source.IsSingleIP():
 		return Restriction{Reason: fmt.Sprintf("access %q is no longer for this address", name)}
 	case g.Source != Grantee(g.Source.Addr(), a):
 		return Restriction{Reason: fmt.Sprintf("access %q now grants another prefix length", name)}
@@ -51,6 +51,9 @@ func (p *Plan) CheckGrant(g gate.Grant, now time.Time, since string) Restriction
 // access allows.
 func restrict(a *policy.Access, g gate.Grant) Restriction {
 	longest := max(a.Timeout, a.MaxTimeout) // MaxTimeout is 0 where a knock cannot choose
+	if g.Method == MethodByHand {
+		longest = g.Remaining // whoever gave it chose the time
+	}
 	remaining := min(g.Remaining, longest)
 	within, whole := within(a.Open, g.Service)
 	r := Restriction{Reason: fmt.Sprintf("access %q no longer opens it", a.Name)}

@@ -26,9 +26,9 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	if p.NFTables.Hide == policy.HideReject {
 		r.Hide = gate.Reject
 	}
+	// Services may overlap: the gate merges them in its sets.
+	r.Protected = p.Hidden()
 	for _, a := range accesses {
-		// Services of several accesses may overlap: the gate merges them in its sets.
-		r.Protected = append(r.Protected, a.Open...)
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
 		}

@@ -63,6 +63,9 @@ type Access struct {
 	// is in the policy itself.
 	KeyFile, KeyCredential         string
 	HMACKeyFile, HMACKeyCredential string
+	// Withheld: a key of this access is in the policy itself, and the text that this access
+	// was read from, which WriteKept has written, is without it. OpenKeys fails.
+	Withheld bool
 
 	// PortBase is the first of the ports that encrypted and one-time knocks go
 	// to. Protocol is what their packets may be, and SPA's.

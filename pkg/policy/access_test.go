@@ -31,7 +31,7 @@ func fullAccess(t *testing.T) *Access {
 		Sequence:    []port.Range{port.Echo, port.Single(packet.TCP, 1)},
 		MinInterval: 1, MaxInterval: 2, Reorder: 3,
 		Encoding: EncodingSIV, Key: mustKey(t, goodKey), HMACKey: mustKey(t, goodKey), Secret: s,
-		KeyFile: "/x", KeyCredential: "x", HMACKeyFile: "/y", HMACKeyCredential: "y",
+		KeyFile: "/x", KeyCredential: "x", HMACKeyFile: "/y", HMACKeyCredential: "y", Withheld: true,
 		PortBase: 1, Protocol: ProtocolAny, Port: 2, LastPort: 3,
 		RequireUser: []string{"mbr"}, AllowOtherAddress: true, Window: 1, MaxTimeout: 2,
 		HMAC: 1, Cipher: 1, AllowUnauthenticated: true, Algorithm: 1, MaxAttempts: 1,

@@ -17,20 +17,21 @@ type document struct {
 	text  string
 	lines *tomlpos.Lines
 	diags *Diagnostics
+	kept  bool // written by WriteKept
 
 	// last is what pos returned last, for lastOffset.
 	last       Pos
 	lastOffset int
 }
 
-// parse reads text and returns its top table, or nil after reporting why there
+// parse reads the text and returns its top table, or nil after reporting why there
 // is none.
-func parse(file, text string, diags *Diagnostics) *table {
+func (d *document) parse() *table {
 	// The parser takes one byte order mark off itself, and counts offsets from there.
-	text = strings.TrimLeft(text, "\ufeff")
-	d := &document{file: file, text: text, diags: diags}
-	if len(text) > maxFileSize {
-		d.report(Pos{File: file}, SeverityError, "the file is too large", "the limit is 8 MiB")
+	d.text = strings.TrimLeft(d.text, "\ufeff")
+	text := d.text
+	if len(text) > maxFileSize && !d.kept {
+		d.report(Pos{File: d.file}, SeverityError, "the file is too large", "the limit is 8 MiB")
 		return nil
 	}
 	// From here on diagnostics have places.

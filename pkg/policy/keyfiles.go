@@ -90,6 +90,11 @@ const howCredentialsCome = "LoadCredential=NAME:PATH in the unit file of the ser
 
 var errNoCredentials = invalid.New("the service manager passes no credentials", howCredentialsCome)
 
+// missingCredential stands in the unit file for a credential whose file is missing
+// (SetCredential=), since systemd would not start the daemon without. It is no key of any
+// kind.
+const missingCredential = "base64:!"
+
 // readCredential reads a credential that the service manager has passed. The mode of
 // the file is not checked: where systemd gives access by an access control list, the
 // mode's group bits are the list's mask and look as if the group could read it.
@@ -121,6 +126,9 @@ func readCredential(name string) ([]byte, error) {
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		clear(buf)
 		return nil, err
+	}
+	if bytes.Equal(buf[:n], []byte(missingCredential)) {
+		return nil, invalid.New("its file was missing when the service started", "the file, and a restart of the service")
 	}
 	// A byte order mark, as some editors put in front of UTF-8, is no part of a key.
 	return bytes.TrimPrefix(buf[:n], []byte("\ufeff")), nil

@@ -9,19 +9,21 @@ type keySlot struct {
 	file, credential *string
 	// set takes the written form of the key. Its errors do not show it.
 	set func(text []byte) error
+	// isSet reports whether the access has the key.
+	isSet func() bool
 }
 
 // keySlots are the keys that an access of its kind has.
 func (a *Access) keySlots() []keySlot {
-	key := keySlot{"key", &a.KeyFile, &a.KeyCredential, a.setKey}
+	key := keySlot{"key", &a.KeyFile, &a.KeyCredential, a.setKey, func() bool { return a.Key != nil }}
 	switch a.Kind {
 	case KindEncrypted:
 		return []keySlot{key}
 	case KindTOTP:
-		key.set = a.setSecret
+		key.set, key.isSet = a.setSecret, func() bool { return a.Secret != nil }
 		return []keySlot{key}
 	case KindSPA:
-		return []keySlot{key, {"hmac_key", &a.HMACKeyFile, &a.HMACKeyCredential, a.setHMACKey}}
+		return []keySlot{key, {"hmac_key", &a.HMACKeyFile, &a.HMACKeyCredential, a.setHMACKey, func() bool { return a.HMACKey != nil }}}
 	}
 	return nil
 }
@@ -51,7 +53,7 @@ func (s keySlot) place(t *table) string {
 // readKey reads the first key of an access, without which there is no knock.
 func readKey(t *table, a *Access) {
 	s := a.keySlots()[0]
-	if s.read(t) {
+	if s.read(t) || s.withheld(t, a) {
 		return
 	}
 	// An authenticator app wants base32, all others the bytes of a key.
@@ -66,7 +68,7 @@ func readKey(t *table, a *Access) {
 func readHMACKey(t *table, a *Access) {
 	s := a.keySlots()[1]
 	switch {
-	case s.read(t):
+	case s.read(t), s.withheld(t, a):
 	// Encrypted packets without an HMAC can be changed bit by bit (AES-CBC).
 	case !a.AllowUnauthenticated:
 		t.fail(t.at(), "this access has no HMAC key, and packets without HMAC can be altered on their way",

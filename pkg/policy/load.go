@@ -75,12 +75,14 @@ type loader struct {
 	inUse   map[port.Range]bool
 	host    []Interface
 	lenient bool // keys that cannot be read for lack of permission are warned of
+	kept    bool // the text is of WriteKept
 
 	policy  Policy
 	entries []entry
 	diags   Diagnostics
 	files   []string
 	size    int
+	section *table // [nftables] of the main file
 }
 
 func newLoader(now time.Time, inUse map[port.Range]bool) *loader {
@@ -140,8 +142,9 @@ func (l *loader) main(file string, data []byte) *table {
 		return nil
 	}
 	readSections(root, &l.policy)
+	l.section = root.section("nftables")
 	// The host's interfaces are known to Check only.
-	warnInterfaces(root.section("nftables"), l.policy.NFTables.Interfaces, l.host)
+	warnInterfaces(l.section, l.policy.NFTables.Interfaces, l.host)
 	l.accesses(root)
 	root.finish()
 	return root
@@ -198,14 +201,15 @@ func (l *loader) confFile(path string) {
 func (l *loader) parse(file string, data []byte) *table {
 	l.files = append(l.files, file)
 	// Reported already, for the file that was too much.
-	if l.size > maxTotalSize {
+	if l.size > maxTotalSize && !l.kept {
 		return nil
 	}
-	if l.size += len(data); l.size > maxTotalSize {
+	if l.size += len(data); l.size > maxTotalSize && !l.kept {
 		l.fail(file, "the policy files are too large together", "the limit is 16 MiB")
 		return nil
 	}
-	return parse(file, string(data), &l.diags)
+	d := &document{file: file, text: string(data), diags: &l.diags, kept: l.kept}
+	return d.parse()
 }
 
 func (l *loader) accesses(root *table) {
@@ -238,8 +242,9 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	// Errors first: what is warned of is looked at in sound accesses only.
 	checkNames(l.entries)
 	checkLayouts(l.entries)
-	checkProtected(l.entries, l.policy.NFLog.Workers)
-	checkRanges(l.entries)
+	hidden := l.hidden()
+	checkProtected(hidden, l.entries, l.policy.NFLog.Workers)
+	checkRanges(hidden)
 	checkShares(l.entries)
 	warnShared(l.entries)
 	enabled := false
@@ -252,7 +257,12 @@ func (l *loader) result() (*Policy, Diagnostics) {
 		l.policy.Accesses = append(l.policy.Accesses, *e.Access)
 	}
 	// With errors, the accesses that are missing may be those with the errors.
-	if !enabled && !l.diags.HasErrors() {
+	// Without an access the daemon does not run, and with errors the accesses that are missing
+	// may be those with the errors.
+	if (enabled || len(l.policy.NFTables.Protect) > 0) && !l.diags.HasErrors() {
+		warnUnopened(l.entries, l.policy.NFTables.Protect, l.now)
+	}
+	if !enabled && len(l.policy.NFTables.Protect) == 0 && !l.diags.HasErrors() {
 		l.diags = append(l.diags, Diagnostic{
 			File: l.files[0], Severity: SeverityWarning,
 			Message: "no access is enabled, so there is nothing to open",

@@ -15,8 +15,10 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/port"
 )
 
 // A Policy is the effective policy: what the files say, with every default
@@ -34,6 +36,22 @@ type Policy struct {
 	Accesses []Access
 }
 
+// Hidden returns the services that the policy hides: those of Protect, and those of every
+// access, whether it is enabled, disabled or expired. They may overlap.
+func (p *Policy) Hidden() []port.Range {
+	hidden := slices.Clone(p.NFTables.Protect)
+	for i := range p.Accesses {
+		hidden = append(hidden, p.Accesses[i].Open...)
+	}
+	return hidden
+}
+
+// HasWork reports whether a daemon has something to do with the policy: an access is enabled,
+// or services are to be hidden without one.
+func (p *Policy) HasWork() bool {
+	return len(p.NFTables.Protect) > 0 || slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled })
+}
+
 // NFLog says where packets come from: the NFLOG groups Group to
 // Group+Workers-1, each with a worker of its own.
 type NFLog struct {
@@ -49,7 +67,9 @@ type NFTables struct {
 	// Interfaces are the names of the guarded interfaces; none
 	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
-	Owner      Owner
+	// Protect are services that are hidden though no access may open them.
+	Protect []port.Range
+	Owner   Owner
 	// Label and the one below it are the conntrack labels that mark admitted
 	// connections: odd, 1 to 127.
 	Label uint8
@@ -101,6 +121,9 @@ type Engine struct {
 type State struct {
 	Dir string // an absolute path
 }
+
+// DefaultStateDir is the state directory of a policy that names none.
+const DefaultStateDir = "/var/lib/nftknock"
 
 // Log is how the daemon writes its log.
 type Log struct {
@@ -163,7 +186,7 @@ func defaults() Policy {
 		NFTables:    NFTables{Table: "nftknock", Mode: ModeGate, Hide: HideDrop, Owner: OwnerAuto, Label: gate.DefaultLabel},
 		Fingerprint: Fingerprint{Databases: []string{Builtin}},
 		Engine:      Engine{MaxSources: 262144, Tripwires: 256},
-		State:       State{Dir: "/var/lib/nftknock"},
+		State:       State{Dir: DefaultStateDir},
 		Log:         Log{Format: LogAuto, Level: LevelInfo},
 		Control:     Control{Socket: "/run/nftknock/control.sock"},
 	}

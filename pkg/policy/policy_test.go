@@ -106,6 +106,7 @@ func testFile(t *testing.T, dir, path string) {
 // that it writes the same again.
 func checkRoundTrip(t *testing.T, p *Policy) {
 	t.Helper()
+	checkKept(t, p)
 	p = withoutInlineKeys(p)
 	var first, second bytes.Buffer
 	if err := p.WriteTOML(&first); err != nil {
@@ -123,6 +124,36 @@ func checkRoundTrip(t *testing.T, p *Policy) {
 	}
 	if diff := cmp.Diff(first.String(), second.String()); diff != "" {
 		t.Errorf("written twice (-first +second):\n%s", diff)
+	}
+}
+
+// checkKept verifies that ParseKept reads the same policy from what WriteKept writes, without
+// keys, and that the accesses with a key in the policy itself are withheld.
+func checkKept(t *testing.T, p *Policy) {
+	t.Helper()
+	want := *p
+	want.Accesses = slices.Clone(p.Accesses)
+	for i := range want.Accesses {
+		a := &want.Accesses[i]
+		a.Withheld = a.Withheld || (a.Key != nil || a.Secret != nil) && a.KeyFile == "" && a.KeyCredential == "" ||
+			a.HMACKey != nil && a.HMACKeyFile == "" && a.HMACKeyCredential == ""
+		a.Key, a.HMACKey, a.Secret = nil, nil, nil
+	}
+	var text bytes.Buffer
+	if err := p.WriteKept(&text); err != nil {
+		t.Fatal(err)
+	}
+	got, diags := ParseKept("kept", text.Bytes())
+	if diags.HasErrors() {
+		t.Fatalf("what was kept does not parse: %v\n%s", diags, text.String())
+	}
+	if diff := cmp.Diff(&want, got, equal); diff != "" {
+		t.Errorf("kept (-written +read):\n%s", diff)
+	}
+	for i := range got.Accesses {
+		if a := &got.Accesses[i]; a.Withheld && a.OpenKeys() == nil {
+			t.Errorf("access %q has its key", a.Name)
+		}
 	}
 }
 

@@ -133,6 +133,9 @@ func FuzzSecrets(f *testing.F) {
 		if err := p.WriteTOML(&w); err != nil {
 			t.Fatal(err)
 		}
+		if err := p.WriteKept(&w); err != nil {
+			t.Fatal(err)
+		}
 		if showsPlanted(w.String()) {
 			t.Errorf("%q\nis written with the secret:\n%s", text, w.String())
 		}

@@ -42,6 +42,9 @@ func checkSecret(t *testing.T, text string, p *Policy, diags Diagnostics) {
 	if err := p.WriteTOML(&b); err != nil {
 		t.Fatal(err)
 	}
+	if err := p.WriteKept(&b); err != nil {
+		t.Fatal(err)
+	}
 	if shows(b.String()) || shows(fmt.Sprintf("%v %+v %#v", p, p, p)) {
 		t.Errorf("%q\nis written with the secret", text)
 	}

@@ -27,8 +27,8 @@ func (p *Policy) WriteTOML(w io.Writer) error {
 func (p *Policy) writeSections(w io.Writer) {
 	fmt.Fprintf(w, "[nflog]\ngroup = %d\nworkers = %d\n", p.NFLog.Group, p.NFLog.Workers)
 	n := p.NFTables
-	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nowner = %s\nlabel = %d\n",
-		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlString(n.Owner), n.Label)
+	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nprotect = %s\nowner = %s\nlabel = %d\n",
+		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlList(texts(n.Protect)), tomlString(n.Owner), n.Label)
 	fmt.Fprintf(w, "\n[fingerprint]\ndatabases = %s\n", tomlList(p.Fingerprint.Databases))
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
 	fmt.Fprintf(w, "\n[state]\ndir = %s\n", tomlString(p.State.Dir))
@@ -92,8 +92,9 @@ func (a *Access) writeKnock(w io.Writer) {
 // writeKeys writes where the keys are, and no key.
 func (a *Access) writeKeys(w io.Writer) {
 	slots := a.keySlots()
-	// Without an HMAC there is no second key to write of.
-	if a.Kind == KindSPA && !a.authenticated() {
+	// Without an HMAC there is no second key to write of. Of an access whose keys were
+	// withheld nobody knows.
+	if a.Kind == KindSPA && !a.authenticated() && !a.Withheld {
 		slots = slots[:1]
 	}
 	for _, s := range slots {
@@ -102,6 +103,8 @@ func (a *Access) writeKeys(w io.Writer) {
 			fmt.Fprintf(w, "%s = %s\n", s.fileKey(), tomlString(*s.file))
 		case *s.credential != "":
 			fmt.Fprintf(w, "%s = %s\n", s.credentialKey(), tomlString(*s.credential))
+		case isKept(w):
+			fmt.Fprintf(w, "%s = true\n", s.withheldKey())
 		default:
 			fmt.Fprintf(w, "# %s: set in the policy, not shown\n", s.name)
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"nftknock/pkg/statedir"
 )
 
 // Open opens the store at path and locks it. If they are missing, it makes the file (mode
@@ -102,18 +104,10 @@ func lock(file *os.File) error {
 // may write either, and for anything but a regular file: a symbolic link would lead to a
 // directory that is not checked.
 func prepare(path string) error {
-	dir := filepath.Dir(path)
-	if err := makeDir(dir); err != nil {
+	if err := statedir.Prepare(filepath.Dir(path)); err != nil {
 		return err
 	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if err := checkAccess(dir, info); err != nil {
-		return err
-	}
-	info, err = os.Lstat(path)
+	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := create(path); err != nil {
 			return fmt.Errorf("cannot make store %q: %w", path, err)
@@ -126,40 +120,7 @@ func prepare(path string) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("bad store %q: want a regular file", path)
 	}
-	return checkAccess(path, info)
-}
-
-func checkAccess(path string, info fs.FileInfo) error {
-	owner := info.Sys().(*syscall.Stat_t).Uid
-	return checkOwnerMode(path, info.Mode().Perm(), owner, uint32(os.Geteuid()))
-}
-
-// checkOwnerMode returns an error for what others than root and the effective user self can
-// write: they could delete tokens, whose knocks would be honoured again.
-func checkOwnerMode(path string, mode fs.FileMode, owner, self uint32) error {
-	if owner != 0 && owner != self {
-		return fmt.Errorf("bad owner of %q: uid %d: want uid %d or root (chown)", path, owner, self)
-	}
-	if mode&0o022 != 0 {
-		return fmt.Errorf("bad mode %#o of %q: want none but the owner to write it (chmod go-w)", uint32(mode), path)
-	}
-	return nil
-}
-
-// makeDir makes a directory and its parents, and syncs each parent: otherwise the name of a
-// new directory, and all below it, could be lost in a power failure.
-func makeDir(dir string) error {
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	parent := filepath.Dir(dir)
-	if err := makeDir(parent); err != nil {
-		return err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(parent)
+	return statedir.Check(path, info)
 }
 
 // create makes an empty store under another name, and links it to path when it is complete.
@@ -182,7 +143,7 @@ func create(path string) error {
 	if err := os.Link(file.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(dir)
+	return statedir.Sync(dir)
 }
 
 // initialize writes the buckets of an empty store.
@@ -204,14 +165,4 @@ func initialize(path string) error {
 		}
 		return meta.Put(ledgerKey, new(ledger).encode())
 	})
-}
-
-// syncDir writes the names in a directory to the disk: fsync(2) of a file does not.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

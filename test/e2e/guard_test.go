@@ -8,11 +8,9 @@ import (
 	"syscall"
 	"testing"
 
+	"nftknock/pkg/nflog"
 	"nftknock/test/lab"
 )
-
-// stayHidden is logged by a daemon that ends after it has written the table.
-const stayHidden = "services stay hidden: the table is in place"
 
 // Services are hidden while the daemon derives keys from passphrases, which takes long for
 // many of them.
@@ -40,8 +38,8 @@ func TestServicesAreHiddenBeforeKeysAreRead(t *testing.T) {
 	}
 }
 
-// The table stays if the daemon finds a mistake after it has written it.
-func TestServicesStayHiddenWhenTheStartFails(t *testing.T) {
+// What a policy names and cannot be read keeps nobody else from knocking.
+func TestWhatIsMissingHidesAndLetsOthersKnock(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, 1)
 	openKey := s.key("open", "base64:"+cipherKey)
@@ -52,19 +50,27 @@ func TestServicesStayHiddenWhenTheStartFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	other := strings.Replace(access("other", "udp/6001 udp/6002", "5s"), "tcp/22", "tcp/23", 1)
 	for name, c := range map[string]struct{ policy, says string }{
-		"key that is not there":      {tokenAccess("encrypted", `key_file = "/nowhere/at/all"`), "nftknockd.toml:8:12: error: key_file: cannot read it: no such file"},
+		"key that is not there":      {tokenAccess("encrypted", `key_file = "/nowhere/at/all"`), "key_file: cannot read it: no such file"},
 		"key that others can read":   {tokenAccess("encrypted", fmt.Sprintf("key_file = %q", openKey)), "bad mode 0644 of key file"},
 		"credential that is not":     {tokenAccess("encrypted", `key_credential = "mbr"`), "no credentials"},
-		"signatures that are none":   {fmt.Sprintf("fingerprint.databases = [%q]\n", signatures) + access("ssh", three, "5s"), "bad.fp"},
-		"signatures that are absent": {"fingerprint.databases = [\"/nowhere/at/all\"]\n" + access("ssh", three, "5s"), "/nowhere/at/all"},
+		"signatures that are none":   {fmt.Sprintf("fingerprint.databases = [%q]\n", signatures) + access("ssh", three, "5s") + "require_os = \"linux\"\n", "bad.fp"},
+		"signatures that are absent": {"fingerprint.databases = [\"/nowhere/at/all\"]\n" + access("ssh", three, "5s") + "require_os = \"linux\"\n", "/nowhere/at/all"},
 	} {
-		s.write(c.policy)
-		s.refuses(2, c.says, "nftknockd: hint: "+stayHidden)
-		if n := s.tables(); n != 1 {
-			t.Errorf("%s: %d tables, want the one that hides", name, n)
+		s.write(c.policy + other)
+		s.launch()
+		s.await("event=void")
+		s.await("ready: ")
+		if log := s.daemon.Log(); !strings.Contains(log, c.says) {
+			t.Errorf("%s: no %q in\n%s", name, c.says, log)
 		}
 		s.wantOpen(s.Clients[0], lab.Server4, false)
+		s.knock(s.Clients[0], lab.Server4, "udp/6001", "udp/6002")
+		s.await("access to tcp/23 for 5s")
+		if status, err := s.daemon.Stop(); status != 0 || err != nil {
+			t.Errorf("%s: ended with status %d, %v", name, status, err)
+		}
 		s.flush()
 	}
 
@@ -93,4 +99,89 @@ func TestServicesStayHiddenWhenTheStartFails(t *testing.T) {
 	if status, err := s.daemon.Wait(); status != 0 || err != nil {
 		t.Errorf("ended with status %d, %v", status, err)
 	}
+}
+
+// A daemon that cannot load its policy runs the last one that worked, also after the table is
+// gone, as after a reboot. What has never worked is an error.
+func TestTheLastPolicyThatWorked(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	good := access("ssh", three, "5s")
+	bad := strings.Replace(good, "sequence", "sequenec", 1)
+	s.write(bad)
+	s.refuses(2, "unknown key \"sequenec\"", "no policy has worked on this host before")
+
+	s.write(good)
+	s.launch()
+	s.await("ready: ")
+	s.eventually("the policy is kept", func() bool {
+		info, err := os.Stat(filepath.Join(s.Dir, "state", "last-policy.toml"))
+		return err == nil && info.Mode().Perm() == 0o600
+	})
+	if status, err := s.daemon.Stop(); status != 0 || err != nil {
+		t.Fatalf("ended with status %d, %v", status, err)
+	}
+	s.flush()
+	s.write(bad)
+	s.launch()
+	s.await("error: running the last policy that worked, of ")
+	s.await("ready: ")
+	s.wantOpen(s.Clients[0], lab.Server4, false)
+	s.knock(s.Clients[0], lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	s.wantOpen(s.Clients[0], lab.Server4, true)
+	s.command(2, "unknown key", "reload")
+	s.hangup("reload failed, the old policy remains in force: ")
+
+	s.write(good + strings.Replace(access("more", "udp/6001 udp/6002", "5s"), "tcp/22", "tcp/23", 1))
+	s.command(0, "", "reload")
+	s.await("reloaded: table inet nftknock, NFLOG group 5, 2 accesses")
+	if status, err := s.daemon.Stop(); status != 0 || err != nil {
+		t.Fatalf("ended with status %d, %v", status, err)
+	}
+	s.write("this is no TOML\n[state]\ndir = \"" + filepath.Join(s.Dir, "state") + "\"\n")
+	s.launch()
+	s.await("ready: table inet nftknock, NFLOG group 5, 2 accesses")
+	if status, err := s.daemon.Stop(); status != 0 || err != nil {
+		t.Fatalf("ended with status %d, %v", status, err)
+	}
+
+	// A copy that is damaged is not run.
+	if err := os.WriteFile(filepath.Join(s.Dir, "state", "last-policy.toml"), []byte("# nftknock last policy, format 1, of"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.refuses(1, "it is damaged")
+}
+
+// While another program has the group, services are hidden. The group is used once it is
+// free.
+func TestAGroupThatAnotherProgramHas(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	var other *nflog.Reader
+	err := s.Server.Do(func() (err error) {
+		other, err = nflog.Open(nflog.Config{Groups: []uint16{5}})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s.write(access("ssh", three, "5s"))
+	s.launch()
+	line := s.await("event=nflog_unavailable")
+	for _, part := range []string{"services stay hidden", "group 5", "ulogd2", "/proc/net/netfilter/nfnetlink_log"} {
+		if !strings.Contains(line, part) {
+			t.Errorf("no %q in %s", part, line)
+		}
+	}
+	s.await("ready: ")
+	s.wantOpen(s.Clients[0], lab.Server4, false)
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.await("knocks of NFLOG group 5 are received again")
+	s.knock(s.Clients[0], lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	s.wantOpen(s.Clients[0], lab.Server4, true)
 }

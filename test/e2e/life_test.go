@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -281,9 +282,14 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 	t.Run("the group", func(t *testing.T) {
 		s := newStage(t, 0)
 		s.start(access("ssh", three, "5s"))
-		s.write("control.socket = \"\"\n[nftables]\ntable = \"second\"\n" + access("ssh", three, "5s"))
+		s.write(fmt.Sprintf("control.socket = \"\"\nstate.dir = %q\n[nftables]\ntable = \"second\"\n", filepath.Join(s.Dir, "second")) +
+			access("ssh", three, "5s"))
 		first := s.daemon
-		s.refuses(1, "nftknockd: error: ", "group 5", "/proc/net/netfilter/nfnetlink_log", stayHidden)
+		s.launch()
+		s.await("services stay hidden, and knocks of NFLOG group 5 cannot be received: nflog: group 5: the group is in use by another program")
+		if status, err := s.daemon.Stop(); status != 0 || err != nil {
+			t.Errorf("ended with status %d, %v", status, err)
+		}
 		s.daemon = first
 		if n := s.tables(); n != 2 {
 			t.Errorf("%d tables, want the first daemon's and that of the second", n)
@@ -292,7 +298,8 @@ func TestTheDaemonSaysWhatItLacks(t *testing.T) {
 	t.Run("the table", func(t *testing.T) {
 		s := newStage(t, 0)
 		s.start(access("ssh", three, "5s"))
-		s.write("control.socket = \"\"\n[nflog]\ngroup = 6\n" + access("ssh", three, "5s"))
+		s.write(fmt.Sprintf("control.socket = \"\"\nstate.dir = %q\n[nflog]\ngroup = 6\n", filepath.Join(s.Dir, "second")) +
+			access("ssh", three, "5s"))
 		first := s.daemon
 		s.refuses(1, "nftknockd: error: ", "table inet nftknock")
 		s.daemon = first

@@ -37,7 +37,8 @@ var imports = map[string][]string{
 	"pkg/seal":        {"pkg/redact", "pkg/username"},
 	"pkg/spa":         {"pkg/invalid", "pkg/port", "pkg/username"},
 	"pkg/totp":        {"pkg/invalid", "pkg/redact"},
-	"pkg/spent":       {},
+	"pkg/statedir":    {},
+	"pkg/spent":       {"pkg/statedir"},
 	"pkg/knock":       {"pkg/p0f", "pkg/packet", "pkg/port", "pkg/seal", "pkg/spa", "pkg/totp"},
 	"pkg/capture":     {},
 	"pkg/kernlog":     {"pkg/packet"},
@@ -49,8 +50,9 @@ var imports = map[string][]string{
 	"pkg/links":    {},
 	"pkg/logqueue": {},
 	// What people write, and what it comes to.
-	"pkg/tomlpos": {},
-	"pkg/policy":  {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username", "pkg/wording"},
+	"pkg/tomlpos":    {},
+	"pkg/policy":     {"pkg/gate", "pkg/invalid", "pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username", "pkg/wording"},
+	"pkg/lastpolicy": {"pkg/policy", "pkg/statedir"},
 	// What happened; nothing of who knows it.
 	"pkg/event":  {"pkg/port", "pkg/wording"},
 	"pkg/plan":   {"pkg/event", "pkg/gate", "pkg/knock", "pkg/p0f", "pkg/policy", "pkg/port", "pkg/seal", "pkg/spa", "pkg/spent", "pkg/wording"},
@@ -62,10 +64,10 @@ var imports = map[string][]string{
 	// The programs.
 	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
 	"pkg/client":            {"pkg/knock", "pkg/packet", "pkg/port", "pkg/seal", "pkg/secret", "pkg/spa", "pkg/tomlpos", "pkg/totp", "pkg/username"},
-	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
+	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/lastpolicy", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/spent", "pkg/uninstall", "pkg/wording"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/lastpolicy", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/spent", "pkg/uninstall", "pkg/wording"},
 }
 
 func goList(t *testing.T, args ...string) []string {
