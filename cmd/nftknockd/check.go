@@ -10,62 +10,120 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/cmd/internal/commands"
+	"nftknock/pkg/gate"
 	"nftknock/pkg/links"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
 	"nftknock/pkg/wording"
 )
 
+// checkFlags are the flags of the command check.
+type checkFlags struct {
+	json    bool
+	noKeys  bool
+	strict  bool
+	replace []string
+}
+
 func newCheck(o *options) *cobra.Command {
-	var asJSON bool
+	var f checkFlags
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
 		Short: "Find the errors and weaknesses of a policy",
 		Long: `check reads a policy and prints every error and weakness in it, with file, line and
-column. It needs no root and changes nothing. Exit status 0: the daemon would start,
-even if there are warnings; 2: it would not.`,
+column. It needs no root and changes nothing: of a key that this user may not read it
+warns. It also warns of what does not fit this host: interfaces that do not exist,
+knock ports that are in use, services on which nothing listens, and, as root, hidden
+ports that would stand out because no firewall drops packets.
+
+--no-keys is for checks elsewhere than on the host that runs the policy: it looks at the
+text alone, and neither at keys, databases and this host nor at owner and mode of files.
+--replace NAME=FILE checks the policy as it would be with the text of FILE in the place
+of its file NAME, which need not exist yet; it may be repeated.
+
+Exit status 0: no errors, even if there are warnings; 1: warnings, with --strict; 2:
+errors, with which the daemon does not take the policy. That no access is enabled is a
+warning, although the daemon does not start with such a policy.`,
 		Args: commands.Args("[FILE]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			file := o.config
 			if len(args) == 1 {
 				file = args[0]
 			}
-			return check(cmd.OutOrStdout(), file, asJSON)
+			return check(cmd.OutOrStdout(), file, f)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per finding: file line column severity message hint")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object per finding: file line column severity message hint, and from and code where they apply")
+	cmd.Flags().BoolVar(&f.noKeys, "no-keys", false, "check the text alone: open neither keys nor databases, and do not look at this host")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit with status 1 if there are warnings")
+	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "check with the text of a file in the place of a policy file, as `NAME=FILE`: conf.d/ssh.toml=new.toml")
 	return cmd
 }
 
-func check(w io.Writer, file string, asJSON bool) error {
-	// The ports and interfaces of this host are for warnings only: check works
-	// without them.
-	inUse, err := policy.PortsInUse(os.DirFS("/proc/net"))
+func check(w io.Writer, file string, f checkFlags) error {
+	replace, err := policy.Replacements(file, f.replace)
 	if err != nil {
-		inUse = nil
+		return exitError{code: exitUsage, err: err}
 	}
-	p, diags := policy.Check(file, inUse, interfaces())
+	review := policy.Review{TextOnly: f.noKeys, Replace: replace}
+	if !f.noKeys {
+		review.Host = thisHost()
+	}
+	p, diags := policy.Check(file, review)
 	if !diags.HasErrors() {
-		worked, err := plan.New(p)
-		if err != nil {
-			diags = append(diags, policy.Diagnostic{File: file, Severity: policy.SeverityError, Message: err.Error()})
-		} else {
-			diags = append(diags, worked.Warnings()...)
-		}
+		_, more := plan.Check(file, p, f.noKeys)
+		review.Mark(more)
+		diags = append(diags, more...)
 	}
-	if asJSON {
-		out := json.NewEncoder(w)
-		for _, d := range diags {
-			if err := out.Encode(d); err != nil {
-				return failed(err)
-			}
-		}
-	} else {
-		printDiagnostics(w, diags)
-		fmt.Fprintln(w, summary(file, p, diags))
+	if err := (findings{file, p, diags}).write(w, f.json); err != nil {
+		return failed(err)
 	}
-	if diags.HasErrors() {
+	switch {
+	case diags.HasErrors():
 		return exitError{code: exitUsage}
+	case f.strict && len(diags) > 0:
+		return exitError{code: exitFailed}
+	}
+	return nil
+}
+
+// thisHost is what can be known of this host. It is for warnings only, so that what
+// cannot be known is left out.
+func thisHost() policy.Host {
+	listening, err := policy.PortsInUse(os.DirFS("/proc/net"))
+	if err != nil {
+		listening = nil
+	}
+	return policy.Host{
+		Interfaces: interfaces(),
+		Listening:  listening,
+		Unfiltered: func(table string) bool {
+			// Without root there is an error: nothing is known then.
+			unfiltered, err := gate.Unfiltered(table)
+			return unfiltered && err == nil
+		},
+	}
+}
+
+// findings is what check found.
+type findings struct {
+	file   string
+	policy *policy.Policy // nil with errors
+	diags  policy.Diagnostics
+}
+
+// write prints the findings for people, or for programs.
+func (f findings) write(w io.Writer, asJSON bool) error {
+	if !asJSON {
+		printDiagnostics(w, f.diags)
+		_, err := fmt.Fprintln(w, summary(f.file, f.policy, f.diags))
+		return err
+	}
+	out := json.NewEncoder(w)
+	for _, d := range f.diags {
+		if err := out.Encode(d); err != nil {
+			return err
+		}
 	}
 	return nil
 }

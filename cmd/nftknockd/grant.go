@@ -32,7 +32,7 @@ sets for an address. The access must be enabled; its source and limit do not mat
 				return exitError{code: exitUsage, err: fmt.Errorf("bad --for %v: want %v to %v", g.For, control.MinFor, control.MaxFor)}
 			}
 			g.What = args[1]
-			client, err := controlClient(o.config)
+			client, err := controlClient(cmd, o)
 			if err != nil {
 				return err
 			}
@@ -50,5 +50,5 @@ sets for an address. The access must be enabled; its source and limit do not mat
 		},
 	}
 	cmd.Flags().DurationVar(&g.For, "for", 0, "how long, 1s to 24h (default the timeout of the access)")
-	return cmd
+	return socketFlag(cmd, o)
 }

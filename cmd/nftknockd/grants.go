@@ -28,7 +28,7 @@ and bytes are those that opened connections: established ones need no grant. Wit
 					return exitError{code: exitUsage, err: err}
 				}
 			}
-			client, err := controlClient(o.config)
+			client, err := controlClient(cmd, o)
 			if err != nil {
 				return err
 			}
@@ -54,5 +54,5 @@ and bytes are those that opened connections: established ones need no grant. Wit
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object per grant: src prefix open access knock os remaining_s packets bytes")
-	return cmd
+	return socketFlag(cmd, o)
 }

@@ -33,10 +33,16 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 // wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
 	if !p.HasWork() {
-		return exitError{code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing)}
+		return exitError{
+			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
+			hint: nothingHint,
+		}
 	}
 	return nil
 }
+
+// nothingHint is the hint for a policy that a daemon has nothing to do with.
+const nothingHint = "set enabled = true in an [[access]], or write one"
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {
 	for _, d := range diags {

@@ -76,6 +76,7 @@ func failed(err error) error {
 // options are the flags that several commands share.
 type options struct {
 	config string
+	socket string // of the commands that talk to the daemon; empty: the policy's
 }
 
 func newRoot() *cobra.Command {

@@ -8,37 +8,33 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/control"
-	"nftknock/pkg/policy"
 )
 
 // theOldStays is the hint where the daemon did not accept the new policy.
 const theOldStays = "the running daemon keeps its old policy"
 
 func newReload(o *options) *cobra.Command {
-	return &cobra.Command{
+	return socketFlag(&cobra.Command{
 		Use:   "reload",
 		Short: "Make the running daemon read its policy again",
-		Long: `reload checks the policy and makes the running daemon read it again, over the control
-socket. It returns when the daemon has done so. If that fails, the daemon keeps its
-old policy, the message says why, and the exit status is not 0.`,
+		Long: `reload makes the running daemon read its policy again, over the control socket. It
+returns when the daemon has done so. The daemon alone judges the policy, since it alone
+has the credentials of its service. If the reload fails, the daemon keeps its old policy
+and the message says why. Exit status 2: the policy has errors; 1: another failure.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, diags := policy.Load(o.config)
-			if diags.HasErrors() {
-				printDiagnostics(cmd.ErrOrStderr(), diags)
-				return exitError{code: exitUsage, hint: theOldStays}
+			client, err := controlClient(cmd, o)
+			if err != nil {
+				return err
 			}
-			socket := p.Control.Socket
-			if socket == "" {
-				return exitError{
-					code: exitUsage, err: errors.New("the policy has no control socket"),
-					hint: "send the daemon SIGHUP instead; its log says whether that worked",
-				}
-			}
-			reloaded, err := control.NewClient(socket).Reload(cmd.Context(), control.Reload{})
+			reloaded, err := client.Reload(cmd.Context(), control.Reload{})
 			switch {
 			case errors.Is(err, control.ErrNotRunning):
-				return failed(err)
+				return exitError{code: exitFailed, err: err, hint: socketHint}
+			case err != nil && reloaded.Invalid:
+				// Lines that have their place and severity.
+				fmt.Fprintln(cmd.ErrOrStderr(), err)
+				return exitError{code: exitUsage, hint: theOldStays}
 			case err != nil:
 				return exitError{code: exitFailed, err: err, hint: theOldStays}
 			}
@@ -47,5 +43,5 @@ old policy, the message says why, and the exit status is not 0.`,
 			}
 			return nil
 		},
-	}
+	}, o)
 }

@@ -8,7 +8,6 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/control"
-	"nftknock/pkg/policy"
 	"nftknock/pkg/wording"
 )
 
@@ -32,7 +31,7 @@ that, remove the access from the policy and reload.`,
 			if len(args) == 2 {
 				r.Service = args[1]
 			}
-			client, err := controlClient(o.config)
+			client, err := controlClient(cmd, o)
 			if err != nil {
 				return err
 			}
@@ -54,7 +53,7 @@ that, remove the access from the policy and reload.`,
 		},
 	}
 	cmd.Flags().BoolVar(&r.Cut, "cut", false, "also end the connections of the address or prefix")
-	return cmd
+	return socketFlag(cmd, o)
 }
 
 // revoked is the sentence about what was ended.
@@ -64,17 +63,4 @@ func revoked(done control.Revoked, cut bool) string {
 		text += ", " + wording.Count(done.Connections, "connection", "connections") + " cut"
 	}
 	return text
-}
-
-// controlClient returns a client of the daemon that runs this policy. It reads no
-// keys.
-func controlClient(file string) (*control.Client, error) {
-	p, diags := policy.Outline(file)
-	switch {
-	case diags.HasErrors():
-		return nil, exitError{code: exitUsage, err: diags.Err()}
-	case p.Control.Socket == "":
-		return nil, exitError{code: exitUsage, err: errors.New("the policy has no control socket")}
-	}
-	return control.NewClient(p.Control.Socket), nil
 }

@@ -35,6 +35,8 @@ func startPolicy(file string) (startingPolicy, error) {
 	}
 	last, err := lastpolicy.Find(source)
 	switch {
+	case errors.Is(err, lastpolicy.ErrNone) && errors.Is(bad, plan.ErrNothing):
+		return startingPolicy{}, exitError{code: exitUsage, err: bad, hint: nothingHint}
 	case errors.Is(err, lastpolicy.ErrNone):
 		return startingPolicy{}, exitError{
 			code: exitUsage, err: bad,

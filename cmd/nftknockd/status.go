@@ -26,7 +26,7 @@ policy is in force. With --ready it prints nothing but problems: exit status 0 i
 knocks are heard and nothing prevents grants, 1 otherwise, or if no daemon answers.`,
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := controlClient(o.config)
+			client, err := controlClient(cmd, o)
 			if err != nil {
 				return err
 			}
@@ -50,7 +50,7 @@ knocks are heard and nothing prevents grants, 1 otherwise, or if no daemon answe
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object: ready problems since packets lost grants accesses owner mode and more")
 	cmd.Flags().BoolVar(&ready, "ready", false, "exit with status 1 unless knocks are heard and nothing prevents grants")
-	return cmd
+	return socketFlag(cmd, o)
 }
 
 // width is how many columns the status takes. labelWidth is that of the names on the left.

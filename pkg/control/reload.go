@@ -13,6 +13,9 @@ type Reload struct{}
 type Reloaded struct {
 	// Notes are sentences that the administrator should read.
 	Notes []string `json:"notes,omitempty"`
+	// Invalid is set beside an error that lists the errors of the policy, one per line, with
+	// their places.
+	Invalid bool `json:"invalid,omitempty"`
 }
 
 // Reload has the daemon read its policy again. It returns when the new policy is in force.

@@ -59,7 +59,8 @@ func (d *Daemon) reload(ctx context.Context, _ control.Reload) (control.Reloaded
 		d.reloadFailed(err)
 		d.config.Notify("READY=1")
 		d.tellStatus()
-		return control.Reloaded{}, err
+		var invalid policy.Diagnostics
+		return control.Reloaded{Invalid: errors.As(err, &invalid)}, err
 	}
 	d.filesInForce()
 	d.keepInForce()

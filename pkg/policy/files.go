@@ -34,18 +34,17 @@ func openRegular(path string) error {
 	return f.Close()
 }
 
-// readRegular is readFile for what must be a regular file.
-func readRegular(path string) ([]byte, error) {
-	if err := regular(path); err != nil {
-		return nil, err
-	}
-	return readFile(path)
-}
-
 // readFile reads a policy file, and of one that is too large one byte more than it may
 // have. It refuses a regular file that others than root and the effective user can
 // write. A pipe, such as the shell's <(...), has no such owner and is read.
-func readFile(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) { return readAll(path, checkAccess) }
+
+// readText is readFile for text whose owner and mode do not matter.
+func readText(path string) ([]byte, error) {
+	return readAll(path, func(string, fs.FileInfo) error { return nil })
+}
+
+func readAll(path string, check func(string, fs.FileInfo) error) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -57,7 +56,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	if info.Mode().IsRegular() {
-		if err := checkAccess(path, info); err != nil {
+		if err := check(path, info); err != nil {
 			return nil, err
 		}
 	}

@@ -17,22 +17,25 @@ func warnInterfaces(t *table, listed []string, host []Interface) {
 		return
 	}
 	for i, name := range listed {
-		at := t.itemAt("interfaces", i)
+		warn := func(message, hint string) {
+			t.warn(t.itemAt("interfaces", i), message, hint)
+			t.code(CodeHost)
+		}
 		h, alternative := findInterface(name, host)
 		switch {
 		case name == loopback || h.Name == loopback:
-			t.warn(at, "interface "+quote(name)+" is never guarded: local users reach all services",
+			warn("interface "+quote(name)+" is never guarded: local users reach all services",
 				"remove it; an empty list guards all interfaces but lo")
 		case h.Name == "":
-			t.warn(at, "interface "+quote(name)+" does not exist: all interfaces but lo are guarded until it does", otherInterface(name, host))
+			warn("interface "+quote(name)+" does not exist: all interfaces but lo are guarded until it does", otherInterface(name, host))
 		case alternative && !slices.Contains(listed, h.Name):
-			t.warn(at, quote(name)+" is an alternative name of interface "+quote(h.Name)+", which is guarded",
+			warn(quote(name)+" is an alternative name of interface "+quote(h.Name)+", which is guarded",
 				"want "+quote(h.Name)+": it has that name from the start")
 		}
 		// The interface of a packet that came in by a port of a bridge or bond is the
 		// bridge or bond.
 		if h.Master != "" && !slices.Contains(listed, h.Master) {
-			t.warn(at, "interface "+quote(name)+" is part of "+quote(h.Master)+", from which its packets come: all of that is guarded",
+			warn("interface "+quote(name)+" is part of "+quote(h.Master)+", from which its packets come: all of that is guarded",
 				"list "+quote(h.Master)+" too if that is meant")
 		}
 	}

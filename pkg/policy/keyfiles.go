@@ -37,13 +37,23 @@ func (l *loader) openKey(t *table, s keySlot, place string) bool {
 	text, err := s.open(place)
 	switch {
 	case err == nil:
-		return s.take(t, place, text)
-	case l.lenient && unseen(err):
+		if !s.take(t, place, text) {
+			t.code(CodeKeyBad)
+			return false
+		}
+		return true
+	case l.lenient && errors.Is(err, errNoCredentials):
+		t.warn(t.valueAt(place), place+": only the daemon has the credentials of its service", "the key was not checked; the daemon checks it when it starts")
+		t.code(CodeKeyUnreadable)
+		return true
+	case l.lenient && errors.Is(err, fs.ErrPermission):
 		t.warn(t.valueAt(place), place+": cannot be read by this user", "the key was not checked; the daemon checks it when it starts")
+		t.code(CodeKeyUnreadable)
 		return true
 	}
 	message, hint := s.trouble(place, err)
 	t.fail(t.valueAt(place), message, hint)
+	t.code(keyCode(err))
 	return false
 }
 
@@ -55,10 +65,15 @@ func (s keySlot) open(place string) ([]byte, error) {
 	return readCredential(*s.credential)
 }
 
-// unseen reports whether an error says nothing about the key but only that this
-// process cannot read it.
-func unseen(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errNoCredentials)
+// keyCode is the code of a key that could not be read.
+func keyCode(err error) Code {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return CodeKeyMissing
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, errNoCredentials):
+		return CodeKeyUnreadable
+	}
+	return CodeKeyBad
 }
 
 // trouble says why a key could not be read.

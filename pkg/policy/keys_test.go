@@ -215,17 +215,20 @@ func TestCheckIsLenientWithWhatItMayNotSee(t *testing.T) {
 	file := func(at string) string {
 		return at + `: cannot be read by this user; the key was not checked; the daemon checks it when it starts`
 	}
+	credential := func(at string) string {
+		return at + `: only the daemon has the credentials of its service; the key was not checked; the daemon checks it when it starts`
+	}
 	want := []string{
 		file("main.toml:4:12: warning: key_file"),
 		file("main.toml:9:12: warning: key_file"),
 		file("main.toml:10:17: warning: hmac_key_file"),
-		file("conf.d/b.toml:4:18: warning: key_credential"),
-		file("conf.d/b.toml:9:18: warning: key_credential"),
-		file("conf.d/b.toml:10:23: warning: hmac_key_credential"),
+		credential("conf.d/b.toml:4:18: warning: key_credential"),
+		credential("conf.d/b.toml:9:18: warning: key_credential"),
+		credential("conf.d/b.toml:10:23: warning: hmac_key_credential"),
 		file("conf.d/c.toml:5:12: warning: key_file"),
 	}
 	asNobody(func() {
-		p, diags := Check(path, nil, nil)
+		p, diags := Check(path, Review{})
 		if diff := cmp.Diff(want, lines(dir, diags)); diff != "" {
 			t.Errorf("Check (-want +got):\n%s", diff)
 		}
@@ -246,7 +249,7 @@ func TestCheckIsLenientWithWhatItMayNotSee(t *testing.T) {
 		}
 		t.Log(strings.Join(lines(dir, diags), "\n"))
 	})
-	if _, diags := Check(path, nil, nil); strings.Contains(diags.Error(), "main.toml:9") && os.Geteuid() == 0 {
+	if _, diags := Check(path, Review{}); strings.Contains(diags.Error(), "main.toml:9") && os.Geteuid() == 0 {
 		t.Errorf("Check does not see what it may: %v", diags)
 	}
 }
@@ -260,7 +263,7 @@ func TestCheckRefusesBadKeys(t *testing.T) {
 		filepath.Join(keys, "missing"),
 	} {
 		dir := tree(t, map[string]string{"main.toml": keyed("_file", path, path)})
-		if p, diags := Check(filepath.Join(dir, "main.toml"), nil, nil); p != nil || !diags.HasErrors() {
+		if p, diags := Check(filepath.Join(dir, "main.toml"), Review{}); p != nil || !diags.HasErrors() {
 			t.Errorf("%s: %v", path, diags)
 		}
 	}

@@ -66,6 +66,17 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
+// What is installed as a sample hides and opens nothing until somebody has edited it.
+func TestTheSampleEnablesNothing(t *testing.T) {
+	p, diags := Inspect("../../deploy/nftknockd.toml")
+	if len(diags) != 1 || diags[0].Code != CodeNothingEnabled {
+		t.Errorf("diagnostics %v, want one that says that nothing is enabled", diags)
+	}
+	if p == nil || slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled }) {
+		t.Error("an access of the sample is enabled")
+	}
+}
+
 // TestSampleExamplesAreSound takes the comment sign from the lines of the sample
 // that have it right before a key or a table; prose has a blank there.
 func TestSampleExamplesAreSound(t *testing.T) {
@@ -82,9 +93,9 @@ func TestSampleExamplesAreSound(t *testing.T) {
 		}
 		text.WriteString(line + "\n")
 	}
-	p, diags := Parse("nftknockd.toml", []byte(text.String()))
-	if len(diags) > 0 {
-		t.Fatal(diags)
+	p, diags := Parse("nftknockd.toml", []byte(strings.Replace(text.String(), "enabled = false", "enabled = true", 1)))
+	if len(diags) != 1 || diags[0].Code != CodePublished {
+		t.Fatalf("diagnostics %v, want one about the sequence, which everyone can read", diags)
 	}
 	for _, kind := range kinds {
 		if !slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled && a.Kind == kind }) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"nftknock/pkg/invalid"
-	"nftknock/pkg/port"
 )
 
 // Bounds of what is read.
@@ -36,21 +35,6 @@ func Load(path string) (*Policy, Diagnostics) {
 	return l.result()
 }
 
-// Inspect is Load for commands that run without the rights of the daemon: a key file
-// that cannot be read for lack of permission gives a warning and a Policy without that
-// key, and so does a credential where none were passed.
-func Inspect(path string) (*Policy, Diagnostics) { return Check(path, nil, nil) }
-
-// Check is Inspect with warnings for knock ports that are in use, see
-// PortsInUse, and for names in nftables.interfaces that mean something else than an
-// interface of host. With an empty host it warns of no interface.
-func Check(path string, inUse map[port.Range]bool, host []Interface) (*Policy, Diagnostics) {
-	l := newLoader(time.Now(), inUse)
-	l.host, l.lenient = host, true
-	l.load(path)
-	return l.result()
-}
-
 // Outline is Load without the files that the policy names: it opens neither signature
 // databases nor keys, so that none of these can make it fail or block. It tells what is
 // to be hidden, for which they are not needed.
@@ -71,22 +55,29 @@ func Parse(file string, data []byte) (*Policy, Diagnostics) {
 
 // A loader gathers a policy from several files.
 type loader struct {
-	now     time.Time
-	inUse   map[port.Range]bool
-	host    []Interface
+	now  time.Time
+	host Host
+	// review says what Check leaves out or replaces; the zero value is Load.
+	review  Review
 	lenient bool // keys that cannot be read for lack of permission are warned of
 	kept    bool // the text is of WriteKept
 
-	policy  Policy
-	entries []entry
-	diags   Diagnostics
-	files   []string
-	size    int
-	section *table // [nftables] of the main file
+	policy   Policy
+	nftables *table // of the main file, nil if that could not be read
+	entries  []entry
+	diags    Diagnostics
+	files    []string // in the order in which they are read
+	ignored  []string // files of conf.d that are not read
+	size     int
 }
 
-func newLoader(now time.Time, inUse map[port.Range]bool) *loader {
-	return &loader{now: now, inUse: inUse, policy: defaults()}
+// newLoader makes a loader that knows a host, or nothing of it if host is nil.
+func newLoader(now time.Time, host *Host) *loader {
+	l := &loader{now: now, policy: defaults()}
+	if host != nil {
+		l.host = *host
+	}
+	return l
 }
 
 func (l *loader) fail(file, message, hint string) {
@@ -102,9 +93,14 @@ func (l *loader) unread(file string, err error, hint string) {
 	if errors.As(err, &e) {
 		message, want := halves(err)
 		l.fail(file, message, want)
+		l.diags.code(CodePermissions)
 		return
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		hint = "run this as a user who may read it, such as root"
+	}
 	l.fail(file, reason(err), hint)
+	l.diags.code(codeOf(err, CodePolicyMissing, CodePolicyUnreadable))
 }
 
 // load reads the policy and opens what it names.
@@ -120,10 +116,10 @@ func (l *loader) load(path string) {
 // read reads the main file and those of conf.d. It returns the table of the
 // main file, or nil.
 func (l *loader) read(path string) *table {
-	data, err := readFile(path)
+	data, err := l.text(path, nil)
 	if err != nil {
 		// The package installs a sample and no policy: a first start ends here.
-		hint := ""
+		hint := "want a file that can be read"
 		if errors.Is(err, fs.ErrNotExist) {
 			hint = `copy the sample policy nftknockd.toml there, or try any file with "nftknockd check FILE"`
 		}
@@ -142,9 +138,9 @@ func (l *loader) main(file string, data []byte) *table {
 		return nil
 	}
 	readSections(root, &l.policy)
-	l.section = root.section("nftables")
 	// The host's interfaces are known to Check only.
-	warnInterfaces(l.section, l.policy.NFTables.Interfaces, l.host)
+	l.nftables = root.section("nftables")
+	warnInterfaces(l.nftables, l.policy.NFTables.Interfaces, l.host.Interfaces)
 	l.accesses(root)
 	root.finish()
 	return root
@@ -152,23 +148,23 @@ func (l *loader) main(file string, data []byte) *table {
 
 // confDir reads the files of conf.d, if there is one.
 func (l *loader) confDir(dir string) {
-	list, err := os.ReadDir(dir)
+	list, err := confNames(dir)
 	if err != nil {
 		// A missing directory is fine. A link that leads nowhere is not: what it led
 		// to may be on a disk that is not mounted yet, with accesses on it.
 		if _, lstat := os.Lstat(dir); lstat == nil || !errors.Is(err, fs.ErrNotExist) {
-			l.fail(dir, reason(err), "")
+			l.fail(dir, reason(err), "want a directory that can be read, or none")
+			l.diags.code(codeOf(err, CodePolicyMissing, CodePolicyUnreadable))
 		}
-		return
 	}
-	// os.ReadDir sorts by name, which is the order that the administrator is told.
-	for _, f := range list {
-		// Editors and package managers leave hidden files and others behind (.swp, .bak).
-		if filepath.Ext(f.Name()) != ".toml" || strings.HasPrefix(f.Name(), ".") {
+	// In the order of their names, which is what the administrator is told.
+	for _, name := range l.review.addTo(list, dir) {
+		path := filepath.Join(dir, name)
+		switch {
+		case !isConf(name):
+			l.ignore(path)
 			continue
-		}
-		path := filepath.Join(dir, f.Name())
-		if len(l.files) == maxFiles {
+		case len(l.files) == maxFiles:
 			l.fail(path, "too many policy files", fmt.Sprintf("the limit is %d", maxFiles))
 			return
 		}
@@ -176,8 +172,12 @@ func (l *loader) confDir(dir string) {
 	}
 }
 
+// isConf reports whether a file of conf.d is read. Editors and package managers leave hidden
+// files and others behind (.swp, .bak).
+func isConf(name string) bool { return filepath.Ext(name) == ".toml" && !strings.HasPrefix(name, ".") }
+
 func (l *loader) confFile(path string) {
-	data, err := readRegular(path)
+	data, err := l.text(path, regular)
 	if err != nil {
 		l.unread(path, err, "every conf.d/*.toml is read; rename it if it is not meant to be")
 		return
@@ -231,8 +231,14 @@ func (l *loader) openDatabases(t *table) {
 		if path == Builtin {
 			continue
 		}
-		if err := openRegular(path); err != nil {
+		switch err := openRegular(path); {
+		case err == nil:
+		case l.lenient && errors.Is(err, fs.ErrPermission):
+			t.warn(t.itemAt("databases", i), fmt.Sprintf("database %s cannot be read by this user", quote(path)), "it was not checked; the daemon checks it when it starts")
+			t.code(CodeDatabaseUnreadable)
+		default:
 			t.fail(t.itemAt("databases", i), fmt.Sprintf("database %s: %s", quote(path), reason(err)), `want "builtin" or a file that can be read`)
+			t.code(codeOf(err, CodeDatabaseMissing, CodeDatabaseUnreadable))
 		}
 	}
 }
@@ -247,16 +253,17 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	checkRanges(hidden)
 	checkShares(l.entries)
 	warnShared(l.entries)
+	warnLimits(l.entries)
+	warnSilent(l.entries, l.host.Listening)
 	enabled := false
 	for _, e := range l.entries {
 		if e.active() {
 			enabled = true
 			warnAccess(e, l.now)
-			warnInUse(e, l.inUse)
+			warnInUse(e, l.host.Listening)
 		}
 		l.policy.Accesses = append(l.policy.Accesses, *e.Access)
 	}
-	// With errors, the accesses that are missing may be those with the errors.
 	// Without an access the daemon does not run, and with errors the accesses that are missing
 	// may be those with the errors.
 	if (enabled || len(l.policy.NFTables.Protect) > 0) && !l.diags.HasErrors() {
@@ -266,10 +273,16 @@ func (l *loader) result() (*Policy, Diagnostics) {
 		l.diags = append(l.diags, Diagnostic{
 			File: l.files[0], Severity: SeverityWarning,
 			Message: "no access is enabled, so there is nothing to open",
-			Hint:    "add an [[access]]; the daemon does not run without one",
+			Hint:    "write an [[access]], or set enabled = true in one; the daemon does not run without one",
 		})
+		l.diags.code(CodeNothingEnabled)
 	}
-	l.diags.sort(l.files)
+	if enabled && l.nftables != nil {
+		warnHide(l.nftables, l.policy.NFTables, l.host)
+	}
+	l.warnIgnored()
+	l.diags.sort(slices.Concat(l.files, l.ignored))
+	l.review.Mark(l.diags)
 	if l.diags.HasErrors() {
 		return nil, l.diags
 	}

@@ -59,6 +59,8 @@ func names(p *Policy) []string {
 	return out
 }
 
+const notRead = ": warning: this file is not read: its name does not end in .toml; rename it if it belongs to the policy, and move it elsewhere if not"
+
 func TestLoad(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -74,16 +76,40 @@ func TestLoad(t *testing.T) {
 		{
 			name: "ok conf.d in the order of names",
 			files: map[string]string{
-				"main.toml":          access("a", 1),
-				"conf.d/20-x.toml":   access("c", 3),
-				"conf.d/10-y.toml":   access("b", 2),
-				"conf.d/9-z.toml":    access("d", 4),
-				"conf.d/empty.toml":  "",
-				"conf.d/.hid.toml":   "no policy",
-				"conf.d/README":      "no policy",
-				"conf.d/x.toml.orig": "no policy",
+				"main.toml":         access("a", 1),
+				"conf.d/20-x.toml":  access("c", 3),
+				"conf.d/10-y.toml":  access("b", 2),
+				"conf.d/9-z.toml":   access("d", 4),
+				"conf.d/empty.toml": "",
+				"conf.d/.hid.toml":  "no policy",
+				"conf.d/README":     "no policy",
+				"conf.d/README.md":  "no policy",
+				"conf.d/old/x":      "no policy",
 			},
 			want: []string{"a", "b", "c", "d"},
+		},
+		{
+			name: "warn of what may be taken for a part of the policy",
+			files: map[string]string{
+				"main.toml":              access("a", 1),
+				"conf.d/a.toml~":         "no policy",
+				"conf.d/a.toml.dpkg-old": "no policy",
+				"conf.d/b.toml":          access("b", 2),
+				"conf.d/c.toml.rpmsave":  "no policy",
+				"conf.d/d":               "no policy",
+				"conf.d/e.conf":          "no policy",
+				"conf.d/.a.toml.swp":     "no policy",
+				"conf.d/README":          "no policy",
+				"conf.d/off/f.toml":      "no policy",
+			},
+			want: []string{"a", "b"},
+			diags: []string{
+				"conf.d/a.toml.dpkg-old" + notRead,
+				"conf.d/a.toml~" + notRead,
+				"conf.d/c.toml.rpmsave" + notRead,
+				"conf.d/d" + notRead,
+				"conf.d/e.conf" + notRead,
+			},
 		},
 		{
 			name: "ok accesses in conf.d only",
@@ -163,12 +189,12 @@ func TestLoad(t *testing.T) {
 		{
 			name:  "bad main file is a directory",
 			files: map[string]string{"main.toml/x": ""},
-			diags: []string{"main.toml: error: cannot read it: is a directory"},
+			diags: []string{"main.toml: error: cannot read it: is a directory; want a file that can be read"},
 		},
 		{
 			name:  "bad conf.d is a file",
 			files: map[string]string{"main.toml": access("a", 1), "conf.d": ""},
-			diags: []string{"conf.d: error: cannot read it: not a directory"},
+			diags: []string{"conf.d: error: cannot read it: not a directory; want a directory that can be read, or none"},
 		},
 	}
 	for _, tt := range tests {
@@ -221,7 +247,7 @@ func TestOutlineOpensNothing(t *testing.T) {
 }
 
 func TestLoadDoesNotBlockOnAFifo(t *testing.T) {
-	dir := tree(t, map[string]string{"main.toml": access("a", 1), "conf.d/a": ""})
+	dir := tree(t, map[string]string{"main.toml": access("a", 1), "conf.d/README": ""})
 	if err := syscall.Mkfifo(filepath.Join(dir, "conf.d", "x.toml"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -283,16 +309,44 @@ func TestLoadOfTheMostAccessesSucceeds(t *testing.T) {
 
 func TestCheckWarnsOfPortsInUse(t *testing.T) {
 	dir := tree(t, map[string]string{"main.toml": access("a", 1), "conf.d/b.toml": access("b", 2)})
-	p, diags := Check(filepath.Join(dir, "main.toml"), map[port.Range]bool{
+	p, diags := Check(filepath.Join(dir, "main.toml"), Review{Host: Host{Listening: map[port.Range]bool{
+		port.Single(packet.TCP, 22):    true,
 		port.Single(packet.UDP, 20002): true,
 		port.Single(packet.UDP, 50002): true,
-	}, nil)
+	}}})
 	want := []string{"conf.d/b.toml:3:26: warning: knock port udp/20002 is in use on this host; clients of that service would knock by accident: want a port nothing listens on"}
 	if diff := cmp.Diff(want, lines(dir, diags)); diff != "" {
 		t.Errorf("diagnostics (-want +got):\n%s", diff)
 	}
 	if p == nil {
 		t.Error("a warning left no policy")
+	}
+}
+
+func TestCheckWarnsOfPortsThatWouldStandOut(t *testing.T) {
+	const stands = `: warning: no firewall of this host drops packets: with hide = "drop" the hidden ports are the only ones that do not answer, and a scan finds them; want hide = "reject", with which they look like the closed ports around them`
+	known := func(unfiltered bool) Host {
+		return Host{Unfiltered: func(table string) bool { return unfiltered && table == "ours" }}
+	}
+	for _, tt := range []struct {
+		name, text string
+		host       Host
+		want       []string
+	}{
+		{"ok unknown", access("a", 1), Host{}, nil},
+		{"ok filtered", "nftables.table = \"ours\"\n" + access("a", 1), known(false), nil},
+		{"ok filtered by another table", access("a", 1), known(true), nil},
+		{"warn default", "[nftables]\ntable = \"ours\"\n" + access("a", 1), known(true), []string{"main.toml:1:2" + stands}},
+		{"warn drop", "[nftables]\ntable = \"ours\"\nhide = \"drop\"\n" + access("a", 1), known(true), []string{"main.toml:3:8" + stands}},
+		{"ok reject", "[nftables]\ntable = \"ours\"\nhide = \"reject\"\n" + access("a", 1), known(true), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := tree(t, map[string]string{"main.toml": tt.text})
+			_, diags := Check(filepath.Join(dir, "main.toml"), Review{Host: tt.host})
+			if diff := cmp.Diff(tt.want, lines(dir, diags)); diff != "" {
+				t.Errorf("diagnostics (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -307,7 +361,7 @@ func TestCheckWarnsOfInterfacesWhereItKnowsThem(t *testing.T) {
 		{[]Interface{{Name: "lo"}, {Name: "eth0"}, {Name: "eth1"}}, []string{
 			`main.toml:1:32: warning: interface "eht1" does not exist: all interfaces but lo are guarded until it does; did you mean "eth1"?`}},
 	} {
-		p, diags := Check(path, nil, tt.host)
+		p, diags := Check(path, Review{Host: Host{Interfaces: tt.host}})
 		if diff := cmp.Diff(tt.want, lines(dir, diags)); diff != "" {
 			t.Errorf("diagnostics (-want +got):\n%s", diff)
 		}

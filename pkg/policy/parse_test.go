@@ -15,7 +15,7 @@ import (
 func FuzzParse(f *testing.F) {
 	seeds.AddFiles(f, "testdata/*/*.toml")
 	f.Fuzz(func(t *testing.T, text string) {
-		p, diags := parseAsOf("x", []byte(text), nil, nil)
+		p, diags := parseAsOf("x", []byte(text), Host{})
 		if (p == nil) != diags.HasErrors() {
 			t.Fatalf("policy is nil: %t; %v", p == nil, diags)
 		}

@@ -20,9 +20,10 @@ import (
 // /proc/net, on which ports the host listens: TCP sockets in state LISTEN, UDP
 // sockets without a peer. Sockets bound to a loopback address do not count, since
 // no other host can reach them. A missing file counts as empty: without IPv6 there are
-// no tcp6 and udp6. No privilege is needed.
+// no tcp6 and udp6. If none is there, as where /proc is not mounted, the map is nil. No
+// privilege is needed.
 func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
-	inUse := make(map[port.Range]bool)
+	var inUse map[port.Range]bool
 	for _, table := range []struct {
 		name     string
 		protocol packet.Protocol
@@ -35,6 +36,9 @@ func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
 		}
 		if err != nil {
 			return nil, err
+		}
+		if inUse == nil {
+			inUse = make(map[port.Range]bool)
 		}
 		err = readSockets(f, table.protocol, inUse)
 		f.Close() // nothing was written

@@ -83,6 +83,15 @@ func TestPortsInUseReportsWhatItCannotRead(t *testing.T) {
 	}
 }
 
+func TestPortsInUseOfWhatIsNotThereAreUnknown(t *testing.T) {
+	if got, err := PortsInUse(fstest.MapFS{}); got != nil || err != nil {
+		t.Errorf("%v, %v; want nothing, and not an empty host", got, err)
+	}
+	if got, err := PortsInUse(fstest.MapFS{"udp": {Data: []byte(heading)}}); got == nil || len(got) > 0 || err != nil {
+		t.Errorf("%v, %v; want a host on which nothing listens", got, err)
+	}
+}
+
 func FuzzPortsInUse(f *testing.F) {
 	f.Add(heading + socketLine("0.0.0.0:22", "0A") + socketLine("[::1]:80", "0A"))
 	f.Add("0: 0100007F:0016 x 0A")

@@ -46,7 +46,7 @@ func (h hiddenService) at() Pos { return h.table.itemAt(h.key, h.item) }
 // not, as far as these have no errors.
 func (l *loader) hidden() (all []hiddenService) {
 	for i, s := range l.policy.NFTables.Protect {
-		all = append(all, hiddenService{s, l.section, "protect", i, nil})
+		all = append(all, hiddenService{s, l.nftables, "protect", i, nil})
 	}
 	for _, e := range l.entries {
 		if !e.sound {

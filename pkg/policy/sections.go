@@ -69,10 +69,14 @@ func readSections(root *table, p *Policy) {
 }
 
 func readControl(t *table, c *Control) {
+	readSocket(t, c)
+	t.finish()
+}
+
+func readSocket(t *table, c *Control) {
 	if t.text("socket", &c.Socket) && c.Socket != "" && !isSocket(c.Socket) {
 		t.fail(t.valueAt("socket"), "bad socket "+quote(c.Socket), `want an absolute path of at most 107 bytes, or "" for none`)
 	}
-	t.finish()
 }
 
 func readState(t *table, c *State) {

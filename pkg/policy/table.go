@@ -74,6 +74,9 @@ func (t *table) warn(at Pos, message, hint string) {
 	t.doc.report(at, SeverityWarning, message, hint)
 }
 
+// code sets the code of what was reported last.
+func (t *table) code(c Code) { t.doc.diags.code(c) }
+
 // misplaced reports a key that does not belong here, if it is present.
 func (t *table) misplaced(key, message, hint string) {
 	if _, ok := t.values[key]; ok {

@@ -68,6 +68,7 @@ func warnSequence(e entry) {
 		warnOrder(e, ps)
 		warnSpan(e, ps)
 	}
+	warnPublished(e, ps)
 	var low []string
 	for _, el := range ps {
 		if el.First < privileged && !slices.Contains(low, el.String()) {
@@ -122,7 +123,8 @@ func warnTiming(e entry) {
 			wording.Duration(e.MaxInterval-e.MinInterval)), fmt.Sprintf("want %s or more", wording.Duration(leastInterval)))
 	}
 	if t.has("max_interval") && e.MaxInterval > e.Within {
-		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", wording.Duration(e.MaxInterval), wording.Duration(e.Within)), "")
+		t.warn(t.valueAt("max_interval"), fmt.Sprintf("max_interval %s has no effect: the whole knock must be done within %s", wording.Duration(e.MaxInterval), wording.Duration(e.Within)),
+			"want less, a longer within, or no max_interval")
 	}
 	if e.Timeout > longTimeout {
 		t.warn(t.valueAt("timeout"), fmt.Sprintf("timeout %s is long for a sequence that an observer can repeat", wording.Duration(e.Timeout)),
@@ -134,7 +136,7 @@ func warnOS(e entry) {
 	t := e.table
 	switch {
 	case e.RequireOS == nil && t.has("os_confidence"):
-		t.warn(t.keyAt("os_confidence"), "os_confidence has no effect without require_os", "")
+		t.warn(t.keyAt("os_confidence"), "os_confidence has no effect without require_os", "add require_os, or remove it")
 	// An expression that matches nothing at all matches inside of every label.
 	case e.RequireOS != nil && e.RequireOS.MatchString(""):
 		t.warn(t.valueAt("require_os"), "require_os matches every label, even an empty one", "is an alternative in it empty?")
@@ -144,7 +146,7 @@ func warnOS(e entry) {
 // warnPort warns of a port where there is none.
 func warnPort(e entry) {
 	if e.Kind == KindSPA && e.Protocol == ProtocolICMP && e.table.has("port") {
-		e.table.warn(e.table.keyAt("port"), `port has no effect with protocol "icmp", which has no ports`, "")
+		e.table.warn(e.table.keyAt("port"), `port has no effect with protocol "icmp", which has no ports`, "remove it")
 	}
 }
 
@@ -225,12 +227,14 @@ func warnInUse(e entry, inUse map[port.Range]bool) {
 		for i, el := range e.Sequence {
 			if inUse[el] && !slices.Contains(e.Sequence[:i], el) {
 				e.table.warn(e.table.itemAt("sequence", i), fmt.Sprintf("knock port %s is in use on this host", el), hint+"a port nothing listens on")
+				e.table.code(CodeHost)
 			}
 		}
 	case !e.lanes() && !e.ByPayload():
 		if el, ok := firstInUse(e.KnockPorts(), inUse); ok {
 			key := e.portKey()
 			e.table.warn(e.table.valueAt(key), fmt.Sprintf("knock port %s is in use on this host", el), hint+"another "+key)
+			e.table.code(CodeHost)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestCheckLooksAtTheHostsInterfaces(t *testing.T) {
 [[access]]
 name = "ssh"
 open = ["tcp/22"]
-sequence = ["tcp/50053", "udp/6020", "tcp/24034"]
+sequence = ["tcp/50063", "udp/6020", "tcp/24034"]
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -44,10 +44,12 @@ sequence = ["tcp/50053", "udp/6020", "tcp/24034"]
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, &out)
 	}
-	const want = `policy.toml:1:24: warning: interface "eth0" is part of "br0", from which its packets come: all of that is guarded; list "br0" too if that is meant
+	const want = `policy.toml:1:1: warning: no firewall of this host drops packets: with hide = "drop" the hidden ports are the only ones that do not answer, and a scan finds them; want hide = "reject", with which they look like the closed ports around them
+policy.toml:1:24: warning: interface "eth0" is part of "br0", from which its packets come: all of that is guarded; list "br0" too if that is meant
 policy.toml:1:32: warning: "uplink" is an alternative name of interface "eth1", which is guarded; want "eth1": it has that name from the start
 policy.toml:1:42: warning: interface "eht1" does not exist: all interfaces but lo are guarded until it does; did you mean "eth1"?
-policy.toml: ok, 3 warnings, 1 of 1 accesses enabled
+policy.toml:4:9: warning: nothing listens on tcp/22 here now; is the port right? Sockets on loopback, services that start later and ports forwarded to a container or another host do not count
+policy.toml: ok, 5 warnings, 1 of 1 accesses enabled
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)

@@ -63,6 +63,7 @@ func (l *Lab) newDaemon(log *os.File, args []string) *Daemon {
 		done: make(chan struct{}),
 	}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
+	d.cmd.Env = append(os.Environ(), l.DaemonEnv...)
 	return d
 }
 

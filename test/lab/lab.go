@@ -31,6 +31,9 @@ type Lab struct {
 	Programs string // directory of nftknockd and nftknock
 	Server   *netns.NS
 	Clients  []*Client
+	// DaemonEnv are variables ("NAME=value") of the daemons that StartDaemon starts from now
+	// on, beside those of this process.
+	DaemonEnv []string
 }
 
 // Client is a host that is joined to the server.
