@@ -68,7 +68,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 
 // What is installed as a sample hides and opens nothing until somebody has edited it.
 func TestTheSampleEnablesNothing(t *testing.T) {
-	p, diags := Inspect("../../deploy/nftknockd.toml")
+	p, diags := Check("../../deploy/nftknockd.toml", Review{TextOnly: true})
 	if len(diags) != 1 || diags[0].Code != CodeNothingEnabled {
 		t.Errorf("diagnostics %v, want one that says that nothing is enabled", diags)
 	}
