@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -122,6 +123,7 @@ func (s *scene) knock(from string, args ...string) {
 type session struct {
 	t     *testing.T
 	cmd   *exec.Cmd
+	said  *strings.Builder // by ssh, on standard error
 	in    io.WriteCloser
 	out   *bufio.Reader
 	count int
@@ -135,12 +137,14 @@ func (s *scene) login(from string) *session {
 		"ssh", "-b", from, "-i", "/root/client-key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
 		"-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
 		"root@"+server, "cat")
+	said := new(strings.Builder)
+	cmd.Stderr = said
 	in, err := cmd.StdinPipe()
 	s.must(err)
 	out, err := cmd.StdoutPipe()
 	s.must(err)
 	s.must(cmd.Start())
-	c := &session{t: s.T, cmd: cmd, in: in, out: bufio.NewReader(out)}
+	c := &session{t: s.T, cmd: cmd, said: said, in: in, out: bufio.NewReader(out)}
 	s.Cleanup(c.end)
 	c.works()
 	return c
@@ -150,7 +154,8 @@ func (s *scene) login(from string) *session {
 func (c *session) works() {
 	c.t.Helper()
 	if err := c.echo(patience); err != nil {
-		c.t.Fatalf("the session has ended: %v", err)
+		c.end() // after which ssh has said all it has to
+		c.t.Fatalf("the session has ended: %v\n%s", err, c.said)
 	}
 }
 

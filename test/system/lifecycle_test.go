@@ -115,7 +115,7 @@ func lifecycle(s *scene, event string) map[string]string {
 	token := s.spend(!newHost[event])
 	s.knock(stranger, sharedKnock[:2]...)
 
-	opened := s.watchPort()
+	opened := s.watchPort(silentPort)
 	happenings[event](s)
 	got := make(map[string]string)
 	got["table"] = word(s.is(onlooker, filtered), "hides", "gone")
@@ -208,9 +208,9 @@ func (s *scene) replayed(from string, packets []string) {
 // can be tried: the host refuses those that are not hidden.
 const silentPort = 2222
 
-// watchPort asks silentPort again and again. The function that it returns stops that, and
-// returns when the port was not hidden.
-func (s *scene) watchPort() (stop func() []time.Duration) {
+// watchPort asks a port again and again. The function that it returns stops that, and returns
+// when the port was not hidden.
+func (s *scene) watchPort(port uint16) (stop func() []time.Duration) {
 	const pause = 5 * time.Millisecond
 	begun := time.Now()
 	done := make(chan struct{})
@@ -226,7 +226,7 @@ func (s *scene) watchPort() (stop func() []time.Duration) {
 			}
 			at := time.Since(begun)
 			asking.Go(func() {
-				conn, err := dial(onlooker, silentPort)
+				conn, err := dial(onlooker, port)
 				if err == nil {
 					conn.Close()
 				}

@@ -61,6 +61,8 @@ rm -rf `+dropIns+` `+stateDir+` /etc/nftknock/nftknockd.toml /etc/nftknock/conf.
 systemctl daemon-reload
 systemctl reset-failed
 nft flush ruleset
+for legacy in iptables-legacy ip6tables-legacy; do $legacy -P INPUT ACCEPT; $legacy -F; $legacy -X; done 2>/dev/null
+ip netns del container 2>/dev/null
 ip link show docker0 2>/dev/null >&2 && ip link del docker0
 conntrack -F 2>/dev/null
 true`)

@@ -23,7 +23,7 @@ func TestMisspeltKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := guarded(t, policy)
 			s.misspell()
-			opened := s.watchPort()
+			opened := s.watchPort(silentPort)
 			again(s)
 			s.wants(stranger, filtered)
 			s.knockShared(friend)
@@ -123,7 +123,7 @@ func TestSixCrashes(t *testing.T) {
 	s := guarded(t, policy)
 	s.knockShared(friend)
 	s.becomes(friend, open)
-	opened := s.watchPort()
+	opened := s.watchPort(silentPort)
 	const crashes = 6 // systemd gives up after five starts in 10 s, if nothing else is said
 	for n := range crashes {
 		s.await("the daemon runs", func() bool { return strings.Count(s.journal(), "ready: ") == n+1 })
