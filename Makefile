@@ -6,6 +6,8 @@ DESTDIR ?=
 FUZZTIME ?= 60s
 # The kernel series to test, such as "6.1 6.12"; empty: all that test/kernels/table.go lists.
 KERNELS ?=
+# The tests of "make system" to run, a regular expression; empty: all.
+RUN ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 LDFLAGS := -s -w -X nftknock/pkg/version.version=$(VERSION)
@@ -18,7 +20,7 @@ SLOW    := ./test/e2e ./pkg/gate
 TOOL     = cd test/tools && $(GO) build -o $(CURDIR)/bin/tools/ $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install lint bench versus score fuzz interop kernels clean
+.PHONY: help demo test build install lint bench versus score fuzz interop kernels system clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +58,11 @@ lint: ## run gofmt, go mod tidy, vet, golangci-lint, staticcheck, and vet of the
 	cd test/tools && $(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) vet -tags interop ./...
+	$(GO) vet -tags system ./test/system
 	@$(call TOOL,github.com/golangci/golangci-lint/v2/cmd/golangci-lint honnef.co/go/tools/cmd/staticcheck)
 	bin/tools/golangci-lint run ./...
 	bin/tools/staticcheck -tags interop ./...
+	bin/tools/staticcheck -tags system ./test/system
 	@for os in darwin windows freebsd openbsd netbsd; do \
 	  echo "GOOS=$$os go vet ./cmd/nftknock"; GOOS=$$os CGO_ENABLED=0 $(GO) vet ./cmd/nftknock || exit 1; done
 
@@ -87,6 +91,10 @@ interop: ## test with nft, fwknop, nmap and other programs (packages: see .ci/ru
 
 kernels: ## run the demo and the kernel tests on Debian's kernels, in qemu (KERNELS="6.1 6.12")
 	$(GO) run ./test/kernels -kernels "$(KERNELS)"
+
+system: build ## test the installed daemon on a booted Debian 12, as root (RUN="TestReboot")
+	$(GO) test -c -tags system -o bin/system/system.test ./test/system
+	cd test/system && ../../bin/system/system.test -test.v -test.timeout 15m -test.run '$(RUN)'
 
 clean: ## remove bin/
 	rm -rf bin

@@ -7,12 +7,16 @@ import (
 	"time"
 
 	"nftknock/pkg/event"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/spent"
 )
 
 // storeFile is the name of the store in the state directory.
 const storeFile = "spent.db"
+
+// StateFiles are the names of the files that a daemon keeps in its state directory.
+func StateFiles() []string { return append(lastpolicy.Files(), storeFile) }
 
 // openTimeout is how long the start and a reload wait for the store to open. Open reads the
 // whole file, and a disk that hangs never answers.

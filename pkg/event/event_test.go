@@ -166,7 +166,7 @@ var lines = []struct {
 	{Ready{Watch{"nftknock", 5, 8, 0}}, "INFO ready: table inet nftknock, NFLOG groups 5 to 8, 0 accesses [event=ready accesses=0]"},
 	{Reloaded{Watch{"nftknock", 5, 5, 2}}, "INFO reloaded: table inet nftknock, NFLOG group 5, 2 accesses [event=reloaded accesses=2]"},
 	{ReloadFailed{errFull}, "ERROR reload failed, the old policy remains in force: the set is full [event=reload reason=the set is full]"},
-	{Stopped{}, "INFO stopped; services stay hidden, running grants end at their time [event=stopped]"},
+	{Stopped{}, `INFO stopped; services stay hidden, running grants end at their time; "nftknockd uninstall" removes the table [event=stopped]`},
 	{PolicyWarning{"a.toml:7:2: weak; make it strong", Place{"a.toml", 7, 2}}, "WARN a.toml:7:2: weak; make it strong [event=policy file=a.toml line=7 column=2]"},
 	{PolicyWarningsOmitted{50}, "WARN and 50 more warnings: nftknockd check lists them [event=policy omitted=50]"},
 	{ControlFailed{errFull}, "ERROR the control socket does not work: the set is full; knocks are honoured as before, but commands such as revoke " +

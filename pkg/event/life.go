@@ -56,7 +56,7 @@ type Stopped struct{}
 
 // Line implements Event.
 func (Stopped) Line() Line {
-	return Line{"stopped", slog.LevelInfo, "stopped; services stay hidden, running grants end at their time", nil}
+	return Line{"stopped", slog.LevelInfo, "stopped; services stay hidden, running grants end at their time; \"nftknockd uninstall\" removes the table", nil}
 }
 
 // ControlFailed: the control socket cannot be opened, or does not work any more.

@@ -148,12 +148,7 @@ func equalOrNil[T comparable](a, b *T) bool {
 // each protocol with messages.
 func (r *Ruleset) enterPrerouting() []rule {
 	rules := r.watchedPorts().rules(anyDestinationPort, goTo("pre"))
-	if r.ICMP {
-		// One look-up instead of two comparisons: every packet of the host pays this.
-		rules = append(rules, when(overProtocolIn(echoSet)).do(goTo("pre_echo")))
-	} else {
-		rules = append(rules, r.enterMessages(packet.ICMP, goTo)...)
-	}
+	rules = append(rules, r.enterEcho()...)
 	for _, p := range protocols {
 		rules = append(rules, r.enterMessages(p, goTo)...)
 	}

@@ -207,6 +207,20 @@ func (k *Kernel) Owned() bool { return k.owned }
 // Changes implements Gate.
 func (k *Kernel) Changes() <-chan struct{} { return k.watch.changes }
 
+// Exists reports whether the kernel has a table of this name.
+func (k *Kernel) Exists() (bool, error) {
+	there := false
+	err := k.retry(func() error {
+		t, err := k.find()
+		there = t != nil
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", k.table, k.explain(err))
+	}
+	return there, nil
+}
+
 // Remove implements Gate.
 func (k *Kernel) Remove() error {
 	k.leaveTargets(k.mirror.follow(&Ruleset{}))

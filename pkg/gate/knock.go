@@ -62,13 +62,13 @@ func (r *Ruleset) knockChains() []chain {
 	if r.hidesSomething() {
 		list = append(list, chain{name: "pre_admitted", rules: r.passAdmitted()})
 	}
-	if !r.watchedPorts().empty() {
-		list = append(list, chain{name: "pre", rules: r.byProtocol()})
-	}
 	if r.ICMP {
 		list = append(list,
 			chain{name: "knock_echo", rules: r.log(nil)},
 			chain{name: "pre_echo", rules: r.logEcho()})
+	}
+	if !r.watchedPorts().empty() {
+		list = append(list, chain{name: "pre", rules: r.byProtocol()})
 	}
 	return list
 }
@@ -88,7 +88,18 @@ func (r *Ruleset) byProtocol() []rule {
 	for _, p := range protocols {
 		rules = append(rules, r.enterMessages(p, goTo)...)
 	}
-	return rules
+	// NB: where TCP and UDP have the port, ICMP has its checksum, which may be the number of
+	// one of our ports.
+	return append(rules, r.enterEcho()...)
+}
+
+// enterEcho sends packets on that may be echo requests of knocks.
+func (r *Ruleset) enterEcho() []rule {
+	if r.ICMP {
+		// One look-up instead of two comparisons: every packet of the host pays this.
+		return []rule{when(overProtocolIn(echoSet)).do(goTo("pre_echo"))}
+	}
+	return r.enterMessages(packet.ICMP, goTo)
 }
 
 // arriveAtPrerouting is for packets to our ports of a protocol.

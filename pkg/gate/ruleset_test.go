@@ -223,12 +223,6 @@ const articleTable = `table inet nftknock {
 		tcp flags != syn / fin,syn,rst,ack accept
 	}
 
-	chain pre {
-		ct label 127 jump pre_admitted
-		tcp dport @tcp_ports goto pre_tcp
-		udp dport @udp_ports goto pre_udp
-	}
-
 	chain knock_echo {
 		log group 5
 	}
@@ -239,6 +233,13 @@ const articleTable = `table inet nftknock {
 		icmp type echo-request fib daddr . iif type local goto knock_echo
 		icmpv6 type echo-request fib daddr type local goto knock_echo
 		icmpv6 type echo-request fib daddr . iif type local goto knock_echo
+	}
+
+	chain pre {
+		ct label 127 jump pre_admitted
+		tcp dport @tcp_ports goto pre_tcp
+		udp dport @udp_ports goto pre_udp
+		meta l4proto @echo_protocols goto pre_echo
 	}
 
 	chain prerouting {

@@ -34,6 +34,9 @@ const Name = "last-policy.toml"
 // daemons that are killed meanwhile do not fill the directory.
 const newName = ".last-policy.new"
 
+// Files are the names of all files that Keep may leave in the state directory.
+func Files() []string { return []string{Name, newName} }
+
 // maxFile is the size of the largest file that is written and read. Policy files of 16 MiB
 // with all defaults filled in are smaller.
 const maxFile = 64 << 20

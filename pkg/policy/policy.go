@@ -178,6 +178,13 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
+// Default returns the policy of an empty file: every setting has its default, and there is no
+// access.
+func Default() *Policy {
+	p := defaults()
+	return &p
+}
+
 // defaults is the policy of an empty file.
 func defaults() Policy {
 	return Policy{

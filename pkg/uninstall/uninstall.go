@@ -1,0 +1,89 @@
+// Package uninstall takes away what a daemon leaves in the host when it has stopped: the
+// table, which hides services, and the state on disk.
+package uninstall
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"nftknock/pkg/control"
+	"nftknock/pkg/gate"
+)
+
+// ErrRunning means that a daemon runs, and would restore what is taken away.
+var ErrRunning = errors.New("the daemon is running")
+
+// Table is a table of the kernel. *gate.Kernel is one.
+type Table interface {
+	// Exists reports whether the table is in the kernel.
+	Exists() (bool, error)
+	// Remove deletes the table and its grants.
+	Remove() error
+}
+
+// Config says what to remove.
+type Config struct {
+	// Socket is the control socket of the daemon, empty for none.
+	Socket string
+	// Open opens the table. gate.ErrOwned means that a process owns it.
+	Open func() (Table, error)
+	// Restored is how long to wait before looking whether a daemon that has neither a
+	// control socket nor the ownership of its table restores it.
+	Restored time.Duration
+}
+
+// Run removes the table and its grants, and reports whether there was one. ErrRunning if a
+// daemon runs; then nothing was removed, or the daemon has restored it.
+func Run(c Config) (removed bool, err error) {
+	if running, err := control.Listens(c.Socket); err != nil || running {
+		return false, errors.Join(err, isRunning(running))
+	}
+	table, err := c.Open()
+	if errors.Is(err, gate.ErrOwned) {
+		return false, fmt.Errorf("%w: %w", ErrRunning, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	if there, err := table.Exists(); err != nil || !there {
+		return false, err
+	}
+	if err := table.Remove(); err != nil {
+		return false, err
+	}
+	time.Sleep(c.Restored)
+	back, err := table.Exists()
+	if back {
+		err = fmt.Errorf("%w: it has restored the table", ErrRunning)
+	}
+	return !back, err
+}
+
+func isRunning(running bool) error {
+	if running {
+		return ErrRunning
+	}
+	return nil
+}
+
+// State removes files of a state directory, and the directory if nothing else is in it. It
+// returns the paths of what it removed, and reports whether the directory is still there.
+func State(dir string, names []string) (removed []string, left bool, err error) {
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		switch removeErr := os.Remove(path); {
+		case removeErr == nil:
+			removed = append(removed, path)
+		case !errors.Is(removeErr, fs.ErrNotExist):
+			err = errors.Join(err, removeErr)
+		}
+	}
+	// Fails if other files are in it, or if a state directory is a mount point.
+	_ = os.Remove(dir)
+	_, statErr := os.Lstat(dir)
+	return removed, statErr == nil, err
+}
