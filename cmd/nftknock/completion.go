@@ -26,7 +26,7 @@ func (o *options) addCompletions(cmd *cobra.Command) {
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, noFiles))
 	}
-	for _, flag := range []string{"port", "port-base", "spa-port", "user", "timeout", "repeat", "delay", "code", "key", "verify-timeout"} {
+	for _, flag := range []string{"port", "port-base", "spa-port", "user", "forward", "timeout", "repeat", "delay", "code", "key", "verify-timeout"} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.NoFileCompletions)
 	}
 	names := func(stanza bool) cobra.CompletionFunc {

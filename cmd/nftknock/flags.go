@@ -123,6 +123,7 @@ func (o *options) requestFlags() group {
 	g.StringVarP(&o.port, "port", "p", "", "open this `PORT`")
 	g.StringVarP(&o.protocol, "protocol", "P", "", "its `PROTOCOL`: tcp, udp or icmp (default tcp)")
 	o.setting(g, settingFlag{name: "open"}, "or open these `SERVICES`: tcp/22 (SPA: tcp/22,udp/1194)")
+	o.setting(g, settingFlag{name: "forward"}, "SPA: have the port lead to this `TARGET` behind the server: 10.0.0.5:22, or local:22")
 	o.setting(g, settingFlag{name: "allow", short: "a"}, "let this `ADDRESS` in (default: the address the packets come from)")
 	o.setting(g, settingFlag{name: "user"}, "knock as the user of this `NAME` (default: the login name)")
 	o.setting(g, settingFlag{name: "timeout"}, "SPA: open for this `TIME`, such as 60s (default: the server decides)")

@@ -23,6 +23,7 @@ type checkFlags struct {
 	noKeys  bool
 	strict  bool
 	replace []string
+	against bool // the running daemon
 }
 
 func newCheck(o *options) *cobra.Command {
@@ -41,6 +42,11 @@ text alone, and neither at keys, databases and this host nor at owner and mode o
 --replace NAME=FILE checks the policy as it would be with the text of FILE in the place
 of its file NAME, which need not exist yet; it may be repeated.
 
+--against-running also asks the running daemon what it would need for this policy: its
+last line is "against the running daemon: " and nothing, reload or restart. Before that
+it says what would no longer be hidden, and which grants would end. If no daemon
+answers, the line says "not running", and the exit status is 1.
+
 Exit status 0: no errors, even if there are warnings; 1: warnings, with --strict; 2:
 errors, with which the daemon does not take the policy. That no access is enabled is a
 warning, although the daemon does not start with such a policy.`,
@@ -50,17 +56,19 @@ warning, although the daemon does not start with such a policy.`,
 			if len(args) == 1 {
 				file = args[0]
 			}
-			return check(cmd.OutOrStdout(), file, f)
+			return check(cmd, o, file, f)
 		},
 	}
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object per finding: file line column severity message hint, and from and code where they apply")
 	cmd.Flags().BoolVar(&f.noKeys, "no-keys", false, "check the text alone: open neither keys nor databases, and do not look at this host")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "exit with status 1 if there are warnings")
 	cmd.Flags().StringArrayVar(&f.replace, "replace", nil, "check with the text of a file in the place of a policy file, as `NAME=FILE`: conf.d/ssh.toml=new.toml")
-	return cmd
+	cmd.Flags().BoolVar(&f.against, "against-running", false, "also say what the running daemon needs for this policy: nothing, reload or restart")
+	return socketFlag(cmd, o)
 }
 
-func check(w io.Writer, file string, f checkFlags) error {
+func check(cmd *cobra.Command, o *options, file string, f checkFlags) error {
+	w := cmd.OutOrStdout()
 	replace, err := policy.Replacements(file, f.replace)
 	if err != nil {
 		return exitError{code: exitUsage, err: err}
@@ -70,8 +78,10 @@ func check(w io.Writer, file string, f checkFlags) error {
 		review.Host = thisHost()
 	}
 	p, diags := policy.Check(file, review)
+	var worked *plan.Plan
 	if !diags.HasErrors() {
-		more := plan.Check(file, p, f.noKeys)
+		var more policy.Diagnostics
+		worked, more = plan.Check(file, p, f.noKeys)
 		if !f.noKeys {
 			more = append(more, plan.HostWarnings(p, os.DirFS("/proc/sys"))...)
 		}
@@ -80,6 +90,13 @@ func check(w io.Writer, file string, f checkFlags) error {
 	}
 	if err := (findings{file, p, diags}).write(w, f.json); err != nil {
 		return failed(err)
+	}
+	if f.against && !diags.HasErrors() {
+		socket := *o
+		socket.config = file
+		if err := checkAgainst(cmd, &socket, worked, f.json); err != nil {
+			return err
+		}
 	}
 	switch {
 	case diags.HasErrors():

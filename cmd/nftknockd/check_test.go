@@ -88,7 +88,7 @@ func TestCheckWithoutThePermissionToReadKeys(t *testing.T) {
 	dir := hostOf(t)
 	var out strings.Builder
 	var err error
-	asNobody(func() { err = check(&out, filepath.Join(dir, "nftknockd.toml"), checkFlags{}) })
+	asNobody(func() { err = runCheck(t, &out, filepath.Join(dir, "nftknockd.toml"), checkFlags{}) })
 	if err != nil {
 		t.Errorf("error %v, want exit status 0", err)
 	}
@@ -110,7 +110,7 @@ func TestCheckWithoutThePermissionToReadKeys(t *testing.T) {
 	if strings.Contains(got, "plan9") {
 		t.Errorf("it judges by a database that it has not read:\n%s", got)
 	}
-	asNobody(func() { err = check(&out, filepath.Join(dir, "nftknockd.toml"), checkFlags{strict: true}) })
+	asNobody(func() { err = runCheck(t, &out, filepath.Join(dir, "nftknockd.toml"), checkFlags{strict: true}) })
 	if exit := (exitError{}); !errors.As(err, &exit) || exit.code != exitFailed {
 		t.Errorf("--strict: %v, want exit status 1", err)
 	}
@@ -129,10 +129,19 @@ func TestCheckWithoutKeysOpensNone(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, []byte(missing), 0o666), os.Chmod(path, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	if err := check(&out, path, checkFlags{noKeys: true, strict: true}); err != nil {
+	if err := runCheck(t, &out, path, checkFlags{noKeys: true, strict: true}); err != nil {
 		t.Errorf("error %v", err)
 	}
 	if diff := cmp.Diff(path+": ok, 3 of 3 accesses enabled\n", out.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
+}
+
+// runCheck is check as the command calls it.
+func runCheck(t *testing.T, out *strings.Builder, file string, f checkFlags) error {
+	t.Helper()
+	cmd := newCheck(new(options))
+	cmd.SetOut(out)
+	cmd.SetErr(out)
+	return check(cmd, new(options), file, f)
 }

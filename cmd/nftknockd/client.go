@@ -27,7 +27,7 @@ func controlClient(cmd *cobra.Command, o *options) (*control.Client, error) {
 	if o.socket != "" {
 		return control.NewClient(o.socket), nil
 	}
-	socket, diags := policy.Socket(o.config)
+	socket, diags := policy.ControlSocket(o.config)
 	switch {
 	case diags.HasErrors():
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s\nnftknockd: warning: the control socket is unknown because of this: trying %s; --socket names another\n", diags[0], socket)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -41,23 +40,18 @@ func inspectPolicy(path string, w io.Writer) (*policy.Policy, error) {
 	return p, wantAccess(path, p)
 }
 
-// nothingHint is the hint for a policy without an enabled access.
+// nothingHint is the hint for a policy that has nothing to do.
 const nothingHint = "set enabled = true in an [[access]], or write one"
 
-// wantAccess refuses a policy without an enabled access.
+// wantAccess refuses a policy without an enabled access and without services to protect.
 func wantAccess(path string, p *policy.Policy) error {
-	if !hasAccess(p) {
+	if !p.HasWork() {
 		return exitError{
 			code: exitUsage, err: fmt.Errorf("%s: %w", path, plan.ErrNothing),
 			hint: nothingHint,
 		}
 	}
 	return nil
-}
-
-// hasAccess reports whether an access of the policy is enabled.
-func hasAccess(p *policy.Policy) bool {
-	return slices.ContainsFunc(p.Accesses, func(a policy.Access) bool { return a.Enabled })
 }
 
 func printDiagnostics(w io.Writer, diags policy.Diagnostics) {

@@ -97,8 +97,7 @@ removes.`,
 		},
 	}
 	withPolicy := []*cobra.Command{
-		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newReload(&o), newConfirm(&o), newSetup(&o),
-		newStatus(&o), newGrants(&o), newGrant(&o), newRevoke(&o), newFingerprint(&o),
+		newRun(&o), newCheck(&o), newShowConfig(&o), newRules(&o), newReplay(&o), newSetup(&o), newReload(&o), newConfirm(&o), newStatus(&o), newGrants(&o), newGrant(&o), newRevoke(&o), newFingerprint(&o),
 	}
 	for _, cmd := range withPolicy {
 		cmd.Flags().StringVarP(&o.config, "config", "c", defaultPolicy, "the policy `FILE`; the files in conf.d beside it are read too")

@@ -21,7 +21,7 @@ type notes struct {
 func (n *notes) Begin(first bool) (cancel func() error, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	digest, err := policy.Digest(n.file)
+	digest, err := policy.FileDigest(n.file)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func readStart(file, dir string, guard time.Duration) (start, error) {
 	if guard != 0 || note == nil {
 		return start{guard: guard, noted: note != nil}, nil
 	}
-	digest, err := policy.Digest(file)
+	digest, err := policy.FileDigest(file)
 	if err != nil {
 		return start{}, err
 	}

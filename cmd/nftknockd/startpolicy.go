@@ -112,7 +112,7 @@ func outline(file string) (*policy.Policy, error) {
 	if diags.HasErrors() {
 		return nil, slices.DeleteFunc(diags, func(d policy.Diagnostic) bool { return d.Severity != policy.SeverityError })
 	}
-	if !hasAccess(p) {
+	if !p.HasWork() {
 		return nil, fmt.Errorf("%s: %w", file, plan.ErrNothing)
 	}
 	return p, nil

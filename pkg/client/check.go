@@ -61,6 +61,8 @@ func (s *Settings) checkOpen() *misfit {
 		return &misfit{"open", fmt.Errorf("%d services to open: an encrypted knock asks for one, SPA for several", len(s.Open))}
 	case s.Kind == SPA && slices.Contains(s.Open, port.Echo):
 		return &misfit{"open", errors.New("SPA cannot ask for icmp: want tcp/PORT or udp/PORT")}
+	case s.Forward.Port != 0 && len(s.Open) > 1:
+		return &misfit{"open", fmt.Errorf("%d services to open: with a target to forward to, SPA asks for one", len(s.Open))}
 	}
 	return nil
 }

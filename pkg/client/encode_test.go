@@ -182,6 +182,22 @@ func TestSPA(t *testing.T) {
 	timed := asked
 	timed.Type, timed.Timeout, timed.Digest = spa.AccessTimeout, time.Minute, spa.MD5
 	timed.User, timed.Address = "root", netip.MustParseAddr("10.1.1.1")
+	sealed := spa.Config{Key: key.Bytes(), HMACKey: hmac.Bytes(), HMAC: spa.SHA256}
+	toTarget := func(s string) port.Target {
+		target, err := port.ParseTarget(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target
+	}
+	leading := func(kind spa.Type, nat string) spa.Message {
+		m := asked
+		m.Type, m.NAT, m.Services = kind, nat, asked.Services[:1]
+		if kind == spa.NATAccessTimeout || kind == spa.LocalNATTimeout {
+			m.Timeout = time.Minute
+		}
+		return m
+	}
 	for _, tt := range []struct {
 		name   string
 		s      Settings
@@ -193,9 +209,14 @@ func TestSPA(t *testing.T) {
 			Allow: timed.Address, User: "root", Timeout: time.Minute, HMAC: to(spa.SHA512), Digest: spa.MD5, Cipher: to(spa.Legacy),
 		}, spa.Config{Key: key.Bytes(), HMACKey: hmac.Bytes(), HMAC: spa.SHA512, Cipher: spa.Legacy}, timed},
 		{"ok without HMAC", Settings{HMAC: to(spa.Hash(0))}, spa.Config{Key: key.Bytes()}, asked},
+		{"ok to a host", Settings{Forward: toTarget("10.0.0.5:22")}, sealed, leading(spa.NATAccess, "10.0.0.5,22")},
+		{"ok to a host over IPv6", Settings{Forward: toTarget("[2001:db8::5]:22")}, sealed, leading(spa.NATAccess, "2001:db8::5,22")},
+		{"ok to a host for a minute", Settings{Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute}, sealed, leading(spa.NATAccessTimeout, "10.0.0.5,22")},
+		{"ok to another port", Settings{Forward: toTarget("local:22")}, sealed, leading(spa.LocalNAT, "10.3.2.1,22")},
+		{"ok to another port for a minute", Settings{Forward: toTarget("local:22"), Timeout: time.Minute}, sealed, leading(spa.LocalNATTimeout, "10.3.2.1,22")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.s.Kind, tt.s.Open, tt.s.Port = SPA, sequence(t, "tcp/22, udp/1194"), 62202
+			tt.s.Kind, tt.s.Open, tt.s.Port = SPA, tt.want.Services, 62202
 			keys := &Secrets{Key: key}
 			if tt.config.HMACKey != nil {
 				keys.HMACKey = hmac

@@ -429,6 +429,7 @@ func printTOML(h Host) string {
 	say(s.Sequence != nil, "sequence", list(s.Sequence))
 	say(s.Encoding != "", "encoding", quote(string(s.Encoding)))
 	say(s.Open != nil, "open", list(s.Open))
+	say(s.Forward.Port != 0, "forward", quote(s.Forward.String()))
 	say(s.Allow.IsValid(), "allow", quote(s.Allow.String()))
 	say(s.User != "", "user", quote(s.User))
 	say(s.PortBase != 0, "port_base", fmt.Sprint(s.PortBase))

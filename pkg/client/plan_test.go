@@ -222,7 +222,7 @@ func TestPlanMistakes(t *testing.T) {
 		{"bad login", Request{Host: "10.9.9.9", Login: "J. Doe", Settings: Settings{Kind: Encrypted, Open: ssh}}, true, `the login name "J. Doe" cannot stand in a knock`},
 		{"bad stanza", Request{Stanza: "Office"}, true, `there is no stanza "Office"`},
 		{"bad stanza without a server", Request{Stanza: "default"}, true, `rc:3: stanza "default" has no SPA_SERVER`},
-		{"bad line in a stanza", Request{Stanza: "bad"}, true, `rc:20: NAT_ACCESS: not supported: nftknock asks for no address translation`},
+		{"bad line in a stanza", Request{Stanza: "bad"}, true, `rc:20: NAT_ACCESS: not supported: forward in hosts.toml, or --forward, asks for it`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.r.Hosts = hosts

@@ -73,6 +73,7 @@ var settings = map[string]setting{
 	"rotate":        {asBoolean, `rotate = true`, ofPorts, pointed(parseBool, func(s *Settings) **bool { return &s.Rotate })},
 	"allow":         {asText, `allow = "192.168.10.2"`, ofRequests, into(parseAllow, func(s *Settings) *netip.Addr { return &s.Allow })},
 	"open":          {asTextOrList, `open = "tcp/22"`, ofRequests, added(parseService, func(s *Settings) *[]port.Range { return &s.Open })},
+	"forward":       {asText, `forward = "10.0.0.5:22"`, ofSPA, into(port.ParseTarget, func(s *Settings) *port.Target { return &s.Forward })},
 	"user":          {asText, `user = "mbr"`, ofRequests, into(parseUser, func(s *Settings) *string { return &s.User })},
 	"port":          {asNumber, `port = 62201`, ofSPA, into(parsePort, func(s *Settings) *uint16 { return &s.Port })},
 	"timeout":       {asText, `timeout = "60s"`, ofSPA, into(parseTimeout, func(s *Settings) *time.Duration { return &s.Timeout })},

@@ -41,6 +41,9 @@ type Settings struct {
 	// Open are the services that the knock requests: exactly one if it is encrypted,
 	// and no ICMP if it is SPA.
 	Open []port.Range
+	// Forward is where SPA asks the one service of Open to lead, behind the server or to
+	// another port of it; zero for the service itself.
+	Forward port.Target
 	// User is the user name in the request.
 	User string
 
@@ -87,6 +90,7 @@ func (s Settings) over(base Settings) Settings {
 	s.PortBase = cmp.Or(s.PortBase, base.PortBase)
 	s.Rotate = cmp.Or(s.Rotate, base.Rotate)
 	s.Allow = cmp.Or(s.Allow, base.Allow)
+	s.Forward = cmp.Or(s.Forward, base.Forward)
 	s.User = cmp.Or(s.User, base.User)
 	s.Port = cmp.Or(s.Port, base.Port)
 	s.Timeout = cmp.Or(s.Timeout, base.Timeout)

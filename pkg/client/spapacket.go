@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/rand"
+	"strconv"
 	"time"
 
 	"nftknock/pkg/packet"
@@ -20,9 +21,7 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	}
 	defer key.Wipe()
 	m := spa.Message{User: p.User, Time: now, Type: spa.Access, Address: p.allowed(), Timeout: p.Timeout, Digest: p.Digest}
-	if p.Timeout > 0 { // fwknop has a type of message for it
-		m.Type = spa.AccessTimeout
-	}
+	m.Type, m.NAT = requestType(k, p)
 	m.Services = append(m.Services, p.Open...)
 	payload, err := key.Seal(m, rand.Reader)
 	if err != nil {
@@ -31,6 +30,30 @@ func encodeSPA(k *Knock, p *Plan, keys *Secrets, now time.Time) error {
 	k.Holds = spaWindow
 	k.Packets = []Packet{{To: port.Single(packet.UDP, p.Port), Payload: payload}}
 	return nil
+}
+
+// requestType returns the type of the message, which says whether it has a timeout and a
+// target, and the target.
+func requestType(k *Knock, p *Plan) (kind spa.Type, nat string) {
+	timed, to := p.Timeout > 0, p.Forward
+	switch {
+	case to.Port == 0:
+		return choose(timed, spa.AccessTimeout, spa.Access), ""
+	case to.Local():
+		// As fwknop's client does, with the address at which the server was reached.
+		to.Addr = k.Dst
+		kind = choose(timed, spa.LocalNATTimeout, spa.LocalNAT)
+	default:
+		kind = choose(timed, spa.NATAccessTimeout, spa.NATAccess)
+	}
+	return kind, to.Addr.WithZone("").Unmap().String() + "," + strconv.Itoa(int(to.Port))
+}
+
+func choose(first bool, a, b spa.Type) spa.Type {
+	if first {
+		return a
+	}
+	return b
 }
 
 // hmacBytes returns the bytes of a key, nil for no key.

@@ -38,7 +38,7 @@ func TestStanzasThatFwknopWrote(t *testing.T) {
 		{Name: "nat.example.org", Origin: "rc:20", Stanza: true, Settings: Settings{
 			Kind: SPA, Address: "nat.example.org", Open: sequence(t, "tcp/22, tcp/22")[:1], Key: secret.New([]byte(key)), HMAC: none,
 		}, Warnings: []string{"rc:23: RAND_PORT has no effect: the packet goes to one port, as SPA_SERVER_PORT says"},
-			Err: configError("", "rc:25: NAT_ACCESS: not supported: nftknock asks for no address translation")},
+			Err: configError("", "rc:25: NAT_ACCESS: not supported: forward in hosts.toml, or --forward, asks for it")},
 		{Name: "old.example.org", Origin: "rc:28", Stanza: true, Settings: Settings{
 			Kind: SPA, Address: "old.example.org", Allow: netip.MustParseAddr("10.1.1.1"), Open: sequence(t, "tcp/22, tcp/22")[:1],
 			Key: secret.New([]byte("madeup")), Cipher: to(spa.Legacy), HMAC: none,
@@ -129,7 +129,7 @@ func TestStanzaMistakes(t *testing.T) {
 		{"bad address from the web", "ALLOW_IP resolve", "f:2: ALLOW_IP: not supported: " + resolveReason},
 		{"bad address from the web, switched on", "RESOLVE_IP_HTTPS Y", "f:2: RESOLVE_IP_HTTPS: not supported: " + resolveReason},
 		{"bad name to allow", "ALLOW_IP localhost", `f:2: ALLOW_IP: bad address to allow "localhost": want an IP address, or "source" for that of the packets`},
-		{"bad NAT", "NAT_RAND_PORT Y", "f:2: NAT_RAND_PORT: not supported: nftknock asks for no port translation"},
+		{"bad NAT", "NAT_RAND_PORT Y", "f:2: NAT_RAND_PORT: not supported: forward in hosts.toml, or --forward, asks for it"},
 		{"bad GnuPG", "USE_GPG Y", "f:2: USE_GPG: not supported: keys are symmetric, GnuPG is not used"},
 		{"bad line in the default", "SPOOF_USER a\n[default]\nUSE_GPG Y", "f:4: USE_GPG: not supported: keys are symmetric, GnuPG is not used"},
 	} {

@@ -7,6 +7,7 @@
 //	                services without it), cut=true to end connections, too
 //	GET /status     the state of the daemon; brief=true leaves the grants out
 //	GET /grants     the running grants; within=PREFIX
+//	GET /policy     what tells whether a policy is the one in force
 //	POST /grant     let a source in; source=ADDRESS or PREFIX, what=tcp/22 or the
 //	                name of an access, for=30s
 //
@@ -41,6 +42,8 @@ type Handler interface {
 	Status(context.Context, StatusQuery) (Status, error)
 	// Grants lists running grants.
 	Grants(context.Context, GrantQuery) (Grants, error)
+	// Running returns what tells whether a policy is the one in force.
+	Running(context.Context, PolicyQuery) (Running, error)
 	// Grant lets a source in without a knock. On error the result says what was granted
 	// before it.
 	Grant(context.Context, Grantee) (Granted, error)
@@ -91,6 +94,7 @@ func routes(h Handler) http.Handler {
 	mux.HandleFunc("POST /revoke", answering(parseRevocation, h.Revoke))
 	mux.HandleFunc("GET /status", answering(parseStatusQuery, h.Status))
 	mux.HandleFunc("GET /grants", answering(parseGrantQuery, h.Grants))
+	mux.HandleFunc("GET /policy", answering(parsePolicyQuery, h.Running))
 	mux.HandleFunc("POST /grant", answering(parseGrantee, h.Grant))
 	return mux
 }

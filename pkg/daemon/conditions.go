@@ -17,6 +17,7 @@ const (
 	conditionInterfaces = "interfaces" // an interface is missing, or the list cannot be read
 	conditionTable      = "table"      // the table cannot be written or repaired
 	conditionControl    = "control"    // the control socket does not work
+	conditionKept       = "kept"       // the policy in force is not kept as the last one that worked
 	conditionAccesses   = "accesses"   // no knock opens some accesses: their keys are missing
 	conditionSets       = "sets"       // a set of another table cannot take grants
 	conditionGuard      = "guard"      // a policy is on trial, and is undone unless someone confirms it

@@ -87,7 +87,7 @@ type Config struct {
 
 // Daemon hides the services of a policy, and grants access to sources that knock.
 type Daemon struct {
-	config     Config // does not change
+	config     Config // does not change once the table is written
 	events     *event.Dispatcher
 	plan       *plan.Plan // in force; belongs to the goroutine of Run, and then of supervise
 	workers    []*worker  // does not change once supervise runs
@@ -147,6 +147,7 @@ func New(c Config) *Daemon {
 		endReloads: sync.OnceFunc(func() { close(stopping) }),
 	}
 	d.router.wrong = &d.conditions
+	d.keeps.wrong = &d.conditions
 	return d
 }
 

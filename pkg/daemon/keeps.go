@@ -16,12 +16,13 @@ const keepPause = time.Minute
 type keeps struct {
 	keep   func(*policy.Policy) error // nil: nothing is kept
 	events *event.Dispatcher
+	wrong  *conditions         // of the daemon
 	next   chan *policy.Policy // has room for one, which a newer one replaces
 	done   chan struct{}       // closed when run has ended
 }
 
 func newKeeps(keep func(*policy.Policy) error, events *event.Dispatcher) keeps {
-	return keeps{keep: keep, events: events, next: make(chan *policy.Policy, 1), done: make(chan struct{})}
+	return keeps{keep: keep, events: events, wrong: new(conditions), next: make(chan *policy.Policy, 1), done: make(chan struct{})}
 }
 
 // put has a policy kept, and does not wait for that. One goroutine at a time may call it.
@@ -58,10 +59,12 @@ func (k *keeps) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			due = time.After(keepPause)
+			k.wrong.set(conditionKept, err.Error())
 			if !failed {
 				k.events.Emit(event.PolicyNotKept{Err: err})
 			}
 		case failed:
+			k.wrong.clear(conditionKept)
 			k.events.Emit(event.PolicyKept{})
 			fallthrough
 		default:

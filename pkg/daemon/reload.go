@@ -52,6 +52,7 @@ func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded
 	// and READY=1 ends the reload, whether it succeeded or not: see sd_notify(3). Without
 	// READY=1, "systemctl reload" would wait until its timeout.
 	d.config.Notify("RELOADING=1\n" + systemd.SdNotifyMonotonicUsec())
+	before, left := d.plan.Policy, d.interfaces.left()
 	err := d.applyPolicy(ctx, d.guardFor(r))
 	if err != nil {
 		d.events.Emit(event.ReloadFailed{Err: err})
@@ -63,12 +64,14 @@ func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded
 	}
 	d.filesInForce()
 	d.announce(func(w event.Watch) event.Event { return event.Reloaded{Watch: w} })
+	notes := d.tellOpened(before, left)
 	if d.guard == nil {
 		_ = d.noteConfirmed() // was reported
 		d.keepInForce()
-		return control.Reloaded{}, nil
+	} else {
+		notes = append(notes, d.guard.text())
 	}
-	return control.Reloaded{Notes: []string{d.guard.text()}}, nil
+	return control.Reloaded{Notes: notes}, nil
 }
 
 // reloadFailed notes that the policy in the files is not in force.
@@ -186,22 +189,8 @@ func (d *Daemon) loadPlan(ctx context.Context) (*plan.Plan, policy.Diagnostics, 
 // daemon cannot change without losing half-done knocks, grants, its control socket or the
 // format of its log.
 func restartOnly(before, after *policy.Policy) error {
-	for _, key := range []struct {
-		name      string
-		different bool
-	}{
-		{"[nflog] group", before.NFLog.Group != after.NFLog.Group},
-		{"[nflog] workers", before.NFLog.Workers != after.NFLog.Workers},
-		{"[nftables] table", before.NFTables.Table != after.NFTables.Table},
-		{"[nftables] owner", before.NFTables.Owner != after.NFTables.Owner},
-		{"[nftables] label", before.NFTables.Label != after.NFTables.Label},
-		{"[state] dir", before.State.Dir != after.State.Dir},
-		{"[log] format", before.Log.Format != after.Log.Format},
-		{"[control] socket", before.Control.Socket != after.Control.Socket},
-	} {
-		if key.different {
-			return errors.New(key.name + " cannot change while running: restart the service")
-		}
+	if keys := plan.NeedsRestart(before, after); len(keys) > 0 {
+		return errors.New(keys[0] + " cannot change while running: restart the service")
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func (d *Daemon) startPolicy(ctx context.Context) error {
 		}
 		d.bad = err
 	}
-	next, err := plan.Start(d.config.Policy)
+	next, err := d.startPlan(ctx)
 	if err != nil {
 		return err
 	}
@@ -167,6 +167,28 @@ func (d *Daemon) startPolicy(ctx context.Context) error {
 	return d.startWith(ctx, next)
 }
 
+// startPlan calls plan.Start, which may take seconds or wait for a disk that hangs. When ctx is
+// done, it returns errStopping and does not wait.
+func (d *Daemon) startPlan(ctx context.Context) (*plan.Plan, error) {
+	type started struct {
+		plan *plan.Plan
+		err  error
+	}
+	done := make(chan started, 1) // has room, so that the goroutine ends if nobody receives
+	go func() {
+		p, err := plan.Start(d.config.Policy)
+		done <- started{p, err}
+	}()
+	select {
+	case s := <-done:
+		return s.plan, s.err
+	case <-ctx.Done():
+		return nil, errStopping
+	}
+}
+
+// startWith puts a plan into force, reports what is wrong with the policy in the files, and
+// keeps the policy.
 func (d *Daemon) startWith(ctx context.Context, next *plan.Plan) error {
 	if err := d.putIntoForce(ctx, next, d.guard); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,12 +83,15 @@ func (r *rig) finish() {
 // manager is told that the daemon runs.
 func TestATakenGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		taken := true
-		attempts := 0
+		var (
+			taken    atomic.Bool
+			attempts atomic.Int64
+		)
+		taken.Store(true)
 		r := startChanged(t, ssh, func(r *rig, c *daemon.Config) {
 			c.OpenSource = func(nflog.Config) (nflog.Source, error) {
-				attempts++
-				if taken {
+				attempts.Add(1)
+				if taken.Load() {
 					return nil, fmt.Errorf("nflog: group 5: %w by ulogd2", nflog.ErrGroupTaken)
 				}
 				return r.source, nil
@@ -100,10 +104,10 @@ func TestATakenGroup(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		r.wantTimes(1, "event=nflog_unavailable")
-		if attempts < 12 || attempts > 30 {
-			t.Errorf("%d attempts in a minute, want one every few seconds", attempts)
+		if n := attempts.Load(); n < 12 || n > 30 {
+			t.Errorf("%d attempts in a minute, want one every few seconds", n)
 		}
-		taken = false
+		taken.Store(false)
 		time.Sleep(10 * time.Second)
 		r.wantTimes(1, "knocks of NFLOG group 5 are received again")
 		r.wantState("1 access watched")
@@ -135,29 +139,34 @@ func TestOneOfTwoGroupsIsTaken(t *testing.T) {
 // is still counted.
 func TestAReadErrorOpensTheGroupAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sources []*nflog.Fake
+		var (
+			opened atomic.Int64
+			source atomic.Pointer[nflog.Fake]
+		)
 		r := startChanged(t, ssh, func(r *rig, c *daemon.Config) {
 			c.OpenSource = func(nflog.Config) (nflog.Source, error) {
-				sources = append(sources, nflog.NewFake(5))
-				return sources[len(sources)-1], nil
+				opened.Add(1)
+				fake := nflog.NewFake(5)
+				source.Store(fake)
+				return fake, nil
 			}
 		})
-		sources[0].Fail(errors.New("the socket broke"))
+		source.Load().Fail(errors.New("the socket broke"))
 		synctest.Wait()
 		r.wantState("no knock can be heard: read nflog group: the socket broke")
 		r.wantTimes(1, "event=nflog_unavailable")
 		time.Sleep(2 * time.Second)
 		r.wantState("1 access watched")
-		r.source = sources[len(sources)-1]
+		r.source = source.Load()
 		r.knock(10, 7300, 7100, 7200)
 		r.log.await(t, "granted 192.0.2.10 ")
 		// It fails as soon as it is open, for ten minutes.
-		before := len(sources)
+		before := opened.Load()
 		for range 600 {
-			sources[len(sources)-1].Fail(errors.New("the socket broke"))
+			source.Load().Fail(errors.New("the socket broke"))
 			time.Sleep(time.Second)
 		}
-		if n := len(sources) - before; n > 200 {
+		if n := opened.Load() - before; n < 100 || n > 200 {
 			t.Errorf("opened %d times in ten minutes", n)
 		}
 		if n := strings.Count(r.log.String(), "event=nflog_unavailable"); n > 100 {
@@ -211,10 +220,10 @@ func TestTheLastPolicyRuns(t *testing.T) {
 			{File: "a.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: `unknown key "sequenec"`},
 			{File: "a.toml", Line: 4, Column: 1, Severity: policy.SeverityError, Message: "another"},
 		}
-		var kept []*policy.Policy
+		var kept atomic.Pointer[policy.Policy]
 		r := startChanged(t, ssh, func(r *rig, c *daemon.Config) {
 			c.Bad, c.Last = wrong, &lastpolicy.Copy{Policy: c.Policy, Path: "/state/last-policy.toml", Since: time.Unix(0, 0)}
-			c.Keep = func(p *policy.Policy) error { kept = append(kept, p); return nil }
+			c.Keep = func(p *policy.Policy) error { kept.Store(p); return nil }
 			c.Load = func() (*plan.Plan, policy.Diagnostics) {
 				if r.next == ssh {
 					return nil, wrong
@@ -235,16 +244,16 @@ func TestTheLastPolicyRuns(t *testing.T) {
 			t.Errorf("reload of what is still wrong: %v", err)
 		}
 		r.wantState("running the last policy that worked")
-		if len(kept) != 0 {
-			t.Errorf("kept %d times", len(kept))
+		if kept.Load() != nil {
+			t.Error("a policy was kept that did not work")
 		}
 		if err := r.reload(ssh + webToo); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
 		r.wantState("2 accesses watched")
-		if len(kept) != 1 || len(kept[0].Accesses) != 2 {
-			t.Errorf("kept %d policies, want the new one", len(kept))
+		if p := kept.Load(); p == nil || len(p.Accesses) != 2 {
+			t.Errorf("kept %v, want the new one", p)
 		}
 		time.Sleep(3 * time.Hour)
 		r.wantTimes(4, "event=last_policy")
@@ -256,15 +265,17 @@ func TestTheLastPolicyRuns(t *testing.T) {
 func TestWhatWorkedIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
-			kept    []int
-			failure error
+			times, accesses atomic.Int64 // how often one was kept, and how many the last has
+			full            atomic.Bool
 		)
 		r := startChanged(t, ssh, func(_ *rig, c *daemon.Config) {
 			c.Keep = func(p *policy.Policy) error {
-				if failure == nil {
-					kept = append(kept, len(p.Accesses))
+				if full.Load() {
+					return errFailing
 				}
-				return failure
+				times.Add(1)
+				accesses.Store(int64(len(p.Accesses)))
+				return nil
 			}
 		})
 		synctest.Wait()
@@ -274,23 +285,24 @@ func TestWhatWorkedIsKept(t *testing.T) {
 		}
 		r.gate.fail(nil)
 		synctest.Wait()
-		if len(kept) != 1 {
-			t.Errorf("kept %v, want the first alone", kept)
+		if n := times.Load(); n != 1 {
+			t.Errorf("kept %d times, want the first alone", n)
 		}
 		r.wantState("the policy in the files is not in force, an earlier one is: the kernel will not")
 
-		failure = errors.New("no space left")
+		full.Store(true)
 		if err := r.reload(ssh + webToo); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(5 * time.Minute)
 		r.wantTimes(1, "error: no space left; if the policy cannot be loaded at the next start")
-		r.wantState("2 accesses watched")
-		failure = nil
+		r.wantState("no space left")
+		full.Store(false)
 		time.Sleep(2 * time.Minute)
 		r.wantTimes(1, "the policy in force is kept as the last one that worked")
-		if len(kept) != 2 || kept[1] != 2 {
-			t.Errorf("kept %v, want the second, too", kept)
+		r.wantState("2 accesses watched")
+		if n := times.Load(); n != 2 || accesses.Load() != 2 {
+			t.Errorf("kept %d times, want the second, too", n)
 		}
 		r.finish()
 	})
@@ -369,11 +381,11 @@ func TestAMissingKey(t *testing.T) {
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		kept := 0
+		var kept atomic.Int64
 		r := startChanged(t, ssh, func(_ *rig, c *daemon.Config) {
 			c.Policy = outline
 			c.Load = func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) }
-			c.Keep = func(*policy.Policy) error { kept++; return nil }
+			c.Keep = func(*policy.Policy) error { kept.Add(1); return nil }
 		})
 		r.log.await(t, `error: no knock opens access "mbr", whose services stay hidden: key_file: cannot read it: no such file or directory; want a file that holds the key`)
 		r.wantState("no knock opens 1 access: key_file: cannot read it")
@@ -401,7 +413,7 @@ func TestAMissingKey(t *testing.T) {
 			t.Errorf("a reload with the key: %v", err)
 		}
 		r.wantState("2 accesses watched")
-		if kept == 0 {
+		if kept.Load() == 0 {
 			t.Error("the policy was not kept")
 		}
 		r.finish()
@@ -412,31 +424,44 @@ func TestAMissingKey(t *testing.T) {
 // it could not record.
 func TestTheStateOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &failingStore{open: errors.New("bad owner")}
+		var store failingStore
+		store.opening.Store(&errFailing)
 		r := startChanged(t, strings.Replace(ssh, "30s\"", "30s\"\nlimit = 100", 1), func(_ *rig, c *daemon.Config) {
-			c.OpenStore = func(string) (spent.Spender, error) { return store, store.open }
+			c.OpenStore = func(string) (spent.Spender, error) {
+				if err := store.opening.Load(); err != nil {
+					return nil, *err
+				}
+				return &store, nil
+			}
 		})
-		r.wantState("knocks that must be recorded are refused, because the store of spent tokens cannot be opened: bad owner")
-		store.open = nil
+		r.wantState("knocks that must be recorded are refused, because the store of spent tokens cannot be opened: no space left")
+		store.opening.Store(nil)
 		time.Sleep(2 * time.Minute)
 		r.wantState("1 access watched")
 
-		store.spend = errors.New("no space left")
+		store.spending.Store(&errFailing)
 		r.knock(10, 7300, 7100, 7200)
-		time.Sleep(10 * time.Second)
+		time.Sleep(11 * time.Second)
 		r.wantState("the store of spent tokens has failed: no space left")
-		store.spend = nil
+		store.spending.Store(nil)
 		r.knock(11, 7300, 7100, 7200)
-		time.Sleep(10 * time.Second)
+		time.Sleep(11 * time.Second)
 		r.wantState("1 access watched")
 		r.finish()
 	})
 }
 
+var errFailing = errors.New("no space left")
+
 // failingStore is a store that fails with these errors.
 type failingStore struct {
 	nullStore
-	open, spend error
+	opening, spending atomic.Pointer[error]
 }
 
-func (s *failingStore) Spend(context.Context, spent.Entry) error { return s.spend }
+func (s *failingStore) Spend(context.Context, spent.Entry) error {
+	if err := s.spending.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

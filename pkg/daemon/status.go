@@ -14,7 +14,7 @@ import (
 
 // preventing are the conditions during which knocks, or some of them, open nothing. With the
 // others the daemon works, if not as its policy says.
-var preventing = map[string]bool{conditionNFLog: true, conditionStore: true, conditionTable: true}
+var preventing = map[string]bool{conditionNFLog: true, conditionStore: true, conditionTable: true, conditionAccesses: true}
 
 // Status implements control.Handler. It waits for no other goroutine, except for a listing of
 // grants that is under way, unless q.Brief is set.

@@ -111,6 +111,11 @@ var lines = []struct {
 		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 timeout=30s]"},
 	{Ended{wide, 90 * time.Minute, false}, "INFO access of 2001:db8::/64 to tcp/8000-8010 ended, 1h30m timeout exceeded " +
 		"[event=ended src=2001:db8::/64 access=web open=tcp/8000-8010 timeout=1h30m0s]"},
+	{GrantedByHand{running, 30 * time.Second, 0, 4711}, "INFO granted 192.168.10.2 access to tcp/22 for 30s by hand, as user 0 asked " +
+		"[event=granted_by_hand src=192.168.10.2 access=ssh open=tcp/22 timeout=30s uid=0 pid=4711]"},
+	{GrantedByHand{running, 30 * time.Second, -1, -1}, "INFO granted 192.168.10.2 access to tcp/22 for 30s by hand " +
+		"[event=granted_by_hand src=192.168.10.2 access=ssh open=tcp/22 timeout=30s]"},
+	{NoLongerHidden{"tcp/8080 is no longer hidden"}, "WARN tcp/8080 is no longer hidden [event=no_longer_hidden]"},
 	{EndedEarly{running, "revoked"}, "INFO access of 192.168.10.2 to tcp/22 ended: revoked " +
 		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 reason=revoked]"},
 	{Shortened{running, 5 * time.Minute, `access "ssh" allows no longer timeout`}, `INFO access of 192.168.10.2 to tcp/22 shortened to 5m: access "ssh" allows no longer timeout ` +
@@ -169,7 +174,7 @@ var lines = []struct {
 	{ControlRecovered{}, "INFO the control socket works again [event=control]"},
 	{LastPolicy{errFull, "/state/last-policy.toml", time.Unix(0, 0)}, "ERROR running the last policy that worked, of 1970-01-01T00:00:00Z, " +
 		"since the one in the files cannot be used: the set is full; correct the files, then run \"systemctl reload nftknockd\" " +
-		"[event=last_policy reason=the set is full file=/state/last-policy.toml since=1970-01-01T00:00:00Z]"},
+		"[event=last_policy reason=the set is full since=1970-01-01T00:00:00Z file=/state/last-policy.toml]"},
 	{PolicyNotKept{errFull}, "ERROR the set is full; if the policy cannot be loaded at the next start, an older one is run, or none; " +
 		"it is tried again every minute [event=policy_not_kept reason=the set is full]"},
 	{PolicyKept{}, "INFO the policy in force is kept as the last one that worked [event=policy_kept]"},

@@ -35,6 +35,14 @@ type Reloaded struct{ Watch }
 // Line implements Event.
 func (e Reloaded) Line() Line { return e.line("reloaded") }
 
+// NoLongerHidden: a change of the policy has opened something to everyone.
+type NoLongerHidden struct{ Text string }
+
+// Line implements Event.
+func (e NoLongerHidden) Line() Line {
+	return Line{"no_longer_hidden", slog.LevelWarn, e.Text, nil}
+}
+
 // ReloadFailed: the policy was to be read again, which failed. The old policy is in force.
 type ReloadFailed struct{ Err error }
 

@@ -12,16 +12,19 @@ import (
 // in its place. It is emitted at the start and every hour.
 type LastPolicy struct {
 	Err   error     // why the policy in the files cannot be used
-	Path  string    // of the policy that is in force
+	Path  string    // of the policy that is in force; empty if that is the one in the files as they were at the start
 	Since time.Time // when that came into force first
 }
 
 // Line implements Event.
 func (e LastPolicy) Line() Line {
 	since := e.Since.UTC().Format(time.RFC3339)
+	fields := []slog.Attr{reason(e.Err), slog.String("since", since)}
+	if e.Path != "" {
+		fields = append(fields, slog.String("file", e.Path))
+	}
 	return Line{"last_policy", slog.LevelError, "running the last policy that worked, of " + since + ", since the one in the files cannot be used: " +
-		e.Err.Error() + `; correct the files, then run "systemctl reload nftknockd"`,
-		[]slog.Attr{reason(e.Err), slog.String("file", e.Path), slog.String("since", since)}}
+		e.Err.Error() + `; correct the files, then run "systemctl reload nftknockd"`, fields}
 }
 
 // PolicyNotKept: the policy in force cannot be kept as the last one that worked.

@@ -46,12 +46,12 @@ func (k *Kernel) grant(g Grant) error {
 	if err != nil || !needed {
 		return err
 	}
-	err = k.sendElements(func() []elementChange {
-		t := k.table.netlink(0)
-		changes := k.ledger.entries[g.element()].grant.dropForward(t)
-		changes = append(changes, elementChange{grantSetOf(g.element()).in(t), renew, []nftables.SetElement{g.netlink()}})
-		return append(changes, g.forwardChanges(renew, t)...)
-	}, func() (mirrorChange, error) { return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now) })
+	err = k.relearned(func() error {
+		own := g.renewal(k.ledger.entries[g.element()].grant, k.table.netlink(0))
+		return k.sendMirrored(own, func() (mirrorChange, error) {
+			return k.mirror.forGrant(g, k.applied.Quotas[g.Access], now)
+		})
+	})
 	if err != nil {
 		return k.explainGrant(g, err)
 	}
@@ -143,15 +143,10 @@ func (k *Kernel) end(pick func(*ledger) []element) ([]Grant, error) {
 	if len(elements) == 0 {
 		return nil, ErrNoGrant
 	}
-	err := k.sendElements(func() (changes []elementChange) {
-		t := k.table.netlink(0)
-		for _, e := range elements {
-			m := grantSetOf(e)
-			changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
-			changes = append(changes, k.ledger.entries[e].grant.dropForward(t)...)
-		}
-		return changes
-	}, func() (mirrorChange, error) { return k.mirror.forEnd(elements, k.ledger, now) })
+	err := k.relearned(func() error {
+		own := k.ledger.removal(elements, k.table.netlink(0))
+		return k.sendMirrored(own, func() (mirrorChange, error) { return k.mirror.forEnd(elements, k.ledger, now) })
+	})
 	if err != nil {
 		return nil, k.explainElement(err)
 	}
@@ -195,6 +190,9 @@ func (k *Kernel) learn() error {
 	// that does not count.
 	if id, _, err := k.readHandle(); err != nil || id != k.handle {
 		return errors.Join(errChanged, err)
+	}
+	if list, err = k.endHalves(list); err != nil {
+		return err
 	}
 	now := time.Now()
 	k.ledger.clear()

@@ -294,13 +294,31 @@ func addForwards(list []Grant, t *nftables.Table) []elementChange {
 	return changes
 }
 
-// sendElements sends changes of grants, with those of the targets that mirrored finds (see
-// sendMirrored). If a map leads elsewhere than the ledger says, another process has changed
-// it: the ledger is read again, and the changes are made anew.
-func (k *Kernel) sendElements(changes func() []elementChange, mirrored func() (mirrorChange, error)) error {
-	err := k.sendMirrored(changes(), mirrored)
+// renewal returns the changes that make a grant, in place of the one that is running.
+func (g Grant) renewal(running Grant, t *nftables.Table) []elementChange {
+	changes := running.dropForward(t)
+	changes = append(changes, elementChange{grantSetOf(g.element()).in(t), renew, []nftables.SetElement{g.netlink()}})
+	return append(changes, g.forwardChanges(renew, t)...)
+}
+
+// removal returns the changes that end the grants of some elements.
+func (l *ledger) removal(elements []element, t *nftables.Table) []elementChange {
+	var changes []elementChange
+	for _, e := range elements {
+		m := grantSetOf(e)
+		changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
+		changes = append(changes, l.entries[e].grant.dropForward(t)...)
+	}
+	return changes
+}
+
+// relearned sends changes of grants, which send makes by the ledger. If a map has another
+// target than the ledger says, another process has changed it: the ledger is read again,
+// and the changes are made anew.
+func (k *Kernel) relearned(send func() error) error {
+	err := send()
 	if (errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST)) && k.learn() == nil {
-		err = k.sendMirrored(changes(), mirrored)
+		err = send()
 	}
 	return err
 }
@@ -321,6 +339,7 @@ func (k *Kernel) listForwards(all []Grant) ([]Grant, error) {
 	if !k.applied.forwards() {
 		return all, nil
 	}
+	k.alone = make(map[element]bool)
 	at := make(map[element]int)
 	for i, g := range all {
 		at[g.element()] = i
@@ -342,12 +361,36 @@ func (k *Kernel) listForwards(all []Grant) ([]Grant, error) {
 					g.Packets, g.Bytes = max(g.Packets, all[i].Packets), max(g.Bytes, all[i].Bytes)
 					all[i] = g
 				} else {
+					k.alone[g.element()] = true
 					all = append(all, g)
 				}
 			}
 		}
 	}
 	return all, nil
+}
+
+// endHalves ends the grants of a listing of which another process has deleted one of the
+// elements, and returns the others: without the one in the map, a granted packet would
+// reach the dialled port of this host.
+func (k *Kernel) endHalves(list []Grant) (whole []Grant, err error) {
+	var changes []elementChange
+	t := k.table.netlink(0)
+	for _, g := range list {
+		e := g.element()
+		before := k.ledger.entries[e].grant
+		if !k.alone[e] && (before.Forward.Port == 0 || g.Forward.Port != 0) {
+			whole = append(whole, g)
+			continue
+		}
+		m := grantSetOf(e)
+		changes = append(changes, elementChange{m.in(t), remove, []nftables.SetElement{{Key: m.key(e.source, e.service)}}})
+		changes = append(changes, g.dropForward(t)...)
+	}
+	if len(changes) > 0 {
+		err = k.retry(func() error { return k.send(transaction{elements: changes}, 0) })
+	}
+	return whole, err
 }
 
 // elementsOf lists a map or set of this file.

@@ -161,7 +161,7 @@ func (m *forwardModel) apply() {
 func (m *forwardModel) give(n uint16, timeout time.Duration) {
 	g := Grant{Source: from(client4), Service: port.Single(packet.TCP, n), Timeout: timeout, Access: "ssh"}
 	if to := modelTargets[m.chance.IntN(len(modelTargets))]; to != "" {
-		g.Forward = targetOf(to)
+		g.Forward = toTarget(to)
 		g.Masquerade = !g.Forward.Local() && m.chance.IntN(2) == 0
 	}
 	m.note("grant %d to %q for %v, masquerade %t", n, g.Forward, timeout, g.Masquerade)

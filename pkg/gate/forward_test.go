@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
 	"nftknock/pkg/port"
@@ -13,7 +14,7 @@ import (
 	"nftknock/test/netns/netnstest"
 )
 
-func targetOf(s string) port.Target {
+func toTarget(s string) port.Target {
 	to, err := port.ParseTarget(s)
 	if err != nil {
 		panic(err)
@@ -28,11 +29,11 @@ func forwarding(t *testing.T, s Gate) {
 
 func leadsToTarget(t *testing.T, s subject) {
 	forwarding(t, s)
-	four := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: targetOf("10.0.0.5:22"), Timeout: time.Minute, Access: "ssh", Method: "shared"}
-	masqueraded := Grant{Source: from("192.0.2.1"), Service: service("tcp/2223"), Forward: targetOf("10.0.0.5:22"), Masquerade: true, Timeout: defaultTimeout, Access: "ssh"}
-	local := Grant{Source: from("192.0.2.1"), Service: service("udp/53"), Forward: targetOf("local:5353"), Timeout: time.Minute}
-	free := Grant{Source: from("192.0.2.2"), Service: service("tcp/40000"), Forward: targetOf("local:22"), Timeout: time.Minute}
-	six := Grant{Source: from("2001:db8::1"), Service: service("tcp/2222"), Forward: targetOf("[2001:db8::5]:22"), Masquerade: true, Timeout: time.Minute}
+	four := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute, Access: "ssh", Method: "shared"}
+	masqueraded := Grant{Source: from("192.0.2.1"), Service: service("tcp/2223"), Forward: toTarget("10.0.0.5:22"), Masquerade: true, Timeout: defaultTimeout, Access: "ssh"}
+	local := Grant{Source: from("192.0.2.1"), Service: service("udp/53"), Forward: toTarget("local:5353"), Timeout: time.Minute}
+	free := Grant{Source: from("192.0.2.2"), Service: service("tcp/40000"), Forward: toTarget("local:22"), Timeout: time.Minute}
+	six := Grant{Source: from("2001:db8::1"), Service: service("tcp/2222"), Forward: toTarget("[2001:db8::5]:22"), Masquerade: true, Timeout: time.Minute}
 	plain := Grant{Source: from("192.0.2.2"), Service: service("tcp/22"), Timeout: time.Minute}
 	for _, g := range []Grant{six, free, local, masqueraded, four, plain} {
 		grant(t, s, g)
@@ -46,13 +47,13 @@ func leadsToTarget(t *testing.T, s subject) {
 	}
 	wantGrants(t, s, four, plain, free, six)
 	for range 3 {
-		grant(t, s, Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: targetOf("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh", Method: "shared"})
+		grant(t, s, Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh", Method: "shared"})
 	}
 	four.Timeout = time.Hour
 	wantGrants(t, s, four, plain, free, six)
 	// A quota counts grants, not their elements.
 	for i, source := range []string{"198.51.100.1", "198.51.100.2", "198.51.100.3"} {
-		err := s.Grant(Grant{Source: from(source), Service: service("tcp/2222"), Forward: targetOf("10.0.0.5:22"), Timeout: time.Minute, Access: "few"})
+		err := s.Grant(Grant{Source: from(source), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute, Access: "few"})
 		if i < 2 && err != nil {
 			t.Error(err)
 		} else if i == 2 {
@@ -63,9 +64,9 @@ func leadsToTarget(t *testing.T, s subject) {
 
 func changesTarget(t *testing.T, s subject) {
 	forwarding(t, s)
-	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: targetOf("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh"}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Hour, Access: "ssh"}
 	for _, to := range []string{"10.0.0.5:22", "10.0.0.6:22", "local:22", "local:23", "10.0.0.6:22"} {
-		g.Forward = targetOf(to)
+		g.Forward = toTarget(to)
 		lasts, err := s.Lasts(g)
 		if err != nil || lasts {
 			t.Errorf("%s before it is granted: %t, %v", to, lasts, err)
@@ -93,7 +94,7 @@ func changesTarget(t *testing.T, s subject) {
 
 func needsMap(t *testing.T, s subject) {
 	applied(t, s)
-	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Forward: targetOf("10.0.0.5:22"), Timeout: time.Minute}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/22"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute}
 	wantError(t, s.Grant(g), ErrNoRoom)
 	apply(t, s, &Ruleset{Protected: services("tcp/22"), Forward: true})
 	grant(t, s, g)
@@ -105,7 +106,7 @@ func needsMap(t *testing.T, s subject) {
 
 func refusesTargets(t *testing.T, s subject) {
 	forwarding(t, s)
-	good := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: targetOf("10.0.0.5:22"), Timeout: time.Minute}
+	good := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute}
 	for name, change := range map[string]func(*Grant){
 		"loopback":         func(g *Grant) { g.Forward.Addr = addr("127.0.0.1") },
 		"unspecified":      func(g *Grant) { g.Forward.Addr = addr("0.0.0.0") },
@@ -131,7 +132,7 @@ func refusesTargets(t *testing.T, s subject) {
 
 func keepsTargets(t *testing.T, s subject) {
 	forwarding(t, s)
-	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: targetOf("10.0.0.5:22"), Masquerade: true, Timeout: time.Minute, Access: "ssh"}
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Masquerade: true, Timeout: time.Minute, Access: "ssh"}
 	grant(t, s, g)
 	applied(t, s)
 	wantGrants(t, s, g)
@@ -170,7 +171,7 @@ func forwards(t *testing.T, c Config, test func(t *testing.T, l *forwardLab)) {
 					if client.Is6() {
 						to = "[fd09::2]:80"
 					}
-					l.grant = Grant{Source: Host(client), Service: service(network + "/" + dialled), Forward: targetOf(to), Timeout: time.Minute, Access: "ssh"}
+					l.grant = Grant{Source: Host(client), Service: service(network + "/" + dialled), Forward: toTarget(to), Timeout: time.Minute, Access: "ssh"}
 					apply(t, l.gate, &Ruleset{Protected: services("tcp/2222", "udp/2222"), Forward: true, Masquerade: true})
 					test(t, l)
 				})
@@ -291,7 +292,7 @@ func TestAGrantedPortLeadsToAnotherPort(t *testing.T) {
 	forwards(t, Config{}, func(t *testing.T, l *forwardLab) {
 		l.serveOver(l.network(), ":22")
 		apply(t, l.gate, &Ruleset{Protected: services("tcp/2222", "udp/2222", "tcp/22", "udp/22"), Forward: true})
-		l.grant.Forward = targetOf("local:22")
+		l.grant.Forward = toTarget("local:22")
 		grant(t, l.gate, l.grant)
 		conn := l.mustReach()
 		_, at, _ := net.SplitHostPort(l.dialed)
@@ -351,14 +352,79 @@ func TestTargetsBesideOtherTranslations(t *testing.T) {
 			inside.serveOver(network, ":2222")
 			apply(t, l.gate, &Ruleset{Protected: services(network + "/8080"), Forward: true})
 			// The port of the container leads elsewhere for the client: nobody listens there.
-			g := Grant{Source: from(client4), Service: service(network + "/8080"), Forward: targetOf("10.9.9.2:81"), Timeout: time.Minute}
+			g := Grant{Source: from(client4), Service: service(network + "/8080"), Forward: toTarget("10.9.9.2:81"), Timeout: time.Minute}
 			grant(t, l.gate, g)
-			grant(t, l.gate, Grant{Source: from(client4), Service: service(network + "/2222"), Forward: targetOf("10.9.9.2:81"), Timeout: time.Minute})
+			grant(t, l.gate, Grant{Source: from(client4), Service: service(network + "/2222"), Forward: toTarget("10.9.9.2:81"), Timeout: time.Minute})
 			wantEcho(t, l.mustDial(l.client, network, "10.9.9.2:2222"))
 			l.wantNoneBeside(network, server4+":8080")
 			g.Forward = port.Target{}
 			grant(t, l.gate, g)
 			wantEcho(t, l.mustDial(l.client, network, server4+":8080"))
 		})
+	}
+}
+
+// Who deletes one of the elements of a grant ends it: without its target, it would open
+// the dialled port of this host.
+func TestHalfAGrantWithATargetEnds(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{forwardMap, "the set"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forwards(t, Config{Owner: OwnerOff}, func(t *testing.T, l *forwardLab) {
+				l.serveOver(l.network(), ":"+l.grant.Service.String()[len(l.network())+1:])
+				grant(t, l.gate, l.grant)
+				conn := l.mustReach()
+				part := l.grant.forwardParts()[0]
+				deleted := forwardSet(l.gate.table.netlink(0), part.set)
+				key := part.element.Key
+				if name != forwardMap {
+					m := grantSetOf(l.grant.element())
+					deleted, key = m.in(l.gate.table.netlink(0)), m.key(l.grant.Source, l.grant.Service)
+				}
+				stranger := stranger(t, l.server)
+				if err := stranger.SetDeleteElements(deleted, []nftables.SetElement{{Key: key}}); err != nil {
+					t.Fatal(err)
+				}
+				flush(t, stranger)
+				<-l.gate.Changes()
+				if repaired, err := l.gate.Repair(); err != nil || repaired {
+					t.Errorf("repaired: %t, %v", repaired, err)
+				}
+				wantGrants(t, l.gate)
+				wantEcho(t, conn)
+				if l.grant.Service.First == 2222 {
+					l.wantNoneBeside(l.network(), l.dialed)
+				}
+				l.grant.Timeout = 2 * time.Minute
+				grant(t, l.gate, l.grant)
+				wantGrants(t, l.gate, l.grant)
+			})
+		})
+	}
+}
+
+// Where another process has put another target into a map, a grant replaces it.
+func TestATargetThatSomebodyChangedIsReplaced(t *testing.T) {
+	t.Parallel()
+	k := open(t, netnstest.New(t), Config{Owner: OwnerOff})
+	forwarding(t, k)
+	g := Grant{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Timeout: time.Minute, Access: "ssh"}
+	grant(t, k, g)
+	// As if the ledger knew another one than the kernel has.
+	for _, known := range []port.Target{toTarget("10.0.0.7:22"), {}} {
+		other := g
+		other.Forward = known
+		k.ledger.put(other.normal(), time.Now())
+		g.Timeout += time.Minute
+		grant(t, k, g)
+		wantGrants(t, k, g)
+		other.Forward = toTarget("10.0.0.7:22")
+		k.ledger.put(other.normal(), time.Now())
+		if err := k.Withdraw(g); err != nil {
+			t.Fatal(err)
+		}
+		wantGrants(t, k)
+		grant(t, k, g)
 	}
 }

@@ -105,3 +105,31 @@ func TestNftShowsCommentsOfGrants(t *testing.T) {
 	}
 	nft(t, host, "flush ruleset\n"+listing, "-f", "-")
 }
+
+// A table with grants that lead to targets can be read, and loaded again.
+func TestNftShowsTargetsOfGrants(t *testing.T) {
+	host := netnstest.New(t)
+	k := open(t, host, Config{Owner: OwnerOff})
+	forwarding(t, k)
+	minute := MinTimeout * 60
+	for _, g := range []Grant{
+		{Source: from("192.0.2.1"), Service: service("tcp/2222"), Forward: toTarget("10.0.0.5:22"), Masquerade: true, Timeout: minute, Access: "ssh", Method: "spa"},
+		{Source: from("2001:db8::1"), Service: service("udp/53"), Forward: toTarget("[2001:db8::5]:5353"), Timeout: minute, Access: "dns"},
+		{Source: from("192.0.2.1"), Service: service("tcp/40022"), Forward: toTarget("local:22"), Timeout: minute, Access: "ssh"},
+	} {
+		grant(t, k, g)
+	}
+	listing := nft(t, host, "", "--stateless", "list", "table", "inet", DefaultTable)
+	for _, want := range []string{
+		`192.0.2.1 . tcp . 2222 counter timeout 1m comment "ssh spa" : 10.0.0.5 . 22`,
+		`2001:db8::1 . udp . 53 counter timeout 1m comment "dns" : 2001:db8::5 . 5353`,
+		`192.0.2.1 . tcp . 40022 counter timeout 1m comment "ssh" : 22`,
+		`192.0.2.1 . tcp . 2222 counter timeout 1m comment "ssh spa" }`,
+		`192.0.2.1 . 2222 counter timeout 59s9`, // forwardSlack, in ticks of the clock
+	} {
+		if !strings.Contains(listing, want) {
+			t.Errorf("listing has no %q:\n%s", want, listing)
+		}
+	}
+	nft(t, host, "flush ruleset\n"+listing, "-f", "-")
+}

@@ -39,7 +39,8 @@ type Kernel struct {
 	// ledger is what the kernel holds of grants; stale where that is not certain.
 	ledger  *ledger
 	stale   bool
-	pending []element // of the ledger, which a new table does not hold yet
+	alone   map[element]bool // of the last listing: those of a map without one in a set
+	pending []element        // of the ledger, which a new table does not hold yet
 	// snapshot is that of the table as we left it, nil where it is not known.
 	snapshot []byte
 	// handle is that of the table that was applied, 0 before. Another one of its name

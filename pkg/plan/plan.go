@@ -32,6 +32,7 @@ type Plan struct {
 
 	inEngine []*policy.Access // by knock.Verdict.Access: Accesses without the void ones
 
+	databases string                    // digestFiles of when they were loaded
 	labels    []p0f.Label               // by p0f.LabelID
 	systems   []string                  // the labels as text, so that verdicts allocate none
 	names     map[string]*policy.Access // all accesses by name, enabled or not
@@ -39,8 +40,10 @@ type Plan struct {
 	free      []port.Range // see freePorts
 }
 
-// ErrNothing is the error of a policy that opens nothing.
-var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do")
+// ErrNothing is the error of a policy that opens nothing, and does not say in so many words
+// that it is to hide services all the same.
+var ErrNothing = errors.New("the policy has no enabled [[access]], so there is nothing to do " +
+	"(protect in [nftables] hides services that nobody is to reach)")
 
 // New makes the plan of a policy. It reads the signature files that the policy names, and no
 // other file. It fails if one of them cannot be read, if the key of an access is missing, if
@@ -70,6 +73,7 @@ func (p *Plan) setFingerprints(db *p0f.Database) {
 		Tripwires:    p.tripwires,
 		Fingerprints: db,
 	}
+	p.databases = digestFiles(p.Policy.Fingerprint.Databases)
 	p.labels = db.Labels()
 	for _, l := range p.labels {
 		p.systems = append(p.systems, l.String())
@@ -110,7 +114,7 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 func Outline(p *policy.Policy) (*Plan, error) {
 	plan := &Plan{Policy: p, Accesses: enabled(p), names: make(map[string]*policy.Access)}
 	plan.inEngine = plan.Accesses
-	if len(plan.Accesses) == 0 {
+	if !p.HasWork() {
 		return nil, ErrNothing
 	}
 	// By index: the address of a loop variable would be that of a copy.

@@ -27,11 +27,11 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 		r.Hide = gate.Reject
 	}
 	setMode(r, p.NFTables)
+	// Services may overlap: the gate merges them in its sets.
+	if r.Mode != gate.ModeSet {
+		r.Protected = p.Hidden()
+	}
 	for _, a := range accesses {
-		// Services of several accesses may overlap: the gate merges them in its sets.
-		if r.Mode != gate.ModeSet {
-			r.Protected = append(r.Protected, a.Open...)
-		}
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
 		}

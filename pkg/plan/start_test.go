@@ -125,3 +125,16 @@ func TestStartWithABadKey(t *testing.T) {
 		t.Errorf("again %v, %v", again, err)
 	}
 }
+
+// If no access is left, all is hidden and nothing is matched.
+func TestStartWithoutAnyAccess(t *testing.T) {
+	p, _, _ := starting(t)
+	p.Accesses = p.Accesses[:2]
+	first, err := plan.Start(p)
+	if err != nil || len(first.Void) != 2 || len(first.Ruleset.Protected) != 2 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if _, err := knock.New(first.Engine); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,47 +1,56 @@
 package policy
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"strings"
 )
 
-// Digest returns a digest of the policy file at path and of the files of conf.d that Load
-// would read with it: their names and contents. It tells a policy that was changed from one
-// that was not. Keys and signature databases do not count. All must be regular files.
-func Digest(path string) (string, error) {
-	sum := sha256.New()
-	add := func(file string) error {
-		if err := regular(file); err != nil {
-			return err
-		}
-		data, err := readFile(file)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(sum, "%q %d\n", filepath.Base(file), len(data)) // a hash never fails
-		sum.Write(data)
-		return nil
-	}
-	if err := add(path); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(filepath.Dir(path), "conf.d")
-	list, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	for _, f := range list {
-		if !isConf(f.Name()) {
-			continue
-		}
-		if err := add(filepath.Join(dir, f.Name())); err != nil {
-			return "", err
+// Settings returns the settings of the policy outside of the accesses, by section and key, such
+// as "[nflog] group", with their values as WriteTOML writes them.
+func (p *Policy) Settings() map[string]string {
+	var b bytes.Buffer
+	p.writeSections(&b)
+	settings := make(map[string]string)
+	section := ""
+	for lines := bufio.NewScanner(&b); lines.Scan(); {
+		line := lines.Text()
+		if strings.HasPrefix(line, "[") {
+			section = line
+		} else if key, value, ok := strings.Cut(line, " = "); ok {
+			settings[section+" "+key] = value
 		}
 	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
+	return settings
+}
+
+// A Digest of an access tells whether another is the same, and, without the salt that it was
+// made with, nothing else.
+type Digest struct {
+	Text string `json:"text"`           // of all settings
+	Keys string `json:"keys,omitempty"` // of the keys; empty where there is none, or it was not read
+}
+
+// Digest returns the digest of an access under a salt.
+func (a *Access) Digest(salt []byte) Digest {
+	text := hmac.New(sha256.New, salt)
+	a.write(text)
+	d := Digest{Text: fmt.Sprintf("%x", text.Sum(nil))}
+	keys := hmac.New(sha256.New, salt)
+	if a.Key != nil {
+		fmt.Fprintf(keys, "key %d:%s;", len(a.Key.Text()), a.Key.Text())
+	}
+	if a.HMACKey != nil {
+		fmt.Fprintf(keys, "hmac_key %d:%s;", len(a.HMACKey.Text()), a.HMACKey.Text())
+	}
+	if a.Secret != nil {
+		fmt.Fprintf(keys, "secret %s;", a.Secret.Base32())
+	}
+	if a.Key != nil || a.HMACKey != nil || a.Secret != nil {
+		d.Keys = fmt.Sprintf("%x", keys.Sum(nil))
+	}
+	return d
 }

@@ -138,9 +138,9 @@ func (l *loader) main(file string, data []byte) *table {
 		return nil
 	}
 	readSections(root, &l.policy)
-	// The host's interfaces are known to Check only.
-	warnInterfaces(root.section("nftables"), l.policy.NFTables.Interfaces, l.host.Interfaces)
 	l.nftables = root.section("nftables")
+	// The host's interfaces are known to Check only.
+	warnInterfaces(l.nftables, l.policy.NFTables.Interfaces, l.host.Interfaces)
 	l.accesses(root)
 	root.finish()
 	return root
@@ -248,8 +248,9 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	// Errors first: what is warned of is looked at in sound accesses only.
 	checkNames(l.entries)
 	checkLayouts(l.entries)
-	checkProtected(l.entries, l.policy.NFLog.Workers)
-	checkRanges(l.entries)
+	hidden := l.hidden()
+	checkProtected(hidden, l.entries, l.policy.NFLog.Workers)
+	checkRanges(hidden)
 	checkMode(l.entries, l.policy.NFTables.Mode)
 	checkShares(l.entries)
 	warnShared(l.entries)
@@ -264,8 +265,12 @@ func (l *loader) result() (*Policy, Diagnostics) {
 		}
 		l.policy.Accesses = append(l.policy.Accesses, *e.Access)
 	}
-	// With errors, the accesses that are missing may be those with the errors.
-	if !enabled && !l.diags.HasErrors() {
+	// Without an access the daemon does not run, and with errors the accesses that are missing
+	// may be those with the errors.
+	if (enabled || len(l.policy.NFTables.Protect) > 0) && !l.diags.HasErrors() {
+		warnUnopened(l.entries, l.policy.NFTables.Protect, l.now)
+	}
+	if !enabled && len(l.policy.NFTables.Protect) == 0 && !l.diags.HasErrors() {
 		l.diags = append(l.diags, Diagnostic{
 			File: l.files[0], Severity: SeverityWarning,
 			Message: "no access is enabled, so there is nothing to open",

@@ -15,8 +15,10 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 
 	"nftknock/pkg/gate"
+	"nftknock/pkg/port"
 )
 
 // A Policy is the effective policy: what the files say, with every default
@@ -32,6 +34,22 @@ type Policy struct {
 	// Accesses are in the order of the files. There may be none, or none
 	// that is enabled; a daemon should refuse to run with that.
 	Accesses []Access
+}
+
+// Hidden returns the services that the policy hides: those of Protect, and those of every
+// access, whether it is enabled, disabled or expired. They may overlap.
+func (p *Policy) Hidden() []port.Range {
+	hidden := slices.Clone(p.NFTables.Protect)
+	for i := range p.Accesses {
+		hidden = append(hidden, p.Accesses[i].Open...)
+	}
+	return hidden
+}
+
+// HasWork reports whether a daemon has something to do with the policy: an access is enabled,
+// or services are to be hidden without one.
+func (p *Policy) HasWork() bool {
+	return len(p.NFTables.Protect) > 0 || slices.ContainsFunc(p.Accesses, func(a Access) bool { return a.Enabled })
 }
 
 // NFLog says where packets come from: the NFLOG groups Group to
@@ -53,7 +71,9 @@ type NFTables struct {
 	// Interfaces are the names of the guarded interfaces; none
 	// means all but the loopback interface. They need not exist yet.
 	Interfaces []string
-	Owner      Owner
+	// Protect are services that are hidden though no access may open them.
+	Protect []port.Range
+	Owner   Owner
 	// Label and the one below it are the conntrack labels that mark admitted
 	// connections: odd, 1 to 127.
 	Label uint8

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,20 +24,26 @@ import (
 // no tcp6 and udp6. If none is there, as where /proc is not mounted, the map is nil. No
 // privilege is needed.
 func PortsInUse(procNet fs.FS) (map[port.Range]bool, error) {
+	if !slices.ContainsFunc(socketTables, func(t socketTable) bool {
+		_, err := fs.Stat(procNet, t.name)
+		return err == nil
+	}) {
+		return nil, nil
+	}
 	inUse := make(map[port.Range]bool)
-	known, err := HostSockets(procNet, func(s HostSocket) {
+	err := Sockets(procNet, func(s Socket) {
 		if s.Listens && s.Local.Port() != 0 && !s.Local.Addr().IsLoopback() {
 			inUse[port.Single(s.Protocol, s.Local.Port())] = true
 		}
 	})
-	if err != nil || !known {
+	if err != nil {
 		return nil, err
 	}
 	return inUse, nil
 }
 
-// A HostSocket is a socket of this host.
-type HostSocket struct {
+// A Socket is a socket of this host.
+type Socket struct {
 	Protocol      packet.Protocol
 	Local, Remote netip.AddrPort
 	Listens       bool   // TCP in state LISTEN, UDP without a peer
@@ -44,30 +51,34 @@ type HostSocket struct {
 	Inode         string // of the socket, a number; empty if the line does not say
 }
 
-// HostSockets calls found for each socket in the files that PortsInUse reads, and reports whether
-// one of these was there. On error it may have called found for some.
-func HostSockets(procNet fs.FS, found func(HostSocket)) (known bool, err error) {
-	for _, table := range []struct {
-		name     string
-		protocol packet.Protocol
-	}{
-		{"tcp", packet.TCP}, {"tcp6", packet.TCP}, {"udp", packet.UDP}, {"udp6", packet.UDP},
-	} {
+// socketTable is a file of /proc/net, and the protocol of its sockets.
+type socketTable struct {
+	name     string
+	protocol packet.Protocol
+}
+
+var socketTables = []socketTable{
+	{"tcp", packet.TCP}, {"tcp6", packet.TCP}, {"udp", packet.UDP}, {"udp6", packet.UDP},
+}
+
+// Sockets calls found for each socket in the files that PortsInUse reads. On error it may have
+// called found for some.
+func Sockets(procNet fs.FS, found func(Socket)) error {
+	for _, table := range socketTables {
 		f, err := procNet.Open(table.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return known, err
+			return err
 		}
-		known = true
 		err = readSockets(f, table.protocol, found)
 		f.Close() // nothing was written
 		if err != nil {
-			return known, fmt.Errorf("%s: %w", table.name, err)
+			return fmt.Errorf("%s: %w", table.name, err)
 		}
 	}
-	return known, nil
+	return nil
 }
 
 // Socket states (include/net/tcp_states.h). An unconnected UDP socket shows as
@@ -84,7 +95,7 @@ const (
 //	0: 0100007F:0277 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345 ...
 //
 // Sockets in other states than these are left out.
-func readSockets(r io.Reader, protocol packet.Protocol, found func(HostSocket)) error {
+func readSockets(r io.Reader, protocol packet.Protocol, found func(Socket)) error {
 	listen := stateListen
 	if protocol == packet.UDP {
 		listen = stateClose
@@ -96,7 +107,7 @@ func readSockets(r io.Reader, protocol packet.Protocol, found func(HostSocket)) 
 		if len(fields) < 4 || fields[3] != listen && fields[3] != stateEstablished {
 			continue
 		}
-		s := HostSocket{Protocol: protocol, Listens: fields[3] == listen}
+		s := Socket{Protocol: protocol, Listens: fields[3] == listen}
 		s.Established = !s.Listens && protocol == packet.TCP
 		var err error
 		if s.Local, err = parseSocketAddr(fields[1]); err != nil {

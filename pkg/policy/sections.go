@@ -8,6 +8,7 @@ import (
 
 	"nftknock/pkg/gate"
 	"nftknock/pkg/invalid"
+	"nftknock/pkg/port"
 )
 
 // Bounds of the main sections.
@@ -19,6 +20,7 @@ const (
 	maxTripwires  = 4096
 	fewTripwires  = 64 // with so many, one scan in thousands touches none of them
 	maxInterfaces = 256
+	maxProtect    = 4096
 	maxDatabases  = 64
 )
 
@@ -28,7 +30,7 @@ var sectionNames = []string{"nflog", "nftables", "fingerprint", "engine", "state
 // sectionKeys are the keys of these tables.
 var sectionKeys = []string{
 	"group", "workers",
-	"table", "mode", "hide", "owner", "interfaces", "label", "set4", "set6", "mark",
+	"table", "mode", "hide", "owner", "interfaces", "label", "protect", "set4", "set6", "mark",
 	"databases",
 	"max_sources", "tripwires",
 	"dir",
@@ -105,6 +107,17 @@ func readNFTables(t *table, c *NFTables) {
 	choice(t, "owner", &c.Owner, words[Owner]{known: []Owner{OwnerAuto, OwnerOn, OwnerOff}})
 	if list(t, "interfaces", &c.Interfaces, unique(parseInterface, "interface")) && len(c.Interfaces) > maxInterfaces {
 		t.fail(t.valueAt("interfaces"), fmt.Sprintf("%d interfaces are too many", len(c.Interfaces)), fmt.Sprintf("the limit is %d", maxInterfaces))
+	}
+	seen := make(map[port.Range]bool)
+	if list(t, "protect", &c.Protect, func(s string) (port.Range, error) {
+		r, err := port.ParseService(s)
+		if err == nil && seen[r] {
+			err = invalid.Newf("it listed once", "service %s is listed twice", r)
+		}
+		seen[r] = true
+		return r, err
+	}) && len(c.Protect) > maxProtect {
+		t.fail(t.valueAt("protect"), fmt.Sprintf("%d services are too many", len(c.Protect)), fmt.Sprintf("the limit is %d: want ranges of ports", maxProtect))
 	}
 	// Pairs of labels that begin at odd numbers cannot overlap (gate.Ruleset.Label).
 	if integer(t, "label", &c.Label, bounds{1, gate.LabelBits - 1}) && c.Label%2 == 0 {

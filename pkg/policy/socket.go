@@ -2,10 +2,10 @@ package policy
 
 import "time"
 
-// Socket returns the control socket that the main file at path sets, or the default one. It
+// ControlSocket returns the control socket that the main file at path sets, or the default one. It
 // looks at nothing else: whether the policy is sound is for the daemon to say. With
 // diagnostics, which are errors then, the socket is unknown and the string is the default.
-func Socket(path string) (string, Diagnostics) {
+func ControlSocket(path string) (string, Diagnostics) {
 	c := defaults().Control
 	l := newLoader(time.Now(), nil)
 	data, err := readFile(path)

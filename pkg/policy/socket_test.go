@@ -26,7 +26,7 @@ func TestSocketLooksAtNothingElse(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			// What conf.d holds does not matter.
 			dir := tree(t, map[string]string{"main.toml": tt.text, "conf.d/x.toml": "no policy"})
-			got, diags := Socket(filepath.Join(dir, "main.toml"))
+			got, diags := ControlSocket(filepath.Join(dir, "main.toml"))
 			if got != tt.want {
 				t.Errorf("socket %q, want %q", got, tt.want)
 			}
@@ -35,7 +35,7 @@ func TestSocketLooksAtNothingElse(t *testing.T) {
 			}
 		})
 	}
-	got, diags := Socket(filepath.Join(t.TempDir(), "none.toml"))
+	got, diags := ControlSocket(filepath.Join(t.TempDir(), "none.toml"))
 	if got != usual || !diags.HasErrors() {
 		t.Errorf("no file: %q, %v; want the default and an error", got, diags)
 	}

@@ -38,8 +38,8 @@ const (
 
 // warnAccess warns of what is weak in one access.
 func warnAccess(e entry, now time.Time) {
-	if !e.Expires.IsZero() && !e.Expires.After(now) {
-		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), "no knock opens it")
+	if e.expired(now) {
+		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), "no knock opens it; its services stay hidden")
 	}
 	warnOS(e)
 	warnPrefix(e)

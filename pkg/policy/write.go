@@ -27,8 +27,8 @@ func (p *Policy) WriteTOML(w io.Writer) error {
 func (p *Policy) writeSections(w io.Writer) {
 	fmt.Fprintf(w, "[nflog]\ngroup = %d\nworkers = %d\n", p.NFLog.Group, p.NFLog.Workers)
 	n := p.NFTables
-	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nowner = %s\nlabel = %d\n",
-		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlString(n.Owner), n.Label)
+	fmt.Fprintf(w, "\n[nftables]\ntable = %s\nmode = %s\nhide = %s\ninterfaces = %s\nprotect = %s\nowner = %s\nlabel = %d\n",
+		tomlString(n.Table), tomlString(n.Mode), tomlString(n.Hide), tomlList(n.Interfaces), tomlList(texts(n.Protect)), tomlString(n.Owner), n.Label)
 	for _, s := range []struct{ key, name string }{{"set4", n.Set4.String()}, {"set6", n.Set6.String()}} {
 		if s.name != "" {
 			fmt.Fprintf(w, "%s = %s\n", s.key, tomlString(s.name))

@@ -194,6 +194,29 @@ func CoverAll(ranges []Range, r Range) bool {
 	return next > int(r.Last)
 }
 
+// Subtract returns the ports of some ranges that are in none of others, in order. Ranges that
+// overlap are joined first, as Normal does.
+func Subtract(ranges, others []Range) []Range {
+	var rest []Range
+	others = Normal(others)
+	for _, r := range Normal(ranges) {
+		next := int(r.First)
+		for _, o := range others {
+			if o.Protocol != r.Protocol || int(o.Last) < next || o.First > r.Last {
+				continue
+			}
+			if next < int(o.First) {
+				rest = append(rest, Range{r.Protocol, uint16(next), o.First - 1})
+			}
+			next = int(o.Last) + 1 // may be 65536
+		}
+		if next <= int(r.Last) {
+			rest = append(rest, Range{r.Protocol, uint16(next), r.Last})
+		}
+	}
+	return rest
+}
+
 // Join writes several ranges, separated by commas.
 func Join(ranges []Range) string {
 	words := make([]string, len(ranges))

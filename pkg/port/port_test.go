@@ -2,6 +2,8 @@ package port
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -161,4 +163,24 @@ func FuzzParsePorts(f *testing.F) {
 			t.Fatalf("%q is written %q", s, again)
 		}
 	})
+}
+
+func TestSubtract(t *testing.T) {
+	for _, tt := range []struct{ from, without, want string }{
+		{"tcp/22", "", "tcp/22"},
+		{"tcp/22", "udp/22", "tcp/22"},
+		{"tcp/22", "tcp/22", ""},
+		{"tcp/1-100", "tcp/50", "tcp/1-49 tcp/51-100"},
+		{"tcp/1-100", "tcp/1 tcp/100 tcp/40-60", "tcp/2-39 tcp/61-99"},
+		{"tcp/64600-65535", "tcp/65000-65535", "tcp/64600-64999"},
+		{"tcp/64600-65535", "tcp/64600-65000", "tcp/65001-65535"},
+		{"tcp/10-20 tcp/15-30", "tcp/18", "tcp/10-17 tcp/19-30"},
+		{"tcp/10-20 udp/10-20", "tcp/1-30", "udp/10-20"},
+		{"tcp/10-20", "tcp/5-12 tcp/11-14 tcp/19-40", "tcp/15-18"},
+	} {
+		got := Subtract(ranges(strings.Fields(tt.from)...), ranges(strings.Fields(tt.without)...))
+		if want := ranges(strings.Fields(tt.want)...); !slices.Equal(got, want) {
+			t.Errorf("%s without %s: %v, want %v", tt.from, tt.without, got, want)
+		}
+	}
 }

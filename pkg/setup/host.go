@@ -2,7 +2,6 @@ package setup
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -58,8 +57,8 @@ func Services(proc fs.FS) ([]Service, error) {
 	}
 	found := make(map[port.Range]*Service)
 	sockets := make(map[string]*Service) // by inode
-	var peers []policy.HostSocket
-	known, err := policy.HostSockets(net, func(s policy.HostSocket) {
+	var peers []policy.Socket
+	err = policy.Sockets(net, func(s policy.Socket) {
 		if s.Local.Port() == 0 || s.Local.Addr().IsLoopback() {
 			return
 		}
@@ -77,9 +76,6 @@ func Services(proc fs.FS) ([]Service, error) {
 			sockets[s.Inode] = found[key]
 		}
 	})
-	if err == nil && !known {
-		err = errors.New("/proc has no list of sockets")
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -197,8 +197,7 @@ func TestSetupRefuses(t *testing.T) {
 			c.Worked = func(string) error { return errors.New("a policy has worked on this host before") }
 		}, "has worked"},
 		"bad no terminal":   {func(c *Config) { c.Yes = false }, "no terminal"},
-		"bad no ssh":        {func(c *Config) { c.Proc = fstest.MapFS{"net/tcp": {Data: []byte(heading)}} }, "no ssh listens"},
-		"bad no /proc":      {func(c *Config) { c.Proc = fstest.MapFS{} }, "no list of sockets"},
+		"bad no ssh":        {func(c *Config) { c.Proc = fstest.MapFS{} }, "no ssh listens"},
 		"bad an icmp":       {func(c *Config) { c.Draft.Open = []port.Range{{}} }, "error"},
 		"bad a daemon":      {func(c *Config) { c.Running = func(string) bool { return true } }, "is running"},
 		"bad a key is left": {func(c *Config) { write(filepath.Join(filepath.Dir(c.File), "keys", "first"), "x") }, "exists already"},

@@ -116,23 +116,36 @@ const sharedForward = "[[access]]\nname = \"inner\"\nsequence = [\"udp/50053\", 
 
 var sharedKnock = []string{"udp/50053", "udp/6020", "udp/24034"}
 
-// An opened port leads to a host behind the server, with a shared sequence and a sealed
-// message, over IPv4 and IPv6; not for others, and not before.
+// An opened port leads to a host behind the server, with a shared sequence, a sealed
+// message and SPA, over IPv4 and IPv6; not for others, and not before.
 func TestForward(t *testing.T) {
 	for name, knock := range map[string]struct {
 		access func(s *stage) string
-		flags  func(s *stage) []string
+		flags  func(s *stage, six bool) []string
 	}{
 		"shared": {
 			func(*stage) string { return sharedForward },
-			func(*stage) []string { return sharedKnock },
+			func(*stage, bool) []string { return sharedKnock },
 		},
 		"siv": {
 			func(s *stage) string {
 				return "[[access]]\nname = \"inner\"\nknock = \"encrypted\"\n" + s.keys("base64:"+cipherKey, "") + forwardLines
 			},
-			func(s *stage) []string {
+			func(s *stage, six bool) []string {
 				return []string{"-e", "-P", "tcp", "-p", "2222", "--key-file", filepath.Join(s.Dir, "keys/cipher")}
+			},
+		},
+		"spa": {
+			func(s *stage) string {
+				return s.spaForward(`forward = ["10.0.0.5:22", "[fd00:5::5]:22"]` + "\n")
+			},
+			func(s *stage, six bool) []string {
+				to := "10.0.0.5:22"
+				if six {
+					to = "[fd00:5::5]:22"
+				}
+				return []string{"--spa", "-p", "2222", "--forward", to,
+					"--key-file", filepath.Join(s.Dir, "keys/cipher"), "--hmac-key-file", filepath.Join(s.Dir, "keys/hmac")}
 			},
 		},
 	} {
@@ -144,7 +157,7 @@ func TestForward(t *testing.T) {
 				s.start(knock.access(s))
 				client := s.Clients[0]
 				s.wantBanner(client, server, 2222, "")
-				s.knock(client, server, knock.flags(s)...)
+				s.knock(client, server, knock.flags(s, server.Is6())...)
 				src, to := client.Addr4, behind4
 				if server.Is6() {
 					src, to = client.Addr6, behind6

@@ -68,7 +68,7 @@ var imports = map[string][]string{
 	"pkg/daemon":            {"pkg/control", "pkg/event", "pkg/gate", "pkg/knock", "pkg/lastpolicy", "pkg/links", "pkg/nflog", "pkg/packet", "pkg/plan", "pkg/policy", "pkg/port", "pkg/spent", "pkg/wording"},
 	"cmd/internal/commands": {"pkg/keygen", "pkg/login", "pkg/totp", "pkg/version"},
 	"cmd/nftknock":          {"cmd/internal/commands", "pkg/client", "pkg/keygen", "pkg/login", "pkg/packet", "pkg/port", "pkg/secret"},
-	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/lastpolicy", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/replay", "pkg/setup", "pkg/spent", "pkg/trial", "pkg/wording"},
+	"cmd/nftknockd":         {"cmd/internal/commands", "pkg/capture", "pkg/control", "pkg/daemon", "pkg/event", "pkg/fingerprint", "pkg/gate", "pkg/keygen", "pkg/lastpolicy", "pkg/links", "pkg/logger", "pkg/logqueue", "pkg/nflog", "pkg/p0f", "pkg/plan", "pkg/policy", "pkg/port", "pkg/replay", "pkg/setup", "pkg/spent", "pkg/trial", "pkg/wording"},
 }
 
 func goList(t *testing.T, args ...string) []string {

@@ -67,6 +67,6 @@ var suites = []struct {
 // cannot load others later.
 var modules = []string{
 	"nf_tables", "nft_ct", "nft_fib_inet", "nft_hash", "nft_limit", "nft_log", "nft_numgen", "nft_reject_inet", "nft_socket",
-	"nf_conntrack", "nf_conntrack_netlink", "nfnetlink_log", "nf_nat", "nft_chain_nat", "nft_nat", "nft_redir", "tcp_diag", "inet_diag",
+	"nf_conntrack", "nf_conntrack_netlink", "nfnetlink_log", "nf_nat", "nft_chain_nat", "nft_nat", "nft_masq", "nft_redir", "tcp_diag", "inet_diag",
 	"dummy", "veth", "vrf",
 }

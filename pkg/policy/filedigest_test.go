@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-func TestDigestTellsPoliciesApart(t *testing.T) {
+func TestFileDigestTellsPoliciesApart(t *testing.T) {
 	dir := t.TempDir()
 	main := filepath.Join(dir, "nftknockd.toml")
-	if d, err := Digest(main); d != "" || err == nil {
+	if d, err := FileDigest(main); d != "" || err == nil {
 		t.Errorf("without a file: %q, %v", d, err)
 	}
 	seen := make(map[string]string)
@@ -24,7 +24,7 @@ func TestDigestTellsPoliciesApart(t *testing.T) {
 		if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d, err := Digest(main)
+		d, err := FileDigest(main)
 		if err != nil || seen[d] != "" {
 			t.Errorf("%v: %q as after %q, %v", step, d, seen[d], err)
 		}
@@ -38,7 +38,7 @@ func TestDigestTellsPoliciesApart(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if again, err := Digest(main); err != nil || again != d {
+		if again, err := FileDigest(main); err != nil || again != d {
 			t.Errorf("%v: %q and then %q, %v", step, d, again, err)
 		}
 	}
