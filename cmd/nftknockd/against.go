@@ -12,6 +12,7 @@ import (
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/plan"
+	"nftknock/pkg/policy"
 	"nftknock/pkg/port"
 )
 
@@ -35,11 +36,11 @@ type ending struct {
 
 const notRunning = "not running"
 
-// checkAgainst compares a policy, whose plan is nil if no access is enabled in it, with the one
-// that a daemon runs, and prints the difference.
-func checkAgainst(cmd *cobra.Command, o *options, next *plan.Plan, asJSON bool) error {
-	if next == nil {
-		return exitError{code: exitUsage, err: plan.ErrNothing, hint: "the running daemon would keep its policy"}
+// checkAgainst compares a policy with the one that a daemon runs, and prints the difference.
+func checkAgainst(cmd *cobra.Command, o *options, p *policy.Policy, asJSON bool) error {
+	next, err := plan.Outline(p)
+	if err != nil {
+		return exitError{code: exitUsage, err: err, hint: "the running daemon would keep its policy"}
 	}
 	client, err := controlClient(cmd, o)
 	if err != nil {
@@ -96,12 +97,17 @@ func endsBy(g control.Grant, next *plan.Plan) string {
 		source, err = netip.ParsePrefix(g.Prefix)
 	}
 	service, bad := port.ParseService(g.Open)
+	var to port.Target
+	if g.Forward != "" && bad == nil {
+		to, bad = port.ParseTarget(g.Forward)
+	}
 	if err != nil || bad != nil {
 		return "" // of a newer daemon
 	}
 	left := time.Duration(g.Remaining * float64(time.Second))
 	return next.CheckGrant(gate.Grant{
 		Source: source, Service: service, Once: g.SingleUse, Remaining: left, Access: g.Access, Method: g.Knock,
+		Forward: to, Masquerade: g.Masquerade,
 	}, time.Now(), "by the reload").Reason
 }
 

@@ -78,10 +78,8 @@ func check(cmd *cobra.Command, o *options, file string, f checkFlags) error {
 		review.Host = thisHost()
 	}
 	p, diags := policy.Check(file, review)
-	var worked *plan.Plan
 	if !diags.HasErrors() {
-		var more policy.Diagnostics
-		worked, more = plan.Check(file, p, f.noKeys)
+		more := plan.Check(file, p, f.noKeys)
 		if !f.noKeys {
 			more = append(more, plan.HostWarnings(p, os.DirFS("/proc/sys"))...)
 		}
@@ -94,7 +92,7 @@ func check(cmd *cobra.Command, o *options, file string, f checkFlags) error {
 	if f.against && !diags.HasErrors() {
 		socket := *o
 		socket.config = file
-		if err := checkAgainst(cmd, &socket, worked, f.json); err != nil {
+		if err := checkAgainst(cmd, &socket, p, f.json); err != nil {
 			return err
 		}
 	}

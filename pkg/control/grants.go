@@ -27,6 +27,9 @@ type Grant struct {
 	Packets   uint64  `json:"packets"` // that opened connections
 	Bytes     uint64  `json:"bytes"`
 	SingleUse bool    `json:"single_use,omitempty"`
+	// Forward is where the grant leads instead of to this host, empty for this host.
+	Forward    string `json:"forward,omitempty"`
+	Masquerade bool   `json:"masquerade,omitempty"`
 }
 
 // ByHand stands in the place of a kind of knock where the command "grant" made a grant.

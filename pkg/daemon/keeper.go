@@ -13,8 +13,8 @@ import (
 	"nftknock/pkg/spent"
 )
 
-// keeper is the only goroutine that uses the gate, but for Gate.Connections, which is for
-// any goroutine, and for the start, before run. It makes grants once their decisions
+// keeper is the only goroutine that uses the gate, but for Gate.Connections and Gate.Survey,
+// which are for any goroutine, and for the start, before run. It makes grants once their decisions
 // are recorded, reports the end of each grant, repairs the table, and carries out the
 // commands of other goroutines.
 type keeper struct {

@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"nftknock/pkg/event"
+	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/links"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -15,9 +18,38 @@ import (
 func (d *Daemon) tellOpened(before *policy.Policy, left []string) []string {
 	o := plan.OpenedBy(before, d.plan.Policy)
 	o.Interfaces = d.interfaces.opened(o.Interfaces, left)
-	notes := o.Notes()
+	return d.tellNotes(o.Notes())
+}
+
+// tellOpenedSinceLastRun is tellOpened for a start, with the last policy that worked as the
+// one before. It waits for the disk as long as for a store; without that policy it tells
+// nothing.
+func (d *Daemon) tellOpenedSinceLastRun(ctx context.Context) {
+	if d.config.FindLast == nil || d.last != nil {
+		return
+	}
+	found := make(chan *lastpolicy.Copy, 1)
+	go func() {
+		last, err := d.config.FindLast()
+		if err != nil {
+			last = nil // there is none, or none that can be read: the next one replaces it
+		}
+		found <- last
+	}()
+	select {
+	case last := <-found:
+		if last != nil {
+			d.tellNotes(plan.OpenedBy(last.Policy, d.plan.Policy).Notes())
+		}
+	case <-time.After(openTimeout):
+	case <-ctx.Done():
+	}
+}
+
+// tellNotes reports sentences, and returns those that it has reported.
+func (d *Daemon) tellNotes(notes []string) []string {
 	if more := len(notes) - maxWarnings; more > 0 {
-		notes = append(notes[:maxWarnings], fmt.Sprintf("and %d more services and interfaces are no longer hidden", more))
+		notes = append(notes[:maxWarnings:maxWarnings], fmt.Sprintf("and %d more services and interfaces are no longer hidden", more))
 	}
 	for _, n := range notes {
 		d.events.Emit(event.NoLongerHidden{Text: n})

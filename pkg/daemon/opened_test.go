@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"nftknock/pkg/control"
+	"nftknock/pkg/daemon"
+	"nftknock/pkg/lastpolicy"
 )
 
 const webRange = `[[access]]
@@ -45,5 +47,24 @@ func TestAReloadSaysWhatIsNoLongerHidden(t *testing.T) {
 	r.log.await(t, "granted 192.0.2.11 ")
 	if strings.Contains(r.log.String(), "granted 192.0.2.10 ") {
 		t.Error("a knock was granted without an access")
+	}
+}
+
+// A restart with another policy shows as much as a reload.
+func TestAStartSaysWhatIsNoLongerHidden(t *testing.T) {
+	for name, find := range map[string]func() (*lastpolicy.Copy, error){
+		"there is one": func() (*lastpolicy.Copy, error) {
+			return &lastpolicy.Copy{Policy: parse(t, "[nftables]\ninterfaces = [\"eth0\", \"eth1\"]\n"+ssh+webRange)}, nil
+		},
+		"there is none": func() (*lastpolicy.Copy, error) { return nil, lastpolicy.ErrNone },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := startChanged(t, "[nftables]\ninterfaces = [\"eth0\"]\n"+ssh, func(_ *rig, c *daemon.Config) { c.FindLast = find })
+			said := strings.Contains(r.log.String(), "warn: tcp/8000-8010 is no longer hidden: ") &&
+				strings.Contains(r.log.String(), "warn: interface eth1 is no longer guarded: ")
+			if said != (name == "there is one") || strings.Contains(r.log.String(), "tcp/22 is no longer") {
+				t.Errorf("%s", r.log.String())
+			}
+		})
 	}
 }

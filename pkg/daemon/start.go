@@ -197,6 +197,7 @@ func (d *Daemon) startWith(ctx context.Context, next *plan.Plan) error {
 	if d.guard != nil {
 		return nil
 	}
+	d.tellOpenedSinceLastRun(ctx) // before that policy is replaced
 	if d.bad == nil {
 		_ = d.noteConfirmed() // was reported
 	}

@@ -14,7 +14,9 @@ import (
 
 // preventing are the conditions during which knocks, or some of them, open nothing. With the
 // others the daemon works, if not as its policy says.
-var preventing = map[string]bool{conditionNFLog: true, conditionStore: true, conditionTable: true, conditionAccesses: true}
+var preventing = map[string]bool{
+	conditionNFLog: true, conditionStore: true, conditionTable: true, conditionAccesses: true, conditionSets: true,
+}
 
 // Status implements control.Handler. It waits for no other goroutine, except for a listing of
 // grants that is under way, unless q.Brief is set.
@@ -118,7 +120,10 @@ func listed(grants []gate.Grant) []control.Grant {
 	for i, g := range grants {
 		list[i] = control.Grant{
 			Src: g.Source.Addr().String(), Open: g.Service.String(), Access: g.Access, Knock: g.Method,
-			Remaining: g.Remaining.Round(time.Millisecond).Seconds(), Packets: g.Packets, Bytes: g.Bytes, SingleUse: g.Once,
+			Remaining: g.Remaining.Round(time.Millisecond).Seconds(), Packets: g.Packets, Bytes: g.Bytes, SingleUse: g.Once, Masquerade: g.Masquerade,
+		}
+		if g.Forward.Port != 0 {
+			list[i].Forward = g.Forward.String()
 		}
 		if !g.Source.IsSingleIP() {
 			list[i].Prefix = g.Source.String()

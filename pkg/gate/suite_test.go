@@ -103,6 +103,7 @@ var behaviours = []struct {
 	{"thousands of grants", thousands},
 	{"a full set refuses all of a grant", full},
 	{"a removed table is gone", removes},
+	{"grants can be surveyed from another goroutine", surveys},
 	{"a closed gate does nothing", closed},
 }
 

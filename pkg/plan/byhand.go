@@ -105,11 +105,13 @@ func grantsByHand(source netip.Prefix, a *policy.Access, services []port.Range) 
 		}
 		return nil, fmt.Errorf("access %q lets single %s in, and not %s", a.Name, what, source)
 	}
-	var grants []gate.Grant
-	for _, s := range services {
-		grants = append(grants, gate.Grant{
-			Source: to, Service: s, Once: a.SingleUse, Timeout: a.Timeout, Access: a.Name, Method: MethodByHand,
-		})
+	d := Decision{Access: a, Allow: source.Addr(), Services: services, Timeout: a.Timeout}
+	grants := d.Grants()
+	for i := range grants {
+		grants[i].Method = MethodByHand
+	}
+	if len(grants) < len(services) {
+		return nil, fmt.Errorf("access %q leads where a knock says, so only a knock can be granted", a.Name)
 	}
 	return grants, nil
 }

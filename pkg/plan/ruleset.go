@@ -28,10 +28,13 @@ func ruleset(p *policy.Policy, accesses []*policy.Access, tripwires []port.Range
 	}
 	setMode(r, p.NFTables)
 	// Services may overlap: the gate merges them in its sets.
-	if r.Mode != gate.ModeSet {
+	if r.Mode == gate.ModeGate {
 		r.Protected = p.Hidden()
 	}
 	for _, a := range accesses {
+		if r.Mode == gate.ModeMark {
+			r.Protected = append(r.Protected, a.Open...)
+		}
 		for _, s := range a.Open {
 			r.Openings = append(r.Openings, gate.Opening{Service: s, Bits4: a.Prefix4, Bits6: a.Prefix6, Once: a.SingleUse})
 		}

@@ -267,10 +267,10 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	}
 	// Without an access the daemon does not run, and with errors the accesses that are missing
 	// may be those with the errors.
-	if (enabled || len(l.policy.NFTables.Protect) > 0) && !l.diags.HasErrors() {
+	if l.policy.HasWork() && l.policy.NFTables.Mode == ModeGate && !l.diags.HasErrors() {
 		warnUnopened(l.entries, l.policy.NFTables.Protect, l.now)
 	}
-	if !enabled && len(l.policy.NFTables.Protect) == 0 && !l.diags.HasErrors() {
+	if !l.policy.HasWork() && !l.diags.HasErrors() {
 		l.diags = append(l.diags, Diagnostic{
 			File: l.files[0], Severity: SeverityWarning,
 			Message: "no access is enabled, so there is nothing to open",
