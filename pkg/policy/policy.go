@@ -30,6 +30,7 @@ type Policy struct {
 	Engine      Engine
 	State       State
 	Log         Log
+	Metrics     Metrics
 	Control     Control
 	// Accesses are in the order of the files. There may be none, or none
 	// that is enabled; a daemon should refuse to run with that.

@@ -64,7 +64,7 @@ func readSections(root *table, p *Policy) {
 	t.finish()
 
 	readState(root.section("state"), &p.State)
-	readWithoutEffect(root)
+	readMetrics(root.section("metrics"), &p.Metrics)
 	readControl(root.section("control"), &p.Control)
 }
 

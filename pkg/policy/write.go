@@ -41,6 +41,7 @@ func (p *Policy) writeSections(w io.Writer) {
 	fmt.Fprintf(w, "\n[engine]\nmax_sources = %d\ntripwires = %d\n", p.Engine.MaxSources, p.Engine.Tripwires)
 	fmt.Fprintf(w, "\n[state]\ndir = %s\n", tomlString(p.State.Dir))
 	fmt.Fprintf(w, "\n[log]\nformat = %s\nlevel = %s\n", tomlString(p.Log.Format), tomlString(p.Log.Level))
+	fmt.Fprintf(w, "\n[metrics]\nlisten = %s\n", tomlString(p.Metrics.Listen))
 	fmt.Fprintf(w, "\n[control]\nsocket = %s\n", tomlString(p.Control.Socket))
 }
 
