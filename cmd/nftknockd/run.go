@@ -67,14 +67,15 @@ func runDaemon(ctx context.Context, file string, p *policy.Policy, log io.Writer
 	context.AfterFunc(ctx, stop)
 
 	lines, level := logger.New(log, p.Log)
+	events := event.NewDispatcher(nil, event.NewLog(lines))
 	d := daemon.New(daemon.Config{
 		Policy:      p,
 		Load:        func() (*plan.Plan, policy.Diagnostics) { return plan.Load(file) },
-		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
+		Events:      events,
 		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
 		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
 		OpenGate:    func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
-		OpenStore:   func(path string) (spent.Spender, error) { return spent.Open(path) },
+		OpenStore:   func(path string) (spent.Spender, error) { return openStore(path, events) },
 		OpenLinks:   func() (daemon.Links, error) { return links.Open() },
 		// Without a service manager it does nothing.
 		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
@@ -112,4 +113,14 @@ func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
 			}
 		}
 	}()
+}
+
+// openStore opens the store of spent tokens, and has it report when it had to be restored.
+func openStore(path string, events *event.Dispatcher) (spent.Spender, error) {
+	s, err := spent.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s.OnRestore(func() { events.Emit(event.StoreRestored{Path: path}) })
+	return s, nil
 }

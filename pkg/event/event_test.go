@@ -128,6 +128,8 @@ var lines = []struct {
 	{StoreUnavailable{errFull}, "ERROR replay store unavailable: refusing all keyed knocks and accesses with a limit: the set is full " +
 		"[event=store_unavailable reason=the set is full]"},
 	{StoreRecovered{}, "INFO the replay store works again [event=store]"},
+	{StoreRestored{Path: "/var/lib/nftknock/spent.db"}, `WARN the replay store "/var/lib/nftknock/spent.db" was deleted while in use, and is written again with all that was spent; ` +
+		"to begin with an empty one, stop the daemon first [event=store_restored]"},
 	{PruneFailed{errFull}, "ERROR cannot prune the replay store: the set is full; it grows, and may refuse all keyed knocks: " +
 		"check the disk of [state] dir [event=prune_failed reason=the set is full]"},
 	{StoreCloseFailed{errFull}, "WARN cannot close the replay store: the set is full; knocks that were honoured are recorded all the same " +
