@@ -20,8 +20,15 @@ const (
 	conditionKept       = "kept"       // the policy in force is not kept as the last one that worked
 	conditionAccesses   = "accesses"   // no knock opens some accesses: their keys are missing
 	conditionSets       = "sets"       // a set of another table cannot take grants
+	conditionMetrics    = "metrics"    // the metrics cannot be served
 	conditionGuard      = "guard"      // a policy is on trial, and is undone unless someone confirms it
 )
+
+// allConditions are the names of all conditions.
+var allConditions = []string{
+	conditionPolicy, conditionNFLog, conditionStore, conditionInterfaces, conditionTable, conditionControl, conditionKept,
+	conditionAccesses, conditionSets, conditionMetrics, conditionGuard,
+}
 
 // conditions is what is wrong with the daemon at the moment, one text per name. Its methods
 // may be called from any goroutine, and wait for nothing but each other.

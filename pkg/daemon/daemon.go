@@ -27,6 +27,7 @@ import (
 	"nftknock/pkg/event"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/lastpolicy"
+	"nftknock/pkg/metrics"
 	"nftknock/pkg/nflog"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/policy"
@@ -93,6 +94,7 @@ type Daemon struct {
 	workers    []*worker  // does not change once supervise runs
 	router     *router
 	keeper     *keeper
+	metrics    *metrics.Metrics
 	interfaces *interfaces
 	conditions conditions    // what is wrong now
 	started    time.Time     // of Run
@@ -174,6 +176,7 @@ const StayHidden = "services stay hidden: the table is in place"
 func (d *Daemon) Run(ctx context.Context) error {
 	defer d.endReloads() // for a start that fails before supervise
 	d.started = time.Now()
+	defer d.countEvents()()
 	socket, err := d.listen()
 	if errors.Is(err, control.ErrRunning) {
 		return err
@@ -247,6 +250,9 @@ func (d *Daemon) work(ctx context.Context, socket net.Listener, noSocket error) 
 	d.announce(func(w event.Watch) event.Event { return event.Ready{Watch: w} })
 	for _, w := range d.workers {
 		d.reading.Go(w.run)
+	}
+	if address := d.config.Policy.Metrics.Listen; d.metrics != nil {
+		d.group.Go(func() error { d.serveMetrics(ctx, address); return nil })
 	}
 	if socket != nil || noSocket != nil {
 		d.group.Go(func() error { d.serveControl(ctx, socket, noSocket); return nil })

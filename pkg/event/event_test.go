@@ -150,6 +150,8 @@ var lines = []struct {
 	{StoreUnavailable{errFull}, "ERROR replay store unavailable: refusing all keyed knocks and accesses with a limit: the set is full " +
 		"[event=store_unavailable reason=the set is full]"},
 	{StoreRecovered{}, "INFO the replay store works again [event=store]"},
+	{StoreRestored{Path: "/var/lib/nftknock/spent.db"}, `WARN the replay store "/var/lib/nftknock/spent.db" was deleted while in use, and is written again with all that was spent; ` +
+		"to begin with an empty one, stop the daemon first [event=store_restored]"},
 	{PruneFailed{errFull}, "ERROR cannot prune the replay store: the set is full; it grows, and may refuse all keyed knocks: " +
 		"check the disk of [state] dir [event=prune_failed reason=the set is full]"},
 	{StoreCloseFailed{errFull}, "WARN cannot close the replay store: the set is full; knocks that were honoured are recorded all the same " +
@@ -172,6 +174,8 @@ var lines = []struct {
 	{ControlFailed{errFull}, "ERROR the control socket does not work: the set is full; knocks are honoured as before, but commands such as revoke " +
 		"do not reach the daemon; it is tried again every few seconds [event=control_failed reason=the set is full]"},
 	{ControlRecovered{}, "INFO the control socket works again [event=control]"},
+	{MetricsFailed{errFull}, "ERROR the metrics cannot be served: the set is full; knocks are honoured as before; it is tried again every few seconds [event=metrics_failed reason=the set is full]"},
+	{MetricsRecovered{}, "INFO the metrics are served again [event=metrics]"},
 	{LastPolicy{errFull, "/state/last-policy.toml", time.Unix(0, 0)}, "ERROR running the last policy that worked, of 1970-01-01T00:00:00Z, " +
 		"since the one in the files cannot be used: the set is full; correct the files, then run \"systemctl reload nftknockd\" " +
 		"[event=last_policy reason=the set is full since=1970-01-01T00:00:00Z file=/state/last-policy.toml]"},

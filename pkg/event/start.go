@@ -98,6 +98,23 @@ func (e NFLogRecovered) Line() Line {
 
 func (NFLogRecovered) limit() (class, string) { return repairs, "" }
 
+// MetricsFailed: the metrics cannot be served.
+type MetricsFailed struct{ Err error }
+
+// Line implements Event.
+func (e MetricsFailed) Line() Line {
+	return Line{"metrics_failed", slog.LevelError, "the metrics cannot be served: " + e.Err.Error() +
+		"; knocks are honoured as before; it is tried again every few seconds", []slog.Attr{reason(e.Err)}}
+}
+
+// MetricsRecovered: the metrics are served again, after MetricsFailed.
+type MetricsRecovered struct{}
+
+// Line implements Event.
+func (MetricsRecovered) Line() Line {
+	return Line{"metrics", slog.LevelInfo, "the metrics are served again", nil}
+}
+
 // ControlRecovered: the control socket works again, after ControlFailed.
 type ControlRecovered struct{}
 

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -23,6 +24,16 @@ type StoreRecovered struct{}
 // Line implements Event.
 func (StoreRecovered) Line() Line {
 	return Line{"store", slog.LevelInfo, "the replay store works again", nil}
+}
+
+// StoreRestored: the file of the store of spent tokens was deleted while in use, and the
+// daemon has written it again.
+type StoreRestored struct{ Path string }
+
+// Line implements Event.
+func (e StoreRestored) Line() Line {
+	return Line{"store_restored", slog.LevelWarn,
+		fmt.Sprintf("the replay store %q was deleted while in use, and is written again with all that was spent; to begin with an empty one, stop the daemon first", e.Path), nil}
 }
 
 // RefusedUnrecorded: the store of spent tokens could not record the token of a knock that was refused

@@ -15,7 +15,7 @@ import (
 // knocks, grants, its control socket or the format of its log.
 var RestartKeys = []string{
 	"[nflog] group", "[nflog] workers", "[nftables] table", "[nftables] owner", "[nftables] label",
-	"[state] dir", "[log] format", "[control] socket",
+	"[state] dir", "[log] format", "[metrics] listen", "[control] socket",
 }
 
 // NeedsRestart returns the settings in which two policies differ, and that only a restart can

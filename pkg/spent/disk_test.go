@@ -143,6 +143,47 @@ func TestRemovedInUse(t *testing.T) {
 	spend(t, s, forever(1))
 }
 
+// A store that is deleted while in use, alone or with its directory, is written again with
+// all that was spent. Where that is impossible, nothing is recorded and nothing forgotten.
+func TestDeletedInUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "parent", "state", "spent.db")
+	s := open(t, path)
+	restored := 0
+	s.OnRestore(func() { restored++ })
+	for i, delete := range []string{path, filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+		spend(t, s, forever(2*i))
+		if err := os.RemoveAll(delete); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Spend(ctx, forever(0)); !errors.Is(err, ErrSpent) {
+			t.Errorf("got %v, want %v", err, ErrSpent)
+		}
+		spend(t, s, forever(2*i+1))
+		if restored != i+1 {
+			t.Errorf("restored %d times, want %d", restored, i+1)
+		}
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); len(entries) != 1 || err != nil {
+		t.Errorf("%v, %v: want the store alone", entries, err)
+	}
+	// A directory that others can write is no place for it.
+	dir := filepath.Dir(path)
+	if err := errors.Join(os.Remove(path), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Spend(ctx, forever(6)); err == nil || !strings.Contains(err.Error(), "chmod") {
+		t.Errorf("got %v, want an error about the mode", err)
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	spend(t, s, forever(6))
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wantSpent(t, open(t, path), forever, 7)
+}
+
 func TestLocked(t *testing.T) {
 	path := newPath(t)
 	cmd := child(job{Path: path, Many: 1 << 30, Together: 1})

@@ -72,6 +72,11 @@ func (s *Store) view(f func(*bbolt.Tx) error) error {
 // update writes it. On error nothing is recorded, except that a Commit that fails at the last
 // sync may have been.
 func (s *Store) update(f func(*bbolt.Tx, *ledger) error) error {
+	if s.deleted() {
+		if err := s.restore(); err != nil {
+			return fmt.Errorf("store %q was deleted while in use, and cannot be written again: %w; all keyed knocks and accesses with a limit are refused until it can", s.path, err)
+		}
+	}
 	var l ledger
 	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
 		if err := s.inPlace(tx.Size()); err != nil {

@@ -178,7 +178,7 @@ func (q *Queue[T]) Answers() <-chan Answer[T] { return q.answers }
 // may be called once.
 func (q *Queue[T]) Close() { close(q.entries) }
 
-// Run records entries until Close, prunes the store every minute, and at the end closes the
+// Run records entries until Close, prunes the store every minute (every 5 s while that fails), and at the end closes the
 // store and Answers. When ctx is done, it drops the entries that have no answer yet. It
 // blocks for as long as the disk does in the store's Prune or Close, even after ctx is
 // done. It is called once.
@@ -265,18 +265,29 @@ func spendOrBurn(ctx context.Context, s Spender, e Entry) error {
 	return err
 }
 
-// prune calls pruneOnce every minute until ctx is done.
+// prune calls pruneOnce until ctx is done: every minute, and more often while the store
+// fails, so that it is found soon when the store works again.
 func (q *Queue[T]) prune(ctx context.Context) {
-	ticker := time.NewTicker(pruneInterval)
+	ticker := time.NewTicker(retryAfter)
 	defer ticker.Stop()
+	last := time.Now()
 	for {
 		select {
-		case <-ticker.C:
-			q.pruneOnce()
+		case now := <-ticker.C:
+			if q.failing() || now.Sub(last) >= pruneInterval {
+				q.pruneOnce()
+				last = now
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+func (q *Queue[T]) failing() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.failure != ""
 }
 
 // pruneOnce prunes the store, if there is one, and reports when that begins to fail, fails

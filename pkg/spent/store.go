@@ -26,6 +26,7 @@ type Store struct {
 	file *os.File // that db uses
 	// unusable is the error that all calls return after a panic or after Close; nil before.
 	unusable error
+	restored func() // see OnRestore; nil for none
 
 	group group
 }

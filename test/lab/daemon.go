@@ -139,6 +139,9 @@ func (d *Daemon) find(text string, from int) (line string, next int, news <-chan
 	return "", 0, d.news
 }
 
+// PID is the number of the daemon's process.
+func (d *Daemon) PID() int { return d.cmd.Process.Pid }
+
 // Signal sends the daemon a signal.
 func (d *Daemon) Signal(sig syscall.Signal) error { return d.cmd.Process.Signal(sig) }
 

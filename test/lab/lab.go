@@ -82,6 +82,16 @@ func (l *Lab) addClient(i int) error {
 		lab:   l,
 	}
 	l.Clients = append(l.Clients, c)
+	return l.cable(i, c)
+}
+
+// Reconnect makes the cable to client i anew, whose old one was taken away, and returns the
+// client.
+func (l *Lab) Reconnect(i int) (*Client, error) { return l.Clients[i], l.cable(i, l.Clients[i]) }
+
+// cable joins client i and the server.
+func (l *Lab) cable(i int, c *Client) error {
+	host := c.NS
 	gateway4 := netip.AddrFrom4([4]byte{192, 168, byte(10 + i), 1})
 	gateway6 := netip.AddrFrom16([16]byte{0: 0xfd, 3: byte(10 + i), 15: 1})
 	server := []netip.Prefix{
@@ -91,7 +101,7 @@ func (l *Lab) addClient(i int) error {
 		server = append(server, netip.PrefixFrom(Server4, 32), netip.PrefixFrom(Server6, 128))
 	}
 	// The server's addresses are on eth0; other clients reach them by their gateway.
-	err = netns.Connect(l.Server, host, fmt.Sprint("eth", i), server,
+	err := netns.Connect(l.Server, host, fmt.Sprint("eth", i), server,
 		[]netip.Prefix{netip.PrefixFrom(c.Addr4, 24), netip.PrefixFrom(c.Addr6, 64)})
 	if err != nil {
 		return err
