@@ -99,7 +99,6 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 	context.AfterFunc(ctx, stop)
 
 	lines, level := logger.New(log, p.Policy.Log)
-	events := event.NewDispatcher(nil, event.NewLog(lines))
 	d := daemon.New(daemon.Config{
 		Policy:      p.Policy,
 		Bad:         p.bad,
@@ -110,11 +109,11 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 		Notes:       &notes{file: p.file, dir: p.Policy.State.Dir, guard: p.trial.guard},
 		Noted:       p.trial.noted,
 		Keep:        func(worked *policy.Policy) error { return lastpolicy.Keep(worked.State.Dir, p.source, worked) },
-		Events:      events,
+		Events:      event.NewDispatcher(nil, event.NewLog(lines)),
 		SetLogLevel: func(l policy.LogLevel) { level.Set(logger.Level(l)) },
 		OpenSource:  func(c nflog.Config) (nflog.Source, error) { return nflog.Open(c) },
 		OpenGate:    func(c gate.Config) (gate.Gate, error) { return gate.Open(c) },
-		OpenStore:   func(path string) (spent.Spender, error) { return openStore(path, events) },
+		OpenStore:   func(path string) (spent.Spender, error) { return spent.Open(path) },
 		OpenLinks:   func() (daemon.Links, error) { return links.Open() },
 		// Without a service manager it does nothing.
 		Notify: func(state string) { _, _ = systemd.SdNotify(false, state) },
@@ -160,14 +159,4 @@ func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
 			}
 		}
 	}()
-}
-
-// openStore opens the store of spent tokens, and has it report when it had to be restored.
-func openStore(path string, events *event.Dispatcher) (spent.Spender, error) {
-	s, err := spent.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	s.OnRestore(func() { events.Emit(event.StoreRestored{Path: path}) })
-	return s, nil
 }

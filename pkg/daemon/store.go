@@ -80,7 +80,7 @@ func (d *Daemon) beginOpening(ctx context.Context, path string) (*spent.Retry, e
 			return nil, openError(ctx, context.Cause(wait))
 		}
 	}
-	store := spent.NewRetry(func() (spent.Spender, error) { return d.config.OpenStore(path) })
+	store := spent.NewRetry(func() (spent.Spender, error) { return d.openAt(path) })
 	return store, openError(ctx, store.Opened(wait))
 }
 
@@ -101,4 +101,16 @@ func (d *Daemon) discard(store *spent.Retry) {
 		defer close(done)
 		_ = store.Close() // nothing was written
 	}()
+}
+
+// openAt opens the store at a path, which then reports when it was deleted and restored.
+func (d *Daemon) openAt(path string) (spent.Spender, error) {
+	store, err := d.config.OpenStore(path)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := store.(*spent.Store); ok {
+		s.OnRestore(func() { d.events.Emit(event.StoreRestored{Path: path}) })
+	}
+	return store, nil
 }
