@@ -68,7 +68,7 @@ func runForeground(cmd *cobra.Command, file string, guard time.Duration) error {
 	// NB: without this, a write to a log whose reader has gone would end the
 	// process.
 	signal.Ignore(syscall.SIGPIPE)
-	log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Policy.Log))
+	log := logqueue.New(cmd.ErrOrStderr(), logger.LostLines(p.Log))
 	defer log.Close()
 	err = runDaemon(cmd.Context(), p, log)
 	if err == nil {
@@ -98,7 +98,7 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 	// A second signal kills the process, in case the stop hangs.
 	context.AfterFunc(ctx, stop)
 
-	lines, level := logger.New(log, p.Policy.Log)
+	lines, level := logger.New(log, p.Log)
 	d := daemon.New(daemon.Config{
 		Policy:      p.Policy,
 		Bad:         p.bad,
@@ -106,7 +106,7 @@ func runDaemon(ctx context.Context, p startingPolicy, log io.Writer) error {
 		Load:        func() (*plan.Plan, policy.Diagnostics) { return loadForHost(p.file) },
 		FindLast:    p.findLast(),
 		Guard:       p.trial.guard,
-		Notes:       &notes{file: p.file, dir: p.Policy.State.Dir, guard: p.trial.guard},
+		Notes:       &notes{file: p.file, dir: p.State.Dir, guard: p.trial.guard},
 		Noted:       p.trial.noted,
 		Keep:        func(worked *policy.Policy) error { return lastpolicy.Keep(worked.State.Dir, p.source, worked) },
 		Events:      event.NewDispatcher(nil, event.NewLog(lines)),

@@ -143,7 +143,7 @@ func TestAReadErrorOpensTheGroupAgain(t *testing.T) {
 			opened atomic.Int64
 			source atomic.Pointer[nflog.Fake]
 		)
-		r := startChanged(t, ssh, func(r *rig, c *daemon.Config) {
+		r := startChanged(t, ssh, func(_ *rig, c *daemon.Config) {
 			c.OpenSource = func(nflog.Config) (nflog.Source, error) {
 				opened.Add(1)
 				fake := nflog.NewFake(5)

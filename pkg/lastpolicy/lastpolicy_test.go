@@ -118,7 +118,7 @@ func TestKeepThatFails(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	edit := func(change func([]byte) []byte) func(t *testing.T, dir, path string) {
-		return func(t *testing.T, dir, path string) {
+		return func(t *testing.T, _, path string) {
 			data, err := os.ReadFile(path)
 			if err == nil {
 				err = os.WriteFile(path, change(data), 0o600)
@@ -157,11 +157,11 @@ func TestReadRefuses(t *testing.T) {
 			rest = append([]byte("[future]\nx = 1\n"), rest...)
 			return append([]byte(header(source, rest)), rest...)
 		}), `written by another version of this program: `},
-		"others can write it": {func(t *testing.T, dir, path string) { must(t, os.Chmod(path, 0o620)) }, "bad mode 0620"},
-		"others can write the directory": {func(t *testing.T, dir, path string) {
+		"others can write it": {func(t *testing.T, _, path string) { must(t, os.Chmod(path, 0o620)) }, "bad mode 0620"},
+		"others can write the directory": {func(t *testing.T, dir, _ string) {
 			must(t, os.Chmod(dir, 0o703))
 		}, "bad mode 0703"},
-		"a link": {func(t *testing.T, dir, path string) {
+		"a link": {func(t *testing.T, _, path string) {
 			must(t, os.Rename(path, path+".x"))
 			must(t, os.Symlink(path+".x", path))
 		}, "too many levels of symbolic links"},

@@ -329,7 +329,7 @@ func (c *Config) writePolicy() error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }() // the policy has another name by then, if it is good
 	_, err = f.WriteString(c.Draft.Policy())
 	if err == nil {
 		err = f.Sync()

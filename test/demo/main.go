@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"nftknock/test/lab"
@@ -40,14 +42,25 @@ func run() int {
 	return status
 }
 
-// policy is the first example of the 2004 article, with a timeout of a few seconds.
+// sequence has the form of the first example of the 2004 article, and ports of its own: those
+// of the article are known to everyone.
+var sequence = newSequence()
+
+func newSequence() []string {
+	ports := rand.Perm(20000)[:4]
+	element := func(protocol string, i int) string { return fmt.Sprint(protocol, "/", 10000+ports[i]) }
+	return []string{element("tcp", 0), element("udp", 1), "icmp", "icmp", element("tcp", 2), element("udp", 3)}
+}
+
+// policy is that example, with a timeout of a few seconds.
 const policy = `
 control.socket = "" # nobody reloads this daemon
+state.dir = %q
 
 [[access]]
 name = "ssh"
 knock = "shared"
-sequence = ["tcp/50053", "udp/6020", "icmp", "icmp", "tcp/24034", "udp/9680"]
+sequence = ["%s"]
 open = ["tcp/22"]
 timeout = "4s"
 require_os = "linux"
@@ -55,7 +68,7 @@ within = "20s"
 `
 
 // rc is the configuration of the client in the article.
-const rc = "10.3.2.1: tcp/50053, udp/6020, icmp, icmp, tcp/24034, udp/9680\n"
+var rc = "10.3.2.1: " + strings.Join(sequence, ", ") + "\n"
 
 // show makes the network, runs the demonstration and removes everything.
 func show(ctx context.Context) error {
@@ -74,7 +87,7 @@ func show(ctx context.Context) error {
 	}
 	defer l.Close()
 	if err := errors.Join(
-		write(l, "nftknockd.toml", policy), write(l, "fwknoprc", rc),
+		write(l, "nftknockd.toml", fmt.Sprintf(policy, filepath.Join(dir, "state"), strings.Join(sequence, `", "`))), write(l, "fwknoprc", rc),
 		l.Serve(ctx, 22, "SSH-2.0-a_hidden_service"),
 	); err != nil {
 		return err

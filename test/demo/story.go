@@ -120,7 +120,7 @@ func (s *story) knocks(c *lab.Client) error {
 // refusal.
 func (s *story) forges(c *lab.Client) error {
 	s.chapter("The other client knows the sequence too, but the policy says require_os = \"linux\"")
-	for _, element := range []string{"tcp/50053", "udp/6020", "icmp", "icmp", "tcp/24034", "udp/9680"} {
+	for _, element := range sequence {
 		var err error
 		switch port := uint16(0); {
 		case strings.HasPrefix(element, "tcp/"):

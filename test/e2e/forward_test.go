@@ -131,7 +131,7 @@ func TestForward(t *testing.T) {
 			func(s *stage) string {
 				return "[[access]]\nname = \"inner\"\nknock = \"encrypted\"\n" + s.keys("base64:"+cipherKey, "") + forwardLines
 			},
-			func(s *stage, six bool) []string {
+			func(s *stage, _ bool) []string {
 				return []string{"-e", "-P", "tcp", "-p", "2222", "--key-file", filepath.Join(s.Dir, "keys/cipher")}
 			},
 		},
@@ -322,9 +322,10 @@ func TestForwardOutlivesTheDaemon(t *testing.T) {
 
 // A reload that takes a target away ends the grants that lead there at once.
 func TestReloadTakesTargetsAway(t *testing.T) {
+	withoutForward, _, _ := strings.Cut(sharedForward, "forward =")
 	for name, c := range map[string]struct{ policy, reason, banner string }{
 		"the target":   {strings.ReplaceAll(sharedForward, "10.0.0.5:22", "10.0.0.6:22"), "no longer forwards it to 10.0.0.5:22", ""},
-		"all of it":    {sharedForward[:strings.Index(sharedForward, "forward =")], "no longer forwards it to 10.0.0.5:22", ""},
+		"all of it":    {withoutForward, "no longer forwards it to 10.0.0.5:22", ""},
 		"masquerade":   {sharedForward + "masquerade = true\n", "has a changed masquerade", ""},
 		"nothing":      {sharedForward + "limit = 10\n", "", behindBanner},
 		"its timeout":  {strings.Replace(sharedForward, "20s", "5s", 1), "shortened to 5s", behindBanner},

@@ -42,7 +42,6 @@ func recipes(t *testing.T) []recipe {
 }
 
 // inSet says whether grants of the recipe are in a set of the firewall.
-func (r recipe) inSet() bool { return strings.Contains(r.policy, `mode = "set"`) }
 
 // name is short.
 func (r recipe) name() string {

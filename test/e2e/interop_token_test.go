@@ -93,7 +93,8 @@ func TestInteropFwknopForward(t *testing.T) {
 			s.fwknop(strings.Fields("-a 192.168.10.2 --use-hmac --key-base64-rijndael " + cipherKey + " --key-base64-hmac " + hmacKey + " " + c.args)...)
 			line := s.await(c.log)
 			var dialled uint16
-			if _, err := fmt.Sscanf(line[strings.Index(line, "access to tcp/"):], "access to tcp/%d", &dialled); err != nil {
+			_, granted, _ := strings.Cut(line, "access to tcp/")
+			if _, err := fmt.Sscanf(granted, "%d", &dialled); err != nil {
 				t.Fatal(err)
 			}
 			s.wantBanner(s.Clients[0], lab.Server4, dialled, c.banner)
