@@ -165,7 +165,7 @@ func TestReadRefuses(t *testing.T) {
 			must(t, os.Rename(path, path+".x"))
 			must(t, os.Symlink(path+".x", path))
 		}, "too many levels of symbolic links"},
-		"a pipe": {func(t *testing.T, dir, path string) {
+		"a pipe": {func(t *testing.T, _, path string) {
 			must(t, os.Remove(path))
 			must(t, syscall.Mkfifo(path, 0o600))
 		}, "not a regular file"},
