@@ -12,6 +12,7 @@ var published = []struct {
 	ports []uint16
 }{
 	{"the 2004 article on fwknop, and the examples of this project", []uint16{50053, 6020, 24034, 9680}},
+	{"the documentation of this project", []uint16{50153, 6120, 24134}},
 	// /etc/knockd.conf and knockd(1); nftables recipes go on to 10000.
 	{"knockd's configuration file", []uint16{7000, 8000, 9000, 10000}},
 	{"knockd's configuration file", []uint16{12345, 54321, 24680, 13579}},
