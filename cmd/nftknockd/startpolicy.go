@@ -51,8 +51,9 @@ func startPolicy(file string, guard time.Duration) (startingPolicy, error) {
 	}
 	last, err := lastpolicy.Find(source)
 	switch {
-	case errors.Is(err, lastpolicy.ErrNone) && s.Policy != nil:
-		// It can be run, and what was hidden must stay hidden.
+	case err != nil && s.Policy != nil:
+		// It can be run, and what was hidden must stay hidden. What is wrong with the state
+		// directory is told when the store is opened and the policy is kept.
 		return s, nil
 	case errors.Is(err, lastpolicy.ErrNone):
 		return startingPolicy{}, exitError{code: exitUsage, err: bad, hint: firstHint(bad)}

@@ -57,7 +57,7 @@ func Read(dir string) (*Note, error) {
 	path := filepath.Join(dir, Name)
 	// O_NONBLOCK: opening a named pipe would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil
 	}
 	if err != nil {
@@ -140,7 +140,7 @@ func write(dir string, data []byte) error {
 // disk.
 func Remove(dir string) error {
 	err := os.Remove(filepath.Join(dir, Name))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	if err == nil {

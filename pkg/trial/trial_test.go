@@ -80,3 +80,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// Where a file stands in the place of the directory, there is no note.
+func TestNoDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Read(dir); n != nil || err != nil {
+		t.Errorf("%v, %v; want no note", n, err)
+	}
+	if err := Remove(dir); err != nil {
+		t.Error(err)
+	}
+	if err := Write(dir, Note{Policy: "00"}); err == nil {
+		t.Error("a note was written into a file")
+	}
+}
