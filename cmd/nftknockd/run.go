@@ -137,7 +137,7 @@ func startFailure(err error) exitError {
 		exit.code, exit.hint = exitUndone, `to try it again, run "nftknockd setup"`
 	}
 	if start := (*daemon.StartError)(nil); errors.As(err, &start) {
-		exit.err, exit.hint = start.Err, daemon.StayHidden
+		exit.err, exit.hint = start.Err, start.Meaning()
 	}
 	return exit
 }

@@ -153,16 +153,24 @@ func New(c Config) *Daemon {
 	return d
 }
 
-// StartError is the error of a start that failed after the services were hidden.
-type StartError struct{ Err error }
+// StartError is the error of a start that failed after the table was written.
+type StartError struct {
+	Err   error
+	hides event.Hides
+}
 
-func (e *StartError) Error() string { return e.Err.Error() + "; " + StayHidden }
+func (e *StartError) Error() string { return e.Err.Error() + "; " + e.Meaning() }
 
 // Unwrap returns the error without the consequence.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// StayHidden says what a StartError means for the host.
-const StayHidden = "services stay hidden: the table is in place"
+// Meaning says what the error means for the host.
+func (e *StartError) Meaning() string {
+	if e.hides.Elsewhere {
+		return "no knock is received; services are hidden or open as the firewall of this host has it"
+	}
+	return "services stay hidden: the table is in place"
+}
 
 // Run hides services and grants access until ctx is done, and then returns nil. The
 // table and its running grants stay in the kernel.
@@ -237,7 +245,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if start := (*StartError)(nil); !errors.As(err, &start) {
 		d.events.EmitOmitted()
-		d.events.Emit(event.Stopped{})
+		d.events.Emit(event.Stopped{Hides: hidesBy(d.keeper.plan().Policy)})
 	}
 	return err
 }

@@ -44,6 +44,11 @@ func (d *Daemon) status() string {
 	return strings.ReplaceAll(strings.Join(wrong, "; "), "\n", "; ")
 }
 
+// hidesBy says who hides the services of a policy.
+func hidesBy(p *policy.Policy) event.Hides {
+	return event.Hides{Elsewhere: p.NFTables.Mode == policy.ModeSet || p.NFTables.Mode == policy.ModeMark}
+}
+
 // remind reports that the policy in the files is not in force because it cannot be used, and
 // does nothing otherwise.
 func (d *Daemon) remind() {
@@ -58,26 +63,28 @@ func (d *Daemon) remind() {
 	d.setCondition(conditionPolicy, "running the last policy that worked: "+brief(d.bad).Error())
 }
 
-// brief returns the first error of a policy that has several, and how many more there are.
+// brief returns the first error of a policy that has several, and how many more there are. An
+// unknown key goes before others: a misspelt one is missing under its right name, so that the
+// other errors may be nothing but its consequences.
 func brief(err error) error {
 	var diags policy.Diagnostics
 	if !errors.As(err, &diags) {
 		return err
 	}
-	var first string
+	var first policy.Diagnostic
 	n := 0
 	for _, d := range diags {
 		if d.Severity != policy.SeverityError {
 			continue
 		}
-		if n++; n == 1 {
-			first = d.Text()
+		if n++; n == 1 || d.Code == policy.CodeUnknownKey && first.Code != policy.CodeUnknownKey {
+			first = d
 		}
 	}
 	if n > 1 {
-		return fmt.Errorf("%s (and %s: nftknockd check lists them)", first, wording.Count(n-1, "more error", "more errors"))
+		return fmt.Errorf("%s (and %s: nftknockd check lists them)", first.Text(), wording.Count(n-1, "more error", "more errors"))
 	}
-	return errors.New(first)
+	return errors.New(first.Text())
 }
 
 // filesInForce notes that the policy in the files is in force.
@@ -106,7 +113,7 @@ func (d *Daemon) reportVoid(before *plan.Plan) {
 			continue
 		}
 		if reported++; reported <= maxWarnings {
-			d.events.Emit(event.AccessVoid{Access: v.Name, Err: v.Reason})
+			d.events.Emit(event.AccessVoid{Access: v.Name, Hides: hidesBy(d.plan.Policy), Err: v.Reason})
 		}
 	}
 	if reported > maxWarnings {

@@ -152,7 +152,7 @@ func (u *unread) set(group uint16, err error) (before error) {
 }
 
 // text says what is wrong, for a number of groups in all. It is empty if nothing is.
-func (u *unread) text(all int) string {
+func (u *unread) text(all int, hides event.Hides) string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	var reasons []string
@@ -162,27 +162,31 @@ func (u *unread) text(all int) string {
 		}
 	}
 	slices.Sort(reasons)
+	hidden := "services hidden, "
+	if hides.Elsewhere {
+		hidden = ""
+	}
 	switch n := len(u.groups); {
 	case n == 0:
 		return ""
 	case n < all:
-		return "services hidden, some knocks cannot be heard: " + strings.Join(reasons, "; ")
+		return hidden + "some knocks cannot be heard: " + strings.Join(reasons, "; ")
 	default:
-		return "services hidden, no knock can be heard: " + strings.Join(reasons, "; ")
+		return hidden + "no knock can be heard: " + strings.Join(reasons, "; ")
 	}
 }
 
 // groupChanged reports that a group cannot be used, or is open. An error is told once, until
 // the group works again.
 func (d *Daemon) groupChanged(group uint16, err error) {
-	before := d.unread.set(group, err)
+	before, hides := d.unread.set(group, err), hidesBy(d.keeper.plan().Policy)
 	switch {
 	case err != nil && before == nil:
-		d.events.Emit(event.NFLogUnavailable{Group: group, Err: err})
+		d.events.Emit(event.NFLogUnavailable{Group: group, Hides: hides, Err: err})
 	case err == nil && before != nil:
 		d.events.Emit(event.NFLogRecovered{Group: group})
 	case err == nil:
 		return // open at once
 	}
-	d.setCondition(conditionNFLog, d.unread.text(d.config.Policy.NFLog.Workers))
+	d.setCondition(conditionNFLog, d.unread.text(d.config.Policy.NFLog.Workers, hides))
 }

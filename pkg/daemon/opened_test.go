@@ -42,6 +42,8 @@ func TestAReloadSaysWhatIsNoLongerHidden(t *testing.T) {
 	notes("[nftables]\nprotect = [\"tcp/22\"]\n", "tcp/8000-8010 is no longer hidden: this table lets everyone reach it")
 	// Without an access, nothing is lost but the way in.
 	r.knock(10, 7300, 7100, 7200)
+	// A packet that is read after the reload counts for the new policy.
+	eventually(t, "packets read", func() bool { return r.source.Stats().Packets == 3 })
 	notes(ssh)
 	r.knock(11, 7300, 7100, 7200)
 	r.log.await(t, "granted 192.0.2.11 ")

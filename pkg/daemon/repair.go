@@ -37,11 +37,15 @@ func (k *keeper) repairNow() {
 	repaired, err := k.gate.Repair()
 	k.owned.Store(k.gate.Owned())
 	if err != nil {
-		k.router.wrong.set(conditionTable, "the table cannot be restored, so services may be open to everyone: "+err.Error())
+		hides, meaning := hidesBy(k.plan().Policy), "services may be open to everyone"
+		if hides.Elsewhere {
+			meaning = "knocks may not be received"
+		}
+		k.router.wrong.set(conditionTable, "the table cannot be restored, so "+meaning+": "+err.Error())
 		k.again = time.After(repairPause)
 		if k.failure != err.Error() {
 			k.failure = err.Error()
-			k.events.Emit(event.RepairFailed{Table: table, Err: err})
+			k.events.Emit(event.RepairFailed{Table: table, Hides: hides, Err: err})
 		}
 		return
 	}

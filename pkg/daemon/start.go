@@ -121,7 +121,7 @@ func (d *Daemon) openAll(ctx context.Context) error {
 	if errors.Is(err, errStopping) {
 		return err
 	}
-	return &StartError{err}
+	return &StartError{err, hidesBy(d.plan.Policy)}
 }
 
 // openWorkers makes a worker for every NFLOG group of the policy, and opens those groups that

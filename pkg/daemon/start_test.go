@@ -217,8 +217,9 @@ open = ["tcp/80"]
 func TestTheLastPolicyRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wrong := policy.Diagnostics{
-			{File: "a.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: `unknown key "sequenec"`},
-			{File: "a.toml", Line: 4, Column: 1, Severity: policy.SeverityError, Message: "another"},
+			// The consequence of the other, which comes first all the same.
+			{File: "a.toml", Line: 2, Column: 1, Severity: policy.SeverityError, Message: "no sequence"},
+			{File: "a.toml", Line: 3, Column: 1, Severity: policy.SeverityError, Message: `unknown key "sequenec"`, Code: policy.CodeUnknownKey},
 		}
 		var kept atomic.Pointer[policy.Policy]
 		r := startChanged(t, ssh, func(r *rig, c *daemon.Config) {

@@ -1,6 +1,8 @@
 package daemon_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nftknock/pkg/control"
+	"nftknock/pkg/daemon"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/nflog"
 )
 
 const sshBySet = "[nftables]\nmode = \"set\"\nset4 = \"inet filter clients\"\n" + ssh
@@ -87,5 +91,41 @@ func TestAReloadToSetsThatAreMissing(t *testing.T) {
 	}
 	if got := r.gate.Ruleset(); got.Mark != 0x10000 || got.Mode != gate.ModeMark || len(got.Protected) != 1 || len(got.Hidden()) != 0 {
 		t.Errorf("ruleset %+v", got)
+	}
+}
+
+// In modes set and mark our table hides nothing: no line and no condition says that services
+// are hidden by it, or open without it.
+func TestNothingIsSaidToBeHiddenByATableThatHidesNothing(t *testing.T) {
+	for name, text := range map[string]string{
+		"set": sshBySet, "mark": "[nftables]\nmode = \"mark\"\nmark = \"0x10000\"\n" + ssh,
+	} {
+		t.Run(name, func(t *testing.T) {
+			taken := errors.New("another program has it")
+			r := startChanged(t, text, func(r *rig, c *daemon.Config) {
+				r.gate.MakeSet(clients, ofClients)
+				c.OpenSource = func(nflog.Config) (nflog.Source, error) { return nil, taken }
+			})
+			r.log.await(t, "error: knocks of NFLOG group 5 cannot be received: another program has it")
+			r.gate.fail(errors.New("the kernel will not"))
+			r.gate.Flush()
+			r.log.await(t, "error: knocks may not be received: cannot restore table inet nftknock")
+			problems := fmt.Sprint(r.status(control.StatusQuery{}).Problems)
+			for _, want := range []string{"no knock can be heard: another program has it", "so knocks may not be received: the kernel will not"} {
+				if !strings.Contains(problems, want) {
+					t.Errorf("%q is not among the problems %s", want, problems)
+				}
+			}
+			r.gate.fail(nil)
+			r.log.await(t, "is restored")
+			if err := r.stop(); err != nil {
+				t.Error(err)
+			}
+			for _, wrong := range []string{"hidden", "open to everyone"} {
+				if strings.Contains(r.log.String()+problems, wrong) {
+					t.Errorf("it says %q:\n%s\n%s", wrong, problems, &r.log)
+				}
+			}
+		})
 	}
 }

@@ -133,8 +133,10 @@ var lines = []struct {
 	{Cut{wide.Source, web, 2}, "INFO 2 connections of 2001:db8::/64 to tcp/8000-8010 cut [event=cut src=2001:db8::/64 open=tcp/8000-8010 connections=2]"},
 
 	{Repaired{"nftknock"}, "WARN table inet nftknock was changed by another process and is restored, running grants included [event=repaired]"},
-	{RepairFailed{"nftknock", errFull}, "ERROR services may be open to everyone: cannot restore table inet nftknock, which another process changed: " +
+	{RepairFailed{"nftknock", Hides{}, errFull}, "ERROR services may be open to everyone: cannot restore table inet nftknock, which another process changed: " +
 		"the set is full; retrying every second [event=repair_failed reason=the set is full]"},
+	{RepairFailed{"nftknock", Hides{Elsewhere: true}, errFull}, "ERROR knocks may not be received: cannot restore table inet nftknock, " +
+		"which another process changed: the set is full; retrying every second [event=repair_failed reason=the set is full]"},
 	{SetsUnusable{errFull}, "ERROR knocks are refused: the set is full; retrying every second [event=sets_unusable reason=the set is full]"},
 	{SetsUsable{}, "INFO the firewall's sets take grants again, running ones included [event=sets]"},
 	{NarrowFailed{errFull}, "ERROR cannot end grants that the policy no longer allows: the set is full; their sources still have access; retrying every second " +
@@ -168,6 +170,7 @@ var lines = []struct {
 	{Ready{Watch{"nftknock", 5, 8, 0}}, "INFO ready: table inet nftknock, NFLOG groups 5 to 8, 0 accesses [event=ready accesses=0]"},
 	{Reloaded{Watch{"nftknock", 5, 5, 2}}, "INFO reloaded: table inet nftknock, NFLOG group 5, 2 accesses [event=reloaded accesses=2]"},
 	{ReloadFailed{errFull}, "ERROR reload failed, the old policy remains in force: the set is full [event=reload reason=the set is full]"},
+	{Stopped{Hides{Elsewhere: true}}, `INFO stopped; running grants end at their time; "nftknockd uninstall" removes the table [event=stopped]`},
 	{Stopped{}, `INFO stopped; services stay hidden, running grants end at their time; "nftknockd uninstall" removes the table [event=stopped]`},
 	{PolicyWarning{"a.toml:7:2: weak; make it strong", Place{"a.toml", 7, 2}}, "WARN a.toml:7:2: weak; make it strong [event=policy file=a.toml line=7 column=2]"},
 	{PolicyWarningsOmitted{50}, "WARN and 50 more warnings: nftknockd check lists them [event=policy omitted=50]"},
@@ -182,11 +185,15 @@ var lines = []struct {
 	{PolicyNotKept{errFull}, "ERROR the set is full; if the policy cannot be loaded at the next start, an older one is run, or none; " +
 		"it is tried again every minute [event=policy_not_kept reason=the set is full]"},
 	{PolicyKept{}, "INFO the policy in force is kept as the last one that worked [event=policy_kept]"},
-	{AccessVoid{"ssh", errFull}, "ERROR no knock opens access \"ssh\", whose services stay hidden: the set is full; other accesses work; " +
+	{AccessVoid{"ssh", Hides{}, errFull}, "ERROR no knock opens access \"ssh\", whose services stay hidden: the set is full; other accesses work; " +
+		"it is tried again every 10s [event=void access=ssh reason=the set is full]"},
+	{AccessVoid{"ssh", Hides{Elsewhere: true}, errFull}, "ERROR no knock opens access \"ssh\": the set is full; other accesses work; " +
 		"it is tried again every 10s [event=void access=ssh reason=the set is full]"},
 	{AccessesVoidOmitted{2}, "ERROR and no knock opens 2 accesses more: nftknockd check lists the reasons [event=void omitted=2]"},
 	{AccessRestored{"ssh"}, "INFO access \"ssh\" can be used again [event=restored access=ssh]"},
-	{NFLogUnavailable{5, errFull}, "ERROR services stay hidden, and knocks of NFLOG group 5 cannot be received: the set is full; " +
+	{NFLogUnavailable{5, Hides{}, errFull}, "ERROR services stay hidden, and knocks of NFLOG group 5 cannot be received: the set is full; " +
+		"it is tried again every few seconds [event=nflog_unavailable reason=the set is full group=5]"},
+	{NFLogUnavailable{5, Hides{Elsewhere: true}, errFull}, "ERROR knocks of NFLOG group 5 cannot be received: the set is full; " +
 		"it is tried again every few seconds [event=nflog_unavailable reason=the set is full group=5]"},
 	{NFLogRecovered{5}, "INFO knocks of NFLOG group 5 are received again [event=nflog group=5]"},
 	{NFLogCloseFailed{5, errFull}, "WARN cannot close NFLOG group 5: the set is full; the kernel closes it when the daemon has ended " +

@@ -52,11 +52,15 @@ func (e ReloadFailed) Line() Line {
 }
 
 // Stopped: the daemon has ended after it was ready, or was told to end before that.
-type Stopped struct{}
+type Stopped struct{ Hides }
 
 // Line implements Event.
-func (Stopped) Line() Line {
-	return Line{"stopped", slog.LevelInfo, "stopped; services stay hidden, running grants end at their time; \"nftknockd uninstall\" removes the table", nil}
+func (e Stopped) Line() Line {
+	hidden := ""
+	if e.hides() {
+		hidden = "services stay hidden, "
+	}
+	return Line{"stopped", slog.LevelInfo, "stopped; " + hidden + "running grants end at their time; \"nftknockd uninstall\" removes the table", nil}
 }
 
 // ControlFailed: the control socket cannot be opened, or does not work any more.

@@ -48,12 +48,17 @@ func (PolicyKept) Line() Line {
 // used.
 type AccessVoid struct {
 	Access string
-	Err    error
+	Hides
+	Err error
 }
 
 // Line implements Event.
 func (e AccessVoid) Line() Line {
-	return Line{"void", slog.LevelError, fmt.Sprintf("no knock opens access %q, whose services stay hidden: %v", e.Access, e.Err) +
+	hidden := ""
+	if e.hides() {
+		hidden = ", whose services stay hidden"
+	}
+	return Line{"void", slog.LevelError, fmt.Sprintf("no knock opens access %q%s: %v", e.Access, hidden, e.Err) +
 		"; other accesses work; it is tried again every 10s", []slog.Attr{slog.String("access", e.Access), reason(e.Err)}}
 }
 
@@ -77,12 +82,17 @@ func (e AccessRestored) Line() Line {
 // NFLogUnavailable: an NFLOG group cannot be opened, or not be read any more.
 type NFLogUnavailable struct {
 	Group uint16
-	Err   error
+	Hides
+	Err error
 }
 
 // Line implements Event.
 func (e NFLogUnavailable) Line() Line {
-	return Line{"nflog_unavailable", slog.LevelError, fmt.Sprintf("services stay hidden, and knocks of NFLOG group %d cannot be received: %v", e.Group, e.Err) +
+	hidden := ""
+	if e.hides() {
+		hidden = "services stay hidden, and "
+	}
+	return Line{"nflog_unavailable", slog.LevelError, fmt.Sprintf("%sknocks of NFLOG group %d cannot be received: %v", hidden, e.Group, e.Err) +
 		"; it is tried again every few seconds", []slog.Attr{reason(e.Err), slog.Int("group", int(e.Group))}}
 }
 

@@ -16,12 +16,17 @@ func (e Repaired) limit() (class, string) { return repairs, "" }
 // RepairFailed: another process changed the table, and the daemon cannot restore it.
 type RepairFailed struct {
 	Table string
+	Hides // what the table hides, if anything
 	Err   error
 }
 
 // Line implements Event.
 func (e RepairFailed) Line() Line {
-	return Line{"repair_failed", slog.LevelError, "services may be open to everyone: cannot restore table inet " + e.Table +
+	meaning := "services may be open to everyone"
+	if !e.hides() {
+		meaning = "knocks may not be received"
+	}
+	return Line{"repair_failed", slog.LevelError, meaning + ": cannot restore table inet " + e.Table +
 		", which another process changed: " + e.Err.Error() + "; retrying every second",
 		[]slog.Attr{reason(e.Err)}}
 }

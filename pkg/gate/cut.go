@@ -80,7 +80,11 @@ func (k *Kernel) Connections(from netip.Prefix, s port.Range) (*Connections, err
 		return nil, err
 	}
 	from = normalSource(from)
-	a, err := k.connections(from, s)
+	var a *Connections
+	err := k.inspector.retry(func() (err error) {
+		a, err = k.connections(from, s)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list connections of %s to %s: %w", wording.Prefix(from), s, err)
 	}
@@ -95,6 +99,9 @@ func (k *Kernel) connections(from netip.Prefix, s port.Range) (*Connections, err
 		return nil, ErrNoTable
 	}
 	a := &Connections{sources: from, service: s, ends: make(map[endpoints]bool)}
+	if err := k.inspector.findKept(a, k.table); err != nil {
+		return nil, err
+	}
 	err := k.inspector.flows.Flows(func(f flows.Flow) {
 		if labels.on(f) && f.Protocol == s.Protocol && a.include(f.Original) {
 			a.flows = append(a.flows, f)
@@ -106,9 +113,6 @@ func (k *Kernel) connections(from netip.Prefix, s port.Range) (*Connections, err
 	})
 	if err != nil && !errors.Is(err, flows.ErrUnsupported) {
 		return nil, err
-	}
-	if err := k.inspector.findKept(a, k.table); err != nil {
-		return nil, k.explainElement(err)
 	}
 	if s.Protocol == packet.TCP {
 		err = k.inspector.findSockets(a)

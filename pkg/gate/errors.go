@@ -34,6 +34,9 @@ var errChanged = errors.New("the ruleset changed meanwhile")
 // thing.
 var errCannotOwn = errors.New(`the kernel cannot keep a table owned (Linux 6.9 or newer can; owner = "auto" goes without)`)
 
+// errNotAllowed: the process lacks a capability.
+var errNotAllowed = errors.New("not allowed to use nf_tables: run with CAP_NET_ADMIN (as root, or AmbientCapabilities=CAP_NET_ADMIN in the unit)")
+
 // transient reports an error after which the same transaction may well
 // succeed. ENOBUFS also hides what became of the transaction, so that every
 // operation has to bear being done twice.
@@ -49,13 +52,19 @@ func transient(err error) bool {
 // explain says what an error of the kernel means here and what to do. Errors
 // that do not come from the kernel are left as they are.
 func (k *Kernel) explain(err error) error {
+	if errors.Is(err, unix.EPERM) {
+		return k.forbidden() // which asks the kernel
+	}
+	return explainErrno(err)
+}
+
+// explainErrno is explain for errors other than EPERM. It uses no connection.
+func explainErrno(err error) error {
 	var errno unix.Errno
 	if !errors.As(err, &errno) && !transient(err) {
 		return err
 	}
 	switch {
-	case errors.Is(err, unix.EPERM):
-		return k.forbidden()
 	case errors.Is(err, unix.EMSGSIZE):
 		// netlink_sendmsg: the batch is larger than the socket's send buffer, which
 		// only root of the host may make larger than wmem_max.
@@ -90,6 +99,20 @@ func (k *Kernel) explainElement(err error) error {
 	return k.explain(err)
 }
 
+// explain says what an error of the inspector's connection means, for any goroutine:
+// explainElement may use that of the Kernel, which belongs to another one.
+func (i *inspector) explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case missing(err):
+		return ErrNoTable
+	case errors.Is(err, unix.EPERM): // to read, the capability is enough, whoever owns the table
+		return errNotAllowed
+	}
+	return explainErrno(err)
+}
+
 // explainOpen adds what a kernel without nf_tables answers: the socket
 // family, the subsystem, or only the message is unknown to it.
 func (k *Kernel) explainOpen(err error) error {
@@ -106,7 +129,7 @@ func (k *Kernel) explainOpen(err error) error {
 func (k *Kernel) forbidden() error {
 	t, err := k.find()
 	if errors.Is(err, unix.EPERM) {
-		return errors.New("not allowed to use nf_tables: run with CAP_NET_ADMIN (as root, or AmbientCapabilities=CAP_NET_ADMIN in the unit)")
+		return errNotAllowed
 	}
 	if err != nil || t == nil {
 		return fmt.Errorf("%w, or did a moment ago: try again", ErrOwned)

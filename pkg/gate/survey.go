@@ -4,26 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nftknock/pkg/flows"
 )
 
 // Survey implements Gate.
 func (k *Kernel) Survey() ([]Grant, error) {
-	var (
-		all []Grant
-		err error
-	)
-	// As retry does, which is for the goroutine of the Kernel. While grants come and go,
-	// the kernel gives the hash table of a set another size now and then.
-	for range surveyAttempts {
-		if all, err = k.survey(); !transient(err) && !errors.Is(err, unix.ENOENT) {
-			break // ENOENT: a reload has removed a set, or the table is gone
-		}
-	}
-	if errors.Is(err, unix.ENOENT) {
-		err = ErrNoTable
-	}
+	var all []Grant
+	err := k.inspector.retry(func() (err error) {
+		all, err = k.survey()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list grants: %w", err)
 	}
@@ -31,7 +25,27 @@ func (k *Kernel) Survey() ([]Grant, error) {
 	return all, nil
 }
 
-const surveyAttempts = 20
+// retry is Kernel.retry for any goroutine, and explains the error. While grants come and go,
+// the kernel gives the hash table of a set another size now and then, and breaks off listings.
+// What is missing may be a set that a reload has removed, or the table. The pauses are for the reload, which
+// takes many times as long as an attempt.
+func (i *inspector) retry(attempt func() error) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := attempt()
+		if !transient(err) && !missing(err) || pause > maxInspectorPause {
+			return i.explain(err)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// missing reports an error of nf_tables about a set or a table that is not there.
+func missing(err error) bool {
+	return errors.Is(err, unix.ENOENT) && !errors.Is(err, flows.ErrUnsupported)
+}
+
+// maxInspectorPause is the last pause before the inspector gives up, and half of all.
+const maxInspectorPause = 512 * time.Millisecond
 
 func (k *Kernel) survey() ([]Grant, error) {
 	k.inspector.mu.Lock()

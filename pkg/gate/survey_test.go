@@ -1,9 +1,13 @@
 package gate
 
 import (
+	"errors"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"nftknock/test/netns/netnstest"
 )
@@ -105,5 +109,41 @@ func BenchmarkGrantDuringASurvey(b *testing.B) {
 				n++
 			}
 		})
+	}
+}
+
+// Connections and Survey explain what the kernel refuses without the connection of the Kernel,
+// which another goroutine uses.
+func TestAnErrorOfTheInspectorIsExplainedByItself(t *testing.T) {
+	l := newLab(t, Config{})
+	apply(t, l.gate, &Ruleset{Protected: services("tcp/22"), Openings: openings("tcp/22"), Group: 5})
+	conn := l.gate.conn
+	l.gate.conn = nil // whoever uses it panics
+	defer func() { l.gate.conn = conn }()
+	for name, ask := range map[string]func() error{
+		"connections": func() error {
+			_, err := l.gate.Connections(netip.MustParsePrefix(client4+"/32"), service("udp/22"))
+			return err
+		},
+		"grants": func() error { _, err := l.gate.Survey(); return err },
+	} {
+		var err error
+		netnstest.Do(t, l.server, func() error {
+			hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var had [2]unix.CapUserData
+			if err := unix.Capget(&hdr, &had[0]); err != nil {
+				return err
+			}
+			none := had
+			none[0].Effective, none[1].Effective = 0, 0
+			if err := unix.Capset(&hdr, &none[0]); err != nil {
+				return err
+			}
+			err = ask()
+			return unix.Capset(&hdr, &had[0])
+		})
+		if !errors.Is(err, errNotAllowed) {
+			t.Errorf("%s: %v, want that a capability is missing", name, err)
+		}
 	}
 }

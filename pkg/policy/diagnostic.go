@@ -65,6 +65,7 @@ const (
 	CodePolicyMissing      Code = "policy_missing"      // a policy file does not exist
 	CodePolicyUnreadable   Code = "policy_unreadable"   // a policy file cannot be read
 	CodePermissions        Code = "permissions"         // owner or mode of a policy file
+	CodeUnknownKey         Code = "unknown_key"         // a key that this table does not have
 	CodeFileIgnored        Code = "file_ignored"        // a file of conf.d that is not read
 	CodeKeyMissing         Code = "key_missing"         // a key file or credential does not exist
 	CodeKeyUnreadable      Code = "key_unreadable"      // this user, or process, cannot read it

@@ -172,6 +172,7 @@ func (t *table) finish() {
 			message += " " + quote(key)
 		}
 		t.fail(t.keyAt(key), message, hint)
+		t.code(CodeUnknownKey)
 	}
 }
 
