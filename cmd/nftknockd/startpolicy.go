@@ -104,7 +104,7 @@ func firstHint(bad error) string {
 	if errors.Is(bad, plan.ErrNothing) {
 		return nothingHint
 	}
-	return "no policy has worked on this host before, so there is none to run in its place"
+	return "no copy of a policy that worked is in the state directory, so there is none to run in its place; a table that an earlier daemon left stays"
 }
 
 // outline reads the policy without its keys. Warnings come when it is read with its keys.

@@ -76,10 +76,15 @@ func (d *Daemon) reload(ctx context.Context, r control.Reload) (control.Reloaded
 
 // reloadFailed notes that the policy in the files is not in force.
 func (d *Daemon) reloadFailed(err error) {
-	// That the last policy that worked is in force says more.
-	if d.bad == nil && !errors.Is(err, errStopping) {
-		d.conditions.set(conditionPolicy, "the policy in the files is not in force, an earlier one is: "+brief(err).Error())
+	if errors.Is(err, errStopping) {
+		return
 	}
+	text := "the policy in the files is not in force, an earlier one is: "
+	if d.bad != nil {
+		d.bad = err // what was wrong before may be mended
+		text = "running the last policy that worked: "
+	}
+	d.conditions.set(conditionPolicy, text+brief(err).Error())
 }
 
 // applyPolicy loads the policy and puts it into force. It first makes all that can fail.

@@ -244,7 +244,14 @@ func TestTheLastPolicyRuns(t *testing.T) {
 		if err := r.reload(ssh); err == nil || !strings.Contains(err.Error(), "sequenec") {
 			t.Errorf("reload of what is still wrong: %v", err)
 		}
-		r.wantState("running the last policy that worked")
+		// What was wrong is mended, and another thing is wrong.
+		wrong = policy.Diagnostics{{File: "a.toml", Line: 9, Column: 1, Severity: policy.SeverityError, Message: "a new mistake"}}
+		if err := r.reload(ssh); err == nil {
+			t.Error("a reload of what is wrong succeeded")
+		}
+		r.wantState("running the last policy that worked: a.toml:9:1: a new mistake")
+		time.Sleep(time.Hour)
+		r.wantTimes(1, "cannot be used: a.toml:9:1: a new mistake; correct the files")
 		if kept.Load() != nil {
 			t.Error("a policy was kept that did not work")
 		}
@@ -257,7 +264,7 @@ func TestTheLastPolicyRuns(t *testing.T) {
 			t.Errorf("kept %v, want the new one", p)
 		}
 		time.Sleep(3 * time.Hour)
-		r.wantTimes(4, "event=last_policy")
+		r.wantTimes(5, "event=last_policy")
 		r.finish()
 	})
 }

@@ -109,7 +109,7 @@ func TestTheLastPolicyThatWorked(t *testing.T) {
 	good := access("ssh", three, "5s")
 	bad := strings.Replace(good, "sequence", "sequenec", 1)
 	s.write(bad)
-	s.refuses(2, "unknown key \"sequenec\"", "no policy has worked on this host before")
+	s.refuses(2, "unknown key \"sequenec\"", "no copy of a policy that worked is in the state directory")
 
 	s.write(good)
 	s.launch()
