@@ -53,3 +53,14 @@ func keyed(file string) string {
 func oneTime(file string) string {
 	return "[[access]]\nname = \"phone\"\nknock = \"totp\"\nopen = [\"tcp/22\"]\nkey_file = \"" + file + "\"\n"
 }
+
+// That there is nothing to do is said once: the warning about it is for those who only check.
+func TestNothingToDoIsSaidOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.toml")
+	if err := os.WriteFile(path, []byte("[[access]]\nname = \"ssh\"\nenabled = false\nsequence = [\"tcp/40551\", \"udp/6120\", \"tcp/24133\"]\nopen = [\"tcp/22\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, diags := Load(path); len(diags) != 1 || !strings.Contains(diags.Error(), "error: "+ErrNothing.Error()) {
+		t.Errorf("diagnostics:\n%v", diags)
+	}
+}

@@ -102,6 +102,9 @@ func Load(path string) (*Plan, policy.Diagnostics) {
 		return nil, diags
 	}
 	plan, err := New(p)
+	if errors.Is(err, ErrNothing) { // which a warning says, too
+		diags = slices.DeleteFunc(diags, func(d policy.Diagnostic) bool { return d.Code == policy.CodeNothingEnabled })
+	}
 	if err != nil {
 		return nil, append(diags, policy.Diagnostic{File: path, Severity: policy.SeverityError, Message: err.Error()})
 	}

@@ -260,7 +260,7 @@ func (l *loader) result() (*Policy, Diagnostics) {
 	for _, e := range l.entries {
 		if e.active() {
 			enabled = true
-			warnAccess(e, l.now)
+			warnAccess(e, l.now, l.policy.NFTables.Mode)
 			warnInUse(e, l.host.Listening)
 		}
 		l.policy.Accesses = append(l.policy.Accesses, *e.Access)

@@ -37,9 +37,13 @@ const (
 )
 
 // warnAccess warns of what is weak in one access.
-func warnAccess(e entry, now time.Time) {
+func warnAccess(e entry, now time.Time, mode Mode) {
 	if e.expired(now) {
-		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), "no knock opens it; its services stay hidden")
+		hint := "no knock opens it"
+		if mode == ModeGate {
+			hint += "; its services stay hidden"
+		}
+		e.table.warn(e.table.valueAt("expires"), "this access expired at "+e.Expires.Format(time.RFC3339), hint)
 	}
 	warnOS(e)
 	warnPrefix(e)
