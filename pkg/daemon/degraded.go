@@ -126,7 +126,11 @@ func (d *Daemon) reportVoid(before *plan.Plan) {
 	}
 	text := ""
 	if n := len(d.plan.Void); n > 0 {
-		text = fmt.Sprintf("no knock opens %s: %v", wording.Count(n, "access", "accesses"), d.plan.Void[0].Reason)
+		more := ""
+		if n > 1 {
+			more = " and " + wording.Count(n-1, "other", "others")
+		}
+		text = fmt.Sprintf("no knock opens access %q%s: %v", d.plan.Void[0].Name, more, d.plan.Void[0].Reason)
 	}
 	if text != "" || len(was) > 0 {
 		d.setCondition(conditionAccesses, text)

@@ -396,7 +396,7 @@ func TestAMissingKey(t *testing.T) {
 			c.Keep = func(*policy.Policy) error { kept.Add(1); return nil }
 		})
 		r.log.await(t, `error: no knock opens access "mbr", whose services stay hidden: key_file: cannot read it: no such file or directory; want a file that holds the key`)
-		r.wantState("no knock opens 1 access: key_file: cannot read it")
+		r.wantState("no knock opens access \"mbr\": key_file: cannot read it")
 		r.wantTimes(0, "event=last_policy")
 		if protected := fmt.Sprint(r.gate.Ruleset().Protected); !strings.Contains(protected, "tcp/23") || !strings.Contains(protected, "tcp/22") {
 			t.Errorf("protected %v", protected)
