@@ -19,6 +19,7 @@ import (
 
 	"nftknock/cmd/internal/commands"
 	"nftknock/pkg/control"
+	"nftknock/pkg/doctor"
 	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/links"
 	"nftknock/pkg/policy"
@@ -51,6 +52,7 @@ undone or could not be started; 2: there is a policy already, or another mistake
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Out = cmd.OutOrStdout()
+			c.Warnings = func(p *policy.Policy) []string { return hostFaults(cmd.Context(), p) }
 			c.Terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
 			if err := s.complete(&c, o.config); err != nil {
 				return err
@@ -198,6 +200,20 @@ func interfaceNames() ([]string, error) {
 		}
 	}
 	return names, err
+}
+
+// hostFaults are what of this host would keep a policy from working, with what to do about it.
+func hostFaults(ctx context.Context, p *policy.Policy) []string {
+	wanted := doctor.FromPolicy(p)
+	host := doctor.Look(ctx, wanted, "/")
+	var list []string
+	for _, f := range wanted.Ahead(ctx, host) {
+		list = append(list, f.Message+"\n  hint: "+f.Hint)
+	}
+	for _, s := range host.Unseen {
+		list = append(list, "could not look at "+s)
+	}
+	return list
 }
 
 // setupFailure gives an error of setup its exit code and hint. Nil stays nil.

@@ -2,11 +2,13 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"nftknock/pkg/event"
+	"nftknock/pkg/gate"
 	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/links"
 	"nftknock/pkg/plan"
@@ -21,10 +23,10 @@ func (d *Daemon) tellOpened(before *policy.Policy, left []string) []string {
 	return d.tellNotes(o.Notes())
 }
 
-// tellOpenedSinceLastRun is tellOpened for a start, with the last policy that worked as the
-// one before. It waits for the disk as long as for a store; without that policy it tells
-// nothing.
-func (d *Daemon) tellOpenedSinceLastRun(ctx context.Context) {
+// settleLastRun ends what the last policy that worked began: it removes its table, if that had
+// another name, and is tellOpened for a start. It waits for the disk as long as for a store;
+// without that policy it does nothing.
+func (d *Daemon) settleLastRun(ctx context.Context) {
 	if d.config.FindLast == nil || d.last != nil {
 		return
 	}
@@ -39,10 +41,34 @@ func (d *Daemon) tellOpenedSinceLastRun(ctx context.Context) {
 	select {
 	case last := <-found:
 		if last != nil {
-			d.tellNotes(plan.OpenedBy(last.Policy, d.plan.Policy).Notes())
+			o := plan.OpenedBy(last.Policy, d.plan.Policy)
+			if o.Table != "" {
+				d.removeOldTable(o.Table)
+				o.Table = ""
+			}
+			d.tellNotes(o.Notes())
 		}
 	case <-time.After(openTimeout):
 	case <-ctx.Done():
+	}
+}
+
+// removeOldTable removes a table of the policy before, which would drop what grants in the table
+// of now let in. A table that is not of nftknock, or that a process owns, stays.
+func (d *Daemon) removeOldTable(name string) {
+	there := false
+	g, err := d.config.OpenGate(gate.Config{Table: name})
+	if err == nil {
+		if there, err = g.Exists(); err == nil && there {
+			err = g.Remove()
+		}
+		err = errors.Join(err, g.Close())
+	}
+	switch {
+	case err != nil:
+		d.events.Emit(event.OldTableStays{Table: name, Err: err})
+	case there:
+		d.events.Emit(event.OldTableRemoved{Table: name})
 	}
 }
 

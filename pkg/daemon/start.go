@@ -194,7 +194,7 @@ func (d *Daemon) startWith(ctx context.Context, next *plan.Plan) error {
 		return err
 	}
 	d.remind()
-	d.tellOpenedSinceLastRun(ctx) // before that policy is replaced
+	d.settleLastRun(ctx) // before that policy is replaced
 	if d.guard != nil {
 		return nil
 	}

@@ -17,18 +17,34 @@ import (
 // Check judges a host: what of it keeps the policy from working. Errors come first. It
 // stops when ctx is done, and returns what it found until then.
 func (p Policy) Check(ctx context.Context, h *Host) []Finding {
+	return p.check(ctx, h, append([]check{missingTable, daemonProblems}, ofHost...))
+}
+
+// Ahead judges a host in which the policy is not in force yet, and no daemon runs: what of it
+// would keep the policy from working. Otherwise it is like Check.
+func (p Policy) Ahead(ctx context.Context, h *Host) []Finding {
+	return p.check(ctx, h, ofHost)
+}
+
+// A check finds one kind of fault.
+type check func(Policy, *Host) []Finding
+
+// ofHost are the checks that do not depend on whether the policy is in force.
+var ofHost = []check{
+	untracked, published, hideStandsOut, notHidden, dynamicFirewall, legacyTables,
+	programsBefore, interfaceProblems, savedTable, takenGroups, busyKnockPorts, clock,
+}
+
+func (p Policy) check(ctx context.Context, h *Host, checks []check) []Finding {
 	var list []Finding
 	if h.Rules != nil {
 		way := h.Way(p)
 		list = append(list, LaterDrops(ctx, h.Rules, p.Services, way)...)
 		list = append(list, EarlierDrops(ctx, h.Rules, port.Normal(slices.Concat(p.Knocks, p.Services)), way)...)
 	}
-	for _, check := range []func(Policy, *Host) []Finding{
-		missingTable, daemonProblems, untracked, published, hideStandsOut, notHidden, dynamicFirewall, legacyTables,
-		programsBefore, interfaceProblems, savedTable, takenGroups, busyKnockPorts, clock,
-	} {
+	for _, find := range checks {
 		if ctx.Err() == nil {
-			list = append(list, check(p, h)...)
+			list = append(list, find(p, h)...)
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })

@@ -115,6 +115,8 @@ var lines = []struct {
 		"[event=granted_by_hand src=192.168.10.2 access=ssh open=tcp/22 timeout=30s uid=0 pid=4711]"},
 	{GrantedByHand{running, 30 * time.Second, -1, -1}, "INFO granted 192.168.10.2 access to tcp/22 for 30s by hand " +
 		"[event=granted_by_hand src=192.168.10.2 access=ssh open=tcp/22 timeout=30s]"},
+	{OldTableRemoved{"door"}, "INFO table inet door of the policy before is removed, and the grants in it have ended [event=old_table_removed]"},
+	{OldTableStays{"door", errors.New("it is owned")}, "WARN table inet door of the policy before stays, and no knock opens what it hides: it is owned; to remove it: nft delete table inet door [event=old_table_stays reason=it is owned]"},
 	{NoLongerHidden{"tcp/8080 is no longer hidden"}, "WARN tcp/8080 is no longer hidden [event=no_longer_hidden]"},
 	{EndedEarly{running, "revoked"}, "INFO access of 192.168.10.2 to tcp/22 ended: revoked " +
 		"[event=ended src=192.168.10.2 access=ssh open=tcp/22 reason=revoked]"},

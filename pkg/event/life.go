@@ -43,6 +43,26 @@ func (e NoLongerHidden) Line() Line {
 	return Line{"no_longer_hidden", slog.LevelWarn, e.Text, nil}
 }
 
+// OldTableRemoved: a start has removed the table that the policy before had.
+type OldTableRemoved struct{ Table string }
+
+// Line implements Event.
+func (e OldTableRemoved) Line() Line {
+	return Line{"old_table_removed", slog.LevelInfo, "table inet " + e.Table + " of the policy before is removed, and the grants in it have ended", nil}
+}
+
+// OldTableStays: a start could not remove the table that the policy before had.
+type OldTableStays struct {
+	Table string
+	Err   error
+}
+
+// Line implements Event.
+func (e OldTableStays) Line() Line {
+	return Line{"old_table_stays", slog.LevelWarn, fmt.Sprintf("table inet %s of the policy before stays, and no knock opens what it hides: %v; to remove it: nft delete table inet %s", e.Table, e.Err, e.Table),
+		[]slog.Attr{reason(e.Err)}}
+}
+
 // ReloadFailed: the policy was to be read again, which failed. The old policy is in force.
 type ReloadFailed struct{ Err error }
 

@@ -271,6 +271,16 @@ func (f *Fake) Flush() {
 	signal(f.changes)
 }
 
+// Exists implements Gate.
+func (f *Fake) Exists() (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false, fmt.Errorf("look for table inet %s: %w", f.table, os.ErrClosed)
+	}
+	return f.applied != nil && !f.flushed, nil
+}
+
 // Remove implements Gate.
 func (f *Fake) Remove() error {
 	f.mu.Lock()

@@ -103,6 +103,9 @@ type Gate interface {
 	// repaired whenever Changes says so.
 	Owned() bool
 
+	// Exists reports whether there is a table of this name.
+	Exists() (bool, error)
+
 	// Remove deletes the table and all grants. A table that is not there is
 	// no error.
 	Remove() error

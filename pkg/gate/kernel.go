@@ -207,7 +207,7 @@ func (k *Kernel) Owned() bool { return k.owned }
 // Changes implements Gate.
 func (k *Kernel) Changes() <-chan struct{} { return k.watch.changes }
 
-// Exists reports whether the kernel has a table of this name.
+// Exists implements Gate.
 func (k *Kernel) Exists() (bool, error) {
 	there := false
 	err := k.retry(func() error {

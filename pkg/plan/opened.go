@@ -17,8 +17,8 @@ type Opened struct {
 	Only []string
 	// LeftTo is the mode that leaves all services to other tables, or empty.
 	LeftTo policy.Mode
-	// Table is the name of the table of before, if it is another now: it stays as it is, and
-	// no grant opens what it hides.
+	// Table is the name of the table of before, if it is another now. The start that brings
+	// the new one removes it.
 	Table string
 }
 
@@ -72,7 +72,7 @@ func (o Opened) Notes() []string {
 		notes = append(notes, "services are no longer hidden by this table: with mode \""+string(o.LeftTo)+"\" other tables must hide them")
 	}
 	if o.Table != "" {
-		notes = append(notes, "table inet "+o.Table+" of the policy before stays in place, and no knock opens what it hides: nft delete table inet "+o.Table)
+		notes = append(notes, "table inet "+o.Table+" of the policy before is removed when the daemon starts, and the grants in it end")
 	}
 	return notes
 }

@@ -42,7 +42,7 @@ func TestOpenedBy(t *testing.T) {
 		"protected":   {web, "[[access]]\nname = \"other\"\nsequence = [\"udp/7300\", \"udp/7200\"]\nopen = [\"udp/53\"]\n", []string{"tcp/8000-8010" + hidden}},
 		"interface":   {`"eth0", "eth1"`, `"eth0"`, []string{"interface eth1" + guarded}},
 		"all guarded": {`"eth0", "eth1"`, ``, nil},
-		"table":       {"[nftables]", "[nftables]\ntable = \"door\"", []string{"table inet nftknock of the policy before stays in place, and no knock opens what it hides: nft delete table inet nftknock"}},
+		"table":       {"[nftables]", "[nftables]\ntable = \"door\"", []string{"table inet nftknock of the policy before is removed when the daemon starts, and the grants in it end"}},
 	} {
 		before := outlined(t, webPolicy)
 		after := outlined(t, strings.Replace(webPolicy, tt.old, tt.new, 1))

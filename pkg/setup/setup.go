@@ -41,7 +41,8 @@ type Config struct {
 	Interfaces func() ([]string, error)  // the host's
 	Worked     func(source string) error // an error if a policy has worked on this host before
 	Running    func(socket string) bool  // whether a daemon listens on a control socket
-	// Warnings, unless nil, returns what in this host would keep the policy from working.
+	// Warnings, unless nil, returns what in this host would keep the policy from working. A
+	// warning may have several lines.
 	Warnings func(*policy.Policy) []string
 
 	In       *bufio.Reader

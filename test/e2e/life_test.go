@@ -344,3 +344,62 @@ func exitStatus(err error) int {
 	}
 	return -1
 }
+
+// A start whose policy names another table removes the old one, which would drop what the new
+// one lets in. Connections continue, and the service is hidden all the time.
+func TestAStartRemovesTheTableOfAnotherName(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	c := s.Clients[0]
+	s.start(access("ssh", three, "30s"))
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	stands := s.connect(c)
+	s.write("nftables.table = \"door\"\n" + access("ssh", three, "30s"))
+	s.command(0, "table inet nftknock of the policy before is removed when the daemon starts", "check", "--against-running")
+	s.restart(false)
+	s.await("table inet nftknock of the policy before is removed, and the grants in it have ended")
+	if n := s.tables(); n != 1 {
+		t.Errorf("%d tables, want the new one", n)
+	}
+	s.wantAlive(stands)
+	s.wantOpen(c, lab.Server4, false)
+	s.knock(c, lab.Server4, strings.Fields(three)...)
+	s.await("granted ")
+	s.wantOpen(c, lab.Server4, true)
+	s.restart(true)
+	if strings.Contains(s.daemon.Log(), "of the policy before") {
+		t.Errorf("the next start speaks of it again:\n%s", s.daemon.Log())
+	}
+}
+
+// A table of the old name that another program has made, or another daemon owns, stays.
+func TestAStartLeavesTablesOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 0)
+	s.start(access("ssh", three, "30s"))
+	if status, err := s.daemon.Stop(); status != 0 || err != nil {
+		t.Fatal(status, err)
+	}
+	err := s.Server.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		theirs := &nftables.Table{Name: "nftknock", Family: nftables.TableFamilyINet}
+		conn.DelTable(theirs)
+		conn.AddTable(theirs)
+		conn.AddChain(&nftables.Chain{Name: "theirs", Table: theirs})
+		return conn.Flush()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("nftables.table = \"door\"\n" + access("ssh", three, "30s"))
+	s.launch()
+	s.await("ready: ")
+	s.await("table inet nftknock of the policy before stays, and no knock opens what it hides: ")
+	if n := s.tables(); n != 2 {
+		t.Errorf("%d tables, want that of another program, too", n)
+	}
+}

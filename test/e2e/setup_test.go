@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
 	"nftknock/test/lab"
 )
 
@@ -84,4 +88,44 @@ func TestSetup(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Setup warns of what in this host would keep the policy from working: here, a rule of another
+// table that drops what a grant lets in.
+func TestSetupWarnsOfALaterRule(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, 1)
+	if err := s.Server.Do(dropsSSH); err != nil {
+		t.Fatal(err)
+	}
+	s.setup("--guard", "60s")
+	for _, want := range []string{"Warning: rule handle ", " of chain inet late i (", " drops granted packets to tcp/22 ", "\n  hint: "} {
+		if !strings.Contains(s.daemon.Log(), want) {
+			t.Errorf("nothing of %q in\n%s", want, s.daemon.Log())
+		}
+	}
+	if status, err := s.daemon.Stop(); status != 0 || err != nil {
+		t.Errorf("stopped with %d, %v", status, err)
+	}
+}
+
+// dropsSSH adds a table with a rule that drops packets to tcp/22 behind the daemon's table.
+func dropsSSH() error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	late := conn.AddTable(&nftables.Table{Name: "late", Family: nftables.TableFamilyINet})
+	input := conn.AddChain(&nftables.Chain{
+		Name: "i", Table: late, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(10),
+	})
+	conn.AddRule(&nftables.Rule{Table: late, Chain: input, Exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2, DestRegister: 1},
+		&expr.Cmp{Register: 1, Data: []byte{0, 22}},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}})
+	return conn.Flush()
 }
