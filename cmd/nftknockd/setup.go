@@ -23,6 +23,7 @@ import (
 	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/links"
 	"nftknock/pkg/policy"
+	"nftknock/pkg/port"
 	"nftknock/pkg/setup"
 	"nftknock/pkg/trial"
 )
@@ -52,6 +53,7 @@ undone or could not be started; 2: there is a policy already, or another mistake
 		Args: commands.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Out = cmd.OutOrStdout()
+			c.Answers = func(open []port.Range) bool { return closedAnswer(cmd.Context(), open) }
 			c.Warnings = func(p *policy.Policy) []string { return hostFaults(cmd.Context(), p) }
 			c.Terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
 			if err := s.complete(&c, o.config); err != nil {
@@ -200,6 +202,16 @@ func interfaceNames() ([]string, error) {
 		}
 	}
 	return names, err
+}
+
+// closedAnswer reports whether the closed ports of this host answer, and silent ones would stand
+// out.
+func closedAnswer(ctx context.Context, open []port.Range) bool {
+	p := policy.Default()
+	p.NFTables.Hide, p.Control.Socket = policy.HideDrop, ""
+	silent := doctor.FromPolicy(p)
+	silent.Services = port.Normal(open)
+	return slices.ContainsFunc(silent.Ahead(ctx, doctor.Look(ctx, silent, "/")), func(f doctor.Finding) bool { return f.Code == "hide-stands-out" })
 }
 
 // hostFaults are what of this host would keep a policy from working, with what to do about it.

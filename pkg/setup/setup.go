@@ -41,6 +41,9 @@ type Config struct {
 	Interfaces func() ([]string, error)  // the host's
 	Worked     func(source string) error // an error if a policy has worked on this host before
 	Running    func(socket string) bool  // whether a daemon listens on a control socket
+	// Answers, unless nil, reports whether the closed ports of this host answer, by any way on
+	// which these services are reached, so that a silent port would stand out.
+	Answers func([]port.Range) bool
 	// Warnings, unless nil, returns what in this host would keep the policy from working. A
 	// warning may have several lines.
 	Warnings func(*policy.Policy) []string
@@ -177,6 +180,7 @@ func (c *Config) choose(services []Service) error {
 			fmt.Fprintf(c.Out, "Note: nothing listens on %s now.\n", open)
 		}
 	}
+	c.Draft.Reject = c.Answers != nil && c.Answers(c.Draft.Open)
 	switch c.Draft.Knock {
 	case Shared:
 		c.Draft.Sequence = NewSequence(services)

@@ -273,3 +273,12 @@ func TestSequencesAreRandomAndNotOfServices(t *testing.T) {
 		seen[strings.Join(s, " ")] = true
 	}
 }
+
+func TestHiddenPortsLookLikeTheClosedOnesOfTheHost(t *testing.T) {
+	for answer, want := range map[bool]policy.Hide{true: policy.HideReject, false: policy.HideDrop} {
+		c, out := setupAt(t, func(c *Config) { c.Answers = func([]port.Range) bool { return answer } })
+		if p, err := Run(c); err != nil || p.NFTables.Hide != want {
+			t.Errorf("closed ports answer %v: %+v, %v; want %q\n%s", answer, p, err, want, out)
+		}
+	}
+}

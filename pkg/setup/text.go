@@ -30,6 +30,7 @@ type Draft struct {
 	Open     []port.Range
 	KeyFile  string   // of SIV and TOTP: an absolute path
 	Sequence []string // of Shared
+	Reject   bool     // hidden ports answer as closed ones do
 	// StateDir and Socket are left out where they are empty: the defaults count then.
 	StateDir, Socket string
 }
@@ -47,6 +48,9 @@ func (d Draft) Policy() string {
 	}
 	if d.Socket != "" {
 		fmt.Fprintf(&b, "[control]\nsocket = %s\n\n", quote(d.Socket))
+	}
+	if d.Reject {
+		b.WriteString("# No firewall of this host drops packets to closed ports. Hidden ones answer as those do.\n[nftables]\nhide = \"reject\"\n\n")
 	}
 	b.WriteString("[[access]]\nname = \"first\"\n")
 	switch d.Knock {

@@ -66,6 +66,9 @@ func TestSetup(t *testing.T) {
 
 			s.setup("--knock", kind, "--guard", "2s")
 			s.wantOpen(c, lab.Server4, false)
+			if !strings.Contains(s.daemon.Log(), `hide = "reject"`) {
+				t.Errorf("on a host without a firewall, the hidden port stands out:\n%s", s.daemon.Log())
+			}
 			if status, err := s.daemon.Wait(); status != 3 || err != nil {
 				t.Errorf("undone with %d, %v:\n%s", status, err, s.daemon.Log())
 			}
