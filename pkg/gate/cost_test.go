@@ -210,6 +210,45 @@ func benchmarkHostPays(b *testing.B, makeFrames func(*road) [][]byte) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkForwardingPays measures what the maps of forwarding cost packets that are nobody's
+// knock: the ratio of a table with them to one without, as in BenchmarkHostPays.
+func BenchmarkForwardingPays(b *testing.B) {
+	for _, bb := range []struct {
+		name     string
+		firewall string
+		frames   func(*road) [][]byte
+	}{
+		{"SYN to a port of nobody", "", func(r *road) [][]byte { return r.syns(4444) }},
+		{"SYN to a port of nobody, host with NAT", emptyNAT, func(r *road) [][]byte { return r.syns(4444) }},
+		{"segment of a connection to another port", "", func(r *road) [][]byte { return r.standing(80) }},
+		{"segment of an admitted connection", "", func(r *road) [][]byte { return r.standing(22) }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			r := newRoad(b, Config{Owner: OwnerOff})
+			r.serve(":22")
+			r.serve(":80")
+			r.nft(usualFirewall + bb.firewall)
+			without, with := typical(), typical()
+			with.Forward = true
+			apply(b, r.gate, without)
+			grant(b, r.gate, Grant{Source: from("11.0.0.77"), Service: port.Single(packet.TCP, 22), Timeout: time.Hour})
+			frames := bb.frames(r)
+			var before, after []time.Duration
+			var ratio []float64
+			for b.Loop() {
+				apply(b, r.gate, without)
+				before = append(before, r.each(frames))
+				apply(b, r.gate, with)
+				after = append(after, r.each(frames))
+				ratio = append(ratio, ratioOf(after, before))
+			}
+			b.ReportMetric(float64(median(before)), "ns/without")
+			b.ReportMetric(median(ratio), "x/forward")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 // ratioOf is that of the last measurements of each.
 func ratioOf(with, without []time.Duration) float64 {
 	return float64(with[len(with)-1]) / float64(without[len(without)-1])
@@ -224,6 +263,13 @@ const usualFirewall = `table inet fw {
 		iif lo accept
 		tcp dport { 22, 80 } accept
 	}
+}
+`
+
+// emptyNAT is what makes the kernel translate addresses for every connection.
+const emptyNAT = `table inet nat {
+	chain prerouting { type nat hook prerouting priority dstnat; }
+	chain input { type nat hook input priority 100; }
 }
 `
 
