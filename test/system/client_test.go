@@ -38,6 +38,7 @@ const (
 	open     answer = "open"     // the service answers
 	filtered answer = "filtered" // nothing answers
 	closed   answer = "closed"   // the host refuses the connection
+	rejected answer = "rejected" // a firewall says that the host cannot be reached
 )
 
 // ask connects to a port of the machine, and reads the first byte of what its service says.
@@ -47,6 +48,8 @@ func ask(from string, port uint16) (answer, error) {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return closed, nil
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return rejected, nil
 	case errors.As(err, &netErr) && netErr.Timeout():
 		return filtered, nil
 	case err != nil:
@@ -131,12 +134,15 @@ type session struct {
 }
 
 // login begins a session. tcp/22 has to be open for this address.
-func (s *scene) login(from string) *session {
+func (s *scene) login(from string) *session { s.Helper(); return s.loginWith(from, "cat") }
+
+// loginWith begins a session with a command that does what cat does.
+func (s *scene) loginWith(from, command string) *session {
 	s.Helper()
 	cmd := exec.CommandContext(s.limited(), "chroot", outsideDir,
 		"ssh", "-b", from, "-i", "/root/client-key", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
 		"-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
-		"root@"+server, "cat")
+		"root@"+server, command)
 	said := new(strings.Builder)
 	cmd.Stderr = said
 	in, err := cmd.StdinPipe()

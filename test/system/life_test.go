@@ -126,3 +126,48 @@ func TestSessionsOutliveTheDaemon(t *testing.T) {
 	}
 	s.wants(stranger, filtered)
 }
+
+// What a change of the policy opens is said before and after it; "protect" keeps it hidden.
+func TestNoLongerHidden(t *testing.T) {
+	s := guarded(t, policy)
+	const says = "tcp/2222 is no longer hidden"
+	s.replace(policyFile, `"tcp/22", "tcp/2222"`, `"tcp/22"`)
+	if out := s.in("nftknockd", "check", "--against-running"); !strings.Contains(out, says) || !strings.Contains(out, "reload") {
+		t.Errorf("check says %q", out)
+	}
+	s.wantsPort(stranger, silentPort, filtered)
+	s.in("systemctl", "reload", unit)
+	s.logged(says)
+	s.wantsPort(stranger, silentPort, closed)
+
+	s.replace(policyFile, `"tcp/22"`, `"tcp/22", "tcp/2222"`)
+	s.in("systemctl", "reload", unit)
+	s.wantsPort(stranger, silentPort, filtered)
+	s.write(policyFile, "[nftables]\nprotect = [\"tcp/2222\"]\n"+strings.ReplaceAll(policy, `"tcp/22", "tcp/2222"`, `"tcp/22"`))
+	if out := s.in("nftknockd", "check", "--against-running"); strings.Contains(out, says) {
+		t.Errorf("check says %q", out)
+	}
+	s.in("systemctl", "reload", unit)
+	s.wantsPort(stranger, silentPort, filtered)
+}
+
+// What monitoring and scripts go by.
+func TestExitStatuses(t *testing.T) {
+	s := guarded(t, policy)
+	s.in("nftknockd", "status", "--ready")
+	s.in("nftknockd", "doctor")
+	s.in("nftknockd", "doctor", "--prove")
+	s.in("sh", "-e", "-c", "nft add table inet late; nft 'add chain inet late i { type filter hook input priority 10; }'; nft add rule inet late i tcp dport 22 drop")
+	for _, args := range [][]string{{"doctor"}, {"doctor", "--prove"}, {"doctor", "--json"}} {
+		if out, status := s.try("nftknockd", args...); status != 1 || !strings.Contains(out, "later-drop") {
+			t.Errorf("%v ended with %d:\n%s", args, status, out)
+		}
+	}
+	s.in("nft", "delete", "table", "inet", "late")
+	s.in("systemctl", "stop", unit)
+	for _, args := range [][]string{{"status", "--ready"}, {"status"}} {
+		if out, status := s.try("nftknockd", args...); status == 0 {
+			t.Errorf("%v ended with 0 while the daemon is stopped:\n%s", args, out)
+		}
+	}
+}
