@@ -81,7 +81,7 @@ func check(cmd *cobra.Command, o *options, file string, f checkFlags) error {
 	if !diags.HasErrors() {
 		more := plan.Check(file, p, f.noKeys)
 		if !f.noKeys {
-			more = append(more, plan.HostWarnings(p, os.DirFS("/proc/sys"))...)
+			more = append(more, plan.HostWarnings(p, forwardingHost())...)
 		}
 		review.Mark(more)
 		diags = append(diags, more...)

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"os"
 
 	"nftknock/pkg/plan"
@@ -24,9 +26,21 @@ func loadPlan(path string, w io.Writer) (*plan.Plan, error) {
 func loadForHost(path string) (*plan.Plan, policy.Diagnostics) {
 	p, diags := plan.Load(path)
 	if p != nil {
-		diags = append(diags, plan.HostWarnings(p.Policy, os.DirFS("/proc/sys"))...)
+		diags = append(diags, plan.HostWarnings(p.Policy, forwardingHost())...)
 	}
 	return p, diags
+}
+
+// forwardingHost is this host.
+func forwardingHost() plan.Host {
+	h := plan.Host{Sys: os.DirFS("/proc/sys")}
+	list, _ := net.InterfaceAddrs() // without a list, there is one warning less
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			h.Addresses = append(h.Addresses, p.Addr())
+		}
+	}
+	return h
 }
 
 // inspectPolicy reads the policy for display, which must work for users who may

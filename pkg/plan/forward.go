@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -120,30 +121,51 @@ func (p *Plan) checkForwardTime(a *policy.Access, g gate.Grant) Restriction {
 	return Restriction{Reason: fmt.Sprintf("access %q allows no longer timeout", a.Name), Instead: []gate.Grant{shorter}}
 }
 
+// Host is what of the host matters for forwarding.
+type Host struct {
+	Sys       fs.FS        // /proc/sys; what cannot be read there gives no warning
+	Addresses []netip.Addr // of its interfaces
+}
+
 // HostWarnings returns a warning for each enabled access that leads to other hosts while
-// this one does not forward packets. sys is /proc/sys; what cannot be read there gives none.
-func HostWarnings(p *policy.Policy, sys fs.FS) policy.Diagnostics {
-	off := func(name string) bool {
-		value, err := fs.ReadFile(sys, name)
-		return err == nil && strings.TrimSpace(string(value)) == "0"
-	}
-	const name4, name6 = "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"
-	off4, off6 := off(name4), off(name6)
+// this one does not forward packets, and for one of which a target may be this host.
+func HostWarnings(p *policy.Policy, h Host) policy.Diagnostics {
+	off4, off6 := h.off(forwarding4), h.off(forwarding6)
 	var warnings policy.Diagnostics
 	for _, a := range enabled(p) {
+		warn := func(message, hint string) {
+			warnings = append(warnings, policy.Diagnostic{
+				File: a.Pos.File, Line: a.Pos.Line, Column: a.Pos.Column, Severity: policy.SeverityWarning, Message: message, Hint: hint,
+			})
+		}
 		over4, over6 := a.ForwardsBeyond()
 		for _, c := range []struct {
 			needed, off  bool
 			family, name string
-		}{{over4, off4, "IPv4", name4}, {over6, off6, "IPv6", name6}} {
+		}{{over4, off4, "IPv4", forwarding4}, {over6, off6, "IPv6", forwarding6}} {
 			if c.needed && c.off {
-				warnings = append(warnings, policy.Diagnostic{
-					File: a.Pos.File, Line: a.Pos.Line, Column: a.Pos.Column, Severity: policy.SeverityWarning,
-					Message: fmt.Sprintf("access %q forwards to other hosts, and this host forwards no %s packets", a.Name, c.family),
-					Hint:    "sysctl -w " + strings.ReplaceAll(c.name, "/", ".") + "=1, and the same in /etc/sysctl.d",
-				})
+				warn(fmt.Sprintf("access %q forwards to other hosts, and this host forwards no %s packets", a.Name, c.family),
+					"sysctl -w "+strings.ReplaceAll(c.name, "/", ".")+"=1, and the same in /etc/sysctl.d")
+			}
+		}
+		for _, address := range h.Addresses {
+			if a.LeadsTo(address) {
+				warn(fmt.Sprintf("access %q may forward to %s, which is an address of this host: its own services there are opened", a.Name, address),
+					`write "local:22" for a port of this host, and prefixes without its addresses`)
+				break
 			}
 		}
 	}
 	return warnings
+}
+
+// The settings by which a host forwards packets.
+const (
+	forwarding4 = "net/ipv4/ip_forward"
+	forwarding6 = "net/ipv6/conf/all/forwarding"
+)
+
+func (h Host) off(name string) bool {
+	value, err := fs.ReadFile(h.Sys, name)
+	return err == nil && strings.TrimSpace(string(value)) == "0"
 }

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -185,11 +186,19 @@ func TestHostWarnings(t *testing.T) {
 		want      int
 	}{{"0\n", "0\n", 3}, {"0\n", "1\n", 2}, {"1\n", "0\n", 1}, {"1\n", "1\n", 0}} {
 		sys := fstest.MapFS{name4: {Data: []byte(c.four)}, name6: {Data: []byte(c.six)}}
-		if got := HostWarnings(p.Policy, sys); len(got) != c.want || got.HasErrors() {
+		if got := HostWarnings(p.Policy, Host{Sys: sys}); len(got) != c.want || got.HasErrors() {
 			t.Errorf("%q, %q: %v", c.four, c.six, got)
 		}
 	}
-	if got := HostWarnings(p.Policy, fstest.MapFS{}); got != nil {
+	none := Host{Sys: fstest.MapFS{}}
+	if got := HostWarnings(p.Policy, none); got != nil {
 		t.Errorf("without the files: %v", got)
+	}
+	for address, want := range map[string]int{"10.0.0.5": 1, "10.0.0.77": 1, "10.0.2.1": 0, "2001:db8::5": 1} {
+		none.Addresses = []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr(address)}
+		got := HostWarnings(p.Policy, none)
+		if len(got) < want || want == 0 && len(got) > 0 || want > 0 && !strings.Contains(got[0].Message, "may forward to "+address) {
+			t.Errorf("of a host with %s: %v", address, got)
+		}
 	}
 }

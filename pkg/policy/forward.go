@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -170,6 +171,12 @@ func (a *Access) ForwardsBeyond() (over4, over6 bool) {
 		over4, over6 = over4 || t.Hosts.Addr().Is4(), over6 || t.Hosts.Addr().Is6()
 	}
 	return over4, over6
+}
+
+// LeadsTo reports whether the access may lead to some port of a host.
+func (a *Access) LeadsTo(host netip.Addr) bool {
+	return slices.ContainsFunc(a.Forwards, func(f Forward) bool { return f.To.Addr == host }) ||
+		slices.ContainsFunc(a.MayForward, func(t port.Targets) bool { return t.Hosts.Contains(host) })
 }
 
 func (a *Access) writeForward(w io.Writer) {
