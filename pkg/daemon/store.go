@@ -4,19 +4,24 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"nftknock/pkg/event"
 	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/spent"
+	"nftknock/pkg/trial"
 )
 
 // storeFile is the name of the store in the state directory.
 const storeFile = "spent.db"
 
-// StateFiles are the names of the files that a daemon keeps in its state directory.
-func StateFiles() []string { return append(lastpolicy.Files(), storeFile) }
+// StateFiles are the names of the files that a daemon keeps in its state directory, as
+// path.Match has them.
+func StateFiles() []string {
+	return slices.Concat(lastpolicy.Files(), trial.Files(), spent.Files(storeFile))
+}
 
 // openTimeout is how long the start and a reload wait for the store to open. Open reads the
 // whole file, and a disk that hangs never answers.

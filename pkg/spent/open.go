@@ -123,11 +123,19 @@ func prepare(path string) error {
 	return statedir.Check(path, info)
 }
 
+// newPattern is the name of a store until it is complete: see path.Match. A process that is
+// killed meanwhile leaves the file, which nobody uses.
+const newPattern = ".spent.new-*"
+
+// Files are the names of all files that a store of this name may leave in its directory, as
+// path.Match has them.
+func Files(name string) []string { return []string{name, newPattern} }
+
 // create makes an empty store under another name, and links it to path when it is complete.
 // So an empty or incomplete file at path is always damage, and never a power failure.
 func create(path string) error {
 	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, ".new-*") // with mode 0600
+	file, err := os.CreateTemp(dir, newPattern) // with mode 0600
 	if err != nil {
 		return err
 	}

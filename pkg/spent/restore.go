@@ -37,7 +37,7 @@ func (s *Store) restore() error {
 	if err := statedir.Prepare(dir); err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(dir, ".new-*") // with mode 0600
+	file, err := os.CreateTemp(dir, newPattern) // with mode 0600
 	if err != nil {
 		return err
 	}

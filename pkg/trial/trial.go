@@ -27,6 +27,9 @@ const Name = "trial.json"
 // newName is the name of the next file until it is complete.
 const newName = ".trial.new"
 
+// Files are the names of all files that Write may leave in the state directory.
+func Files() []string { return []string{Name, newName} }
+
 // maxFile is more than any note has.
 const maxFile = 4 << 10
 

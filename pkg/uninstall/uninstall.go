@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"nftknock/pkg/control"
@@ -70,20 +73,35 @@ func isRunning(running bool) error {
 	return nil
 }
 
-// State removes files of a state directory, and the directory if nothing else is in it. It
-// returns the paths of what it removed, and reports whether the directory is still there.
+// State removes files of a state directory, and the directory if nothing else is in it. The names
+// are patterns of path.Match. It returns the paths of what it removed, and reports whether the
+// directory is still there. A symbolic link is removed, and not what it leads to.
 func State(dir string, names []string) (removed []string, left bool, err error) {
-	for _, name := range names {
-		path := filepath.Join(dir, name)
-		switch removeErr := os.Remove(path); {
-		case removeErr == nil:
-			removed = append(removed, path)
-		case !errors.Is(removeErr, fs.ErrNotExist):
-			err = errors.Join(err, removeErr)
-		}
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
 	}
-	// Fails if other files are in it, or if a state directory is a mount point.
-	_ = os.Remove(dir)
+	for _, file := range list {
+		if !matches(names, file.Name()) {
+			continue
+		}
+		path := filepath.Join(dir, file.Name())
+		if removeErr := os.Remove(path); removeErr != nil {
+			err = errors.Join(err, removeErr)
+			continue
+		}
+		removed = append(removed, path)
+	}
+	// Fails if other files are in it, or if it is a mount point. NB: os.Remove would also remove
+	// a file that someone has in its place.
+	_ = syscall.Rmdir(dir)
 	_, statErr := os.Lstat(dir)
 	return removed, statErr == nil, err
+}
+
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := path.Match(p, name)
+		return ok && err == nil
+	})
 }

@@ -90,6 +90,32 @@ func TestStateFilesAreRemovedAndNoOthers(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("ok what was left half done", func(t *testing.T) {
+		dir := make(".spent.new-123", ".spent.newer")
+		removed, left, err := State(dir, []string{".spent.new-*"})
+		if err != nil || !left || !slices.Equal(removed, []string{filepath.Join(dir, ".spent.new-123")}) {
+			t.Errorf("removed %v, left %v, %v", removed, left, err)
+		}
+	})
+	t.Run("ok a link, and not its target", func(t *testing.T) {
+		dir, elsewhere := make(), make("photographs")
+		target := filepath.Join(elsewhere, "photographs")
+		if err := os.Symlink(target, filepath.Join(dir, "spent.db")); err != nil {
+			t.Fatal(err)
+		}
+		if removed, left, err := State(dir, names); err != nil || left || len(removed) != 1 {
+			t.Errorf("removed %v, left %v, %v", removed, left, err)
+		}
+		if _, err := os.Stat(target); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("bad a file in place of the directory", func(t *testing.T) {
+		dir := filepath.Join(make("state"), "state")
+		if removed, left, err := State(dir, names); err == nil || !left || len(removed) != 0 {
+			t.Errorf("removed %v, left %v, %v", removed, left, err)
+		}
+	})
 	t.Run("ok nothing there", func(t *testing.T) {
 		removed, left, err := State(filepath.Join(t.TempDir(), "none"), names)
 		if err != nil || left || len(removed) != 0 {

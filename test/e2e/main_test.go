@@ -4,14 +4,18 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"nftknock/pkg/daemon"
 	"nftknock/test/lab"
 	"nftknock/test/netns/netnstest"
 )
@@ -90,7 +94,26 @@ func (s *stage) start(policy string) {
 		if status, err := s.daemon.Stop(); err != nil || status > 0 {
 			s.Errorf("the daemon ended with status %d, %v:\n%s", status, err, s.daemon.Log())
 		}
+		s.ownFiles()
 	})
+}
+
+// ownFiles fails the test if the daemon has left a file in its state directory that a purge would
+// not remove.
+func (s *stage) ownFiles() {
+	s.Helper()
+	list, err := os.ReadDir(filepath.Join(s.Dir, "state"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.Error(err)
+	}
+	for _, file := range list {
+		if !slices.ContainsFunc(daemon.StateFiles(), func(pattern string) bool {
+			ok, err := filepath.Match(pattern, file.Name())
+			return ok && err == nil
+		}) {
+			s.Errorf("a purge would leave %s", file.Name())
+		}
+	}
 }
 
 func (s *stage) launch() {

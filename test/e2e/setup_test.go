@@ -65,6 +65,7 @@ func TestSetup(t *testing.T) {
 			stands := s.connect(c)
 
 			s.setup("--knock", kind, "--guard", "2s")
+			s.ownFiles()
 			s.wantOpen(c, lab.Server4, false)
 			if !strings.Contains(s.daemon.Log(), `hide = "reject"`) {
 				t.Errorf("on a host without a firewall, the hidden port stands out:\n%s", s.daemon.Log())

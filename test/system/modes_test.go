@@ -115,7 +115,9 @@ func TestMarkWithFirewalld(t *testing.T) {
 	s := byFirewall(t, "[nftables]\nmode = \"mark\"\nmark = \"0x10000\"\n", func(s *scene) {
 		s.in("sh", "-e", "-c", recipeOf(t, "firewalld, mode mark"))
 	})
-	s.Cleanup(func() { s.in("sh", "-c", "rm -f /etc/firewalld/direct.xml /etc/firewalld/zones/public.xml; sed -i s/^FirewallBackend=.*/FirewallBackend=nftables/ /etc/firewalld/firewalld.conf") })
+	s.Cleanup(func() {
+		s.in("sh", "-c", "rm -f /etc/firewalld/direct.xml /etc/firewalld/zones/public.xml; sed -i s/^FirewallBackend=.*/FirewallBackend=nftables/ /etc/firewalld/firewalld.conf")
+	})
 	s.letsIn()
 	for _, event := range []string{"firewall-cmd --reload", "systemctl restart firewalld"} {
 		s.in("sh", "-e", "-c", event)
