@@ -49,14 +49,14 @@ Exit status 0: no errors, even if there are warnings; 1: an error.`,
 			}
 			findings := wanted.Check(ctx, host)
 			if prove {
-				found, proved := wanted.Prove(ctx, host, grantByDaemon(p.Control.Socket))
+				found, proved := wanted.Prove(ctx, host, byDaemon(p.Control.Socket))
 				findings, host.Proved = append(findings, found...), proved
 			}
-			if err := ctx.Err(); err != nil {
-				return failed(err)
+			if ctx.Err() != nil {
+				return failed(errors.New("interrupted"))
 			}
 			if asJSON {
-				return printFindingsJSON(cmd.OutOrStdout(), findings)
+				return printFindingsJSON(cmd.OutOrStdout(), append(findings, host.NotSeen()...))
 			}
 			return printFindings(cmd.OutOrStdout(), findings, host)
 		},
@@ -79,23 +79,24 @@ func askDaemon(ctx context.Context, socket string, host *doctor.Host) {
 	}
 }
 
-// grantByDaemon lets in through the running daemon.
-func grantByDaemon(socket string) doctor.Granter {
-	// The shortest grant. It is taken back once the packet has passed, and ends by itself
-	// if this process does not come to that.
-	const proveFor = control.MinFor
-	return func(ctx context.Context, source netip.Prefix, service port.Range) (func(), error) {
-		if socket == "" {
-			return nil, errors.New("the policy has no control socket")
-		}
-		client := control.NewClient(socket)
-		if _, err := client.Grant(ctx, control.Grantee{Source: source, What: service.String(), For: proveFor}); err != nil {
-			return nil, err
-		}
-		return func() {
-			// An error: the grant has ended, or will within its second.
-			_, _ = client.Revoke(context.WithoutCancel(ctx), control.Revocation{Source: source, Cut: true})
-		}, nil
+// byDaemon lets in through the running daemon. It is its control socket, empty for none.
+type byDaemon string
+
+// Grant implements doctor.Granter. The grant is the shortest there is: it ends by itself if this
+// process does not come to End.
+func (socket byDaemon) Grant(ctx context.Context, source netip.Prefix, service port.Range) error {
+	if socket == "" {
+		return errors.New("the policy has no control socket")
+	}
+	_, err := control.NewClient(string(socket)).Grant(ctx, control.Grantee{Source: source, What: service.String(), For: control.MinFor})
+	return err
+}
+
+// End implements doctor.Granter.
+func (socket byDaemon) End(ctx context.Context, source netip.Prefix) {
+	if socket != "" {
+		// An error: there is no grant or no daemon, or the grant ends within its second.
+		_, _ = control.NewClient(string(socket)).Revoke(context.WithoutCancel(ctx), control.Revocation{Source: source, Cut: true})
 	}
 }
 

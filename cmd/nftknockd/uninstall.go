@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"nftknock/cmd/internal/commands"
-	"nftknock/pkg/daemon"
 	"nftknock/pkg/gate"
 	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/policy"
@@ -118,7 +117,7 @@ func (u *uninstaller) removeTable(p *policy.Policy) error {
 }
 
 func (u *uninstaller) removeState(dir string) error {
-	removed, left, err := uninstall.State(dir, daemon.StateFiles())
+	removed, left, err := uninstall.State(dir, uninstall.StateFiles())
 	if len(removed) > 0 {
 		fmt.Fprintf(u.out, "state removed: %s\n", strings.Join(removed, ", "))
 	}

@@ -4,24 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"nftknock/pkg/event"
-	"nftknock/pkg/lastpolicy"
 	"nftknock/pkg/plan"
 	"nftknock/pkg/spent"
-	"nftknock/pkg/trial"
 )
-
-// storeFile is the name of the store in the state directory.
-const storeFile = "spent.db"
-
-// StateFiles are the names of the files that a daemon keeps in its state directory, as
-// path.Match has them.
-func StateFiles() []string {
-	return slices.Concat(lastpolicy.Files(), trial.Files(), spent.Files(storeFile))
-}
 
 // openTimeout is how long the start and a reload wait for the store to open. Open reads the
 // whole file, and a disk that hangs never answers.
@@ -45,7 +33,7 @@ func (d *Daemon) openStore(ctx context.Context, p *plan.Plan) error {
 	return err
 }
 
-func storePath(p *plan.Plan) string { return filepath.Join(p.Policy.State.Dir, storeFile) }
+func storePath(p *plan.Plan) string { return filepath.Join(p.Policy.State.Dir, spent.Name) }
 
 // openStoreOrRetry is openStore for the start of the daemon, which must not fail because of
 // the store: services stay hidden in any case. If the store cannot be opened in time, all

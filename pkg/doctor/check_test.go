@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"io/fs"
 	"slices"
 	"testing"
 
@@ -55,5 +56,17 @@ func TestOfValues(t *testing.T) {
 	p.Timed = nil
 	if got := of("clock", p.Check(t.Context(), h)); len(got) != 0 {
 		t.Errorf("no knock needs the clock: %v", got)
+	}
+}
+
+// A program that reads the findings learns that some are missing.
+func TestWhatWasNotSeen(t *testing.T) {
+	h := &Host{}
+	if got := h.NotSeen(); len(got) != 0 {
+		t.Errorf("of a host that was seen as a whole: %v", got)
+	}
+	h.unseen("ruleset", fs.ErrPermission)
+	if got := h.NotSeen(); len(got) != 1 || got[0].String() != "warning: could not look at ruleset: needs root" {
+		t.Errorf("got %v", got)
 	}
 }

@@ -117,6 +117,16 @@ func (h *Host) unseen(what string, err error) {
 	h.Unseen = append(h.Unseen, what+": "+reason)
 }
 
+// NotSeen returns Unseen as warnings, for programs.
+func (h *Host) NotSeen() []Finding {
+	var list []Finding
+	for _, s := range h.Unseen {
+		list = append(list, Finding{Severity: Warning, Code: "not-seen", Message: "could not look at " + s,
+			Hint: "what is there may keep the policy from working: run doctor as root, on the host itself"})
+	}
+	return list
+}
+
 func describe(r *hostrules.Ruleset) string {
 	chains := 0
 	for _, t := range r.Tables {

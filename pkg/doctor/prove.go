@@ -17,9 +17,13 @@ import (
 	"nftknock/pkg/port"
 )
 
-// A Granter lets a source in for a moment, by the running daemon. end takes the grant back;
-// it is nil with an error.
-type Granter func(ctx context.Context, source netip.Prefix, service port.Range) (end func(), err error)
+// A Granter lets a source in for a moment, by the running daemon.
+type Granter interface {
+	Grant(ctx context.Context, source netip.Prefix, service port.Range) error
+	// End takes back all grants of a source, and ends its connections. Without any it does
+	// nothing. It also works when ctx is done.
+	End(ctx context.Context, source netip.Prefix)
+}
 
 // proveInterface is the interface that a proof makes and removes.
 const proveInterface = "nftkprove0"
@@ -71,7 +75,7 @@ func version(v6 bool) string {
 
 func notProved(what string, err error) Finding {
 	return Finding{Severity: Error, Code: "prove-failed", Message: fmt.Sprintf("no proof for %s: %v", what, err),
-		Hint: "a proof needs root, a running daemon, and /dev/net/tun"}
+		Hint: "a proof needs root, a running daemon, /dev/net/tun, and no other proof at the same time"}
 }
 
 // target returns an address of this host to send to, and the interface that has it.
@@ -100,6 +104,9 @@ type trial struct {
 func (t trial) String() string { return fmt.Sprintf("%s at %s", t.service, t.to) }
 
 func (t trial) run(ctx context.Context) (findings []Finding, proved []string) {
+	source := netip.PrefixFrom(t.stage.source, t.stage.source.BitLen())
+	// A proof that was killed may have left a grant, which lasts another second.
+	t.grant.End(ctx, source)
 	without, err := t.stage.send(ctx, t.service, t.to)
 	if err != nil {
 		return []Finding{notProved(t.String(), err)}, nil
@@ -107,11 +114,10 @@ func (t trial) run(ctx context.Context) (findings []Finding, proved []string) {
 	if f, ok := t.judgeWithout(without); ok {
 		findings = append(findings, f)
 	}
-	end, err := t.grant(ctx, netip.PrefixFrom(t.stage.source, t.stage.source.BitLen()), t.service)
-	if err != nil {
+	if err := t.grant.Grant(ctx, source, t.service); err != nil {
 		return append(findings, notProved(t.String(), err)), nil
 	}
-	defer end()
+	defer t.grant.End(ctx, source)
 	with, err := t.stage.send(ctx, t.service, t.to)
 	if err != nil {
 		return append(findings, notProved(t.String(), err)), nil

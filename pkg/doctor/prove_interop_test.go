@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -36,16 +37,27 @@ func nft(args ...string) error {
 	return nil
 }
 
-func grantByElement(_ context.Context, source netip.Prefix, _ port.Range) (func(), error) {
-	set := "granted4"
+// byElement grants by an element. Unless it is nil, it calls the function first.
+type byElement func() error
+
+func setOf(source netip.Prefix) string {
 	if source.Addr().Is6() {
-		set = "granted6"
+		return "granted6"
 	}
-	element := "{ " + source.Addr().String() + " timeout 1s }"
-	if err := nft("add", "element", "inet", "nftknock", set, element); err != nil {
-		return nil, err
+	return "granted4"
+}
+
+func (before byElement) Grant(_ context.Context, source netip.Prefix, _ port.Range) error {
+	if before != nil {
+		if err := before(); err != nil {
+			return err
+		}
 	}
-	return func() { _ = nft("delete", "element", "inet", "nftknock", set, "{ "+source.Addr().String()+" }") }, nil
+	return nft("add", "element", "inet", "nftknock", setOf(source), "{ "+source.Addr().String()+" timeout 1s }")
+}
+
+func (byElement) End(_ context.Context, source netip.Prefix) {
+	_ = nft("delete", "element", "inet", "nftknock", setOf(source), "{ "+source.Addr().String()+" }")
 }
 
 // prove proves a policy in a host, and returns findings and sentences, one per line.
@@ -127,7 +139,7 @@ func TestInteropProve(t *testing.T) {
 				defer l.Close()
 			}
 			before := mark(t, host)
-			got := prove(t, host, p, grantByElement)
+			got := prove(t, host, p, byElement(nil))
 			rest := got
 			for _, w := range tt.want {
 				if !strings.Contains(rest, w) {
@@ -145,17 +157,27 @@ func TestInteropProve(t *testing.T) {
 	}
 }
 
+// What a proof that was killed has granted says nothing about the next one.
+func TestInteropProveAfterOneThatWasKilled(t *testing.T) {
+	host := newHost(t)
+	run(t, host, "nft -f - <<'END'\n"+wall+"\nEND")
+	run(t, host, "nft add element inet nftknock granted4 '{ 192.0.2.2 timeout 1m }'")
+	if got := prove(t, host, sshPolicy(), byElement(nil)); strings.Contains(got, "without a grant") {
+		t.Errorf("got:\n%s", got)
+	}
+}
+
 // Without the daemon, or stopped in the middle, nothing is left either.
 func TestInteropProveEndsEarly(t *testing.T) {
 	host := newHost(t)
 	run(t, host, "nft -f - <<'END'\n"+wall+"\nEND")
 	before := mark(t, host)
-	refuses := func(context.Context, netip.Prefix, port.Range) (func(), error) { return nil, fmt.Errorf("no daemon") }
+	refuses := byElement(func() error { return errors.New("no daemon") })
 	if got := prove(t, host, sshPolicy(), refuses); strings.Count(got, "error: no proof for tcp/22 at ") != 2 || strings.Count(got, "no daemon") != 2 {
 		t.Errorf("got:\n%s", got)
 	}
 	run(t, host, "nft add table inet nftkprove0")
-	if got := prove(t, host, sshPolicy(), grantByElement); strings.Count(got, "error: no proof for IPv") != 2 || strings.Count(got, "there is one") != 2 {
+	if got := prove(t, host, sshPolicy(), byElement(nil)); strings.Count(got, "error: no proof for IPv") != 2 || strings.Count(got, "there is one") != 2 {
 		t.Errorf("with a table of that name:\n%s", got)
 	}
 	run(t, host, "nft delete table inet nftkprove0") // it was left alone
@@ -163,10 +185,10 @@ func TestInteropProveEndsEarly(t *testing.T) {
 	netnstest.Do(t, host, func() error {
 		p := sshPolicy()
 		p.Services = []port.Range{ssh, port.Single(packet.TCP, 53)}
-		p.Prove(ctx, Look(ctx, p, t.TempDir()), func(_ context.Context, source netip.Prefix, r port.Range) (func(), error) {
+		p.Prove(ctx, Look(ctx, p, t.TempDir()), byElement(func() error {
 			cancel() // Ctrl-C while the grant runs
-			return grantByElement(ctx, source, r)
-		})
+			return nil
+		}))
 		return nil
 	})
 	if after := mark(t, host); after != before {

@@ -127,9 +127,12 @@ func prepare(path string) error {
 // killed meanwhile leaves the file, which nobody uses.
 const newPattern = ".spent.new-*"
 
-// Files are the names of all files that a store of this name may leave in its directory, as
+// Name is the name of the store in the state directory.
+const Name = "spent.db"
+
+// Files are the names of all files that the store may leave in the state directory, as
 // path.Match has them.
-func Files(name string) []string { return []string{name, newPattern} }
+func Files() []string { return []string{Name, newPattern} }
 
 // create makes an empty store under another name, and links it to path when it is complete.
 // So an empty or incomplete file at path is always damage, and never a power failure.

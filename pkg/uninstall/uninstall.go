@@ -15,6 +15,9 @@ import (
 
 	"nftknock/pkg/control"
 	"nftknock/pkg/gate"
+	"nftknock/pkg/lastpolicy"
+	"nftknock/pkg/spent"
+	"nftknock/pkg/trial"
 )
 
 // ErrRunning means that a daemon runs, and would restore what is taken away.
@@ -71,6 +74,12 @@ func isRunning(running bool) error {
 		return ErrRunning
 	}
 	return nil
+}
+
+// StateFiles are the names of all files that are ever in a state directory, as path.Match has
+// them.
+func StateFiles() []string {
+	return slices.Concat(lastpolicy.Files(), trial.Files(), spent.Files())
 }
 
 // State removes files of a state directory, and the directory if nothing else is in it. The names

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"testing"
 
-	"nftknock/pkg/daemon"
+	"nftknock/pkg/uninstall"
 	"nftknock/test/lab"
 	"nftknock/test/netns/netnstest"
 )
@@ -107,7 +107,7 @@ func (s *stage) ownFiles() {
 		s.Error(err)
 	}
 	for _, file := range list {
-		if !slices.ContainsFunc(daemon.StateFiles(), func(pattern string) bool {
+		if !slices.ContainsFunc(uninstall.StateFiles(), func(pattern string) bool {
 			ok, err := filepath.Match(pattern, file.Name())
 			return ok && err == nil
 		}) {

@@ -66,7 +66,7 @@ var imports = map[string][]string{
 	"pkg/control":    {"pkg/unixsocket"},
 	"pkg/metrics":    {"pkg/event", "pkg/unixsocket"},
 	"pkg/trial":      {},
-	"pkg/uninstall":  {"pkg/control", "pkg/gate"},
+	"pkg/uninstall":  {"pkg/control", "pkg/gate", "pkg/lastpolicy", "pkg/spent", "pkg/trial"},
 	// The programs.
 	"pkg/keygen":            {"pkg/secret", "pkg/totp"},
 	"pkg/setup":             {"pkg/keygen", "pkg/packet", "pkg/policy", "pkg/port", "pkg/trial"},
