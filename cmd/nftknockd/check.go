@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,7 +101,7 @@ func check(cmd *cobra.Command, o *options, file string, f checkFlags) error {
 	case diags.HasErrors():
 		return exitError{code: exitUsage}
 	case f.strict && len(diags) > 0:
-		return exitError{code: exitFailed}
+		return exitError{code: exitFailed, err: errors.New("there are warnings, and --strict allows none")}
 	}
 	return nil
 }

@@ -111,8 +111,8 @@ func TestCheckWithoutThePermissionToReadKeys(t *testing.T) {
 		t.Errorf("it judges by a database that it has not read:\n%s", got)
 	}
 	asNobody(func() { err = runCheck(t, &out, filepath.Join(dir, "nftknockd.toml"), checkFlags{strict: true}) })
-	if exit := (exitError{}); !errors.As(err, &exit) || exit.code != exitFailed {
-		t.Errorf("--strict: %v, want exit status 1", err)
+	if exit := (exitError{}); !errors.As(err, &exit) || exit.code != exitFailed || !strings.Contains(exit.Error(), "--strict allows none") {
+		t.Errorf("--strict: %v, want exit status 1 and why", err)
 	}
 }
 
@@ -144,4 +144,14 @@ func runCheck(t *testing.T, out *strings.Builder, file string, f checkFlags) err
 	cmd.SetOut(out)
 	cmd.SetErr(out)
 	return check(cmd, new(options), file, f)
+}
+
+func TestCheckNamesTheFileThatReplaces(t *testing.T) {
+	dir := hostOf(t)
+	var out strings.Builder
+	err := runCheck(t, &out, filepath.Join(dir, "nftknockd.toml"), checkFlags{replace: []string{"conf.d/new.toml=/nonexistent/new"}})
+	const want = "conf.d/new.toml (text of /nonexistent/new): error: cannot read it: no such file or directory; want a file that can be read in its place\n"
+	if err == nil || !strings.Contains(out.String(), want) {
+		t.Errorf("%v, and no %q in:\n%s", err, want, out.String())
+	}
 }

@@ -96,6 +96,9 @@ func (l *loader) unread(file string, err error, hint string) {
 		l.diags.code(CodePermissions)
 		return
 	}
+	if l.review.from(file) != "" {
+		hint = "want a file that can be read in its place"
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		hint = "run this as a user who may read it, such as root"
 	}
