@@ -209,7 +209,8 @@ func (s *scene) replayed(from string, packets []string) {
 const silentPort = 2222
 
 // watchPort asks a port again and again. The function that it returns stops that, and returns
-// when the port was not hidden.
+// when the port was not hidden. A refusal of a machine that has ended does not count: the kernel
+// takes the rules of a network away before its interfaces (cleanup_net), and answers meanwhile.
 func (s *scene) watchPort(port uint16) (stop func() []time.Duration) {
 	const pause = 5 * time.Millisecond
 	begun := time.Now()
@@ -230,7 +231,7 @@ func (s *scene) watchPort(port uint16) (stop func() []time.Duration) {
 				if err == nil {
 					conn.Close()
 				}
-				if err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+				if err == nil || errors.Is(err, syscall.ECONNREFUSED) && !machine.ended() {
 					mu.Lock()
 					openAt = append(openAt, at)
 					mu.Unlock()

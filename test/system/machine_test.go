@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +61,9 @@ type nspawn struct {
 	cmd  *exec.Cmd
 	init int           // process id of its systemd
 	done chan struct{} // closed when systemd-nspawn has ended
+
+	// first is init, for other goroutines than that of the test.
+	first atomic.Int64
 }
 
 // boot starts the machine and returns when its units have started.
@@ -158,6 +163,7 @@ func (n *nspawn) findInit() error {
 			fields := strings.Fields(string(stat))
 			if fields[1] == "(systemd)" && fields[3] == strconv.Itoa(n.cmd.Process.Pid) {
 				n.init, err = strconv.Atoi(fields[0])
+				n.first.Store(int64(n.init))
 				return err
 			}
 		}
@@ -175,6 +181,17 @@ func (n *nspawn) running() bool {
 	default:
 		return true
 	}
+}
+
+// ended reports whether the first process of the machine has ended, and so all others.
+func (n *nspawn) ended() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.first.Load()))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return true
+	}
+	// pid (comm) state: proc(5)
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return err == nil && strings.HasPrefix(rest, "Z")
 }
 
 // command is a program that runs inside the machine.

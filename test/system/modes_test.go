@@ -94,11 +94,10 @@ func (s *scene) ready() {
 // ufw and mode mark: what docs/firewalls.md says.
 func TestMarkWithUFW(t *testing.T) {
 	s := byFirewall(t, "[nftables]\nmode = \"mark\"\nmark = \"0x10000\"\n", func(s *scene) {
+		s.in("ufw", "--force", "reset")
 		s.in("sh", "-e", "-c", recipeOf(t, "ufw, mode mark"))
 	})
-	s.Cleanup(func() {
-		s.in("sh", "-c", "sed -i '/--mark 0x10000/d' /etc/ufw/before.rules /etc/ufw/before6.rules; ufw --force disable")
-	})
+	s.Cleanup(func() { s.in("ufw", "--force", "reset") })
 	s.letsIn()
 	for _, event := range []string{"ufw reload", "systemctl restart ufw"} {
 		s.in("sh", "-e", "-c", event)
@@ -108,6 +107,13 @@ func TestMarkWithUFW(t *testing.T) {
 	s.reboot()
 	s.hidden(stranger)
 	s.letsIn()
+}
+
+// hides waits until the firewall hides tcp/22. firewalld hides nothing while it starts, and for a
+// moment after it has told systemd that it is there.
+func (s *scene) hides() {
+	s.Helper()
+	s.await("tcp/22 is hidden", func() bool { return !s.is(stranger, open) })
 }
 
 // firewalld and mode mark: what docs/firewalls.md says.
@@ -122,10 +128,9 @@ func TestMarkWithFirewalld(t *testing.T) {
 	for _, event := range []string{"firewall-cmd --reload", "systemctl restart firewalld"} {
 		s.in("sh", "-e", "-c", event)
 		s.becomes(friend, open)
-		// While firewalld starts, it hides nothing.
-		s.await("tcp/22 is hidden again", func() bool { return !s.is(stranger, open) })
+		s.hides()
 	}
 	s.reboot()
-	s.hidden(stranger)
+	s.hides()
 	s.letsIn()
 }
